@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The two commands to know are `make demo` and `make check`.
+
+# The newest kernel headers that are installed.
+KDIR ?= $(lastword $(shell ls -d /lib/modules/*/build 2>/dev/null | sort -V))
+
+.PHONY: help
+help:
+	@echo 'make demo      a VM with an NVMe disk behind the emulated DART, end to end'
+	@echo 'make check     every test; what CI runs'
+	@echo
+	@echo 'make module    build apple_dma.ko against KDIR, with W=1'
+	@echo '               (KDIR=$(if $(KDIR),$(KDIR),none found: install linux-headers-amd64 or set it))'
+	@echo 'make emulator  build the host emulator for the installed QEMU'
+	@echo 'make unit      unit tests of the emulator: DART, extension, wire encoding'
+	@echo 'make static    static checks only: sparse, checkpatch, shellcheck, codespell'
+	@echo 'make clean     remove what was built here (caches stay in ~/.cache/apple-dma)'
+	@echo
+	@echo 'scripts/testbed run --help   boot a guest with any QEMU device behind the DART'
+
+.PHONY: module
+module:
+	@test -n '$(KDIR)' || { echo 'make: no kernel headers in /lib/modules/*/build;' \
+		'run scripts/setup module, or set KDIR' >&2; exit 1; }
+	@test -e '$(KDIR)/Makefile' || { echo 'make: KDIR=$(KDIR) is not a kernel build tree' >&2; exit 1; }
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' W=1 modules
+
+.PHONY: emulator
+emulator:
+	scripts/setup emulator vm
+	$(MAKE) -C host-emu shim
+
+.PHONY: unit
+unit:
+	scripts/setup emulator
+	$(MAKE) -C host-emu unit
+
+.PHONY: demo
+demo:
+	scripts/demo
+
+.PHONY: check
+check:
+	scripts/check
+
+.PHONY: static
+static:
+	scripts/check --only static
+
+.PHONY: clean-module
+clean-module:
+	@test ! -e '$(KDIR)/Makefile' || $(MAKE) -C '$(KDIR)' M='$(CURDIR)' clean
+
+.PHONY: clean
+clean: clean-module
+	rm -rf build

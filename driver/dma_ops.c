@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The dma_map_ops of a passthrough device: arguments in, engine calls out.
+ *
+ * Every op works in atomic context; only allocation may sleep, and only if
+ * its gfp says so. Devices are coherent (managed.c sees to it), so there are
+ * no sync ops.
+ */
+
+#include <linux/mm.h>
+#include <linux/scatterlist.h>
+
+#include "window.h"
+
+/* What drivers are told is a good size: one shared window. */
+#define OPT_MAPPING_SIZE	APPLE_DMA_WINDOW_MAX
+
+/* Each companion installs a copy of apple_dma_ops of its own. */
+static struct apple_dma *to_apple_dma(struct device *dev)
+{
+	return container_of(get_dma_ops(dev), struct apple_dma, ops);
+}
+
+static u64 reach(struct device *dev, u64 mask)
+{
+	return min_not_zero(mask, dev->bus_dma_limit);
+}
+
+static u64 streaming_reach(struct device *dev)
+{
+	return reach(dev, dma_get_mask(dev));
+}
+
+static u64 coherent_reach(struct device *dev)
+{
+	return reach(dev, dev->coherent_dma_mask);
+}
+
+/*
+ * The device may still reach these pages: a reference that is never dropped
+ * keeps the page allocator from giving them to somebody else. Slab memory
+ * cannot be kept in this way.
+ */
+static void quarantine(struct apple_dma *ad, phys_addr_t phys, size_t size)
+{
+	unsigned long pfn = PHYS_PFN(phys);
+	unsigned long last = PHYS_PFN(phys + size - 1);
+
+	for (; pfn <= last; pfn++)
+		if (pfn_valid(pfn) &&
+		    folio_try_get(page_folio(pfn_to_page(pfn))))
+			atomic64_add(PAGE_SIZE, &ad->leaked_bytes);
+}
+
+static void quarantine_sg(struct apple_dma *ad, struct scatterlist *sgl,
+			  int nents)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i)
+		quarantine(ad, sg_phys(sg), sg->length);
+}
+
+static dma_addr_t map_range(struct device *dev, phys_addr_t phys, size_t size,
+			    unsigned long attrs)
+{
+	struct apple_dma *ad = to_apple_dma(dev);
+	bool broken = READ_ONCE(ad->engine.broken);
+	dma_addr_t addr;
+
+	if (attrs & DMA_ATTR_MMIO)
+		return apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_NOT_RAM,
+					size);
+	addr = apple_dma_pin(&ad->engine, phys, size, streaming_reach(dev));
+	/* It broke just now: the host may have mapped this all the same. */
+	if (addr == DMA_MAPPING_ERROR && !broken &&
+	    READ_ONCE(ad->engine.broken))
+		quarantine(ad, phys, size);
+	return addr;
+}
+
+static void unmap_range(struct device *dev, dma_addr_t addr, size_t size)
+{
+	struct apple_dma *ad = to_apple_dma(dev);
+	phys_addr_t phys;
+
+	if (apple_dma_unpin(&ad->engine, addr, size, &phys) == -EIO)
+		quarantine(ad, phys, size);
+}
+
+#ifdef APPLE_DMA_HAVE_MAP_PHYS
+static dma_addr_t apple_dma_map_phys(struct device *dev, phys_addr_t phys,
+				     size_t size, enum dma_data_direction dir,
+				     unsigned long attrs)
+{
+	return map_range(dev, phys, size, attrs);
+}
+
+static void apple_dma_unmap_phys(struct device *dev, dma_addr_t addr,
+				 size_t size, enum dma_data_direction dir,
+				 unsigned long attrs)
+{
+	unmap_range(dev, addr, size);
+}
+#else
+static dma_addr_t apple_dma_map_page(struct device *dev, struct page *page,
+				     unsigned long offset, size_t size,
+				     enum dma_data_direction dir,
+				     unsigned long attrs)
+{
+	return map_range(dev, page_to_phys(page) + offset, size, attrs);
+}
+
+static void apple_dma_unmap_page(struct device *dev, dma_addr_t addr,
+				 size_t size, enum dma_data_direction dir,
+				 unsigned long attrs)
+{
+	unmap_range(dev, addr, size);
+}
+
+/* A BAR of another device is not guest RAM: the host cannot map it. */
+static dma_addr_t apple_dma_map_resource(struct device *dev, phys_addr_t phys,
+					 size_t size,
+					 enum dma_data_direction dir,
+					 unsigned long attrs)
+{
+	struct apple_dma *ad = to_apple_dma(dev);
+
+	return apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_NOT_RAM, size);
+}
+#endif
+
+static int apple_dma_map_sg(struct device *dev, struct scatterlist *sgl,
+			    int nents, enum dma_data_direction dir,
+			    unsigned long attrs)
+{
+	struct apple_dma *ad = to_apple_dma(dev);
+	bool broken = READ_ONCE(ad->engine.broken);
+	int err;
+
+	if (nents < 1)
+		return -EINVAL;
+	if (attrs & DMA_ATTR_MMIO) {
+		apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_NOT_RAM,
+				 sgl->length);
+		return -EREMOTEIO;
+	}
+	err = apple_dma_pin_sg(&ad->engine, sgl, nents, streaming_reach(dev));
+	if (err && !broken && READ_ONCE(ad->engine.broken))
+		quarantine_sg(ad, sgl, nents);
+	return err ?: nents;
+}
+
+static void apple_dma_unmap_sg(struct device *dev, struct scatterlist *sgl,
+			       int nents, enum dma_data_direction dir,
+			       unsigned long attrs)
+{
+	struct apple_dma *ad = to_apple_dma(dev);
+
+	if (apple_dma_unpin_sg(&ad->engine, sgl, nents) == -EIO)
+		quarantine_sg(ad, sgl, nents);
+}
+
+static void *apple_dma_alloc(struct device *dev, size_t size, dma_addr_t *addr,
+			     gfp_t gfp, unsigned long attrs)
+{
+	struct page *page;
+
+	if (attrs & DMA_ATTR_NO_WARN)
+		gfp |= __GFP_NOWARN;
+	page = apple_dma_memory_alloc(to_apple_dma(dev), dev, size, addr, gfp,
+				      coherent_reach(dev));
+	return page ? page_address(page) : NULL;
+}
+
+static void apple_dma_free(struct device *dev, size_t size, void *vaddr,
+			   dma_addr_t addr, unsigned long attrs)
+{
+	apple_dma_memory_free(size, virt_to_page(vaddr), addr);
+}
+
+static struct page *apple_dma_alloc_pages(struct device *dev, size_t size,
+					  dma_addr_t *addr,
+					  enum dma_data_direction dir,
+					  gfp_t gfp)
+{
+	return apple_dma_memory_alloc(to_apple_dma(dev), dev, size, addr, gfp,
+				      coherent_reach(dev));
+}
+
+static void apple_dma_free_pages(struct device *dev, size_t size,
+				 struct page *page, dma_addr_t addr,
+				 enum dma_data_direction dir)
+{
+	apple_dma_memory_free(size, page, addr);
+}
+
+static int apple_dma_mmap(struct device *dev, struct vm_area_struct *vma,
+			  void *vaddr, dma_addr_t addr, size_t size,
+			  unsigned long attrs)
+{
+	unsigned long pages = PAGE_ALIGN(size) >> PAGE_SHIFT;
+	unsigned long wanted = vma_pages(vma);
+
+	if (vma->vm_pgoff >= pages || wanted > pages - vma->vm_pgoff)
+		return -ENXIO;
+	return remap_pfn_range(vma, vma->vm_start,
+			       page_to_pfn(virt_to_page(vaddr)) + vma->vm_pgoff,
+			       wanted << PAGE_SHIFT, vma->vm_page_prot);
+}
+
+static int apple_dma_get_sgtable(struct device *dev, struct sg_table *sgt,
+				 void *vaddr, dma_addr_t addr, size_t size,
+				 unsigned long attrs)
+{
+	int err = sg_alloc_table(sgt, 1, GFP_KERNEL);
+
+	if (!err)
+		sg_set_page(sgt->sgl, virt_to_page(vaddr), PAGE_ALIGN(size), 0);
+	return err;
+}
+
+/*
+ * Nobody can ask the host for an address below some limit, so any mask of 32
+ * bits and more is worth a try; each address is checked against it.
+ */
+static int apple_dma_supported(struct device *dev, u64 mask)
+{
+	return mask >= DMA_BIT_MASK(32);
+}
+
+/*
+ * More than 32 bits, so that a driver that has the choice takes its wide
+ * descriptors; and less than what GPUs reach (40 bits and more), because a
+ * device that reaches less than this is given memory below 4 GiB, in vain.
+ */
+static u64 apple_dma_required_mask(struct device *dev)
+{
+	return DMA_BIT_MASK(36);
+}
+
+static size_t apple_dma_max_mapping_size(struct device *dev)
+{
+	u64 bytes = to_apple_dma(dev)->engine.limits.bytes;
+
+	bytes = min_t(u64, bytes, APPLE_DMA_DEFAULT_MAX_BYTES);
+	/* A range that starts inside a granule needs one granule more. */
+	if (bytes > APPLE_DMA_GRANULE_SIZE)
+		bytes -= APPLE_DMA_GRANULE_SIZE;
+	return bytes;
+}
+
+static size_t apple_dma_opt_mapping_size(void)
+{
+	return OPT_MAPPING_SIZE;
+}
+
+const struct dma_map_ops apple_dma_ops = {
+	.alloc = apple_dma_alloc,
+	.free = apple_dma_free,
+	.APPLE_DMA_OPS_ALLOC_PAGES = apple_dma_alloc_pages,
+	.free_pages = apple_dma_free_pages,
+	.mmap = apple_dma_mmap,
+	.get_sgtable = apple_dma_get_sgtable,
+#ifdef APPLE_DMA_HAVE_MAP_PHYS
+	.map_phys = apple_dma_map_phys,
+	.unmap_phys = apple_dma_unmap_phys,
+#else
+	.map_page = apple_dma_map_page,
+	.unmap_page = apple_dma_unmap_page,
+	.map_resource = apple_dma_map_resource,
+#endif
+	.map_sg = apple_dma_map_sg,
+	.unmap_sg = apple_dma_unmap_sg,
+	.dma_supported = apple_dma_supported,
+	.get_required_mask = apple_dma_required_mask,
+	.max_mapping_size = apple_dma_max_mapping_size,
+	.opt_mapping_size = apple_dma_opt_mapping_size,
+};
+
+/**
+ * apple_dma_is_ours() - were these ops installed by some companion?
+ * @ops: a device's dma_map_ops, or NULL
+ *
+ * Context: any.
+ * Return: true if @ops is a copy of apple_dma_ops.
+ */
+bool apple_dma_is_ours(const struct dma_map_ops *ops)
+{
+	return ops && ops->alloc == apple_dma_ops.alloc;
+}

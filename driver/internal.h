@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the parts of the module share: one companion, its transport to the
+ * host, its engine of windows, and the passthrough device it manages.
+ */
+#ifndef APPLE_DMA_INTERNAL_H
+#define APPLE_DMA_INTERNAL_H
+
+#include <linux/device.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mempool.h>
+#include <linux/mutex.h>
+#include <linux/notifier.h>
+#include <linux/pci.h>
+#include <linux/ratelimit.h>
+#include <linux/rbtree.h>
+#include <linux/scatterlist.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include <linux/apple_dma.h>
+
+#include "compat.h"
+
+/*
+ * Most entries the module puts in one doorbell. The host works through them
+ * while the caller has interrupts off, and the command page with both arrays
+ * has to fit one page.
+ */
+#define APPLE_DMA_BATCH_MAX	64U
+
+#define APPLE_DMA_GRANULE_MASK	((u64)APPLE_DMA_GRANULE_SIZE - 1)
+
+/* ---- seam: engine to host ---- */
+
+/**
+ * struct apple_dma_map_entry - one range the host is asked to map
+ * @gpa: guest-physical start, the handle too; a multiple of the granule
+ * @len: bytes, a multiple of the granule
+ * @iova: answer: the device address of @gpa, valid if @err is 0
+ * @err: answer: 0, or -EIO if the host refused the range
+ */
+struct apple_dma_map_entry {
+	u64 gpa;
+	u64 len;
+	u64 iova;
+	int err;
+};
+
+/**
+ * struct apple_dma_unmap_entry - one mapping the host is asked to release
+ * @handle: the @gpa it was mapped with
+ * @len: its bytes
+ * @err: answer: 0, or -EIO if the host refused
+ */
+struct apple_dma_unmap_entry {
+	u64 handle;
+	u64 len;
+	int err;
+};
+
+struct apple_dma_engine;
+
+/**
+ * struct apple_dma_host_ops - the way to a host, real or faked
+ * @map: map @n (1 to the batch limit) ranges with one doorbell
+ * @unmap: release @n mappings with one doorbell
+ * @reason: after -EPROTO: what the host did wrong; a string constant
+ *
+ * Called with the engine's lock held and interrupts off; must not sleep. The
+ * answers have been checked against the protocol: an entry with @err 0 was
+ * confirmed by the host for its whole length.
+ *
+ * @map and @unmap return 0 when every entry has an answer, or -EPROTO when the host
+ * broke the protocol: then no answer counts, and the caller must not trust
+ * the host again.
+ */
+struct apple_dma_host_ops {
+	int (*map)(void *host, struct apple_dma_map_entry *entries,
+		   unsigned int n);
+	int (*unmap)(void *host, struct apple_dma_unmap_entry *entries,
+		     unsigned int n);
+	const char *(*reason)(void *host);
+};
+
+/* ---- engine.c on window.c ---- */
+
+/* Why a mapping failed; engine.c has the sentences. */
+enum apple_dma_fail {
+	APPLE_DMA_FAIL_BYTES,	/* the byte budget is used up */
+	APPLE_DMA_FAIL_ENTRIES,	/* the entry budget is used up */
+	APPLE_DMA_FAIL_HOST,	/* the host refused the exact granules */
+	APPLE_DMA_FAIL_MASK,	/* the device cannot reach the address */
+	APPLE_DMA_FAIL_HANDLE,	/* no unique handle for the range */
+	APPLE_DMA_FAIL_MEMORY,	/* no memory for a window */
+	APPLE_DMA_FAIL_NOT_RAM,	/* not ordinary guest memory */
+	APPLE_DMA_FAIL_BROKEN,	/* the companion is broken or stopped */
+	APPLE_DMA_FAIL_COUNT
+};
+
+/**
+ * struct apple_dma_limits - what an engine may register with its host
+ * @bytes: most bytes, a multiple of the granule
+ * @entries: most registrations
+ * @batch: most entries in one call of the host, 1 to APPLE_DMA_BATCH_MAX
+ */
+struct apple_dma_limits {
+	u64 bytes;
+	u32 entries;
+	u32 batch;
+};
+
+/**
+ * struct apple_dma_stats - a snapshot of an engine's counters
+ * @mapped_bytes: bytes registered with the host now
+ * @mapped_entries: registrations now
+ * @live_bytes: bytes drivers hold mapped now
+ * @live_mappings: mappings drivers hold now
+ * @peak_bytes: most @mapped_bytes so far
+ * @peak_entries: most @mapped_entries so far
+ * @failures: mappings refused, by cause
+ * @recovered: registrations of an earlier kernel that were released
+ * @bad_unmaps: unmaps of addresses that were not mapped
+ */
+struct apple_dma_stats {
+	u64 mapped_bytes;
+	u64 mapped_entries;
+	u64 live_bytes;
+	u64 live_mappings;
+	u64 peak_bytes;
+	u64 peak_entries;
+	u64 failures[APPLE_DMA_FAIL_COUNT];
+	u64 recovered;
+	u64 bad_unmaps;
+};
+
+/**
+ * struct apple_dma_range - memory that needs a window
+ * @phys: guest-physical address
+ * @size: bytes
+ */
+struct apple_dma_range {
+	u64 phys;
+	u64 size;
+};
+
+/**
+ * struct apple_dma_engine - the windows registered with one host
+ * @dev: names the engine in the log
+ * @lock: protects all below it; taken with interrupts off
+ * @host_ops: the way to the host
+ * @host: handed to @host_ops
+ * @limits: the budget; constant
+ * @pool: struct apple_dma_window, with a reserve for atomic context
+ * @phys: windows by guest-physical range; ranges may overlap, starts may not
+ * @iova: windows by device address; ranges never overlap
+ * @idle: windows without a mapping; empty between calls unless @broken
+ * @stats: counters
+ * @broken: the host broke the protocol; it is not asked again
+ * @stopped: shut down; it is not asked again
+ * @closed: there is no driver that may map
+ * @reason: why @broken, for the log; a string constant
+ * @alert: says so; not where it is found out, because a console may be on a
+ *	device that maps through this engine
+ * @swept: @sweep was started
+ * @sweep: releases what an earlier kernel left on the host
+ * @limit_log: one rate limit for each cause of failure
+ * @range_scratch: ranges that need windows
+ * @map_scratch: entries of the batch under construction
+ * @unmap_scratch: the same for releases
+ */
+struct apple_dma_engine {
+	struct device *dev;
+	spinlock_t lock; /* all below */
+	const struct apple_dma_host_ops *host_ops;
+	void *host;
+	struct apple_dma_limits limits;
+	mempool_t *pool;
+	struct rb_root_cached phys;
+	struct rb_root iova;
+	struct list_head idle;
+	struct apple_dma_stats stats;
+	bool broken;
+	bool stopped;
+	bool closed;
+	bool swept;
+	const char *reason;
+	struct work_struct alert;
+	struct work_struct sweep;
+	struct ratelimit_state limit_log[APPLE_DMA_FAIL_COUNT];
+	struct apple_dma_range range_scratch[APPLE_DMA_BATCH_MAX];
+	struct apple_dma_map_entry map_scratch[APPLE_DMA_BATCH_MAX];
+	struct apple_dma_unmap_entry unmap_scratch[APPLE_DMA_BATCH_MAX];
+};
+
+int apple_dma_window_init(void);
+void apple_dma_window_exit(void);
+
+int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
+			  const struct apple_dma_limits *limits,
+			  const struct apple_dma_host_ops *ops, void *host);
+void apple_dma_engine_destroy(struct apple_dma_engine *e);
+void apple_dma_engine_stop(struct apple_dma_engine *e);
+void apple_dma_engine_open(struct apple_dma_engine *e);
+u64 apple_dma_engine_abandon(struct apple_dma_engine *e);
+bool apple_dma_engine_release(struct apple_dma_engine *e);
+void apple_dma_engine_snapshot(struct apple_dma_engine *e,
+			       struct apple_dma_stats *stats);
+
+dma_addr_t apple_dma_pin(struct apple_dma_engine *e, phys_addr_t phys,
+			 size_t size, u64 mask);
+dma_addr_t apple_dma_refuse(struct apple_dma_engine *e,
+			    enum apple_dma_fail cause, size_t size);
+int apple_dma_unpin(struct apple_dma_engine *e, dma_addr_t addr, size_t size,
+		    phys_addr_t *phys);
+int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
+		     int nents, u64 mask);
+int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
+		       int nents);
+
+/* ---- transport.c: the companion's registers and command page ---- */
+
+/**
+ * struct apple_dma_transport - the command page of one companion
+ * @dev: names the companion in the log
+ * @bar: its registers
+ * @page: command page, then the two arrays; shared with the host
+ * @page_gpa: guest-physical address of @page
+ * @host_max: MAX_ENTRIES as read once
+ * @wide: the host uses the wide map entries
+ * @doorbells: doorbells rung, the layout probe included
+ * @reason: after -EPROTO: what the host did wrong; a string constant
+ * @undo: mappings of a batch that came too short, and are to be released
+ *
+ * Calls that ring the doorbell must not run at the same time; the engine's
+ * lock sees to it.
+ */
+struct apple_dma_transport {
+	struct device *dev;
+	void __iomem *bar;
+	void *page;
+	phys_addr_t page_gpa;
+	u32 host_max;
+	bool wide;
+	u64 doorbells;
+	const char *reason;
+	struct apple_dma_unmap_entry undo[APPLE_DMA_BATCH_MAX];
+};
+
+extern const struct apple_dma_host_ops apple_dma_transport_ops;
+
+int apple_dma_transport_init(struct apple_dma_transport *t,
+			     struct device *dev, void __iomem *bar);
+int apple_dma_transport_start(struct apple_dma_transport *t);
+void apple_dma_transport_program(struct apple_dma_transport *t);
+void apple_dma_transport_clear(struct apple_dma_transport *t);
+void apple_dma_transport_free(struct apple_dma_transport *t, bool leak);
+
+/* ---- managed.c: the passthrough device ---- */
+
+/**
+ * struct apple_dma_managed - the passthrough device of one companion
+ * @lock: protects @dev, @attached, @reattach, @visible
+ * @claim: in the list of all managed devices
+ * @nb: on the PCI bus: sees the device come, bind, unbind and go
+ * @work: what cannot be done in a notifier
+ * @bus: bus number of MANAGED_BDF
+ * @devfn: device and function of MANAGED_BDF
+ * @dev: the device, with a reference; NULL while it is not there
+ * @attached: the module's ops are on @dev, and the module is pinned
+ * @reattach: @work is to bind @dev to its driver again
+ * @released: the device lost its driver to be probed again
+ * @visible: the companion's sysfs group exists
+ */
+struct apple_dma_managed {
+	struct mutex lock; /* dev, attached, reattach, visible */
+	struct list_head claim;
+	struct notifier_block nb;
+	struct work_struct work;
+	u8 bus;
+	u8 devfn;
+	struct device *dev;
+	bool attached;
+	bool reattach;
+	bool released;
+	bool visible;
+};
+
+/* ---- main.c ---- */
+
+/**
+ * struct apple_dma - one companion
+ * @pdev: its PCI function, with a reference
+ * @ops: what is installed on the passthrough device; a copy of its own, so
+ *	that an op finds its companion from the device's ops pointer
+ * @engine: the windows
+ * @transport: the way to the host
+ * @managed: the passthrough device
+ * @leaked_bytes: memory not given back because the device may still reach it
+ * @ref: held while the companion is bound, and while it has orphans
+ * @memory: struct apple_dma_memory, what drivers have allocated
+ * @orphans: how many of @memory have outlived their driver
+ * @orphaned: orphans hold a reference to the companion and to the module
+ * @orphanage: in the list of companions that are @orphaned
+ * @draining: the windows of new orphans are not gone from the host yet
+ * @reap: drops what orphans hold when the last one is gone
+ */
+struct apple_dma {
+	struct pci_dev *pdev;
+	struct dma_map_ops ops;
+	struct apple_dma_engine engine;
+	struct apple_dma_transport transport;
+	struct apple_dma_managed managed;
+	atomic64_t leaked_bytes;
+	struct kref ref;
+	struct list_head memory;
+	u64 orphans;
+	bool orphaned;
+	struct list_head orphanage;
+	bool draining;
+	struct work_struct reap;
+};
+
+void apple_dma_queue(struct work_struct *work);
+void apple_dma_put(struct apple_dma *ad);
+
+int apple_dma_managed_init(struct apple_dma *ad, u32 bdf);
+int apple_dma_managed_start(struct apple_dma *ad);
+void apple_dma_managed_show(struct apple_dma *ad);
+void apple_dma_managed_hide(struct apple_dma *ad);
+void apple_dma_managed_stop(struct apple_dma *ad);
+void apple_dma_managed_giveup(struct apple_dma *ad);
+void apple_dma_managed_free(struct apple_dma *ad);
+void apple_dma_managed_quiesce(struct apple_dma *ad);
+
+/* ---- dma_ops.c ---- */
+
+extern const struct dma_map_ops apple_dma_ops;
+
+bool apple_dma_is_ours(const struct dma_map_ops *ops);
+
+/* ---- memory.c ---- */
+
+struct page *apple_dma_memory_alloc(struct apple_dma *ad, struct device *dev,
+				    size_t size, dma_addr_t *addr, gfp_t gfp,
+				    u64 mask);
+void apple_dma_memory_free(size_t size, struct page *page, dma_addr_t addr);
+u64 apple_dma_memory_orphan(struct apple_dma *ad, u64 *left);
+void apple_dma_memory_drained(struct apple_dma *ad, bool reachable);
+const struct dma_map_ops *apple_dma_memory_ops(struct device *dev);
+bool apple_dma_memory_reap(struct apple_dma *ad);
+
+/* ---- sysfs.c ---- */
+
+#define APPLE_DMA_SYSFS_GROUP	"apple_dma"
+
+extern const struct attribute_group apple_dma_sysfs_group;
+
+#endif /* APPLE_DMA_INTERNAL_H */

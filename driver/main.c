@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * apple_dma: DMA for PCI passthrough on Apple Silicon Macs.
+ *
+ * The PCI driver of the companion, apple-dma-pci: it ties together the
+ * transport to the host, the engine of windows, and the passthrough device.
+ */
+
+#include <linux/module.h>
+#include <linux/pci.h>
+
+#include "internal.h"
+
+static unsigned long long max_bytes = APPLE_DMA_DEFAULT_MAX_BYTES;
+module_param(max_bytes, ullong, 0444);
+MODULE_PARM_DESC(max_bytes,
+		 "Most bytes registered with the host for one device (default 1536 MiB)");
+
+static unsigned int max_entries = APPLE_DMA_DEFAULT_MAX_MAPPINGS;
+module_param(max_entries, uint, 0444);
+MODULE_PARM_DESC(max_entries,
+		 "Most registrations with the host for one device (default 65536)");
+
+/*
+ * Its own, so that unloading waits for work that has just dropped the last
+ * reference to the module.
+ */
+static struct workqueue_struct *apple_dma_wq;
+
+/**
+ * apple_dma_queue() - run work of the module in process context
+ * @work: the work
+ *
+ * Context: any.
+ */
+void apple_dma_queue(struct work_struct *work)
+{
+	queue_work(apple_dma_wq, work);
+}
+
+static void apple_dma_release(struct kref *ref)
+{
+	struct apple_dma *ad = container_of(ref, struct apple_dma, ref);
+
+	apple_dma_managed_free(ad);
+	pci_dev_put(ad->pdev);
+	kfree(ad);
+}
+
+/**
+ * apple_dma_put() - drop a reference to a companion
+ * @ad: the companion
+ *
+ * Context: may sleep.
+ */
+void apple_dma_put(struct apple_dma *ad)
+{
+	kref_put(&ad->ref, apple_dma_release);
+}
+
+static void apple_dma_limits(struct apple_dma *ad,
+			     struct apple_dma_limits *limits)
+{
+	limits->bytes = round_down((u64)max_bytes, APPLE_DMA_GRANULE_SIZE);
+	limits->entries = max_entries;
+	limits->batch = min(ad->transport.host_max, APPLE_DMA_BATCH_MAX);
+
+	if (max_bytes > APPLE_DMA_DEFAULT_MAX_BYTES ||
+	    max_entries > APPLE_DMA_DEFAULT_MAX_MAPPINGS)
+		dev_warn(&ad->pdev->dev,
+			 "the limits are above what Macs are known to allow (%llu bytes, %u entries); more has been seen to take down the host\n",
+			 APPLE_DMA_DEFAULT_MAX_BYTES,
+			 APPLE_DMA_DEFAULT_MAX_MAPPINGS);
+}
+
+static int apple_dma_map_bar(struct pci_dev *pdev, void __iomem **bar)
+{
+	int err;
+
+	if (!(pci_resource_flags(pdev, APPLE_DMA_BAR) & IORESOURCE_MEM) ||
+	    pci_resource_len(pdev, APPLE_DMA_BAR) < APPLE_DMA_BAR_SIZE) {
+		dev_err(&pdev->dev, "BAR %d is not %#x bytes of memory\n",
+			APPLE_DMA_BAR, APPLE_DMA_BAR_SIZE);
+		return -ENODEV;
+	}
+	err = pci_enable_device_mem(pdev);
+	if (err)
+		return err;
+	err = pci_request_region(pdev, APPLE_DMA_BAR, KBUILD_MODNAME);
+	if (err)
+		goto disable;
+	*bar = pci_iomap(pdev, APPLE_DMA_BAR, APPLE_DMA_BAR_SIZE);
+	if (!*bar) {
+		err = -ENOMEM;
+		goto release;
+	}
+	return 0;
+
+release:
+	pci_release_region(pdev, APPLE_DMA_BAR);
+disable:
+	pci_disable_device(pdev);
+	return err;
+}
+
+static void apple_dma_unmap_bar(struct pci_dev *pdev, void __iomem *bar)
+{
+	pci_iounmap(pdev, bar);
+	pci_release_region(pdev, APPLE_DMA_BAR);
+	pci_disable_device(pdev);
+}
+
+static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+{
+	struct apple_dma_limits limits;
+	struct apple_dma *ad;
+	void __iomem *bar;
+	int err;
+
+	ad = kzalloc(sizeof(*ad), GFP_KERNEL);
+	if (!ad)
+		return -ENOMEM;
+	ad->pdev = pci_dev_get(pdev);
+	ad->ops = apple_dma_ops;
+	kref_init(&ad->ref);
+	INIT_LIST_HEAD(&ad->memory);
+	INIT_LIST_HEAD(&ad->orphanage);
+	pci_set_drvdata(pdev, ad);
+
+	err = apple_dma_map_bar(pdev, &bar);
+	if (err)
+		goto free;
+	err = apple_dma_transport_init(&ad->transport, &pdev->dev, bar);
+	if (err)
+		goto unmap;
+	apple_dma_limits(ad, &limits);
+	err = apple_dma_engine_init(&ad->engine, &pdev->dev, &limits,
+				    &apple_dma_transport_ops, &ad->transport);
+	if (err)
+		goto free_transport;
+	err = apple_dma_managed_init(ad, readl(bar + APPLE_DMA_REG_MANAGED_BDF));
+	if (err)
+		goto destroy_engine;
+	err = apple_dma_transport_start(&ad->transport);
+	if (err)
+		goto giveup_managed;
+	err = apple_dma_managed_start(ad);
+	if (err)
+		goto stop_managed;
+	err = sysfs_create_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
+	if (err)
+		goto stop_managed;
+	apple_dma_managed_show(ad);
+
+	dev_info(&pdev->dev,
+		 "ready: %s layout, up to %llu MiB in %u mappings, %u in a batch\n",
+		 ad->transport.wide ? "wide" : "RFC", limits.bytes >> 20,
+		 limits.entries, limits.batch);
+	return 0;
+
+stop_managed:
+	apple_dma_managed_stop(ad);
+	apple_dma_engine_stop(&ad->engine);
+	apple_dma_transport_clear(&ad->transport);
+	goto destroy_engine;
+giveup_managed:
+	apple_dma_managed_giveup(ad);
+destroy_engine:
+	apple_dma_engine_destroy(&ad->engine);
+free_transport:
+	apple_dma_transport_free(&ad->transport, ad->engine.broken);
+unmap:
+	apple_dma_unmap_bar(pdev, bar);
+free:
+	pci_set_drvdata(pdev, NULL);
+	apple_dma_put(ad);
+	return err;
+}
+
+static void apple_dma_remove(struct pci_dev *pdev)
+{
+	struct apple_dma *ad = pci_get_drvdata(pdev);
+	void __iomem *bar = ad->transport.bar;
+
+	apple_dma_managed_hide(ad);
+	sysfs_remove_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
+	apple_dma_managed_stop(ad);
+	apple_dma_engine_stop(&ad->engine);
+	apple_dma_transport_clear(&ad->transport);
+	apple_dma_transport_free(&ad->transport, ad->engine.broken);
+	apple_dma_engine_destroy(&ad->engine);
+	apple_dma_unmap_bar(pdev, bar);
+	pci_set_drvdata(pdev, NULL);
+	apple_dma_put(ad);
+}
+
+/*
+ * Before a reboot or a kexec. The host forgets nothing by itself, so leave it
+ * clean: nothing is registered, and no command page is known.
+ */
+static void apple_dma_shutdown(struct pci_dev *pdev)
+{
+	struct apple_dma *ad = pci_get_drvdata(pdev);
+
+	apple_dma_managed_quiesce(ad);
+	apple_dma_engine_stop(&ad->engine);
+	apple_dma_transport_clear(&ad->transport);
+}
+
+/* The host keeps what is registered; only the registers may be gone. */
+static int apple_dma_resume_noirq(struct device *dev)
+{
+	struct apple_dma *ad = dev_get_drvdata(dev);
+
+	apple_dma_transport_program(&ad->transport);
+	return 0;
+}
+
+/*
+ * An image that is resumed in another run of the host would believe in
+ * device addresses that are gone.
+ */
+static int apple_dma_freeze(struct device *dev)
+{
+	struct apple_dma *ad = dev_get_drvdata(dev);
+	struct apple_dma_stats stats;
+
+	apple_dma_engine_snapshot(&ad->engine, &stats);
+	if (!stats.mapped_entries)
+		return 0;
+	dev_err(dev, "cannot hibernate while %llu ranges are mapped for DMA; unbind the passthrough device's driver first\n",
+		stats.mapped_entries);
+	return -EBUSY;
+}
+
+static const struct dev_pm_ops apple_dma_pm_ops = {
+	.resume_noirq = apple_dma_resume_noirq,
+	.freeze = apple_dma_freeze,
+	.restore_noirq = apple_dma_resume_noirq,
+};
+
+static const struct pci_device_id apple_dma_ids[] = {
+	{ PCI_DEVICE(APPLE_DMA_PCI_VENDOR_ID, APPLE_DMA_PCI_DEVICE_ID) },
+	{ }
+};
+MODULE_DEVICE_TABLE(pci, apple_dma_ids);
+
+static struct pci_driver apple_dma_driver = {
+	.name = KBUILD_MODNAME,
+	.id_table = apple_dma_ids,
+	.probe = apple_dma_probe,
+	.remove = apple_dma_remove,
+	.shutdown = apple_dma_shutdown,
+	.driver.pm = &apple_dma_pm_ops,
+};
+
+static int __init apple_dma_init(void)
+{
+	int err;
+
+	if (max_bytes < APPLE_DMA_GRANULE_SIZE || !max_entries) {
+		pr_err("apple_dma: max_bytes must be at least %u and max_entries at least 1\n",
+		       APPLE_DMA_GRANULE_SIZE);
+		return -EINVAL;
+	}
+	err = apple_dma_window_init();
+	if (err)
+		return err;
+	apple_dma_wq = alloc_workqueue(KBUILD_MODNAME, WQ_UNBOUND, 0);
+	if (!apple_dma_wq) {
+		err = -ENOMEM;
+		goto exit_window;
+	}
+	err = pci_register_driver(&apple_dma_driver);
+	if (err)
+		goto destroy_wq;
+	return 0;
+
+destroy_wq:
+	destroy_workqueue(apple_dma_wq);
+exit_window:
+	apple_dma_window_exit();
+	return err;
+}
+module_init(apple_dma_init);
+
+static void __exit apple_dma_exit(void)
+{
+	pci_unregister_driver(&apple_dma_driver);
+	destroy_workqueue(apple_dma_wq);
+	apple_dma_window_exit();
+}
+module_exit(apple_dma_exit);
+
+MODULE_DESCRIPTION("DMA mapping for PCI passthrough on Apple Silicon Macs");
+MODULE_AUTHOR("The apple-dma authors");
+MODULE_LICENSE("GPL");
+MODULE_VERSION(APPLE_DMA_MODULE_VERSION);

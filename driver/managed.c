@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The passthrough device of a companion.
+ *
+ * It is found by MANAGED_BDF in the companion's PCI domain, now or when it
+ * appears. A device link makes the driver core keep the order: the device
+ * has no driver while the companion has none. The module's ops are on the
+ * device from BIND_DRIVER, after the bus has set up DMA and before the probe,
+ * to UNBOUND_DRIVER, after the last devres is freed; so long the module is
+ * pinned.
+ *
+ * A failed probe says DRIVER_NOT_BOUND while devres still has memory to free
+ * through the ops. So they are taken away by a work item, which waits for the
+ * probe to end by taking the device's lock.
+ */
+
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+#include <linux/rcupdate.h>
+#include <linux/sysfs.h>
+
+#include "internal.h"
+
+/* Companions that manage a device; two must not manage the same one. */
+static DEFINE_MUTEX(claims_lock);
+static LIST_HEAD(claims);
+
+static bool is_managed(const struct apple_dma *ad, struct device *dev)
+{
+	struct pci_dev *pdev = to_pci_dev(dev);
+
+	return pci_domain_nr(pdev->bus) == pci_domain_nr(ad->pdev->bus) &&
+	       pdev->bus->number == ad->managed.bus &&
+	       pdev->devfn == ad->managed.devfn;
+}
+
+static int claim(struct apple_dma *ad)
+{
+	struct apple_dma *other;
+	int err = 0;
+
+	mutex_lock(&claims_lock);
+	list_for_each_entry(other, &claims, managed.claim)
+		if (pci_domain_nr(other->pdev->bus) ==
+		    pci_domain_nr(ad->pdev->bus) &&
+		    other->managed.bus == ad->managed.bus &&
+		    other->managed.devfn == ad->managed.devfn)
+			err = -EBUSY;
+	if (!err)
+		list_add(&ad->managed.claim, &claims);
+	mutex_unlock(&claims_lock);
+	return err;
+}
+
+static void unclaim(struct apple_dma *ad)
+{
+	mutex_lock(&claims_lock);
+	list_del(&ad->managed.claim);
+	mutex_unlock(&claims_lock);
+}
+
+/* Can this device be the one that a companion manages? */
+static int check_device(struct apple_dma *ad, struct pci_dev *pdev)
+{
+	struct device *dev = &ad->pdev->dev;
+
+	if (pdev == ad->pdev) {
+		dev_err(dev, "the host says that the companion manages itself\n");
+		return -EINVAL;
+	}
+	if (pci_is_bridge(pdev)) {
+		dev_err(dev, "the host says that the companion manages the bridge %s\n",
+			pci_name(pdev));
+		return -EINVAL;
+	}
+	if (pdev->vendor == APPLE_DMA_PCI_VENDOR_ID &&
+	    pdev->device == APPLE_DMA_PCI_DEVICE_ID) {
+		dev_err(dev, "the host says that the companion manages another companion, %s\n",
+			pci_name(pdev));
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* ---- ops on and off; the device's lock and managed.lock are held ---- */
+
+static void attach(struct apple_dma *ad, struct device *dev)
+{
+	const struct dma_map_ops *ops = get_dma_ops(dev);
+
+	/* Ops of a companion that was here before serve its orphans only. */
+	if (apple_dma_compat_behind_iommu(dev) ||
+	    (ops && !apple_dma_is_ours(ops))) {
+		dev_err(&ad->pdev->dev,
+			"%s is behind an IOMMU of the guest or has DMA operations of its own; its DMA cannot work. Remove the guest's IOMMU\n",
+			dev_name(dev));
+		return;
+	}
+	if (!dev_is_dma_coherent(dev)) {
+		dev_err(&ad->pdev->dev,
+			"%s is not cache coherent for the guest; its DMA cannot work. The host has to describe it as coherent\n",
+			dev_name(dev));
+		return;
+	}
+	if (!ad->managed.attached) {
+		if (!try_module_get(THIS_MODULE)) {
+			dev_err(&ad->pdev->dev,
+				"%s is bound to a driver while apple_dma is being unloaded; its DMA cannot work\n",
+				dev_name(dev));
+			return;
+		}
+		ad->managed.attached = true;
+	}
+	apple_dma_engine_open(&ad->engine);
+	set_dma_ops(dev, &ad->ops);
+}
+
+/*
+ * A device without a driver has ops only for memory that its last one has yet
+ * to free, perhaps by way of a companion that was here before.
+ */
+static void leave_ops(struct device *dev)
+{
+	const struct dma_map_ops *ops = get_dma_ops(dev);
+
+	/* On some kernels the core has taken them off already. */
+	if (!ops || apple_dma_is_ours(ops))
+		set_dma_ops(dev, apple_dma_memory_ops(dev));
+}
+
+/* The driver is gone: nothing that it mapped stays on the host. */
+static void detach(struct apple_dma *ad, struct device *dev)
+{
+	u64 left, fresh;
+	bool released;
+
+	if (!ad->managed.attached)
+		return;
+	fresh = apple_dma_memory_orphan(ad, &left);
+	released = apple_dma_engine_release(&ad->engine);
+	apple_dma_memory_drained(ad, !released);
+	if (left > fresh)
+		dev_warn(&ad->pdev->dev,
+			 "the driver of %s left %llu DMA mappings behind; they are released\n",
+			 dev_name(dev), left - fresh);
+	if (fresh)
+		dev_info(&ad->pdev->dev,
+			 "the driver of %s has yet to free %llu DMA allocations; they are %s\n",
+			 dev_name(dev), fresh, released ? "unmapped" : "kept");
+	leave_ops(dev);
+	ad->managed.attached = false;
+	module_put(THIS_MODULE);
+}
+
+/* The last orphan is gone: so can be the ops, if nobody else needs them. */
+static void apple_dma_managed_reap(struct work_struct *work)
+{
+	struct apple_dma *ad = container_of(work, struct apple_dma, reap);
+	struct apple_dma_managed *m = &ad->managed;
+	struct device *dev;
+
+	if (!apple_dma_memory_reap(ad))
+		return;
+	mutex_lock(&m->lock);
+	dev = m->dev ? get_device(m->dev) : NULL;
+	mutex_unlock(&m->lock);
+	if (dev) {
+		device_lock(dev);
+		mutex_lock(&m->lock);
+		if (!m->attached && get_dma_ops(dev) == &ad->ops)
+			leave_ops(dev);
+		mutex_unlock(&m->lock);
+		device_unlock(dev);
+		put_device(dev);
+	}
+	/* Whoever freed the last orphan is still in the module. */
+	synchronize_rcu();
+	apple_dma_put(ad);
+	module_put(THIS_MODULE);
+}
+
+/* ---- the device comes and goes; managed.lock is held ---- */
+
+static void show_link(struct apple_dma *ad)
+{
+	struct apple_dma_managed *m = &ad->managed;
+
+	if (m->visible && m->dev &&
+	    sysfs_add_link_to_group(&ad->pdev->dev.kobj, APPLE_DMA_SYSFS_GROUP,
+				    &m->dev->kobj, "managed"))
+		dev_warn(&ad->pdev->dev, "cannot make the sysfs link to %s\n",
+			 dev_name(m->dev));
+}
+
+static void hide_link(struct apple_dma *ad)
+{
+	struct apple_dma_managed *m = &ad->managed;
+
+	if (m->visible && m->dev)
+		sysfs_remove_link_from_group(&ad->pdev->dev.kobj,
+					     APPLE_DMA_SYSFS_GROUP, "managed");
+}
+
+static int found(struct apple_dma *ad, struct device *dev)
+{
+	struct apple_dma_managed *m = &ad->managed;
+
+	if (m->dev)
+		return 0;
+	if (check_device(ad, to_pci_dev(dev)))
+		return -EINVAL;
+	/*
+	 * No flag for its removal: without the companion's driver the device
+	 * cannot do DMA, so the core is to keep its driver off until then.
+	 */
+	if (!device_link_add(dev, &ad->pdev->dev, 0)) {
+		dev_err(&ad->pdev->dev, "cannot link %s to the companion\n",
+			dev_name(dev));
+		return -EINVAL;
+	}
+	m->dev = get_device(dev);
+	show_link(ad);
+	dev_info(&ad->pdev->dev, "manages the DMA of %s\n", dev_name(dev));
+	return 0;
+}
+
+static void gone(struct apple_dma *ad)
+{
+	struct apple_dma_managed *m = &ad->managed;
+
+	hide_link(ad);
+	put_device(m->dev);
+	m->dev = NULL;
+}
+
+static int apple_dma_managed_notify(struct notifier_block *nb,
+				    unsigned long action, void *data)
+{
+	struct apple_dma *ad = container_of(nb, struct apple_dma, managed.nb);
+	struct apple_dma_managed *m = &ad->managed;
+	struct device *dev = data;
+
+	if (!is_managed(ad, dev))
+		return NOTIFY_DONE;
+
+	mutex_lock(&m->lock);
+	switch (action) {
+	case BUS_NOTIFY_ADD_DEVICE:
+		found(ad, dev);
+		break;
+	case BUS_NOTIFY_BIND_DRIVER:
+		if (m->dev == dev)
+			attach(ad, dev);
+		break;
+	case BUS_NOTIFY_UNBOUND_DRIVER:
+		if (m->dev == dev)
+			detach(ad, dev);
+		break;
+	case BUS_NOTIFY_DRIVER_NOT_BOUND:
+		if (m->dev == dev)
+			apple_dma_queue(&m->work);
+		break;
+	case BUS_NOTIFY_REMOVED_DEVICE:
+		if (m->dev == dev) {
+			detach(ad, dev);
+			gone(ad);
+		}
+		break;
+	}
+	mutex_unlock(&m->lock);
+	return NOTIFY_OK;
+}
+
+/*
+ * Where the companion's own probe has not ended, the core puts this off until
+ * it has.
+ */
+static void bind_again(struct apple_dma *ad, struct device *dev)
+{
+	int err = device_attach(dev);
+
+	if (err < 0 && err != -EPROBE_DEFER)
+		dev_warn(&ad->pdev->dev, "cannot bind a driver to %s: %d\n",
+			 dev_name(dev), err);
+}
+
+static void apple_dma_managed_work(struct work_struct *work)
+{
+	struct apple_dma *ad = container_of(work, struct apple_dma,
+					    managed.work);
+	struct apple_dma_managed *m = &ad->managed;
+	struct device *dev;
+	bool reattach;
+
+	mutex_lock(&m->lock);
+	dev = m->dev ? get_device(m->dev) : NULL;
+	reattach = m->reattach;
+	m->reattach = false;
+	mutex_unlock(&m->lock);
+	if (!dev)
+		return;
+
+	device_lock(dev);
+	mutex_lock(&m->lock);
+	if (!dev->driver && m->dev == dev)
+		detach(ad, dev);
+	mutex_unlock(&m->lock);
+	device_unlock(dev);
+
+	if (reattach)
+		bind_again(ad, dev);
+	put_device(dev);
+}
+
+static struct pci_dev *get_managed(struct apple_dma *ad)
+{
+	return pci_get_domain_bus_and_slot(pci_domain_nr(ad->pdev->bus),
+					   ad->managed.bus, ad->managed.devfn);
+}
+
+/*
+ * A driver that was bound without the ops has device addresses that mean
+ * nothing to the host. Nothing but a new probe helps.
+ */
+static void release_unmapped(struct apple_dma *ad, struct pci_dev *pdev)
+{
+	struct device_driver *driver = READ_ONCE(pdev->dev.driver);
+
+	if (!driver || apple_dma_is_ours(get_dma_ops(&pdev->dev)))
+		return;
+	dev_notice(&ad->pdev->dev,
+		   "%s was bound to %s before apple_dma was there; it is probed again\n",
+		   pci_name(pdev), driver->name);
+	device_release_driver(&pdev->dev);
+	ad->managed.released = true;
+}
+
+/**
+ * apple_dma_managed_init() - claim the device that the host names
+ * @ad: the companion; its @managed is zeroed
+ * @bdf: MANAGED_BDF as the host gave it
+ *
+ * If the device is there already and has a driver, it loses it here, before
+ * the host starts to enforce what the companion maps.
+ *
+ * Context: may sleep; the companion is being probed. Undone by
+ * apple_dma_managed_giveup(), or by apple_dma_managed_stop() once
+ * apple_dma_managed_start() was called.
+ * Return: 0; -EINVAL or -EBUSY after a message.
+ */
+int apple_dma_managed_init(struct apple_dma *ad, u32 bdf)
+{
+	struct apple_dma_managed *m = &ad->managed;
+	struct pci_dev *pdev;
+	int err;
+
+	if (bdf > U16_MAX) {
+		dev_err(&ad->pdev->dev,
+			"the host names %#x as the managed device, which is no PCI address\n",
+			bdf);
+		return -EINVAL;
+	}
+	mutex_init(&m->lock);
+	INIT_WORK(&m->work, apple_dma_managed_work);
+	INIT_WORK(&ad->reap, apple_dma_managed_reap);
+	m->bus = bdf >> 8;
+	m->devfn = bdf & 0xff;
+
+	err = claim(ad);
+	if (err) {
+		dev_err(&ad->pdev->dev,
+			"another companion manages %02x:%02x.%x already\n",
+			m->bus, PCI_SLOT(m->devfn), PCI_FUNC(m->devfn));
+		return err;
+	}
+
+	pdev = get_managed(ad);
+	if (!pdev)
+		return 0;
+	err = check_device(ad, pdev);
+	if (err)
+		unclaim(ad);
+	else
+		release_unmapped(ad, pdev);
+	pci_dev_put(pdev);
+	return err;
+}
+
+/**
+ * apple_dma_managed_start() - begin to look after the device
+ * @ad: the companion, ready to map
+ *
+ * From here on the ops are installed at every bind. A device that is there
+ * already is bound to its driver by a work item.
+ *
+ * Context: may sleep; the companion is being probed.
+ * Return: 0 or an error after a message; apple_dma_managed_stop() is to be
+ * called in both cases.
+ */
+int apple_dma_managed_start(struct apple_dma *ad)
+{
+	struct apple_dma_managed *m = &ad->managed;
+	struct pci_dev *pdev;
+	int err;
+
+	m->nb.notifier_call = apple_dma_managed_notify;
+	err = bus_register_notifier(&pci_bus_type, &m->nb);
+	if (err)
+		return err;
+
+	pdev = get_managed(ad);
+	if (!pdev) {
+		dev_info(&ad->pdev->dev,
+			 "waits for its device %02x:%02x.%x to appear\n",
+			 m->bus, PCI_SLOT(m->devfn), PCI_FUNC(m->devfn));
+		return 0;
+	}
+
+	mutex_lock(&m->lock);
+	err = found(ad, &pdev->dev);
+	mutex_unlock(&m->lock);
+	if (!err) {
+		/* It may have been bound again before it was linked. */
+		release_unmapped(ad, pdev);
+		m->reattach = true;
+		apple_dma_queue(&m->work);
+	}
+	pci_dev_put(pdev);
+	return err;
+}
+
+/**
+ * apple_dma_managed_show() - make the device visible in sysfs
+ * @ad: the companion; its sysfs group exists
+ *
+ * Context: may sleep.
+ */
+void apple_dma_managed_show(struct apple_dma *ad)
+{
+	mutex_lock(&ad->managed.lock);
+	ad->managed.visible = true;
+	show_link(ad);
+	mutex_unlock(&ad->managed.lock);
+}
+
+/**
+ * apple_dma_managed_hide() - undo apple_dma_managed_show()
+ * @ad: the companion
+ *
+ * Context: may sleep.
+ */
+void apple_dma_managed_hide(struct apple_dma *ad)
+{
+	mutex_lock(&ad->managed.lock);
+	hide_link(ad);
+	ad->managed.visible = false;
+	mutex_unlock(&ad->managed.lock);
+}
+
+/**
+ * apple_dma_managed_stop() - leave the device alone
+ * @ad: the companion
+ *
+ * The driver core has unbound the device by now, because of the link. If it
+ * has not, that is done here: no device keeps ops that are about to go.
+ *
+ * Context: may sleep; the companion is being removed, or its probe failed.
+ */
+void apple_dma_managed_stop(struct apple_dma *ad)
+{
+	struct apple_dma_managed *m = &ad->managed;
+	struct device *dev;
+
+	mutex_lock(&m->lock);
+	dev = m->dev ? get_device(m->dev) : NULL;
+	mutex_unlock(&m->lock);
+	if (dev && dev->driver && get_dma_ops(dev) == &ad->ops)
+		device_release_driver(dev);
+	put_device(dev);
+	bus_unregister_notifier(&pci_bus_type, &m->nb);
+	cancel_work_sync(&m->work);
+
+	if (m->dev) {
+		device_lock(m->dev);
+		mutex_lock(&m->lock);
+		detach(ad, m->dev);
+		mutex_unlock(&m->lock);
+		device_unlock(m->dev);
+	}
+	unclaim(ad);
+}
+
+/**
+ * apple_dma_managed_giveup() - leave the device as it was found
+ * @ad: the companion, whose probe failed before apple_dma_managed_start()
+ *
+ * A device that lost its driver gets it back, for what it is worth.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_managed_giveup(struct apple_dma *ad)
+{
+	struct pci_dev *pdev = get_managed(ad);
+
+	unclaim(ad);
+	if (pdev && ad->managed.released)
+		bind_again(ad, &pdev->dev);
+	pci_dev_put(pdev);
+}
+
+/**
+ * apple_dma_managed_free() - let go of the device
+ * @ad: the companion, of which nobody holds a reference any more
+ *
+ * Context: may sleep.
+ */
+void apple_dma_managed_free(struct apple_dma *ad)
+{
+	put_device(ad->managed.dev);
+}
+
+/**
+ * apple_dma_managed_quiesce() - keep the device from doing DMA
+ * @ad: the companion
+ *
+ * For shutdown: not every driver stops its device there, and what it maps is
+ * about to be released.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_managed_quiesce(struct apple_dma *ad)
+{
+	mutex_lock(&ad->managed.lock);
+	if (ad->managed.dev)
+		pci_clear_master(to_pci_dev(ad->managed.dev));
+	mutex_unlock(&ad->managed.lock);
+}

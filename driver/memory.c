@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory allocated through the DMA API, and memory that outlives its driver.
+ *
+ * Every allocation is on record, by its first page. A driver may free memory
+ * long after it was unbound: nvme of Linux 6.1 keeps its shadow doorbells for
+ * as long as somebody has the block device open. By then the window is gone
+ * from the host, and the device address may mean something else; so what is
+ * left at unbind becomes an *orphan*, and freeing an orphan only frees memory.
+ *
+ * While a companion has orphans its ops stay on the device, for without them
+ * the kernel would take the device address for a physical one, and the
+ * companion's memory and the module stay too.
+ */
+
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/xarray.h>
+
+#include "internal.h"
+
+/**
+ * struct apple_dma_memory - one allocation
+ * @ad: the companion that mapped it
+ * @dev: the device it was mapped for; only compared
+ * @page: its first page
+ * @list: in @ad->memory
+ * @size: bytes, page aligned
+ * @orphan: it is not mapped any more
+ * @freed: the driver has freed it while its window was being released
+ * @reachable: the device may still reach it
+ */
+struct apple_dma_memory {
+	struct apple_dma *ad;
+	struct device *dev;
+	struct page *page;
+	struct list_head list;
+	size_t size;
+	bool orphan;
+	bool freed;
+	bool reachable;
+};
+
+/*
+ * struct apple_dma_memory of all companions, by page frame. Its lock, taken
+ * with interrupts off and before that of an engine, also protects ad->memory,
+ * ad->orphans and what belongs to it, and the list of orphanages.
+ */
+static DEFINE_XARRAY_FLAGS(records, XA_FLAGS_LOCK_IRQ);
+static LIST_HEAD(orphanages);
+
+static int record(struct apple_dma *ad, struct device *dev, struct page *page,
+		  size_t size, gfp_t gfp)
+{
+	struct apple_dma_memory *mem = kzalloc(sizeof(*mem),
+					       gfp | __GFP_NOWARN);
+	unsigned long flags;
+	int err;
+
+	if (!mem)
+		return -ENOMEM;
+	mem->ad = ad;
+	mem->dev = dev;
+	mem->page = page;
+	mem->size = size;
+	xa_lock_irqsave(&records, flags);
+	err = xa_err(__xa_store(&records, page_to_pfn(page), mem,
+				GFP_ATOMIC | __GFP_NOWARN));
+	if (!err)
+		list_add(&mem->list, &ad->memory);
+	xa_unlock_irqrestore(&records, flags);
+	if (err)
+		kfree(mem);
+	return err;
+}
+
+/* Take a record away; its memory is the caller's. The lock is held. */
+static void erase(struct apple_dma_memory *mem)
+{
+	__xa_erase(&records, page_to_pfn(mem->page));
+	list_del(&mem->list);
+	if (mem->orphan && !--mem->ad->orphans)
+		apple_dma_queue(&mem->ad->reap);
+}
+
+/* The end of a record: its memory goes back, or is kept for good. */
+static void give_back(struct apple_dma *ad, struct apple_dma_memory *mem)
+{
+	if (mem->reachable)
+		atomic64_add(mem->size, &ad->leaked_bytes);
+	else
+		__free_pages(mem->page, get_order(mem->size));
+	kfree(mem);
+}
+
+/**
+ * apple_dma_memory_alloc() - allocate memory and map it
+ * @ad: the companion
+ * @dev: the device, for its NUMA node
+ * @size: bytes
+ * @addr: where to put the device address
+ * @gfp: as the driver gave it; decides whether this may sleep
+ * @mask: highest device address the device reaches
+ *
+ * Return: zeroed pages, contiguous and aligned to their order, or NULL.
+ */
+struct page *apple_dma_memory_alloc(struct apple_dma *ad, struct device *dev,
+				    size_t size, dma_addr_t *addr, gfp_t gfp,
+				    u64 mask)
+{
+	unsigned int order = get_order(size);
+	bool broken = READ_ONCE(ad->engine.broken);
+	struct apple_dma_memory *mem;
+	unsigned long flags;
+	struct page *page;
+
+	/*
+	 * Where guest memory lies says nothing about the device address, so
+	 * zones do not matter. The order gives natural alignment; up to a
+	 * granule the host keeps it.
+	 */
+	size = PAGE_ALIGN(size);
+	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
+	page = alloc_pages_node(dev_to_node(dev), gfp | __GFP_ZERO, order);
+	if (!page)
+		return NULL;
+	if (record(ad, dev, page, size, gfp & ~__GFP_ZERO)) {
+		__free_pages(page, order);
+		return NULL;
+	}
+
+	*addr = apple_dma_pin(&ad->engine, page_to_phys(page), size, mask);
+	if (*addr != DMA_MAPPING_ERROR)
+		return page;
+
+	xa_lock_irqsave(&records, flags);
+	mem = xa_load(&records, page_to_pfn(page));
+	erase(mem);
+	xa_unlock_irqrestore(&records, flags);
+	/* It broke just now: the host may have mapped this all the same. */
+	mem->reachable = !broken && READ_ONCE(ad->engine.broken);
+	give_back(ad, mem);
+	return NULL;
+}
+
+/**
+ * apple_dma_memory_free() - undo apple_dma_memory_alloc()
+ * @size: bytes, as they were allocated
+ * @page: the first page
+ * @addr: its device address
+ *
+ * Asks the record, not the device's ops, which companion it is of. Memory
+ * that the device may still reach, and memory that was not allocated here, is
+ * kept.
+ *
+ * Context: any.
+ */
+void apple_dma_memory_free(size_t size, struct page *page, dma_addr_t addr)
+{
+	struct apple_dma_memory *mem;
+	struct apple_dma *ad;
+	unsigned long flags;
+
+	/*
+	 * The companion and the module may go with the last orphan; who lets
+	 * them go waits for this to end.
+	 */
+	rcu_read_lock();
+	xa_lock_irqsave(&records, flags);
+	mem = xa_load(&records, page_to_pfn(page));
+	if (!mem || mem->freed) {
+		xa_unlock_irqrestore(&records, flags);
+		rcu_read_unlock();
+		pr_err_ratelimited("apple_dma: a driver frees %zu bytes at device address %pad that it does not have; the driver is at fault\n",
+				   size, &addr);
+		return;
+	}
+	ad = mem->ad;
+	if (mem->orphan && ad->draining) {
+		/* Its window is still there: apple_dma_memory_drained(). */
+		mem->freed = true;
+		mem = NULL;
+	} else {
+		/* One step with the record, so that no unbind comes between. */
+		if (!mem->orphan)
+			mem->reachable = apple_dma_unpin(&ad->engine, addr,
+							 mem->size, NULL);
+		erase(mem);
+	}
+	xa_unlock_irqrestore(&records, flags);
+	if (mem)
+		give_back(ad, mem);
+	rcu_read_unlock();
+}
+
+/**
+ * apple_dma_memory_orphan() - the driver is gone, and so are its mappings
+ * @ad: the companion, attached, so that the module is pinned
+ * @left: set to how many mappings of the driver were left, these included
+ *
+ * Ends all mappings of the engine; their windows are still registered. To be
+ * followed by apple_dma_memory_drained() when they are not.
+ *
+ * Context: any.
+ * Return: how many allocations have become orphans now.
+ */
+u64 apple_dma_memory_orphan(struct apple_dma *ad, u64 *left)
+{
+	struct apple_dma_memory *mem;
+	unsigned long flags;
+	u64 fresh = 0;
+
+	xa_lock_irqsave(&records, flags);
+	list_for_each_entry(mem, &ad->memory, list) {
+		if (mem->orphan)
+			continue;
+		mem->orphan = true;
+		fresh++;
+	}
+	if (fresh && !ad->orphaned) {
+		ad->orphaned = true;
+		list_add(&ad->orphanage, &orphanages);
+		__module_get(THIS_MODULE);
+		kref_get(&ad->ref);
+	}
+	ad->orphans += fresh;
+	ad->draining = true;
+	*left = apple_dma_engine_abandon(&ad->engine);
+	xa_unlock_irqrestore(&records, flags);
+	return fresh;
+}
+
+/**
+ * apple_dma_memory_drained() - the windows of orphans are gone
+ * @ad: the companion
+ * @reachable: they are not: the host is not to be trusted any more
+ *
+ * Context: may sleep.
+ */
+void apple_dma_memory_drained(struct apple_dma *ad, bool reachable)
+{
+	struct apple_dma_memory *mem, *next;
+	unsigned long flags;
+	LIST_HEAD(freed);
+
+	xa_lock_irqsave(&records, flags);
+	ad->draining = false;
+	list_for_each_entry_safe(mem, next, &ad->memory, list) {
+		mem->reachable |= reachable;
+		if (mem->freed) {
+			erase(mem);
+			list_add(&mem->list, &freed);
+		}
+	}
+	xa_unlock_irqrestore(&records, flags);
+	list_for_each_entry_safe(mem, next, &freed, list)
+		give_back(ad, mem);
+}
+
+/**
+ * apple_dma_memory_ops() - the ops that a device without a driver needs
+ * @dev: the device; its lock is held
+ *
+ * Return: those of a companion, this or an earlier one, that has orphans of
+ * the device; NULL if there is none.
+ */
+const struct dma_map_ops *apple_dma_memory_ops(struct device *dev)
+{
+	const struct dma_map_ops *ops = NULL;
+	struct apple_dma_memory *mem;
+	struct apple_dma *ad;
+	unsigned long flags;
+
+	xa_lock_irqsave(&records, flags);
+	list_for_each_entry(ad, &orphanages, orphanage)
+		list_for_each_entry(mem, &ad->memory, list)
+			if (mem->orphan && mem->dev == dev)
+				ops = &ad->ops;
+	xa_unlock_irqrestore(&records, flags);
+	return ops;
+}
+
+/**
+ * apple_dma_memory_reap() - are the last orphans gone?
+ * @ad: the companion
+ *
+ * Context: any.
+ * Return: true if so, once: then the caller has to drop the reference to the
+ * companion and to the module that they held.
+ */
+bool apple_dma_memory_reap(struct apple_dma *ad)
+{
+	unsigned long flags;
+	bool reap;
+
+	xa_lock_irqsave(&records, flags);
+	reap = ad->orphaned && !ad->orphans;
+	if (reap) {
+		ad->orphaned = false;
+		list_del_init(&ad->orphanage);
+	}
+	xa_unlock_irqrestore(&records, flags);
+	return reap;
+}

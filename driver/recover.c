@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What an earlier kernel left registered on the host.
+ *
+ * The host forgets nothing when a guest is reset. A registration in the way of
+ * a window is released when the host refuses the window (window.c). But what
+ * is not in the way still counts against the host's limits, and nobody can ask
+ * for a list. So when the host refuses something that our budget has room for,
+ * every handle that an earlier kernel can have used is released once: handles
+ * are multiples of the granule in guest RAM, the coarse ones first, because
+ * most windows are large.
+ */
+
+#include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/sched.h>
+
+#include "window.h"
+
+/* Alignments of handles, each pass without those of the one before. */
+static const u64 strides[] = { 256 << 10, 64 << 10, APPLE_DMA_GRANULE_SIZE };
+
+/* Handles looked at with interrupts off; most may be holes. */
+#define SWEEP_STEPS	4096
+
+/*
+ * Release one batch of handles, from *phys up to @end. Returns false when
+ * there is nothing more to do.
+ */
+static bool sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
+			unsigned int pass, u64 *found)
+{
+	struct apple_dma_unmap_entry *entry = e->unmap_scratch;
+	unsigned int i, n = 0, steps = 0;
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	for (; *phys < end && n < e->limits.batch && steps < SWEEP_STEPS;
+	     *phys += strides[pass], steps++) {
+		if (pass && IS_ALIGNED(*phys, strides[pass - 1]))
+			continue;
+		if (!pfn_valid(PHYS_PFN(*phys)) ||
+		    apple_dma_window_handle_taken(e, *phys))
+			continue;
+		entry[n].handle = *phys;
+		entry[n].len = APPLE_DMA_GRANULE_SIZE;
+		n++;
+	}
+	if (n && !e->broken && !e->stopped &&
+	    !apple_dma_window_unmap(e, n))
+		for (i = 0; i < n; i++)
+			*found += !entry[i].err;
+	else if (n)
+		*phys = end;
+	spin_unlock_irqrestore(&e->lock, flags);
+	return *phys < end;
+}
+
+static void apple_dma_recover_work(struct work_struct *work)
+{
+	struct apple_dma_engine *e = container_of(work, struct apple_dma_engine,
+						  sweep);
+	u64 found = 0;
+	unsigned int pass;
+	unsigned long flags;
+	int nid;
+
+	dev_notice(e->dev,
+		   "the host refuses what should fit; looking for registrations of an earlier kernel\n");
+	for (pass = 0; pass < ARRAY_SIZE(strides); pass++) {
+		for_each_online_node(nid) {
+			u64 phys = PFN_PHYS(node_start_pfn(nid));
+			u64 end = PFN_PHYS(node_end_pfn(nid));
+
+			phys = round_down(phys, strides[pass]);
+			while (sweep_batch(e, &phys, end, pass, &found))
+				cond_resched();
+		}
+	}
+	spin_lock_irqsave(&e->lock, flags);
+	e->stats.recovered += found;
+	spin_unlock_irqrestore(&e->lock, flags);
+	dev_notice(e->dev, "released %llu registrations of an earlier kernel\n",
+		   found);
+}
+
+/**
+ * apple_dma_recover_init() - prepare for leftovers
+ * @e: the engine
+ */
+void apple_dma_recover_init(struct apple_dma_engine *e)
+{
+	INIT_WORK(&e->sweep, apple_dma_recover_work);
+}
+
+/**
+ * apple_dma_recover_start() - look for leftovers, once in an engine's life
+ * @e: the engine; its lock is held
+ *
+ * The host refused exact granules that the budget has room for. What was to be
+ * mapped has failed; later maps find the room that this makes.
+ *
+ * Context: any.
+ */
+void apple_dma_recover_start(struct apple_dma_engine *e)
+{
+	lockdep_assert_held(&e->lock);
+	if (e->swept || e->broken || e->stopped)
+		return;
+	e->swept = true;
+	apple_dma_queue(&e->sweep);
+}
+
+/**
+ * apple_dma_recover_stop() - wait for a search to end
+ * @e: the engine, stopped
+ *
+ * Context: may sleep.
+ */
+void apple_dma_recover_stop(struct apple_dma_engine *e)
+{
+	cancel_work_sync(&e->sweep);
+}

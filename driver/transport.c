@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The way to the host: command page, batches, doorbell.
+ *
+ * The host may write to the shared page at any time and may write anything.
+ * So nothing in it is believed twice: the answer is filled with a pattern
+ * before the doorbell, copied out once after it, and checked. What the
+ * protocol does not allow is -EPROTO, and the host is not asked again.
+ */
+
+#include <linux/io.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+/* The shared page: the command, then both arrays. */
+#define REQ_OFFSET	64U
+#define RESP_OFFSET	2048U
+
+static_assert(sizeof(struct apple_dma_cmd) <= REQ_OFFSET);
+static_assert(REQ_OFFSET + APPLE_DMA_BATCH_MAX *
+	      sizeof(struct apple_dma_map_req_wide) <= RESP_OFFSET);
+static_assert(RESP_OFFSET + APPLE_DMA_BATCH_MAX *
+	      sizeof(struct apple_dma_map_resp_wide) <= 4096);
+
+/* No host writes this as a status: it means that nothing was written. */
+#define UNWRITTEN	0xffffffffU
+
+/* The wide layout's status word is the last one that a probe can see. */
+#define PROBE_RESP_SIZE	sizeof(struct apple_dma_map_resp_wide)
+
+static void *apple_dma_req(struct apple_dma_transport *t)
+{
+	return t->page + REQ_OFFSET;
+}
+
+/*
+ * Copy from the shared page once. After the barrier the compiler cannot go
+ * back to the page for a value that it has already handed out.
+ */
+static void copy_once(void *dst, const void *src, size_t size)
+{
+	memcpy(dst, src, size);
+	barrier();
+}
+
+static int broke(struct apple_dma_transport *t, const char *reason)
+{
+	t->reason = reason;
+	return -EPROTO;
+}
+
+/*
+ * Run one batch whose requests are in place. Returns the batch status, OK or
+ * IOERR, or -EPROTO.
+ */
+static int ring(struct apple_dma_transport *t, u32 type, u32 count,
+		size_t resp_size)
+{
+	struct apple_dma_cmd *cmd = t->page;
+	__le32 status;
+
+	memset(t->page + RESP_OFFSET, 0xff, resp_size);
+	cmd->type = cpu_to_le32(type);
+	cmd->count = cpu_to_le32(count);
+	cmd->status = cpu_to_le32(UNWRITTEN);
+	cmd->reserved = 0;
+	cmd->req_gpa = cpu_to_le64(t->page_gpa + REQ_OFFSET);
+	cmd->resp_gpa = cpu_to_le64(t->page_gpa + RESP_OFFSET);
+
+	/* The host reads the page while the write traps: all of it, first. */
+	wmb();
+	t->doorbells++;
+	writel(1, t->bar + APPLE_DMA_REG_DOORBELL);
+	/* The batch is done; nothing below may be read from before it. */
+	mb();
+
+	copy_once(&status, &cmd->status, sizeof(status));
+	switch (le32_to_cpu(status)) {
+	case APPLE_DMA_STATUS_OK:
+		return APPLE_DMA_STATUS_OK;
+	case APPLE_DMA_STATUS_IOERR:
+		return APPLE_DMA_STATUS_IOERR;
+	case APPLE_DMA_STATUS_INVAL:
+		return broke(t, "it called a valid batch invalid");
+	case UNWRITTEN:
+		if (readl(t->bar + APPLE_DMA_REG_STATUS) == UNWRITTEN)
+			return broke(t, "it is gone from the bus");
+		return broke(t, "it did not write the status of a batch");
+	default:
+		return broke(t, "it wrote an unknown batch status");
+	}
+}
+
+/* One map response, the same for both layouts. */
+struct map_answer {
+	u64 id;
+	u64 iova;
+	u64 len;
+	u32 status;
+};
+
+static void put_map_request(struct apple_dma_transport *t, unsigned int i,
+			    const struct apple_dma_map_entry *entry)
+{
+	if (t->wide) {
+		struct apple_dma_map_req_wide *req = apple_dma_req(t);
+
+		req[i].gpa = cpu_to_le64(entry->gpa);
+		req[i].len = cpu_to_le64(entry->len);
+		req[i].flags = 0;
+	} else {
+		struct apple_dma_map_req *req = apple_dma_req(t);
+
+		req[i].gpa = cpu_to_le64(entry->gpa);
+		req[i].len = cpu_to_le32(entry->len);
+		req[i].flags = 0;
+	}
+}
+
+static void get_map_answer(struct apple_dma_transport *t, unsigned int i,
+			   struct map_answer *answer)
+{
+	const void *array = t->page + RESP_OFFSET;
+
+	if (t->wide) {
+		struct apple_dma_map_resp_wide resp;
+
+		copy_once(&resp, array + i * sizeof(resp), sizeof(resp));
+		answer->id = le64_to_cpu(resp.id);
+		answer->iova = le64_to_cpu(resp.dma_addr);
+		answer->len = le64_to_cpu(resp.dma_len);
+		answer->status = le32_to_cpu(resp.status);
+	} else {
+		struct apple_dma_map_resp resp;
+
+		copy_once(&resp, array + i * sizeof(resp), sizeof(resp));
+		answer->id = le64_to_cpu(resp.id);
+		answer->iova = le64_to_cpu(resp.dma_addr);
+		answer->len = le32_to_cpu(resp.dma_len);
+		answer->status = le32_to_cpu(resp.status);
+	}
+}
+
+/*
+ * Check one answer. Sets entry->err; *undo when the host mapped less than was
+ * asked, which it calls a success.
+ */
+static int check_map_answer(struct apple_dma_transport *t,
+			    struct apple_dma_map_entry *entry,
+			    const struct map_answer *answer, bool *undo)
+{
+	*undo = false;
+	entry->iova = 0;
+	entry->err = -EIO;
+
+	switch (answer->status) {
+	case APPLE_DMA_STATUS_OK:
+		break;
+	case APPLE_DMA_STATUS_IOERR:
+	case APPLE_DMA_STATUS_INVAL:
+		return 0;
+	case UNWRITTEN:
+		return broke(t, "it did not answer a map entry");
+	default:
+		return broke(t, "it wrote an unknown map status");
+	}
+
+	if (answer->id != entry->gpa)
+		return broke(t, "it answered a map with another handle");
+	if (answer->len < entry->len) {
+		*undo = true;
+		return 0;
+	}
+	if (answer->len > entry->len)
+		return broke(t, "it mapped more than was asked");
+	if (!answer->iova)
+		return broke(t, "it chose device address 0");
+	if ((answer->iova ^ entry->gpa) & APPLE_DMA_GRANULE_MASK)
+		return broke(t, "it moved the offset inside a granule");
+	/* The last granule holds DMA_MAPPING_ERROR. */
+	if (answer->iova > U64_MAX - APPLE_DMA_GRANULE_MASK - entry->len)
+		return broke(t, "its device address runs past 2^64");
+
+	entry->iova = answer->iova;
+	entry->err = 0;
+	return 0;
+}
+
+static int apple_dma_transport_unmap(void *host,
+				     struct apple_dma_unmap_entry *entries,
+				     unsigned int n);
+
+static int apple_dma_transport_map(void *host,
+				   struct apple_dma_map_entry *entries,
+				   unsigned int n)
+{
+	struct apple_dma_transport *t = host;
+	size_t stride = t->wide ? sizeof(struct apple_dma_map_resp_wide) :
+				  sizeof(struct apple_dma_map_resp);
+	bool failed = false;
+	unsigned int i, undo = 0;
+	int status;
+	int err;
+
+	if (!n || n > APPLE_DMA_BATCH_MAX)
+		return broke(t, "(it did not: the module made a bad batch)");
+
+	for (i = 0; i < n; i++)
+		put_map_request(t, i, &entries[i]);
+
+	status = ring(t, APPLE_DMA_CMD_MAP, n, n * stride);
+	if (status < 0)
+		return status;
+
+	for (i = 0; i < n; i++) {
+		struct map_answer answer;
+		bool short_of;
+
+		get_map_answer(t, i, &answer);
+		err = check_map_answer(t, &entries[i], &answer, &short_of);
+		if (err)
+			return err;
+		if (short_of) {
+			t->undo[undo].handle = entries[i].gpa;
+			t->undo[undo].len = entries[i].len;
+			undo++;
+		}
+		failed |= answer.status != APPLE_DMA_STATUS_OK;
+	}
+
+	if (status != (failed ? APPLE_DMA_STATUS_IOERR : APPLE_DMA_STATUS_OK))
+		return broke(t, "a batch status contradicts its map entries");
+
+	if (!undo)
+		return 0;
+	err = apple_dma_transport_unmap(t, t->undo, undo);
+	for (i = 0; !err && i < undo; i++)
+		if (t->undo[i].err)
+			err = broke(t, "it does not release a partial mapping");
+	return err;
+}
+
+static int apple_dma_transport_unmap(void *host,
+				     struct apple_dma_unmap_entry *entries,
+				     unsigned int n)
+{
+	struct apple_dma_transport *t = host;
+	struct apple_dma_unmap_req *req = apple_dma_req(t);
+	bool failed = false;
+	unsigned int i;
+	int status;
+
+	if (!n || n > APPLE_DMA_BATCH_MAX)
+		return broke(t, "(it did not: the module made a bad batch)");
+
+	for (i = 0; i < n; i++) {
+		req[i].id = cpu_to_le64(entries[i].handle);
+		req[i].size = cpu_to_le64(entries[i].len);
+	}
+
+	status = ring(t, APPLE_DMA_CMD_UNMAP, n,
+		      n * sizeof(struct apple_dma_unmap_resp));
+	if (status < 0)
+		return status;
+
+	for (i = 0; i < n; i++) {
+		struct apple_dma_unmap_resp resp;
+
+		copy_once(&resp, t->page + RESP_OFFSET + i * sizeof(resp),
+			  sizeof(resp));
+		switch (le32_to_cpu(resp.status)) {
+		case APPLE_DMA_STATUS_OK:
+			entries[i].err = 0;
+			break;
+		case APPLE_DMA_STATUS_IOERR:
+		case APPLE_DMA_STATUS_INVAL:
+			entries[i].err = -EIO;
+			failed = true;
+			break;
+		case UNWRITTEN:
+			return broke(t, "it did not answer an unmap entry");
+		default:
+			return broke(t, "it wrote an unknown unmap status");
+		}
+		if (le64_to_cpu(resp.id) != entries[i].handle)
+			return broke(t, "it answered an unmap with another handle");
+	}
+
+	if (status != (failed ? APPLE_DMA_STATUS_IOERR : APPLE_DMA_STATUS_OK))
+		return broke(t, "a batch status contradicts its unmap entries");
+	return 0;
+}
+
+static const char *apple_dma_transport_reason(void *host)
+{
+	struct apple_dma_transport *t = host;
+
+	return t->reason;
+}
+
+const struct apple_dma_host_ops apple_dma_transport_ops = {
+	.map = apple_dma_transport_map,
+	.unmap = apple_dma_transport_unmap,
+	.reason = apple_dma_transport_reason,
+};
+
+/*
+ * Find out which map layout the host uses. A map of length 0 goes nowhere;
+ * the host writes only its status, and where it lands tells the layout.
+ */
+static int probe_layout(struct apple_dma_transport *t)
+{
+	const void *resp = t->page + RESP_OFFSET;
+	__le32 rfc_word, wide_word;
+	bool rfc, wide;
+	int status;
+
+	memset(apple_dma_req(t), 0, sizeof(struct apple_dma_map_req_wide));
+	status = ring(t, APPLE_DMA_CMD_MAP, 1, PROBE_RESP_SIZE);
+	if (status < 0) {
+		dev_err(t->dev,
+			"the host did not pass the layout probe: %s\n",
+			t->reason);
+		return -ENODEV;
+	}
+
+	copy_once(&rfc_word,
+		  resp + offsetof(struct apple_dma_map_resp, status),
+		  sizeof(rfc_word));
+	copy_once(&wide_word,
+		  resp + offsetof(struct apple_dma_map_resp_wide, status),
+		  sizeof(wide_word));
+	rfc = le32_to_cpu(rfc_word) == APPLE_DMA_STATUS_IOERR ||
+	      le32_to_cpu(rfc_word) == APPLE_DMA_STATUS_INVAL;
+	wide = le32_to_cpu(wide_word) == APPLE_DMA_STATUS_IOERR ||
+	       le32_to_cpu(wide_word) == APPLE_DMA_STATUS_INVAL;
+
+	if (status != APPLE_DMA_STATUS_IOERR || rfc == wide ||
+	    le32_to_cpu(rfc ? wide_word : rfc_word) != UNWRITTEN) {
+		dev_err(t->dev,
+			"the host answers the layout probe in no known way (batch status %d, words %#x and %#x); it needs a newer apple_dma\n",
+			status, le32_to_cpu(rfc_word), le32_to_cpu(wide_word));
+		return -ENODEV;
+	}
+
+	t->wide = wide;
+	return 0;
+}
+
+/**
+ * apple_dma_transport_init() - check the companion's registers
+ * @t: the transport; zeroed
+ * @dev: the companion, for the log
+ * @bar: its mapped registers, APPLE_DMA_BAR_SIZE bytes
+ *
+ * Rings nothing and programs nothing. Undone by apple_dma_transport_free().
+ *
+ * Context: may sleep.
+ * Return: 0, -ENODEV if the host speaks another protocol, -ENOMEM.
+ */
+int apple_dma_transport_init(struct apple_dma_transport *t,
+			     struct device *dev, void __iomem *bar)
+{
+	u32 version = readl(bar + APPLE_DMA_REG_VERSION);
+
+	t->dev = dev;
+	t->bar = bar;
+
+	if (version != APPLE_DMA_VERSION) {
+		dev_err(dev, "the host speaks protocol version %u, this module knows only %u\n",
+			version, APPLE_DMA_VERSION);
+		return -ENODEV;
+	}
+
+	t->host_max = readl(bar + APPLE_DMA_REG_MAX_ENTRIES);
+	if (!t->host_max || t->host_max == UNWRITTEN) {
+		dev_err(dev, "the host allows %#x entries in a batch, which cannot be\n",
+			t->host_max);
+		return -ENODEV;
+	}
+
+	t->page = (void *)get_zeroed_page(GFP_KERNEL);
+	if (!t->page)
+		return -ENOMEM;
+	t->page_gpa = virt_to_phys(t->page);
+	return 0;
+}
+
+/**
+ * apple_dma_transport_program() - tell the host where the command page is
+ * @t: the transport
+ *
+ * Context: any.
+ */
+void apple_dma_transport_program(struct apple_dma_transport *t)
+{
+	writel(upper_32_bits(t->page_gpa), t->bar + APPLE_DMA_REG_CMD_GPA_HI);
+	writel(lower_32_bits(t->page_gpa), t->bar + APPLE_DMA_REG_CMD_GPA_LO);
+}
+
+/**
+ * apple_dma_transport_clear() - make the host forget the command page
+ * @t: the transport
+ *
+ * Context: any.
+ */
+void apple_dma_transport_clear(struct apple_dma_transport *t)
+{
+	writel(0, t->bar + APPLE_DMA_REG_CMD_GPA_LO);
+	writel(0, t->bar + APPLE_DMA_REG_CMD_GPA_HI);
+}
+
+/**
+ * apple_dma_transport_start() - program the command page, learn the layout
+ * @t: an initialised transport
+ *
+ * Context: may sleep; nothing else may use @t.
+ * Return: 0, or -ENODEV after a message if the host is not one we know; then
+ * the command page is cleared again.
+ */
+int apple_dma_transport_start(struct apple_dma_transport *t)
+{
+	int err;
+
+	apple_dma_transport_program(t);
+	err = probe_layout(t);
+	if (err)
+		apple_dma_transport_clear(t);
+	return err;
+}
+
+/**
+ * apple_dma_transport_free() - give the command page back
+ * @t: an initialised transport; the host has been told to forget the page
+ * @leak: the host cannot be trusted to have forgotten it: keep it for ever
+ *
+ * Context: may sleep.
+ */
+void apple_dma_transport_free(struct apple_dma_transport *t, bool leak)
+{
+	if (!leak)
+		free_page((unsigned long)t->page);
+	t->page = NULL;
+}

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+/* DMA regions of a user client. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+
+struct region {
+	struct tree_node node;		/* handle; first */
+	uint64_t va;
+	uint64_t size;
+	unsigned int chunks;
+	struct dart_segment chunk[];
+};
+
+static uint32_t ioreturn(enum dart_status status)
+{
+	switch (status) {
+	case DART_OK:
+		return DEXT_SUCCESS;
+	case DART_NO_SPACE:
+	case DART_LIMIT_BYTES:
+	case DART_LIMIT_ENTRIES:
+	case DART_TOO_MANY_SEGMENTS:
+		return DEXT_NO_SPACE;
+	case DART_BAD_RANGE:
+		return DEXT_BAD_ARGUMENT;
+	case DART_NOT_FOUND:
+		return DEXT_NOT_FOUND;
+	case DART_NO_MEMORY:
+		break;
+	}
+	return DEXT_NO_MEMORY;
+}
+
+static void unmap_chunks(struct dart *dart, struct region *region)
+{
+	while (region->chunks)
+		dart_unmap(dart, region->chunk[--region->chunks].iova);
+}
+
+/* One chunk, which must be one segment of its whole length. */
+static uint32_t map_chunk(struct dart *dart, struct region *region, uint64_t handle)
+{
+	struct dart_segment segments[DART_MAX_SEGMENTS];
+	const uint64_t done = region->chunks * DEXT_CHUNK_SIZE;
+	const uint64_t left = region->size - done;
+	const uint64_t len = left < DEXT_CHUNK_SIZE ? left : DEXT_CHUNK_SIZE;
+	enum dart_status status;
+	unsigned int count;
+
+	status = dart_map(dart, region->va + done, len, handle + done, segments, &count);
+	if (status != DART_OK)
+		return ioreturn(status);
+	if (count != 1 || segments[0].len != len) {
+		while (count)
+			dart_unmap(dart, segments[--count].iova);
+		return DEXT_NOT_ALIGNED;
+	}
+	region->chunk[region->chunks++] = segments[0];
+	return DEXT_SUCCESS;
+}
+
+uint32_t dext_register_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	const uint64_t handle = in[0], va = in[1], size = in[2];
+	struct dart *dart = client->dext->dart;
+	struct region *region;
+	uint64_t chunks;
+	uint32_t ret;
+
+	if (!client->dext->opener)
+		return DEXT_NOT_OPEN;
+	if (!size || !va)
+		return DEXT_BAD_ARGUMENT;
+	if (tree_find(&client->regions, handle))
+		return DEXT_STILL_OPEN;
+	if (client->regions.count >= DEXT_MAX_REGIONS)
+		return DEXT_NO_SPACE;
+	chunks = (size - 1) / DEXT_CHUNK_SIZE + 1;
+	if (chunks > DEXT_MAX_CHUNKS)
+		return DEXT_NO_SPACE;
+
+	region = calloc(1, sizeof(*region) + chunks * sizeof(region->chunk[0]));
+	if (!region)
+		return DEXT_NO_MEMORY;
+	region->node.key = handle;
+	region->va = va;
+	region->size = size;
+	while (region->chunks < chunks) {
+		ret = map_chunk(dart, region, handle);
+		if (ret != DEXT_SUCCESS) {
+			unmap_chunks(dart, region);
+			free(region);
+			return ret;
+		}
+	}
+	tree_insert(&client->regions, &region->node);
+	client->bytes += size;
+
+	/* Only the first chunk is reported, also when there are more. */
+	out[0] = 1;
+	out[1] = region->chunk[0].iova;
+	out[2] = region->chunk[0].len;
+	return DEXT_SUCCESS;
+}
+
+static void drop(struct dext_client *client, struct region *region)
+{
+	tree_remove(&client->regions, &region->node);
+	client->bytes -= region->size;
+	unmap_chunks(client->dext->dart, region);
+	free(region);
+}
+
+uint32_t dext_unregister_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	struct tree_node *node = tree_find(&client->regions, in[0]);
+
+	(void)out;
+	if (!node)
+		return DEXT_NOT_FOUND;
+	drop(client, (struct region *)node);
+	return DEXT_SUCCESS;
+}
+
+/* The client is in this process, so that its address is an address here. */
+uint32_t dext_probe_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	const struct region *region = (struct region *)tree_find(&client->regions, in[0]);
+	const uint64_t offset = in[1];
+
+	if (!region)
+		return DEXT_NOT_FOUND;
+	if (region->size < sizeof(out[0]) || offset > region->size - sizeof(out[0]))
+		return DEXT_OVERRUN;
+	memcpy(&out[0], (const void *)(uintptr_t)(region->va + offset), sizeof(out[0]));
+	return DEXT_SUCCESS;
+}
+
+void dext_drop_regions(struct dext_client *client)
+{
+	while (client->regions.root)
+		drop(client, (struct region *)client->regions.root);
+}
+
+void dext_get_usage(const struct dext_client *client, struct dext_usage *usage)
+{
+	usage->regions = client->regions.count;
+	usage->bytes = client->bytes;
+}
+
+bool dext_other_region(const struct dext_client *client, uint64_t handle, uint64_t *iova)
+{
+	const struct tree_node *node = client->regions.root;
+
+	if (node && node->key == handle)
+		node = node->left ? node->left : node->right;
+	if (!node)
+		return false;
+	*iova = ((const struct region *)node)->chunk[0].iova;
+	return true;
+}

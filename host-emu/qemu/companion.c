@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The QEMU device apple-dma-pci: registers, properties, and its user client. */
+#include "companion.h"
+
+static uint64_t bar_read(void *opaque, hwaddr addr, unsigned int size)
+{
+	AppleDma *dma = opaque;
+
+	switch (addr) {
+	case APPLE_DMA_REG_VERSION:
+		return dma->version;
+	case APPLE_DMA_REG_MANAGED_BDF:
+		return dma->bdf_fixed ? dma->bdf : apple_dart_managed_bdf(dma->dart);
+	case APPLE_DMA_REG_MAX_ENTRIES:
+		return dma->batch_entries;
+	case APPLE_DMA_REG_STATUS:
+		return dma->status;
+	default:
+		return 0;
+	}
+}
+
+static void bar_write(void *opaque, hwaddr addr, uint64_t value, unsigned int size)
+{
+	AppleDma *dma = opaque;
+
+	switch (addr) {
+	case APPLE_DMA_REG_CMD_GPA_LO:
+		dma->cmd_gpa = deposit64(dma->cmd_gpa, 0, 32, value);
+		break;
+	case APPLE_DMA_REG_CMD_GPA_HI:
+		dma->cmd_gpa = deposit64(dma->cmd_gpa, 32, 32, value);
+		break;
+	case APPLE_DMA_REG_DOORBELL:
+		companion_doorbell(dma);
+		return;
+	default:
+		return;
+	}
+	if (value)
+		apple_dart_program(dma->dart);
+}
+
+/* Narrower and wider accesses behave as the known hosts make them behave. */
+static const MemoryRegionOps bar_ops = {
+	.read = bar_read,
+	.write = bar_write,
+	.endianness = DEVICE_LITTLE_ENDIAN,
+	.impl = { .min_access_size = 4, .max_access_size = 4 },
+};
+
+static char *stats_now(AppleDma *dma)
+{
+	const char *id = DEVICE(dma)->id;
+	struct dext_usage usage;
+	struct dart_usage dart;
+
+	dext_get_usage(dma->client, &usage);
+	dart_get_usage(dma->dart->dart, &dart);
+	return stats_json(&dma->stats, id ? id : TYPE_APPLE_DMA, &usage, &dart,
+			  apple_dart_enforced(dma->dart));
+}
+
+static void write_stats(Notifier *notifier, void *data)
+{
+	AppleDma *dma = container_of(notifier, AppleDma, exit);
+	char *json = stats_now(dma);
+	char *line = g_strdup_printf("%s\n", json);
+	GError *error = NULL;
+
+	free(json);
+	if (!g_file_set_contents(dma->stats_file, line, -1, &error)) {
+		error_report("stats=%s: %s", dma->stats_file, error->message);
+		g_error_free(error);
+	}
+	g_free(line);
+}
+
+static void realize(PCIDevice *pdev, Error **errp)
+{
+	AppleDma *dma = APPLE_DMA(pdev);
+
+	if (!dma->batch_entries) {
+		error_setg(errp, "batch-entries=0: allowed is 1 or more");
+		return;
+	}
+	dma->dart = apple_dart_find(dma->dart_id, errp);
+	if (!dma->dart)
+		return;
+	dma->client = dext_open(dma->dart->dext);
+	if (!dma->client) {
+		error_setg(errp, "no memory for a user client");
+		return;
+	}
+	dext_call(dma->client, DEXT_CLAIM, NULL, 0, NULL, NULL);
+
+	memory_region_init_io(&dma->bar, OBJECT(dma), &bar_ops, dma, TYPE_APPLE_DMA,
+			      APPLE_DMA_BAR_SIZE);
+	pci_register_bar(pdev, APPLE_DMA_BAR, PCI_BASE_ADDRESS_SPACE_MEMORY, &dma->bar);
+	if (dma->stats_file) {
+		dma->exit.notify = write_stats;
+		qemu_add_exit_notifier(&dma->exit);
+	}
+}
+
+static void leave(PCIDevice *pdev)
+{
+	AppleDma *dma = APPLE_DMA(pdev);
+
+	if (dma->stats_file)
+		qemu_remove_exit_notifier(&dma->exit);
+	dext_close(dma->client);
+	dma->client = NULL;
+}
+
+static char *get_bdf(Object *obj, Error **errp)
+{
+	AppleDma *dma = APPLE_DMA(obj);
+
+	return dma->bdf_fixed ? g_strdup_printf("0x%04x", dma->bdf) : g_strdup("auto");
+}
+
+static void set_bdf(Object *obj, const char *value, Error **errp)
+{
+	AppleDma *dma = APPLE_DMA(obj);
+	char *end;
+	guint64 bdf;
+
+	if (!strcmp(value, "auto")) {
+		dma->bdf_fixed = false;
+		return;
+	}
+	bdf = g_ascii_strtoull(value, &end, 16);
+	if (!g_ascii_isxdigit(value[0]) || *end || bdf > UINT32_MAX) {
+		error_setg(errp, "managed-bdf=%s: allowed are auto and a hexadecimal number "
+			   "such as 0x0100 (bus << 8 | device << 3 | function)", value);
+		return;
+	}
+	dma->bdf = bdf;
+	dma->bdf_fixed = true;
+}
+
+static char *get_layout(Object *obj, Error **errp)
+{
+	return g_strdup(wire_layout_name(APPLE_DMA(obj)->layout));
+}
+
+static void set_layout(Object *obj, const char *value, Error **errp)
+{
+	if (!wire_layout_parse(value, &APPLE_DMA(obj)->layout))
+		error_setg(errp, "layout=%s: allowed are %s", value, wire_layout_names());
+}
+
+static char *get_lie(Object *obj, Error **errp)
+{
+	return g_strdup(lie_name(APPLE_DMA(obj)->lie.mode));
+}
+
+static void set_lie(Object *obj, const char *value, Error **errp)
+{
+	if (!lie_set(&APPLE_DMA(obj)->lie, value))
+		error_setg(errp, "lie=%s: allowed are %s", value, lie_names());
+}
+
+static char *get_stats(Object *obj, Error **errp)
+{
+	AppleDma *dma = APPLE_DMA(obj);
+	char *json, *copy;
+
+	if (!dma->client) {
+		error_setg(errp, "stats: the device is not realized");
+		return NULL;
+	}
+	json = stats_now(dma);
+	copy = g_strdup(json);
+	free(json);
+	return copy;
+}
+
+static void set_stats(Object *obj, const char *value, Error **errp)
+{
+	AppleDma *dma = APPLE_DMA(obj);
+
+	if (DEVICE(obj)->realized) {
+		error_setg(errp, "the file for stats cannot be changed any more");
+		return;
+	}
+	g_free(dma->stats_file);
+	dma->stats_file = g_strdup(value);
+}
+
+static APPLE_PROPERTY properties[] = {
+	DEFINE_PROP_STRING("dart", AppleDma, dart_id),
+	DEFINE_PROP_UINT32("batch-entries", AppleDma, batch_entries, APPLE_DMA_DEFAULT_MAX_ENTRIES),
+	DEFINE_PROP_UINT32("version", AppleDma, version, APPLE_DMA_VERSION),
+	APPLE_PROPERTY_END
+};
+
+static const VMStateDescription vmstate = {
+	.name = TYPE_APPLE_DMA,
+	.unmigratable = 1,
+};
+
+/* Unlike the others these may be set at any time. */
+static void instance_init(Object *obj)
+{
+	AppleDma *dma = APPLE_DMA(obj);
+
+	object_property_add_uint32_ptr(obj, "latency-us", &dma->latency_us,
+				       OBJ_PROP_FLAG_READWRITE);
+	object_property_add_uint32_ptr(obj, "lie-after", &dma->lie.after, OBJ_PROP_FLAG_READWRITE);
+}
+
+static void instance_finalize(Object *obj)
+{
+	g_free(APPLE_DMA(obj)->stats_file);
+}
+
+static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)
+{
+	DeviceClass *dc = DEVICE_CLASS(klass);
+	PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);
+
+	pc->realize = realize;
+	pc->exit = leave;
+	pc->vendor_id = APPLE_DMA_PCI_VENDOR_ID;
+	pc->device_id = APPLE_DMA_PCI_DEVICE_ID;
+	pc->class_id = PCI_CLASS_SYSTEM_OTHER;
+	dc->desc = "Companion through which a guest maps memory in an apple-dart";
+	dc->vmsd = &vmstate;
+	dc->hotpluggable = false;
+	set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+	device_class_set_props(dc, properties);
+	object_class_property_add_str(klass, "managed-bdf", get_bdf, set_bdf);
+	object_class_property_set_description(klass, "managed-bdf",
+		"auto (default: the device behind the DART's port), or hexadecimal");
+	object_class_property_add_str(klass, "layout", get_layout, set_layout);
+	object_class_property_set_description(klass, "layout", wire_layout_names());
+	object_class_property_add_str(klass, "lie", get_lie, set_lie);
+	object_class_property_set_description(klass, "lie", lie_names());
+	object_class_property_add_str(klass, "stats", get_stats, set_stats);
+	object_class_property_set_description(klass, "stats",
+		"set: a file for the statistics at exit; get: the statistics now, as JSON");
+}
+
+static const TypeInfo type = {
+	.name = TYPE_APPLE_DMA,
+	.parent = TYPE_PCI_DEVICE,
+	.instance_size = sizeof(AppleDma),
+	.instance_init = instance_init,
+	.instance_finalize = instance_finalize,
+	.class_init = class_init,
+	.interfaces = (APPLE_INTERFACE_INFO[]) {
+		{ INTERFACE_CONVENTIONAL_PCI_DEVICE },
+		{ },
+	},
+};
+
+static void register_types(void)
+{
+	type_register_static(&type);
+}
+
+__attribute__((constructor))
+static void register_module(void)
+{
+	register_module_init(register_types, MODULE_INIT_MIGRATION);
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The QEMU device apple-dart: properties, and the life of one DART. */
+#include "dart-device.h"
+
+#include "dart-glue.h"
+
+#include <linux/apple_dma.h>
+
+static const char *const enforce_names[APPLE_ENFORCE_MODES] = {
+	[APPLE_ENFORCE_AUTO] = "auto",
+	[APPLE_ENFORCE_ON] = "on",
+	[APPLE_ENFORCE_OFF] = "off",
+};
+
+AppleDart *apple_dart_find(const char *id, Error **errp)
+{
+	g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", id ? id : "");
+	Object *object = id ? object_resolve_path(path, NULL) : NULL;
+
+	if (object && object_dynamic_cast(object, TYPE_APPLE_DART) && DEVICE(object)->realized)
+		return APPLE_DART(object);
+	error_setg(errp, "dart=%s names no apple-dart; create it first: "
+		   "-device apple-dart,id=%s,port=...", id ? id : "", id ? id : "dart0");
+	return NULL;
+}
+
+bool apple_dart_enforced(const AppleDart *dart)
+{
+	return dart->enforce == APPLE_ENFORCE_ON ||
+	       (dart->enforce == APPLE_ENFORCE_AUTO && dart->programmed);
+}
+
+static void set_programmed(AppleDart *dart, bool programmed)
+{
+	if (dart->programmed == programmed)
+		return;
+	dart->programmed = programmed;
+	dart_glue_update(dart);
+}
+
+void apple_dart_program(AppleDart *dart)
+{
+	set_programmed(dart, true);
+}
+
+/* Firmware may use the devices again; the mappings themselves stay. */
+static void system_reset(void *opaque)
+{
+	set_programmed(opaque, false);
+}
+
+uint32_t apple_dart_managed_bdf(const AppleDart *dart)
+{
+	int devfn = 0;
+
+	while (devfn < PCI_DEVFN_MAX && !dart->bus->devices[devfn])
+		devfn++;
+	if (devfn == PCI_DEVFN_MAX)
+		devfn = 0;
+	return pci_bus_num(dart->bus) << 8 | devfn;
+}
+
+static PCIBus *bus_behind(const char *port_id, Error **errp)
+{
+	g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", port_id ? port_id : "");
+	Object *object = port_id ? object_resolve_path(path, NULL) : NULL;
+	PCIBus *bus;
+
+	if (!object || !object_dynamic_cast(object, TYPE_PCI_BRIDGE)) {
+		error_setg(errp, "port=%s names no PCI bridge; create it first: "
+			   "-device pcie-root-port,id=%s", port_id ? port_id : "",
+			   port_id ? port_id : "rp0");
+		return NULL;
+	}
+	bus = pci_bridge_get_sec_bus(PCI_BRIDGE(object));
+	if (apple_has_iommu(bus)) {
+		error_setg(errp, "port=%s has an IOMMU already; one apple-dart for each port",
+			   port_id);
+		return NULL;
+	}
+	return bus;
+}
+
+static bool check(const AppleDart *dart, Error **errp)
+{
+	const struct dart_config *config = &dart->config;
+
+	if (config->iova_bits < DART_MIN_IOVA_BITS || config->iova_bits > DART_MAX_IOVA_BITS) {
+		error_setg(errp, "iova-bits=%u: allowed are %d to %d", config->iova_bits,
+			   DART_MIN_IOVA_BITS, DART_MAX_IOVA_BITS);
+		return false;
+	}
+	if (config->max_bytes < DART_PAGE_SIZE) {
+		error_setg(errp, "max-bytes=%" PRIu64 ": allowed is one page of %" PRIu64
+			   " bytes or more", config->max_bytes, (uint64_t)DART_PAGE_SIZE);
+		return false;
+	}
+	if (!config->max_entries) {
+		error_setg(errp, "max-entries=0: allowed is 1 or more");
+		return false;
+	}
+	return true;
+}
+
+static void unrealize(AppleDart *dart)
+{
+	dext_destroy(dart->dext);
+	dart_destroy(dart->dart);
+	fault_log_close(dart->faults);
+	dart->dext = NULL;
+	dart->dart = NULL;
+	dart->faults = NULL;
+}
+
+static void realize(DeviceState *dev, Error **errp)
+{
+	AppleDart *dart = APPLE_DART(dev);
+
+	if (!check(dart, errp))
+		return;
+	dart->bus = bus_behind(dart->port_id, errp);
+	if (!dart->bus)
+		return;
+	dart->dart = dart_create(&dart->config);
+	dart->dext = dart->dart ? dext_create(dart->dart) : NULL;
+	if (!dart->dext) {
+		error_setg(errp, "no memory for the DART");
+		goto fail;
+	}
+	for (const struct apple_window *w = dart_glue_windows(); w->size; w++) {
+		if (dart_reserve(dart->dart, w->base, w->size) != DART_OK) {
+			error_setg(errp, "no memory for the DART");
+			goto fail;
+		}
+	}
+	dart->faults = fault_log_open(dev->id ? dev->id : TYPE_APPLE_DART, dart->fault_file);
+	if (!dart->faults) {
+		error_setg_errno(errp, errno, "fault-log=%s cannot be written", dart->fault_file);
+		goto fail;
+	}
+	dart_glue_attach(dart);
+	qemu_register_reset(system_reset, dart);
+	return;
+fail:
+	unrealize(dart);
+}
+
+static char *get_iova(Object *obj, Error **errp)
+{
+	return g_strdup(dart_policy_name(APPLE_DART(obj)->config.policy));
+}
+
+static void set_iova(Object *obj, const char *value, Error **errp)
+{
+	if (DEVICE(obj)->realized)
+		error_setg(errp, "iova cannot be changed any more");
+	else if (!dart_policy_parse(value, &APPLE_DART(obj)->config.policy))
+		error_setg(errp, "iova=%s: allowed are %s", value, dart_policy_names());
+}
+
+static char *get_enforce(Object *obj, Error **errp)
+{
+	return g_strdup(enforce_names[APPLE_DART(obj)->enforce]);
+}
+
+static void set_enforce(Object *obj, const char *value, Error **errp)
+{
+	AppleDart *dart = APPLE_DART(obj);
+
+	for (int i = 0; i < APPLE_ENFORCE_MODES; i++) {
+		if (!strcmp(value, enforce_names[i])) {
+			dart->enforce = i;
+			dart_glue_update(dart);
+			return;
+		}
+	}
+	error_setg(errp, "enforce=%s: allowed are auto, on, off", value);
+}
+
+static bool get_enforced(Object *obj, Error **errp)
+{
+	return apple_dart_enforced(APPLE_DART(obj));
+}
+
+static APPLE_PROPERTY properties[] = {
+	DEFINE_PROP_STRING("port", AppleDart, port_id),
+	DEFINE_PROP_UINT64("seed", AppleDart, config.seed, 0),
+	DEFINE_PROP_SIZE("max-bytes", AppleDart, config.max_bytes, APPLE_DMA_DEFAULT_MAX_BYTES),
+	DEFINE_PROP_UINT32("max-entries", AppleDart, config.max_entries,
+			   APPLE_DMA_DEFAULT_MAX_MAPPINGS),
+	DEFINE_PROP_SIZE("max-segment", AppleDart, config.max_segment, 0),
+	DEFINE_PROP_UINT32("iova-bits", AppleDart, config.iova_bits, 47),
+	DEFINE_PROP_STRING("fault-log", AppleDart, fault_file),
+	APPLE_PROPERTY_END
+};
+
+static const VMStateDescription vmstate = {
+	.name = TYPE_APPLE_DART,
+	.unmigratable = 1,
+};
+
+static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)
+{
+	DeviceClass *dc = DEVICE_CLASS(klass);
+
+	dc->desc = "Emulated Apple DART in front of the devices behind a PCIe port";
+	dc->realize = realize;
+	dc->vmsd = &vmstate;
+	dc->hotpluggable = false;
+	set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+	device_class_set_props(dc, properties);
+	object_class_property_add_str(klass, "iova", get_iova, set_iova);
+	object_class_property_set_description(klass, "iova", "high (default), random, fragmented");
+	object_class_property_add_str(klass, "enforce", get_enforce, set_enforce);
+	object_class_property_set_description(klass, "enforce",
+		"auto (default: from the first command page since a reset), on, off");
+	object_class_property_add_bool(klass, "enforced", get_enforced, NULL);
+}
+
+static const TypeInfo type = {
+	.name = TYPE_APPLE_DART,
+	.parent = TYPE_DEVICE,
+	.instance_size = sizeof(AppleDart),
+	.class_init = class_init,
+};
+
+static void register_types(void)
+{
+	type_register_static(&type);
+}
+
+__attribute__((constructor))
+static void register_module(void)
+{
+	register_module_init(register_types, MODULE_INIT_MIGRATION);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The QEMU device apple-dart, as its companion sees it. */
+#ifndef APPLE_DMA_DART_DEVICE_H
+#define APPLE_DMA_DART_DEVICE_H
+
+#include "compat.h"
+#include "dart/dart.h"
+#include "dext/dext.h"
+#include "fault-log.h"
+
+#define TYPE_APPLE_DART "apple-dart"
+OBJECT_DECLARE_SIMPLE_TYPE(AppleDart, APPLE_DART)
+
+/** enum apple_enforce - when accesses that no mapping covers are faults */
+enum apple_enforce {
+	APPLE_ENFORCE_AUTO,	/* from the first command page since the last reset */
+	APPLE_ENFORCE_ON,
+	APPLE_ENFORCE_OFF,
+	APPLE_ENFORCE_MODES
+};
+
+struct AppleDart {
+	DeviceState parent_obj;
+
+	/* Properties. */
+	char *port_id;
+	struct dart_config config;
+	enum apple_enforce enforce;
+	char *fault_file;
+
+	/* From realize on. */
+	PCIBus *bus;			/* behind the port */
+	struct dart *dart;
+	struct dext *dext;
+	struct fault_log *faults;
+	struct apple_dart_space *spaces[PCI_DEVFN_MAX];
+	bool programmed;		/* a command page, since the last reset */
+};
+
+/** apple_dart_find() - the realized apple-dart of this id, or NULL with an error */
+AppleDart *apple_dart_find(const char *id, Error **errp);
+
+/** apple_dart_program() - the guest has given its companion a command page */
+void apple_dart_program(AppleDart *dart);
+
+/** apple_dart_enforced() - does an access that no mapping covers fault now? */
+bool apple_dart_enforced(const AppleDart *dart);
+
+/**
+ * apple_dart_managed_bdf() - bus << 8 | devfn of the first function there
+ *
+ * As the guest has numbered the bus now; devfn 0 when there is no device.
+ */
+uint32_t apple_dart_managed_bdf(const AppleDart *dart);
+
+#endif

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The extension, and so the DART, speaks addresses of its client process. Each
+ * region of RAM has one alias at its host address in an address space of its
+ * own: a translated access ends in the same region as one by the CPU, with
+ * dirty tracking and all.
+ */
+#include "host-memory.h"
+
+static MemoryRegion root;
+static AddressSpace space;
+static GHashTable *aliases;	/* MemoryRegion -> its alias; never removed */
+
+AddressSpace *host_memory_space(void)
+{
+	if (!aliases) {
+		aliases = g_hash_table_new(NULL, NULL);
+		memory_region_init(&root, NULL, "apple-host-memory", UINT64_MAX);
+		address_space_init(&space, &root, "apple-host-memory");
+	}
+	return &space;
+}
+
+static void add_alias(MemoryRegion *mr, uint64_t address)
+{
+	MemoryRegion *alias;
+
+	host_memory_space();
+	if (g_hash_table_contains(aliases, mr))
+		return;
+	alias = g_new0(MemoryRegion, 1);
+	memory_region_ref(mr);
+	memory_region_init_alias(alias, NULL, "apple-host-memory-ram", mr, 0,
+				 memory_region_size(mr));
+	memory_region_add_subregion(&root, address, alias);
+	g_hash_table_insert(aliases, mr, alias);
+}
+
+/* The region that holds all of it, with a reference, and the offset in it. */
+static MemoryRegion *find_region(hwaddr gpa, uint64_t len, hwaddr *offset)
+{
+	MemoryRegionSection section;
+
+	if (!len || gpa + (len - 1) < gpa)
+		return NULL;
+	section = memory_region_find(get_system_memory(), gpa, len);
+	if (!section.mr)
+		return NULL;
+	if (memory_region_is_ram(section.mr) && section.offset_within_address_space == gpa &&
+	    int128_ge(section.size, int128_make64(len))) {
+		*offset = section.offset_within_region;
+		return section.mr;
+	}
+	memory_region_unref(section.mr);
+	return NULL;
+}
+
+uint64_t host_memory_find(hwaddr gpa, uint64_t len)
+{
+	MemoryRegion *mr;
+	hwaddr offset;
+	uint64_t base;
+
+	mr = find_region(gpa, len, &offset);
+	if (!mr)
+		return 0;
+	base = (uintptr_t)memory_region_get_ram_ptr(mr);
+	add_alias(mr, base);
+	memory_region_unref(mr);
+	return base + offset;
+}
+
+bool host_memory_is_ram(hwaddr gpa, uint64_t len, bool writable)
+{
+	MemoryRegion *mr;
+	hwaddr offset;
+	bool good;
+
+	mr = find_region(gpa, len, &offset);
+	if (!mr)
+		return false;
+	good = !writable || !mr->readonly;
+	memory_region_unref(mr);
+	return good;
+}

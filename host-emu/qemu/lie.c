@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The lie modes, on decoded entries. */
+#include "lie.h"
+
+#include <string.h>
+
+static const char *const names[LIE_MODES] = {
+	[LIE_NONE] = "none",
+	[LIE_WRONG_ID] = "wrong-id",
+	[LIE_SHORT] = "short",
+	[LIE_LONG] = "long",
+	[LIE_MISALIGNED] = "misaligned",
+	[LIE_ZERO] = "zero",
+	[LIE_WRAP] = "wrap",
+	[LIE_OVERLAP] = "overlap",
+	[LIE_UNWRITTEN] = "unwritten",
+	[LIE_BATCH_OK] = "batch-ok",
+	[LIE_BATCH_FAIL] = "batch-fail",
+	[LIE_BAD_STATUS] = "bad-status",
+	[LIE_BAD_BATCH_STATUS] = "bad-batch-status",
+	[LIE_NO_COMMAND_STATUS] = "no-command-status",
+	[LIE_UNMAP_FAIL] = "unmap-fail",
+	[LIE_REFUSE_ALL] = "refuse-all",
+};
+
+const char *lie_names(void)
+{
+	return "none, wrong-id, short, long, misaligned, zero, wrap, overlap, unwritten, "
+	       "batch-ok, batch-fail, bad-status, bad-batch-status, no-command-status, "
+	       "unmap-fail, refuse-all";
+}
+
+const char *lie_name(enum lie_mode mode)
+{
+	return names[mode];
+}
+
+bool lie_set(struct lie *lie, const char *name)
+{
+	for (int i = 0; i < LIE_MODES; i++) {
+		if (!strcmp(name, names[i])) {
+			lie->mode = i;
+			lie->seen = 0;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Which commands a mode is about. */
+static bool concerns(enum lie_mode mode, uint32_t type)
+{
+	switch (mode) {
+	case LIE_NONE:
+	case LIE_MODES:
+		return false;
+	case LIE_SHORT:
+	case LIE_LONG:
+	case LIE_MISALIGNED:
+	case LIE_ZERO:
+	case LIE_WRAP:
+	case LIE_OVERLAP:
+	case LIE_REFUSE_ALL:
+		return type == APPLE_DMA_CMD_MAP;
+	case LIE_UNMAP_FAIL:
+		return type == APPLE_DMA_CMD_UNMAP;
+	default:
+		return true;
+	}
+}
+
+bool lie_due(struct lie *lie, uint32_t type)
+{
+	return lie->seen++ >= lie->after && concerns(lie->mode, type);
+}
+
+bool lie_skips(enum lie_mode mode)
+{
+	return mode == LIE_BATCH_OK || mode == LIE_UNMAP_FAIL || mode == LIE_REFUSE_ALL;
+}
+
+void lie_map(enum lie_mode mode, struct wire_map *map, uint64_t other)
+{
+	const uint64_t in_granule = APPLE_DMA_GRANULE_SIZE - 1;
+
+	switch (mode) {
+	case LIE_WRONG_ID:
+		map->id += APPLE_DMA_GRANULE_SIZE;
+		break;
+	case LIE_SHORT:
+		map->dma_len--;
+		break;
+	case LIE_LONG:
+		map->dma_len++;
+		break;
+	case LIE_MISALIGNED:
+		map->dma_addr += 0x1000;
+		break;
+	case LIE_ZERO:
+		map->dma_addr = 0;
+		break;
+	case LIE_WRAP:
+		map->dma_addr |= ~in_granule;
+		break;
+	case LIE_OVERLAP:
+		if (other)
+			map->dma_addr = (other & ~in_granule) | (map->dma_addr & in_granule);
+		break;
+	case LIE_BAD_STATUS:
+		map->status = LIE_STATUS;
+		break;
+	default:
+		break;
+	}
+}
+
+void lie_unmap(enum lie_mode mode, struct wire_unmap *unmap)
+{
+	if (mode == LIE_WRONG_ID)
+		unmap->id += APPLE_DMA_GRANULE_SIZE;
+	else if (mode == LIE_BAD_STATUS)
+		unmap->status = LIE_STATUS;
+}
+
+uint32_t lie_batch(enum lie_mode mode, uint32_t status)
+{
+	switch (mode) {
+	case LIE_UNWRITTEN:
+	case LIE_BATCH_OK:
+		return APPLE_DMA_STATUS_OK;
+	case LIE_BATCH_FAIL:
+	case LIE_BAD_STATUS:
+		return APPLE_DMA_STATUS_IOERR;
+	case LIE_BAD_BATCH_STATUS:
+		return LIE_STATUS;
+	default:
+		return status;
+	}
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A host that answers wrongly, on purpose, so that guests can be tested
+ * against it. Entries of length 0, with which a guest probes the layout, are
+ * always answered honestly.
+ */
+#ifndef APPLE_DMA_LIE_H
+#define APPLE_DMA_LIE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "wire.h"
+
+#define LIE_STATUS	7	/* a status that the protocol does not have */
+
+/** enum lie_mode - what is wrong; the extension itself always works honestly */
+enum lie_mode {
+	LIE_NONE,
+	LIE_WRONG_ID,		/* the id is another one, a granule further */
+	LIE_SHORT,		/* map: dma_len one less than asked for */
+	LIE_LONG,		/* map: dma_len one more */
+	LIE_MISALIGNED,		/* map: dma_addr 4 KiB off, in or over the granule */
+	LIE_ZERO,		/* map: dma_addr 0 */
+	LIE_WRAP,		/* map: dma_addr in the last granule of 64 bits */
+	LIE_OVERLAP,		/* map: dma_addr of another live mapping, if any */
+	LIE_UNWRITTEN,		/* the entry is not written, the batch says OK */
+	LIE_BATCH_OK,		/* the entry fails, and is not done; the batch says OK */
+	LIE_BATCH_FAIL,		/* every entry says OK, the batch IOERR */
+	LIE_BAD_STATUS,		/* the entry's status is LIE_STATUS */
+	LIE_BAD_BATCH_STATUS,	/* the batch's status is LIE_STATUS */
+	LIE_NO_COMMAND_STATUS,	/* the status in the command page is not written */
+	LIE_UNMAP_FAIL,		/* unmap: IOERR, and not done */
+	LIE_REFUSE_ALL,		/* map: IOERR, and not done */
+	LIE_MODES
+};
+
+/**
+ * struct lie - one host's habit
+ * @mode: what is wrong
+ * @after: entries that are answered honestly first
+ * @seen: entries since @mode was set
+ */
+struct lie {
+	enum lie_mode mode;
+	uint32_t after;
+	uint64_t seen;
+};
+
+/** lie_names() - the names of the modes, for messages */
+const char *lie_names(void);
+
+/** lie_name() - the name of one mode */
+const char *lie_name(enum lie_mode mode);
+
+/** lie_set() - begin to lie by the mode of this name; false when there is none */
+bool lie_set(struct lie *lie, const char *name);
+
+/** lie_due() - one more entry: is its answer to be wrong? */
+bool lie_due(struct lie *lie, uint32_t type);
+
+/** lie_skips() - is an entry of this mode answered with IOERR and not done? */
+bool lie_skips(enum lie_mode mode);
+
+/**
+ * lie_map() - make the answer of a successful map wrong
+ * @other: the address of another live mapping, 0 for none
+ */
+void lie_map(enum lie_mode mode, struct wire_map *map, uint64_t other);
+
+/** lie_unmap() - make the answer of an unmap wrong */
+void lie_unmap(enum lie_mode mode, struct wire_unmap *unmap);
+
+/** lie_batch() - the status of a batch with a wrong answer, honestly @status */
+uint32_t lie_batch(enum lie_mode mode, uint32_t status);
+
+#endif

@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The extension: every check of every selector, in order, with its IOReturn. */
+#include "test.h"
+
+#include "dext/dext.h"
+
+#define VA	UINT64_C(0x7f0000000000)
+
+struct fixture {
+	struct dart *dart;
+	struct dext *dext;
+	struct dext_client *client;
+};
+
+static struct fixture *make(const struct dart_config *config)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	f->dart = dart_create(config);
+	assert_non_null(f->dart);
+	f->dext = dext_create(f->dart);
+	f->client = dext_open(f->dext);
+	assert_non_null(f->client);
+	return f;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	dext_close(f->client);
+	dext_destroy(f->dext);
+	dart_destroy(f->dart);
+	free(f);
+	return 0;
+}
+
+static int setup(void **state)
+{
+	const struct dart_config config = {
+		.max_bytes = 1024 * GIB, .max_entries = 1 << 20, .iova_bits = 47,
+	};
+
+	*state = make(&config);
+	return 0;
+}
+
+static uint32_t simple(struct dext_client *client, uint32_t selector)
+{
+	return dext_call(client, selector, NULL, 0, NULL, NULL);
+}
+
+static uint32_t reg(struct dext_client *client, uint64_t handle, uint64_t va, uint64_t size,
+		    uint64_t out[3])
+{
+	const uint64_t in[3] = { handle, va, size };
+	uint64_t room[3];
+	uint32_t count = 3, ret;
+
+	ret = dext_call(client, DEXT_REGISTER_DMA_REGION, in, 3, out ? out : room, &count);
+	assert_int_equal(count, ret == DEXT_SUCCESS ? 3 : 0);
+	return ret;
+}
+
+static uint32_t unreg(struct dext_client *client, uint64_t handle)
+{
+	return dext_call(client, DEXT_UNREGISTER_DMA_REGION, &handle, 1, NULL, NULL);
+}
+
+static uint32_t probe(struct dext_client *client, uint64_t handle, uint64_t offset, uint64_t *word)
+{
+	const uint64_t in[2] = { handle, offset };
+	uint32_t count = 1;
+
+	return dext_call(client, DEXT_PROBE_DMA_REGION, in, 2, word, &count);
+}
+
+static void expect(struct fixture *f, uint64_t regions, uint64_t bytes, uint64_t entries)
+{
+	struct dext_usage usage;
+	struct dart_usage dart;
+
+	dext_get_usage(f->client, &usage);
+	assert_int_equal(usage.regions, regions);
+	assert_int_equal(usage.bytes, bytes);
+	dart_get_usage(f->dart, &dart);
+	assert_int_equal(dart.entries, entries);
+}
+
+static void unknown_selectors_are_unsupported(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(simple(f->client, 18), DEXT_UNSUPPORTED);
+	assert_int_equal(simple(f->client, UINT32_MAX), DEXT_UNSUPPORTED);
+}
+
+static void counts_are_minimum_counts(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t in[4] = { 1, VA, 4096, 99 };
+	uint64_t out[4] = { 0, 0, 0, 99 };
+	uint32_t count = 3;
+
+	assert_int_equal(simple(f->client, DEXT_CLAIM), DEXT_SUCCESS);
+	assert_int_equal(dext_call(f->client, DEXT_REGISTER_DMA_REGION, in, 2, out, &count),
+			 DEXT_BAD_ARGUMENT);
+	assert_int_equal(dext_call(f->client, DEXT_REGISTER_DMA_REGION, NULL, 3, out, &count),
+			 DEXT_BAD_ARGUMENT);
+	assert_int_equal(dext_call(f->client, DEXT_REGISTER_DMA_REGION, in, 3, NULL, &count),
+			 DEXT_BAD_ARGUMENT);
+	assert_int_equal(dext_call(f->client, DEXT_REGISTER_DMA_REGION, in, 3, out, NULL),
+			 DEXT_BAD_ARGUMENT);
+	count = 2;
+	assert_int_equal(dext_call(f->client, DEXT_REGISTER_DMA_REGION, in, 3, out, &count),
+			 DEXT_BAD_ARGUMENT);
+	assert_int_equal(dext_call(f->client, DEXT_UNREGISTER_DMA_REGION, in, 0, NULL, NULL),
+			 DEXT_BAD_ARGUMENT);
+	assert_int_equal(dext_call(f->client, DEXT_PROBE_DMA_REGION, in, 1, out, &count),
+			 DEXT_BAD_ARGUMENT);
+	expect(f, 0, 0, 0);
+	count = 4;
+	assert_int_equal(dext_call(f->client, DEXT_REGISTER_DMA_REGION, in, 4, out, &count),
+			 DEXT_SUCCESS);
+	assert_int_equal(count, 3);
+	assert_int_equal(out[3], 99);
+	count = 4;
+	assert_int_equal(dext_call(f->client, DEXT_UNREGISTER_DMA_REGION, in, 1, out, &count),
+			 DEXT_SUCCESS);
+	assert_int_equal(count, 0);
+}
+
+static void register_reports_one_segment(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t out[3], va;
+
+	simple(f->client, DEXT_CLAIM);
+	assert_int_equal(reg(f->client, 7, VA + 5, 4096, out), DEXT_SUCCESS);
+	assert_int_equal(out[0], 1);
+	assert_int_equal(out[2], 4096);
+	assert_true(dart_lookup(f->dart, out[1], &va));
+	assert_int_equal(va, VA + 5);
+	expect(f, 1, 4096, 1);
+	assert_int_equal(unreg(f->client, 7), DEXT_SUCCESS);
+	assert_false(dart_lookup(f->dart, out[1], &va));
+	expect(f, 0, 0, 0);
+}
+
+/* Each call has every later reason to fail, too. */
+static void register_checks_in_this_order(void **state)
+{
+	const struct dart_config config = { .max_bytes = 16384, .max_entries = 2, .iova_bits = 47 };
+	struct fixture *f = make(&config);
+	const uint64_t too_long = DEXT_MAX_CHUNKS * DEXT_CHUNK_SIZE + 1;
+
+	(void)state;
+	assert_int_equal(reg(f->client, 1, 0, 0, NULL), DEXT_NOT_OPEN);
+	simple(f->client, DEXT_CLAIM);
+	assert_int_equal(reg(f->client, 1, VA, 16384, NULL), DEXT_SUCCESS);
+	assert_int_equal(reg(f->client, 1, 0, too_long, NULL), DEXT_BAD_ARGUMENT);
+	assert_int_equal(reg(f->client, 1, VA, 0, NULL), DEXT_BAD_ARGUMENT);
+	assert_int_equal(reg(f->client, 1, VA, too_long, NULL), DEXT_STILL_OPEN);
+	assert_int_equal(reg(f->client, 2, VA, too_long, NULL), DEXT_NO_SPACE);
+	assert_int_equal(reg(f->client, 2, VA, 16384, NULL), DEXT_NO_SPACE);
+	assert_int_equal(reg(f->client, 2, UINT64_MAX, 16384, NULL), DEXT_BAD_ARGUMENT);
+	teardown((void **)&f);
+}
+
+static void overlap_is_fine_and_a_handle_is_free_again_after_unregister(void **state)
+{
+	struct fixture *f = *state;
+
+	simple(f->client, DEXT_CLAIM);
+	assert_int_equal(reg(f->client, 1, VA, 4096, NULL), DEXT_SUCCESS);
+	assert_int_equal(reg(f->client, 2, VA, 4096, NULL), DEXT_SUCCESS);
+	assert_int_equal(reg(f->client, 1, VA + 65536, 1, NULL), DEXT_STILL_OPEN);
+	assert_int_equal(unreg(f->client, 1), DEXT_SUCCESS);
+	assert_int_equal(unreg(f->client, 1), DEXT_NOT_FOUND);
+	assert_int_equal(reg(f->client, 1, VA + 65536, 1, NULL), DEXT_SUCCESS);
+	expect(f, 2, 4097, 2);
+}
+
+static void slots_end_at_exactly_65536(void **state)
+{
+	struct fixture *f = *state;
+
+	simple(f->client, DEXT_CLAIM);
+	for (uint64_t i = 0; i < DEXT_MAX_REGIONS; i++)
+		assert_int_equal(reg(f->client, i, VA + i * 16384, 1, NULL), DEXT_SUCCESS);
+	assert_int_equal(reg(f->client, DEXT_MAX_REGIONS, VA, 1, NULL), DEXT_NO_SPACE);
+	assert_int_equal(reg(f->client, 5, VA, 1, NULL), DEXT_STILL_OPEN);
+	assert_int_equal(unreg(f->client, 5), DEXT_SUCCESS);
+	assert_int_equal(reg(f->client, DEXT_MAX_REGIONS, VA, 1, NULL), DEXT_SUCCESS);
+	assert_int_equal(reg(f->client, 5, VA, 1, NULL), DEXT_NO_SPACE);
+	expect(f, DEXT_MAX_REGIONS, DEXT_MAX_REGIONS, DEXT_MAX_REGIONS);
+}
+
+static void another_client_has_slots_and_handles_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	struct dext_client *other = dext_open(f->dext);
+
+	simple(f->client, DEXT_CLAIM);
+	assert_int_equal(reg(f->client, 1, VA, 4096, NULL), DEXT_SUCCESS);
+	assert_int_equal(reg(other, 1, VA, 4096, NULL), DEXT_SUCCESS);
+	assert_int_equal(unreg(other, 1), DEXT_SUCCESS);
+	assert_int_equal(unreg(other, 1), DEXT_NOT_FOUND);
+	assert_int_equal(unreg(f->client, 1), DEXT_SUCCESS);
+	dext_close(other);
+}
+
+static void only_the_first_chunk_is_reported(void **state)
+{
+	static const struct {
+		uint64_t size, len, chunks;
+	} cases[] = {
+		{ DEXT_CHUNK_SIZE - 1, DEXT_CHUNK_SIZE - 1, 1 },
+		{ DEXT_CHUNK_SIZE, DEXT_CHUNK_SIZE, 1 },
+		{ DEXT_CHUNK_SIZE + 1, DEXT_CHUNK_SIZE, 2 },
+		{ 3 * DEXT_CHUNK_SIZE, DEXT_CHUNK_SIZE, 3 },
+		{ DEXT_MAX_CHUNKS * DEXT_CHUNK_SIZE, DEXT_CHUNK_SIZE, DEXT_MAX_CHUNKS },
+	};
+	struct fixture *f = *state;
+	uint64_t out[3], va;
+
+	simple(f->client, DEXT_CLAIM);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(reg(f->client, 9, VA, cases[i].size, out), DEXT_SUCCESS);
+		assert_int_equal(out[0], 1);
+		assert_int_equal(out[2], cases[i].len);
+		assert_true(dart_lookup(f->dart, out[1] + out[2] - 1, &va));
+		assert_int_equal(va, VA + out[2] - 1);
+		expect(f, 1, cases[i].size, cases[i].chunks);
+		assert_int_equal(unreg(f->client, 9), DEXT_SUCCESS);
+		expect(f, 0, 0, 0);
+	}
+	assert_int_equal(reg(f->client, 9, VA, DEXT_MAX_CHUNKS * DEXT_CHUNK_SIZE + 1, NULL),
+			 DEXT_NO_SPACE);
+	assert_int_equal(reg(f->client, 9, 1, UINT64_MAX, NULL), DEXT_NO_SPACE);
+}
+
+static void failing_chunk_rolls_back(void **state)
+{
+	const struct dart_config config = {
+		.max_bytes = 2 * DEXT_CHUNK_SIZE, .max_entries = 64, .iova_bits = 47,
+	};
+	struct fixture *f = make(&config);
+
+	(void)state;
+	simple(f->client, DEXT_CLAIM);
+	assert_int_equal(reg(f->client, 1, VA, 2 * DEXT_CHUNK_SIZE + 1, NULL), DEXT_NO_SPACE);
+	expect(f, 0, 0, 0);
+	assert_int_equal(reg(f->client, 1, VA, 2 * DEXT_CHUNK_SIZE, NULL), DEXT_SUCCESS);
+	expect(f, 1, 2 * DEXT_CHUNK_SIZE, 2);
+	teardown((void **)&f);
+}
+
+static void more_than_one_segment_is_not_aligned_and_rolls_back(void **state)
+{
+	const struct dart_config config = {
+		.max_bytes = GIB, .max_entries = 64, .max_segment = 65536, .iova_bits = 47,
+	};
+	struct fixture *f = make(&config);
+
+	(void)state;
+	simple(f->client, DEXT_CLAIM);
+	assert_int_equal(reg(f->client, 1, VA, 65536, NULL), DEXT_SUCCESS);
+	assert_int_equal(reg(f->client, 2, VA, 65537, NULL), DEXT_NOT_ALIGNED);
+	assert_int_equal(reg(f->client, 2, VA + 1, 65536, NULL), DEXT_NOT_ALIGNED);
+	assert_int_equal(reg(f->client, 2, VA, 65536 * DART_MAX_SEGMENTS, NULL), DEXT_NOT_ALIGNED);
+	assert_int_equal(reg(f->client, 2, VA, 65536 * DART_MAX_SEGMENTS + 1, NULL), DEXT_NO_SPACE);
+	expect(f, 1, 65536, 1);
+	teardown((void **)&f);
+}
+
+static void claim_is_of_the_driver_not_of_the_client(void **state)
+{
+	struct fixture *f = *state;
+	struct dext_client *second = dext_open(f->dext), *third = dext_open(f->dext);
+
+	assert_int_equal(reg(second, 1, VA, 64, NULL), DEXT_NOT_OPEN);
+	assert_int_equal(simple(third, DEXT_CLAIM), DEXT_SUCCESS);
+	assert_int_equal(simple(f->client, DEXT_CLAIM), DEXT_SUCCESS);
+	/* The second never claimed. */
+	assert_int_equal(reg(second, 1, VA, 64, NULL), DEXT_SUCCESS);
+	/* The third opened it: without it, it is closed, whoever else claimed. */
+	dext_close(third);
+	assert_int_equal(reg(f->client, 1, VA, 64, NULL), DEXT_NOT_OPEN);
+	assert_int_equal(reg(second, 2, VA, 64, NULL), DEXT_NOT_OPEN);
+	/* Neither needs a claim. */
+	assert_int_equal(unreg(second, 1), DEXT_SUCCESS);
+	assert_int_equal(simple(second, DEXT_TERMINATE), DEXT_SUCCESS);
+	assert_int_equal(simple(second, DEXT_CLAIM), DEXT_SUCCESS);
+	assert_int_equal(reg(f->client, 1, VA, 64, NULL), DEXT_SUCCESS);
+	dext_close(second);
+}
+
+static void a_dying_client_frees_everything(void **state)
+{
+	struct fixture *f = *state;
+	struct dext_client *client = dext_open(f->dext);
+	struct dart_usage usage;
+
+	simple(f->client, DEXT_CLAIM);
+	for (uint64_t i = 0; i < 1000; i++)
+		assert_int_equal(reg(client, i, VA + i, DEXT_CHUNK_SIZE / 10, NULL), DEXT_SUCCESS);
+	assert_int_equal(reg(client, 1000, VA, 3 * DEXT_CHUNK_SIZE, NULL), DEXT_SUCCESS);
+	dart_get_usage(f->dart, &usage);
+	assert_int_equal(usage.entries, 1003);
+	dext_close(client);
+	dart_get_usage(f->dart, &usage);
+	assert_int_equal(usage.entries, 0);
+	assert_int_equal(usage.bytes, 0);
+}
+
+static void probe_reads_a_word_of_the_region(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t memory[4] = { 1, 0x1122334455667788, 3, 4 }, word = 0;
+
+	simple(f->client, DEXT_CLAIM);
+	assert_int_equal(reg(f->client, 3, (uintptr_t)memory, 24, NULL), DEXT_SUCCESS);
+	assert_int_equal(reg(f->client, 4, (uintptr_t)memory, 7, NULL), DEXT_SUCCESS);
+	assert_int_equal(probe(f->client, 5, 0, &word), DEXT_NOT_FOUND);
+	assert_int_equal(probe(f->client, 3, 8, &word), DEXT_SUCCESS);
+	assert_int_equal(word, memory[1]);
+	assert_int_equal(probe(f->client, 3, 16, &word), DEXT_SUCCESS);
+	assert_int_equal(word, memory[2]);
+	assert_int_equal(probe(f->client, 3, 17, &word), DEXT_OVERRUN);
+	assert_int_equal(probe(f->client, 3, UINT64_MAX - 7, &word), DEXT_OVERRUN);
+	assert_int_equal(probe(f->client, 3, UINT64_MAX, &word), DEXT_OVERRUN);
+	assert_int_equal(probe(f->client, 4, 0, &word), DEXT_OVERRUN);
+}
+
+static void the_address_is_never_the_handle(void **state)
+{
+	struct fixture *f = *state;
+	const struct dart_config config = {
+		.max_bytes = 1024 * GIB, .max_entries = 1 << 20, .iova_bits = 47,
+	};
+	struct fixture *same = make(&config);
+	uint64_t first[3], out[3];
+
+	simple(f->client, DEXT_CLAIM);
+	simple(same->client, DEXT_CLAIM);
+	assert_int_equal(reg(same->client, 1, VA, 4096, first), DEXT_SUCCESS);
+	assert_int_equal(reg(f->client, first[1], VA, 4096, out), DEXT_SUCCESS);
+	assert_int_not_equal(out[1], first[1]);
+	teardown((void **)&same);
+}
+
+static void other_region_is_another_one(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t out[3], iova, va;
+
+	simple(f->client, DEXT_CLAIM);
+	assert_false(dext_other_region(f->client, 1, &iova));
+	assert_int_equal(reg(f->client, 1, VA, 64, out), DEXT_SUCCESS);
+	assert_false(dext_other_region(f->client, 1, &iova));
+	for (uint64_t i = 2; i < 20; i++) {
+		assert_int_equal(reg(f->client, i, VA, 64, out), DEXT_SUCCESS);
+		assert_true(dext_other_region(f->client, i, &iova));
+		assert_int_not_equal(iova, out[1]);
+		assert_true(dart_lookup(f->dart, iova, &va));
+	}
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(unknown_selectors_are_unsupported),
+		TEST(counts_are_minimum_counts),
+		TEST(register_reports_one_segment),
+		cmocka_unit_test(register_checks_in_this_order),
+		TEST(overlap_is_fine_and_a_handle_is_free_again_after_unregister),
+		TEST(slots_end_at_exactly_65536),
+		TEST(another_client_has_slots_and_handles_of_its_own),
+		TEST(only_the_first_chunk_is_reported),
+		cmocka_unit_test(failing_chunk_rolls_back),
+		cmocka_unit_test(more_than_one_segment_is_not_aligned_and_rolls_back),
+		TEST(claim_is_of_the_driver_not_of_the_client),
+		TEST(a_dying_client_frees_everything),
+		TEST(probe_reads_a_word_of_the_region),
+		TEST(the_address_is_never_the_handle),
+		TEST(other_region_is_another_one),
+	};
+
+	return cmocka_run_group_tests_name("dext", tests, NULL, NULL);
+}

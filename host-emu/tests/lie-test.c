@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The lie modes and the statistics, without a device. */
+#include "test.h"
+
+#include "lie.h"
+#include "stats.h"
+
+static void names_and_modes_agree(void **state)
+{
+	struct lie lie = { 0 };
+
+	(void)state;
+	for (int i = 0; i < LIE_MODES; i++) {
+		assert_true(lie_set(&lie, lie_name(i)));
+		assert_int_equal(lie.mode, i);
+		assert_non_null(strstr(lie_names(), lie_name(i)));
+	}
+	assert_false(lie_set(&lie, "honest"));
+	assert_false(lie_set(&lie, ""));
+}
+
+static void lies_begin_after_exactly_n_entries(void **state)
+{
+	struct lie lie = { .after = 5 };
+
+	(void)state;
+	assert_true(lie_set(&lie, "zero"));
+	for (int i = 0; i < 5; i++)
+		assert_false(lie_due(&lie, APPLE_DMA_CMD_MAP));
+	assert_true(lie_due(&lie, APPLE_DMA_CMD_MAP));
+	assert_false(lie_due(&lie, APPLE_DMA_CMD_UNMAP));
+	assert_true(lie_set(&lie, "unmap-fail"));
+	for (int i = 0; i < 5; i++)
+		assert_false(lie_due(&lie, APPLE_DMA_CMD_UNMAP));
+	assert_true(lie_due(&lie, APPLE_DMA_CMD_UNMAP));
+	assert_false(lie_due(&lie, APPLE_DMA_CMD_MAP));
+	assert_true(lie_set(&lie, "none"));
+	lie.after = 0;
+	assert_false(lie_due(&lie, APPLE_DMA_CMD_MAP));
+}
+
+static void peaks_only_rise(void **state)
+{
+	struct companion_stats stats = { 0 };
+
+	(void)state;
+	stats_peak(&stats, &(struct dext_usage){ .regions = 3, .bytes = 10 });
+	stats_peak(&stats, &(struct dext_usage){ .regions = 2, .bytes = 20 });
+	stats_peak(&stats, &(struct dext_usage){ .regions = 1, .bytes = 1 });
+	assert_int_equal(stats.peak, 3);
+	assert_int_equal(stats.peak_bytes, 20);
+}
+
+static void json_has_every_counter(void **state)
+{
+	const struct companion_stats stats = { 1, 2, 3, 4, 5, 6, 7, 8, 9, UINT64_MAX };
+	char *json;
+
+	(void)state;
+	json = stats_json(&stats, "c0", &(struct dext_usage){ 10, 11 },
+			  &(struct dart_usage){ 12, 13, 14, 15 }, true);
+	assert_string_equal(json,
+		"{\"name\": \"c0\", \"doorbells\": 1, \"bad_commands\": 2, \"map_entries\": 3, "
+		"\"unmap_entries\": 4, \"probes\": 5, \"failed_entries\": 6, "
+		"\"duplicate_handles\": 7, \"lies\": 8, \"live\": 10, \"live_bytes\": 11, "
+		"\"peak\": 9, \"peak_bytes\": 18446744073709551615, \"dart_entries\": 13, "
+		"\"dart_bytes\": 12, \"faults\": 29, \"read_faults\": 14, \"write_faults\": 15, "
+		"\"enforced\": true}");
+	free(json);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_and_modes_agree),
+		cmocka_unit_test(lies_begin_after_exactly_n_entries),
+		cmocka_unit_test(peaks_only_rise),
+		cmocka_unit_test(json_has_every_counter),
+	};
+
+	return cmocka_run_group_tests_name("lie", tests, NULL, NULL);
+}

@@ -1,0 +1,354 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command line of scripts/testbed."""
+
+import argparse
+import concurrent.futures
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+
+from . import arch as arches
+from . import cache, device, host, image, kernel, module, qemu, tsc
+from .errors import EXIT_FAULT, EXIT_REPORT, TestbedError, UsageError, detail, reported, warn
+from .session import Session, failure_details, window
+
+SHELLS = ("sh", "bash", "dash", "/bin/sh", "/bin/bash")
+
+USAGE = """scripts/testbed run [OPTION]... -- COMMAND [ARG...]
+       scripts/testbed prepare [--arch ARCH]... [--kernel NAME]...
+       scripts/testbed kernels [--arch ARCH]
+       scripts/testbed devices [--arch ARCH]"""
+
+EPILOG = """COMMAND runs as root in the guest, in /root; its output is this command's output
+and its status the exit status, except:
+  97  the guest's kernel reported a problem (WARN, BUG, Oops, panic, lockdep, ...)
+  98  the DART refused an access of a device (not with --allow-faults)
+  99  the testbed failed: timeout, QEMU died, a device got no driver, ...
+In the guest: $APPLE_DMA_KO is the module, $BOOT counts the boots, `host-stats`
+prints what the emulated hosts counted, `host-set dart0 enforce on` changes one.
+`-- sh` with a terminal is an interactive guest."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with errors as the rest of the testbed reports them."""
+
+    def error(self, message):
+        raise UsageError(f"{message}; see scripts/testbed --help")
+
+
+def _positive(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above 0")
+    return value
+
+
+def _cpus(text):
+    if not text.isdigit() or not 1 <= int(text) <= 64:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to 64")
+    return int(text)
+
+
+def _count(text):
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number, 0 or more")
+    return int(text)
+
+
+def parser():
+    """The parser of the whole command line."""
+    top = Parser(prog="testbed", usage=USAGE, epilog=EPILOG, allow_abbrev=False,
+                 formatter_class=argparse.RawDescriptionHelpFormatter,
+                 description="Boot a Linux guest with stock QEMU devices behind emulated DARTs.")
+    commands = top.add_subparsers(dest="verb", metavar="run|prepare|kernels|devices")
+    run = commands.add_parser("run", usage="scripts/testbed run [OPTION]... -- COMMAND [ARG...]",
+                              epilog=EPILOG, allow_abbrev=False,
+                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = run.add_argument
+    add("--arch", default="x86_64", help="x86_64 (default) or arm64")
+    add("--kernel", default="6.1", metavar="NAME", help="see 'testbed kernels'; default 6.1")
+    add("--mem", default="1G", metavar="SIZE", help="the guest's memory; default 1G")
+    add("--cpus", default=2, type=_cpus, metavar="N", help="its processors; default 2")
+    add("--device", action="append", default=[], metavar="SPEC",
+        help="a QEMU device behind its own DART, e.g. nvme,drive=d0,serial=a")
+    add("--qemu", action="append", default=[], metavar="'ARGS'",
+        help="arguments for QEMU itself: drives, netdevs, devices not behind a DART")
+    add("--host", action="append", default=[], metavar="[I:]KEY=VALUE",
+        help="an option of the emulated hosts, or of that of device I: " + ", ".join(host.KEYS))
+    group = run.add_mutually_exclusive_group()
+    group.add_argument("--module", default="", metavar="'PARAMS'",
+                       help="parameters of the guest module")
+    group.add_argument("--no-module", action="store_true", help="do not load the guest module")
+    add("--push", action="append", default=[], metavar="FILE[:GUESTPATH]",
+        help="put a file or folder into the guest; default /root/NAME")
+    add("--stats", metavar="FILE", help="write what each companion counted, as JSON")
+    add("--console", metavar="FILE", help="write the guest's serial console")
+    add("--timeout", type=_positive, default=300.0, metavar="S",
+        help="seconds all of it may take; default 300")
+    add("--allow-faults", action="store_true", help="a DART fault is no failure")
+    add("--reboots", type=_count, default=0, metavar="N",
+        help="the guest may reboot N times; COMMAND starts again each time")
+    add("--no-wait", action="store_true",
+        help="start COMMAND even if a device got no driver")
+    add("--append", default="", metavar="'ARGS'", help="more kernel arguments")
+    add("--name", default="apple-dma-testbed", help="a name for QEMU's process")
+    add("--verbose", action="store_true", help="show QEMU's command line and the time line")
+    sub = commands.add_parser("prepare", allow_abbrev=False,
+                              description="Get and build what later runs need.")
+    sub.add_argument("--arch", action="append", help="x86_64 (default) or arm64; may be repeated")
+    sub.add_argument("--kernel", action="append", metavar="NAME",
+                     help="see 'testbed kernels'; default 6.1; may be repeated")
+    sub.add_argument("--print-modules", action="store_true",
+                     help="print the path of each image of a kernel's modules")
+    for verb in ("kernels", "devices"):
+        sub = commands.add_parser(verb, allow_abbrev=False)
+        sub.add_argument("--arch", default=None if verb == "kernels" else "x86_64")
+        if verb == "kernels":
+            sub.add_argument("--refresh", action="store_true", help="ask the mirror again")
+    return top
+
+
+def prepare(args):
+    """Fill the cache and build everything but the guest of a run."""
+    for name in args.arch or ["x86_64"]:
+        arch = arches.find(name)
+        qemu.shim(arch)
+        image.prepare(arch)
+        for each in args.kernel or ["6.1"]:
+            wanted = kernel.find(each, arch)
+            folder = kernel.prepare(wanted, arch)
+            module.build(wanted, arch)
+            if args.print_modules:
+                print(os.path.join(folder, "modules.ext4"))
+    return 0
+
+
+def list_kernels(args):
+    """Print the kernels that --kernel can name."""
+    chosen = [arches.find(args.arch)] if args.arch else list(arches.ARCHES.values())
+    max_age = 0 if args.refresh else kernel.DAY
+    print(f"{'NAME':8} {'ARCH':8} {'VERSION':20} {'RELEASE':28} {'SUITE':18} CACHED")
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for found in pool.map(lambda arch: kernel.every(arch, max_age), chosen):
+            for each in found:
+                print(f"{each.name:8} {each.arch:8} {each.version:20} {each.release:28} "
+                      f"{each.suite:18} {'yes' if each.cached else 'no'}")
+    return 0
+
+
+def list_devices(args):
+    """Print the PCI models that --device can name."""
+    for name, about, good in device.Models(arches.find(args.arch)).listed():
+        print(f"{name:32} {'known good' if good else '':12} {about}".rstrip())
+    return 0
+
+
+def check(args, command):
+    """Everything that can be found wrong before anything heavy starts."""
+    if not command:
+        raise UsageError("no COMMAND: end the options with '-- COMMAND [ARG...]'")
+    arch = arches.find(args.arch)
+    models = device.Models(arch) if args.device else None
+    if len(args.device) > device.MAX_DEVICES:
+        raise UsageError(f"{len(args.device)} devices; at most {device.MAX_DEVICES} fit")
+    for number, spec in enumerate(args.device):
+        device.arguments(spec, number, models)
+    options = host.parse(args.host, len(args.device))
+    raw = qemu.raw(args.qemu)
+    pushes = [image.guest_path(push) for push in args.push]
+    mem = qemu.memory(args.mem, host.size)
+    for path in filter(None, (args.stats, args.console)):
+        if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+            raise UsageError(f"the folder of '{path}' does not exist")
+    return arch, models, options, raw, pushes, mem
+
+
+def _enforce(arch, args, options):
+    """What to set on the DARTs when the guest says hello; fills in OPTIONS."""
+    later = {}
+    for number, each in enumerate(options):
+        if "enforce" in each["dart"]:
+            continue
+        if arch is arches.ARM64:
+            each["dart"]["enforce"] = "on"
+        elif args.no_module:
+            later[f"dart{number}"] = "on"
+    return later
+
+
+def _config(args, interactive):
+    rows, columns = window()
+    values = {
+        "with_module": "" if args.no_module else "1",
+        "module_params": args.module,
+        "devices": " ".join(f"{spec.split(',')[0]}#{number}"
+                            for number, spec in enumerate(args.device)),
+        "first_port": qemu.FIRST_PORT,
+        "device_deadline": 0 if args.no_module or args.no_wait else 60,
+        "interactive": "1" if interactive else "",
+        "rows": rows, "columns": columns,
+        "now": int(time.time()),
+    }
+    lines = [f"{key}={shlex.quote(str(value))}" for key, value in values.items()]
+    if interactive:
+        lines.append(f"export TERM={shlex.quote(os.environ.get('TERM', 'vt220'))}")
+    return "\n".join(lines) + "\n"
+
+
+def _run_disk(args, command, pushes, module_path, interactive, initrd, path):
+    disk = image.RunDisk(path)
+    disk.push(initrd, "/boot/initrd.img")       # for kexec
+    disk.data("etc/testbed/config", _config(args, interactive).encode())
+    disk.data("etc/testbed/command", image.command_script(command).encode(), 0o755)
+    if len(command) == 1 and command[0] in SHELLS and not sys.stdin.isatty():
+        disk.data("etc/testbed/stdin", sys.stdin.buffer.read())
+    if module_path:
+        disk.push(module_path, "/root/apple_dma.ko")
+    for source, target in pushes:
+        disk.push(source, target)
+    disk.close()
+
+
+def _parts(args, arch):
+    """What the run needs from the cache: kernel, guest, module, shim; made at once."""
+    wanted = kernel.find(args.kernel, arch)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        boot = pool.submit(kernel.prepare, wanted, arch)
+        guest = pool.submit(image.prepare, arch)
+        built = None
+        if args.device or not args.no_module:
+            built = pool.submit(module.build, wanted, arch)
+        preload = pool.submit(qemu.shim, arch) if args.device else None
+        return (boot.result(), guest.result(), built.result() if built else None,
+                preload.result() if preload else None)
+
+
+def _verdict(session, args, folder, stats):
+    """The exit status of a run that went through, with a line saying why."""
+    status = session.status
+    faults = {name: each.get("faults", 0) for name, each in stats.items()}
+    for number, name in enumerate(stats):
+        if faults[name] and not args.allow_faults:
+            warn(f"DART fault: {faults[name]} refused access(es) of the device of {name}")
+            log = os.path.join(folder, f"dart{number}.faults")
+            if os.path.exists(log):
+                with open(log, encoding="utf-8", errors="replace") as file:
+                    for _, line in zip(range(3), file):
+                        detail(line.rstrip())
+            status = EXIT_FAULT
+    if session.console.reports:
+        status = EXIT_REPORT
+    return status
+
+
+def _reports(session):
+    for report in session.console.reports[:5]:
+        warn(f"kernel report: {report}")
+    more = len(session.console.reports) - 5
+    if more > 0:
+        warn(f"kernel report: and {more} more")
+
+
+def _statistics(session, names, folder):
+    """The final counts of each companion, from the files QEMU leaves."""
+    found = {}
+    for name in names:
+        try:
+            with open(os.path.join(folder, f"{name}.json"), encoding="utf-8") as file:
+                found[name] = json.load(file)
+        except (OSError, ValueError):
+            found[name] = dict(session.at_exit.get(name, {}))
+        if name in session.at_exit:
+            found[name]["at_command_end"] = session.at_exit[name]
+    return found
+
+
+def run(args, command):
+    """Run COMMAND in a guest; the exit status."""
+    arch, models, options, raw, pushes, mem = check(args, command)
+    boot, guest, module_path, preload = _parts(args, arch)
+    interactive = (command[0] in SHELLS and len(command) == 1 and
+                   sys.stdin.isatty() and sys.stdout.isatty())
+    if interactive and args.timeout == 300.0:
+        args.timeout = 24 * 3600.0
+    enforce = _enforce(arch, args, options)
+    folder = tempfile.mkdtemp(prefix="apple-dma-testbed.")
+    vm = session = None
+    try:
+        run_disk, initrd = os.path.join(folder, "run.tar"), os.path.join(folder, "initramfs")
+        image.initramfs(boot, guest, initrd)
+        _run_disk(args, command, pushes, module_path, interactive, initrd, run_disk)
+        kernel_line = f"{arch.append} {tsc.append(arch)} loglevel=7 panic=0 watchdog_thresh=30 {args.append}".strip()
+        argv = qemu.base(arch, args, mem) + [
+            "-kernel", os.path.join(boot, "vmlinuz"), "-initrd", initrd, "-append", kernel_line,
+        ] + qemu.disks([os.path.join(guest, "root.ext4"), os.path.join(boot, "modules.ext4"),
+                        run_disk])
+        wiring = qemu.wiring(args.device, options, models, folder)
+        vm = qemu.Qemu(argv, wiring + raw, folder, preload, interactive)
+        if args.verbose:
+            warn(shlex.join(vm.argv))
+        names = [f"companion{number}" for number in range(len(args.device))]
+        session = Session(vm, names, args, enforce)
+        failure = None
+        try:
+            if interactive:
+                with session.terminal():
+                    session.run()
+            else:
+                session.run()
+        except TestbedError as error:
+            failure = error
+        if failure:
+            vm.stop()
+            session.console.finish()
+        stats = _statistics(session, names, folder)
+        if args.stats:
+            with open(args.stats, "w", encoding="utf-8") as file:
+                json.dump(stats, file, indent=1)
+                file.write("\n")
+        _reports(session)
+        if failure:
+            warn(failure)
+            failure_details(vm, session.console)
+            return EXIT_REPORT if session.console.reports else failure.status
+        return _verdict(session, args, folder, stats)
+    finally:
+        if vm:
+            vm.close()
+            if args.console:
+                qemu.keep_console(vm.console, args.console)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _terminate(_signal, _frame):
+    raise KeyboardInterrupt
+
+
+def main(argv):
+    """The entry point; returns the exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
+    command = []
+    if "--" in argv:
+        argv, command = argv[:argv.index("--")], argv[argv.index("--") + 1:]
+    with reported("testbed"):
+        top = parser()
+        args = top.parse_args(argv)
+        if args.verb is None:
+            top.print_help()
+            return 2
+        if args.verb == "prepare":
+            return prepare(args)
+        if args.verb == "kernels":
+            return list_kernels(args)
+        if args.verb == "devices":
+            return list_devices(args)
+        return run(args, command)
+    return 0

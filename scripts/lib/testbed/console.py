@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guest's serial console: followed while it grows, searched for reports."""
+
+import re
+
+# What the kernel prints when something is wrong with the kernel. Each is
+# looked for after the time stamp (and the caller's id, where there is one).
+REPORTS = [re.compile(pattern) for pattern in (
+    r"WARNING: (?!.*Unprivileged eBPF)",
+    r"(?:watchdog: )?BUG: ",
+    r"Oops\b",
+    r"Internal error: ",
+    r"Unable to handle kernel ",
+    r"general protection fault",
+    r"double fault",
+    r"kernel BUG at ",
+    r"Kernel panic ",
+    r"kernel tried to execute ",
+    r"(?:rcu: )?INFO: .*(?:detected (?:expedited )?stalls|self-detected stall)",
+    r"rcu: .* kthread starved",
+    r"INFO: task .* blocked for more than",
+    r"INFO: possible ",
+    r"INFO: trying to register non-static key",
+    r"INFO: NMI handler .* took too long",
+    r"=+ ?WARNING",
+    r"UBSAN: ",
+    r"KASAN: ",
+    r"KFENCE: ",
+    r"list_(?:add|del) corruption",
+    r"refcount_t: ",
+    r"slab .*corrupt",
+    r"(?:Object|Freelist) (?:already free|corrupt)",
+    r"Bad (?:page|rss-counter) ",
+    r"page dumped because",
+    r"kmemleak: \d+ new suspected",
+    r"(?:\S+ \S+: )?DMA-API: (?!preallocated|debugging |disabled|dma_debug|exceeded)",
+    r"Voluntary context switch within RCU",
+    r"scheduling while atomic",
+    r"sleeping function called from invalid context",
+    r"irq \d+: nobody cared",
+    r"NETDEV WATCHDOG: ",
+    r"unregister_netdevice: waiting",
+    r"hung_task: ",
+)]
+
+# After one of these the guest is not expected to get anywhere.
+FATAL = re.compile(r"Kernel panic|\bOops\b|Internal error: |kernel BUG at |soft lockup")
+
+_PREFIX = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?")
+
+
+def report_in(line):
+    """The kernel report in a console LINE, without its time stamp, or None."""
+    line = line.rstrip("\r\n")
+    match = _PREFIX.match(line)
+    if not match:
+        return None
+    text = line[match.end():]
+    for pattern in REPORTS:
+        if pattern.match(text):
+            return text
+    return None
+
+
+class Console:
+    """A console log that QEMU writes: new lines, reports, and its end."""
+
+    def __init__(self, path):
+        self._path = path
+        self._offset = 0
+        self._rest = ""
+        self.reports = []
+        self.fatal = False
+
+    def poll(self):
+        """Take what was written since the last call."""
+        try:
+            with open(self._path, "rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return
+        self._offset += len(data)
+        lines = (self._rest + data.decode(errors="replace")).split("\n")
+        self._rest = lines.pop()
+        for line in lines:
+            report = report_in(line)
+            if report:
+                self.reports.append(report)
+                self.fatal = self.fatal or bool(FATAL.search(report))
+
+    def finish(self):
+        """Take the rest, the last line complete or not."""
+        self.poll()
+        if self._rest:
+            report = report_in(self._rest)
+            if report:
+                self.reports.append(report)
+
+    def last_lines(self, count=15):
+        """The last COUNT lines of the log, printable."""
+        try:
+            with open(self._path, "rb") as file:
+                text = file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return []
+        lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[^\x20-\x7e\t]", "", line).rstrip()
+                 for line in text.split("\n")]
+        return [line for line in lines if line][-count:]

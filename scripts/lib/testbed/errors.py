@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What can go wrong, and the exit status each kind of it has."""
+
+import contextlib
+import errno
+import subprocess
+import sys
+import tempfile
+
+EXIT_USAGE = 2
+EXIT_REPORT = 97
+EXIT_FAULT = 98
+EXIT_TESTBED = 99
+
+
+class TestbedError(Exception):
+    """A failure of the testbed itself; the text is for the user."""
+
+    status = EXIT_TESTBED
+
+
+class UsageError(TestbedError):
+    """A wrong argument; the text names what is allowed."""
+
+    status = EXIT_USAGE
+
+
+def detail(text):
+    """Print an indented line on stderr; nobody reading it is no failure."""
+    with contextlib.suppress(BrokenPipeError):
+        print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def warn(text, name="testbed"):
+    """Print one line on stderr; nobody reading it is no failure."""
+    with contextlib.suppress(BrokenPipeError):
+        print(f"{name}: {text}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def reported(name):
+    """Turn every expected failure of the block into a line and SystemExit."""
+    try:
+        yield
+    except TestbedError as error:
+        warn(error, name)
+        raise SystemExit(error.status) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
+            raise
+        if error.errno == errno.ENOMEM:
+            warn("not enough memory on this machine", name)
+        else:
+            warn(f"no space on disk: {error.filename or tempfile.gettempdir()} is full", name)
+        raise SystemExit(EXIT_TESTBED) from None
+    except subprocess.CalledProcessError as error:
+        warn(f"'{error.cmd}' failed with status {error.returncode}", name)
+        raise SystemExit(EXIT_TESTBED) from None
+    except KeyboardInterrupt:
+        warn("interrupted", name)
+        raise SystemExit(130) from None
+
+
+def allowed(what, given, names):
+    """The UsageError for a name that is not among NAMES."""
+    return UsageError(f"unknown {what} '{given}'; allowed: {', '.join(names)}")

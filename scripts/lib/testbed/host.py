@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The emulated host's options: which there are, and how they are given to QEMU."""
+
+import re
+
+from .errors import UsageError, allowed
+
+LIES = ("wrong-id", "short", "long", "misaligned", "zero", "wrap", "overlap", "unwritten",
+        "batch-ok", "batch-fail", "bad-status", "bad-batch-status", "no-command-status", "unmap-fail",
+        "refuse-all", "none")
+
+# key: (device, kind), where a kind is a tuple of names, or the name of a form.
+KEYS = {
+    "iova": ("dart", ("high", "random", "fragmented")),
+    "seed": ("dart", "number"),
+    "max-bytes": ("dart", "size"),
+    "max-entries": ("dart", "number"),
+    "enforce": ("dart", ("auto", "on", "off")),
+    "layout": ("companion", ("rfc", "wide")),
+    "batch-entries": ("companion", "number"),
+    "version": ("companion", "number"),
+    "latency-us": ("companion", "number"),
+    "lie": ("companion", LIES),
+    "lie-after": ("companion", "number"),
+    "managed-bdf": ("companion", "bdf"),
+}
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def size(text):
+    """The bytes in '1536M', or None when it is not a size."""
+    match = re.fullmatch(r"(\d+)([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    return int(match.group(1)) * UNITS[match.group(2).upper()] if match else None
+
+
+def _value(key, text):
+    kind = KEYS[key][1]
+    if isinstance(kind, tuple):
+        if text not in kind:
+            raise allowed(f"value of --host {key}", text, kind)
+        return text
+    if kind == "size":
+        number = size(text)
+        if number is None:
+            raise UsageError(f"--host {key}={text}: not a size; allowed: a number of bytes, "
+                             "or one with K, M, G or T, such as 64M")
+        return str(number)
+    if kind == "bdf":
+        if text != "auto" and not re.fullmatch(r"0x[0-9a-fA-F]{1,4}", text):
+            raise UsageError(f"--host {key}={text}: allowed: auto, or 0x0000 to 0xffff")
+        return text
+    if not re.fullmatch(r"\d+|0x[0-9a-fA-F]+", text) or int(text, 0) >= 1 << 64:
+        raise UsageError(f"--host {key}={text}: not a number; allowed: 0 or more")
+    return str(int(text, 0))
+
+
+def parse(options, devices):
+    """The options of each companion, from the --host arguments.
+
+    Returns a list with one {"dart": {...}, "companion": {...}} for each of
+    DEVICES; an option without a number applies to all.
+    """
+    found = [{"dart": {}, "companion": {}} for _ in range(devices)]
+    for option in options:
+        text, equals, value = option.partition("=")
+        number, colon, key = text.rpartition(":")
+        if not equals:
+            raise UsageError(f"--host {option}: expected KEY=VALUE; keys: {', '.join(KEYS)}")
+        if key not in KEYS:
+            raise allowed("--host key", key, KEYS)
+        chosen = range(devices)
+        if colon:
+            if not number.isdigit() or int(number) >= devices:
+                raise UsageError(f"--host {option}: there is no device {number}; there are "
+                                 f"{devices}, counted from 0 in the order of --device")
+            chosen = [int(number)]
+        value = _value(key, value)
+        for each in chosen:
+            found[each][KEYS[key][0]][key] = value
+    return found

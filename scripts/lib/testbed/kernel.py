@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Debian's kernels: which there are, and the boot files of one."""
+
+import contextlib
+import json
+import os
+import re
+import time
+from dataclasses import asdict, dataclass
+
+from . import cache, cpio, packages
+from .errors import TestbedError, UsageError, warn
+
+DAY = 24 * 3600
+RECIPE = 2              # raised when what _make() makes changes
+
+# Modules that the guest's first stage needs to reach its root file system.
+BOOT_MODULES = ("virtio_pci", "virtio_scsi", "sr_mod", "virtio_console", "crc32c_generic",
+                "libcrc32c", "ext4", "overlay")
+
+# Parts of a kernel package no guest here has hardware for.
+UNUSED = ("sound", "drivers/media", "drivers/staging", "drivers/iio", "drivers/isdn",
+          "drivers/net/wireless", "drivers/net/can", "drivers/infiniband",
+          "drivers/bluetooth", "drivers/gpu/drm/amd", "drivers/gpu/drm/i915",
+          "drivers/gpu/drm/nouveau", "drivers/gpu/drm/radeon", "drivers/gpu/drm/xe",
+          "drivers/gpu/drm/msm", "drivers/comedi", "drivers/leds", "drivers/accel",
+          "net/wireless", "net/mac80211", "net/bluetooth")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel of one suite for one architecture."""
+
+    name: str           # 6.1
+    release: str        # 6.1.0-56-amd64
+    version: str        # 6.1.192-2
+    suite: str          # bookworm
+    arch: str           # x86_64
+
+    @property
+    def folder(self):
+        """Its boot files, relative to the cache."""
+        return f"kernels/{self.arch}/{self.release}.{RECIPE}"
+
+    @property
+    def cached(self):
+        """Whether its boot files are there."""
+        return os.path.isdir(os.path.join(cache.root(), self.folder))
+
+
+def own_suite():
+    """The code name of this machine's Debian release."""
+    with contextlib.suppress(OSError), open("/etc/os-release", encoding="utf-8") as file:
+        match = re.search(r"^VERSION_CODENAME=(\w+)", file.read(), re.MULTILINE)
+        if match:
+            return match.group(1)
+    raise TestbedError("/etc/os-release names no VERSION_CODENAME; is this Debian?")
+
+
+# The name for whatever kernel is newest.
+NEWEST = "newest"
+
+
+def suites():
+    """The suites that are looked at, the steadiest first."""
+    own = own_suite()
+    names = [own, "trixie", "trixie-backports", "sid", "experimental", f"{own}-backports"]
+    return list(dict.fromkeys(names))
+
+
+def _index_path():
+    return os.path.join(cache.root(), "kernels", "index.json")
+
+
+def _load_index():
+    try:
+        with open(_index_path(), encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return {}
+
+
+def _store(key, value):
+    path = _index_path()
+    with cache.lock(path + ".lock"):
+        index = _load_index()
+        index[key] = value
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            json.dump(index, file, indent=1)
+        os.rename(path + ".new", path)
+
+
+def _ask(suite, arch):
+    """The default kernel of SUITE for ARCH, from the mirror, or None."""
+    stanzas = packages.show(suite, arch.debian, [f"linux-image-{arch.debian}"])
+    for fields in stanzas[:1]:
+        match = re.search(rf"linux-image-(\S+-{arch.debian})(?:-unsigned)?\b",
+                          fields.get("Depends", ""))
+        if match:
+            release = match.group(1)
+            name = ".".join(re.match(r"(\d+)\.(\d+)", release).groups())
+            return Kernel(name, release, fields["Version"], suite, arch.name)
+    return None
+
+
+def of_suite(suite, arch, max_age):
+    """The default kernel of SUITE, asked for again after MAX_AGE seconds."""
+    key = f"{suite} {arch.name}"
+    known = _load_index().get(key)
+    if known is None or time.time() - known["asked"] > max_age:
+        found = _ask(suite, arch)
+        known = {"asked": time.time(), "kernel": asdict(found) if found else None}
+        _store(key, known)
+    return Kernel(**known["kernel"]) if known["kernel"] else None
+
+
+def every(arch, max_age=DAY):
+    """All kernels there are for ARCH, the oldest first, one for each name."""
+    found = {}
+    for suite in suites():
+        try:
+            kernel = of_suite(suite, arch, max_age)
+        except TestbedError as error:
+            warn(error)
+            continue
+        if kernel:
+            found.setdefault(kernel.name, kernel)
+    return sorted(found.values(), key=lambda k: [int(n) for n in k.name.split(".")])
+
+
+def find(name, arch):
+    """The kernel called NAME (6.1) or released as NAME (6.1.0-56-amd64).
+
+    NEWEST is the newest that is no release candidate.
+
+    What is in the cache is used as it is; the mirror is asked, suite by suite,
+    only for a name that is not known yet.
+    """
+    if name == NEWEST:
+        return [k for k in every(arch) if "~rc" not in k.version][-1]
+    for max_age in (float("inf"), DAY):
+        for suite in suites():
+            if max_age == float("inf") and f"{suite} {arch.name}" not in _load_index():
+                continue
+            kernel = of_suite(suite, arch, max_age)
+            if kernel and name in (kernel.name, kernel.release):
+                return kernel
+    names = ", ".join([*(k.name for k in every(arch)), NEWEST])
+    raise UsageError(f"unknown kernel '{name}' for {arch.name}; there are: {names}")
+
+
+def prepare(kernel, arch):
+    """The folder with vmlinuz, modules.ext4 and boot-modules/ of KERNEL."""
+    return cache.entry(kernel.folder, f"getting the kernel {kernel.release}", 1200,
+                       lambda work, final: _make(kernel, arch, work))
+
+
+def _image_packages(kernel, arch):
+    """The packages the image of KERNEL consists of."""
+    wanted, todo = [], [f"linux-image-{kernel.release}"]
+    while todo:
+        name = todo.pop()
+        wanted.append(name)
+        for fields in packages.show(kernel.suite, arch.debian, [name])[:1]:
+            needs = re.findall(r"\b(linux-(?:binary|modules)-[^ ,]+)",
+                               fields.get("Depends", "") + ", " + fields.get("Pre-Depends", ""))
+            todo += [need for need in needs if need not in wanted + todo]
+    return wanted
+
+
+def _make(kernel, arch, work):
+    debs = packages.download(kernel.suite, arch.debian, _image_packages(kernel, arch),
+                             os.path.join(work, "debs"))
+    tree = os.path.join(work, "tree")
+    os.makedirs(os.path.join(tree, "usr", "lib"))
+    os.symlink("usr/lib", os.path.join(tree, "lib"))
+    packages.unpack(debs, tree, ["--wildcards"] +
+                    [f"--exclude=*/modules/*/kernel/{path}" for path in UNUSED])
+    cache.remove(os.path.join(work, "debs"))
+    modules = os.path.join(tree, "lib", "modules", kernel.release)
+    if not os.path.isdir(modules):
+        raise TestbedError(f"the packages of {kernel.release} hold no modules")
+    cache.run(["sh", "-c", 'find "$1" -name "*.ko.xz" -print0 | xargs -0r -P2 -n64 xz -d &&'
+               'find "$1" -name "*.ko.zst" -print0 | xargs -0r -P2 -n64 zstd -q -d --rm',
+               "sh", modules], "unpacking modules")
+    cache.run([cache.tool("depmod"), "-b", tree, kernel.release], "depmod")
+
+    made = os.path.join(work, "made")
+    os.makedirs(made)
+    _copy_boot_modules(modules, os.path.join(made, "boot-modules"))
+    # Newer packages have the image among the modules.
+    for image in (os.path.join(tree, "boot", f"vmlinuz-{kernel.release}"),
+                  os.path.join(modules, "vmlinuz")):
+        if os.path.exists(image):
+            os.link(image, os.path.join(made, "vmlinuz"))
+            break
+    else:
+        raise TestbedError(f"the packages of {kernel.release} hold no kernel image")
+    with contextlib.suppress(FileExistsError):
+        os.link(image, os.path.join(modules, "vmlinuz"))        # for kexec in the guest
+    cpio.make_ext4(os.path.join(tree, "lib", "modules"), os.path.join(made, "modules.ext4"))
+    with open(os.path.join(made, "kernel.json"), "w", encoding="utf-8") as file:
+        json.dump(asdict(kernel), file, indent=1)
+    return made
+
+
+def _copy_boot_modules(modules, target):
+    """Copy BOOT_MODULES and what they need; a file `order` lists them in order."""
+    needs = {}
+    with open(os.path.join(modules, "modules.dep"), encoding="utf-8") as file:
+        for line in file:
+            path, _, rest = line.partition(":")
+            needs[os.path.basename(path)[:-3].replace("-", "_")] = [path, *rest.split()]
+    order = []
+    for name in BOOT_MODULES:
+        # modules.dep lists what is needed last first; what it lacks is built in.
+        for path in reversed(needs.get(name, [])):
+            if path not in order:
+                order.append(path)
+    os.makedirs(target)
+    for path in order:
+        os.link(os.path.join(modules, path), os.path.join(target, os.path.basename(path)))
+    with open(os.path.join(target, "order"), "w", encoding="ascii") as file:
+        file.writelines(os.path.basename(path) + "\n" for path in order)

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guest module, built for a kernel of the cache."""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+
+from . import arch as arches
+from . import cache, headers, kernel
+from .errors import TestbedError, UsageError, reported, warn
+
+# What a build of this checkout reads, relative to it; of another folder, all of it.
+INPUTS = ("Kbuild", "dkms.conf", "driver", "include")
+_BUILT = (".o", ".ko", ".mod", ".mod.c", ".cmd", ".o.d", ".order", ".symvers")
+
+
+def sources(folder):
+    """{relative path: content} of what the module is built from."""
+    found = {}
+    inputs = INPUTS if os.path.isdir(os.path.join(folder, "driver")) else os.listdir(folder)
+    for name in inputs:
+        top = os.path.join(folder, name)
+        paths = [top] if os.path.isfile(top) else [
+            os.path.join(base, file) for base, _, files in os.walk(top) for file in files]
+        for path in paths:
+            file_name = os.path.basename(path)
+            if file_name.endswith(_BUILT) or file_name.startswith((".", "compat-probed")):
+                continue
+            with open(path, "rb") as file:
+                found[os.path.relpath(path, folder)] = (file.read(), os.stat(path).st_mode)
+    if "Kbuild" not in found:
+        raise UsageError(f"there is no Kbuild in {folder}")
+    return found
+
+
+def _target(found):
+    """The file name of the module that a Kbuild makes."""
+    match = re.search(r"^obj-m\s*[:+]?=\s*(\w+)\.o\s*$", found["Kbuild"][0].decode(), re.M)
+    if not match:
+        raise UsageError("the Kbuild names no single module with 'obj-m := NAME.o'")
+    return f"{match[1]}.ko"
+
+
+def _refresh(found, copy):
+    """Make COPY hold exactly FOUND, touching only what changed; objects stay."""
+    for base, _, files in os.walk(copy):
+        for name in files:
+            path = os.path.join(base, name)
+            relative = os.path.relpath(path, copy)
+            if relative.endswith((".c", ".h", ".sh", ".S")) and relative not in found and \
+                    not name.startswith("compat-probed") and not name.endswith(".mod.c"):
+                os.unlink(path)
+    for relative, (data, mode) in found.items():
+        path = os.path.join(copy, relative)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        try:
+            with open(path, "rb") as file:
+                if file.read() == data:
+                    continue
+        except FileNotFoundError:
+            pass
+        with open(path, "wb") as file:
+            file.write(data)
+        os.chmod(path, mode & 0o777)
+
+
+def build(wanted, arch, source=cache.REPO, strict=False):
+    """The path of the module for the Kernel WANTED; built when SOURCE changed."""
+    found = sources(source)
+    target = _target(found)
+    tree = headers.prepare(wanted, arch)
+    key = cache.digest(*(part for path, (data, _) in sorted(found.items())
+                         for part in (path, data)), tree.folder, str(strict))
+    place = os.path.join(cache.REPO, "build", "modules", f"{wanted.release}-{wanted.arch}",
+                         cache.digest(os.path.realpath(source)))
+    result, stamp = os.path.join(place, target), os.path.join(place, "stamp")
+    with cache.lock(os.path.join(place, "lock")):
+        try:
+            with open(stamp, encoding="ascii") as file:
+                if file.read() == key and os.path.exists(result):
+                    return result
+        except FileNotFoundError:
+            pass
+        copy = os.path.join(place, "src")
+        _refresh(found, copy)
+        arguments = [f"M={copy}", f"ARCH={arch.kernel}", "W=1", "modules"]
+        if strict:
+            arguments.insert(0, "KCFLAGS=-Werror")
+        done = subprocess.run(tree.make(arguments, [place]), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              errors="replace", check=False)
+        if done.returncode:
+            if "No space left on device" in done.stdout:
+                raise TestbedError("no space on disk while building the module")
+            raise TestbedError(f"the module does not build for {wanted.release}:\n{done.stdout}")
+        for line in done.stdout.splitlines():
+            if "warning:" in line or "WARNING:" in line:
+                warn(line, "build-module")
+        built = os.path.join(copy, target)
+        if not os.path.exists(built):
+            raise TestbedError(f"the build for {wanted.release} left no {target}")
+        shutil.copyfile(built, result + ".new")
+        os.rename(result + ".new", result)
+        with open(stamp, "w", encoding="ascii") as file:
+            file.write(key)
+    return result
+
+
+def main(argv):
+    """The entry point of scripts/build-module; returns the exit status."""
+    with reported("build-module"):
+        parser = argparse.ArgumentParser(
+            prog="build-module", allow_abbrev=False,
+            description="Build apple_dma.ko (W=1) for a Debian kernel and print its path.")
+        parser.add_argument("--kernel", default="6.1", metavar="NAME",
+                            help="see 'testbed kernels'; default 6.1")
+        parser.add_argument("--arch", default="x86_64", help="x86_64 (default) or arm64")
+        parser.add_argument("--src", default=cache.REPO, metavar="DIR",
+                            help="the sources; default this checkout")
+        parser.add_argument("--w1", action="store_true", help="a warning fails the build")
+        args = parser.parse_args(argv)
+        if not os.path.isdir(args.src):
+            raise UsageError(f"--src {args.src}: there is no such folder")
+        arch = arches.find(args.arch)
+        print(build(kernel.find(args.kernel, arch), arch, os.path.abspath(args.src), args.w1))
+    return 0

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The compilers of another Debian release, in a folder they are run in."""
+
+import os
+import re
+
+from . import cache, packages
+
+TOOLS = ("make bash dash coreutils sed grep mawk findutils diffutils gawk bc kmod cpio "
+         "xz-utils libelf1t64 libdw1t64 libssl3t64 libc6-dev perl python3 pahole").split()
+
+
+def prepare(suite, compiler):
+    """The folder with SUITE's COMPILER (gcc-14) for both architectures."""
+    key = cache.digest(repr(TOOLS))
+    return cache.entry(f"toolchains/{suite}-{compiler}-{key}",
+                       f"building the {suite} toolchain with {compiler}", 1500,
+                       lambda work, final: _make(suite, compiler, work))
+
+
+def _make(suite, compiler, work):
+    names = TOOLS + [compiler, f"{compiler}-aarch64-linux-gnu", "binutils",
+                     "binutils-aarch64-linux-gnu"]
+    debs = packages.closure(suite, "amd64", names, os.path.join(work, "debs"))
+    made = os.path.join(work, "made")
+    for name in ("bin", "sbin", "lib", "lib64"):
+        os.makedirs(os.path.join(made, "usr", name))
+        os.symlink(f"usr/{name}", os.path.join(made, name))
+    for name in ("proc", "dev", "tmp", "etc"):
+        os.makedirs(os.path.join(made, name), exist_ok=True)
+    packages.unpack(debs, made, ["--wildcards", "--exclude=./usr/share/doc/*",
+                                 "--exclude=./usr/share/man/*", "--exclude=./usr/share/locale/*"])
+    for name, target in (("awk", "mawk"), ("python3", "python3"), ("sh", "dash"),
+                         ("gcc", compiler), ("cc", compiler)):
+        path = os.path.join(made, "usr", "bin", name)
+        if not os.path.lexists(path):
+            os.symlink(target, path)
+    return made
+
+
+def inside(chroot, shared, command):
+    """The command that runs COMMAND in CHROOT, where the folders SHARED are too.
+
+    They have the same absolute paths inside. Works without root, in a user
+    namespace, and leaves no mount behind.
+    """
+    script = ['set -e', 'root=$1', 'shift',
+              'mount --rbind /dev "$root/dev"',
+              'mount --rbind /proc "$root/proc"', 'mount -t tmpfs none "$root/tmp"']
+    for path in shared:
+        assert re.match(r"/", path)
+        script += [f'mkdir -p "$root"{_quote(path)}',
+                   f'mount --rbind {_quote(path)} "$root"{_quote(path)}']
+    script.append('exec chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin LC_ALL=C "$@"')
+    return [cache.tool("unshare"), "--user", "--map-root-user", "--mount", "sh", "-c",
+            "\n".join(script), "sh", chroot, *command]
+
+
+def _quote(text):
+    return "'" + text.replace("'", "'\\''") + "'"

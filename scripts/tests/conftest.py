@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the tests share: the testbed as a function, disks, counters."""
+
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+TESTBED = TOP / "scripts" / "testbed"
+
+EXIT_KERNEL_REPORT = 97
+EXIT_DART_FAULT = 98
+EXIT_TESTBED = 99
+
+
+@dataclass
+class Run:
+    """One run of the testbed: what came out of it."""
+
+    status: int
+    out: str
+    err: str
+    console: str
+    stats: dict = field(default_factory=dict)
+
+    def companion(self, index=0):
+        """The host-side statistics of one companion."""
+        return self.stats[f"companion{index}"]
+
+    def json_lines(self):
+        """The JSON values that the guest printed, a line each."""
+        return [json.loads(line) for line in self.out.splitlines()
+                if line.startswith(("{", "["))]
+
+    def value(self, name):
+        """The last `name=value` that the guest printed, as a number."""
+        found = re.findall(rf"^{re.escape(name)}=(\S+)$", self.out, re.M)
+        assert found, f"the guest printed no {name}= line:\n{self.out}"
+        return int(found[-1])
+
+
+# Shell functions for the guest: a counter of the module, and all of them.
+GUEST_PRELUDE = r"""
+set -eu
+counter() { cat /sys/bus/pci/drivers/apple_dma/*/apple_dma/"$1"; }
+counters() {
+	for f in /sys/bus/pci/drivers/apple_dma/0*/apple_dma/*; do
+		[ -d "$f" ] || echo "$(basename "$f")=$(cat "$f")"
+	done
+}
+host() { host-stats | tr ',{}[]' '\n' | sed -n "s/^ *\"$1\": *//p" | head -1; }
+fail() { echo "guest: $*" >&2; exit 1; }
+"""
+
+
+def run_testbed(tmp_path, command, *, arch="x86_64", kernel="6.1", devices=(),
+                qemu=(), host=(), module=None, no_module=False, push=(),
+                allow_faults=False, reboots=0, append=None, mem=None,
+                cpus=None, timeout=240, expect=0, no_wait=False):
+    """Run a shell script in a guest. Fails the test on an unexpected exit."""
+    number = len(list(tmp_path.glob("console-*")))
+    stats, console = tmp_path / f"stats-{number}", tmp_path / f"console-{number}"
+    argv = [str(TESTBED), "run", "--arch", arch, "--kernel", kernel,
+            "--stats", str(stats), "--console", str(console),
+            "--timeout", str(timeout)]
+    for device in devices:
+        argv += ["--device", device]
+    for args in qemu:
+        argv += ["--qemu", args]
+    for setting in host:
+        argv += ["--host", setting]
+    for item in push:
+        argv += ["--push", str(item)]
+    if module:
+        argv += ["--module", module]
+    if no_module:
+        argv += ["--no-module"]
+    if no_wait:
+        argv += ["--no-wait"]
+    if allow_faults:
+        argv += ["--allow-faults"]
+    if reboots:
+        argv += ["--reboots", str(reboots)]
+    if append:
+        argv += ["--append", append]
+    if mem:
+        argv += ["--mem", mem]
+    if cpus:
+        argv += ["--cpus", str(cpus)]
+    argv += ["--", "bash", "-c", GUEST_PRELUDE + command]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, errors="replace", check=False,
+                          timeout=timeout + 600)
+    result = Run(done.returncode, done.stdout, done.stderr,
+                 console.read_text(errors="replace") if console.exists() else "",
+                 json.loads(stats.read_text()) if stats.exists() else {})
+    if expect is not None and result.status != expect:
+        pytest.fail(f"the testbed ended with {result.status}, not {expect}\n"
+                    f"--- stdout\n{result.out[-4000:]}\n"
+                    f"--- stderr\n{result.err[-4000:]}\n"
+                    f"--- console\n{result.console[-6000:]}")
+    return result
+
+
+@pytest.fixture
+def testbed(tmp_path):
+    """run_testbed() with the test's own folder for its files."""
+    def run(command, **options):
+        return run_testbed(tmp_path, command, **options)
+    return run
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Make an empty disk; returns the QEMU argument and its path."""
+    def make(name="d0", size="192M"):
+        path = tmp_path / f"{name}.img"
+        if not path.exists():
+            subprocess.run(["truncate", "-s", size, path], check=True)
+        return (f"-drive file={path},if=none,id={name},format=raw,"
+                "cache=unsafe,discard=unmap"), path
+    return make
+
+
+@pytest.fixture(scope="session")
+def build_module():
+    """Build apple_dma, or a module of the tests, for a kernel."""
+    def build(kernel="6.1", arch="x86_64", src=None):
+        argv = [str(TOP / "scripts" / "build-module"), "--kernel", kernel,
+                "--arch", arch]
+        if src:
+            argv += ["--src", str(src)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return Path(done.stdout.strip().splitlines()[-1])
+    return build
+
+
+def pytest_configure(config):
+    os.environ.setdefault("LC_ALL", "C.UTF-8")
+    config.addinivalue_line("markers", "arm64: boots an arm64 guest")

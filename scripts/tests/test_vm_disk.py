@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The NVMe round trip: the stock driver, a file tree, every byte compared."""
+
+import pytest
+
+# Three trees of real files, written, read back from the disk, compared.
+ROUND_TRIP = r"""
+disk=${DISK:-/dev/nvme0n1}
+[ -b "$disk" ] || fail "no disk $disk"
+mkfs.ext4 -q -F "$disk"
+mount "$disk" /mnt
+mkdir /mnt/tree
+cp -a /usr/bin /usr/sbin /etc /mnt/tree/
+(cd /mnt/tree && find . -type f | sort | xargs -d '\n' sha256sum) >/tmp/sums
+umount /mnt
+echo 3 >/proc/sys/vm/drop_caches
+mount "$disk" /mnt
+(cd /mnt/tree && sha256sum --quiet -c /tmp/sums) || fail "the data is not what was written"
+umount /mnt
+echo "files=$(wc -l </tmp/sums)"
+counters
+host-stats
+"""
+
+
+def check_round_trip(run):
+    """Data is right, nothing faulted, both sides count the same."""
+    assert run.value("files") > 100
+    now = run.json_lines()[-1][0]
+    assert now["faults"] == 0
+    # The disk is idle: its queues stay registered, and nothing else does.
+    assert run.value("mapped_entries") == now["live"]
+    assert run.value("mapped_bytes") == now["live_bytes"]
+    assert run.value("doorbells") == now["doorbells"]
+    assert run.value("peak_entries") == now["peak"]
+    assert run.value("peak_bytes") == now["peak_bytes"]
+    assert run.value("live_mappings") > 0
+    assert run.value("map_failures") == run.value("broken") == 0
+    assert now["doorbells"] > 100 and now["map_entries"] > 100
+    # After power-off the module has left nothing behind.
+    end = run.companion()
+    assert end["live"] == end["live_bytes"] == 0
+    assert end["faults"] == end["duplicate_handles"] == 0
+
+
+@pytest.mark.parametrize("iova", ["high", "random", "fragmented"])
+@pytest.mark.parametrize("layout", ["rfc", "wide"])
+@pytest.mark.parametrize("arch", ["x86_64", pytest.param("arm64", marks=pytest.mark.arm64)])
+def test_nvme_round_trip(testbed, disk, arch, layout, iova):
+    drive, _ = disk()
+    run = testbed(ROUND_TRIP, arch=arch, qemu=[drive],
+                  devices=["nvme,drive=d0,serial=a"],
+                  host=[f"layout={layout}", f"iova={iova}", "seed=7"])
+    check_round_trip(run)
+
+
+@pytest.mark.parametrize("arch", ["x86_64", pytest.param("arm64", marks=pytest.mark.arm64)])
+def test_nvme_round_trip_on_the_newest_kernel(testbed, disk, arch):
+    """map_phys instead of map_page, and no map_resource."""
+    drive, _ = disk()
+    run = testbed(ROUND_TRIP, arch=arch, kernel="newest", qemu=[drive],
+                  devices=["nvme,drive=d0,serial=a"], host=["iova=random"])
+    check_round_trip(run)
+
+
+def test_contrast_without_module(testbed, disk):
+    """Without the module the same disk faults and gives no data."""
+    drive, _ = disk()
+    run = testbed("""
+sleep 3
+[ ! -b /dev/nvme0n1 ] || ! dd if=/dev/nvme0n1 of=/dev/null bs=4k count=1 iflag=direct
+""", qemu=[drive], devices=["nvme,drive=d0,serial=a"], no_module=True,
+                  allow_faults=True, append="nvme_core.admin_timeout=2")
+    assert run.companion()["faults"] > 0
+    assert run.companion()["map_entries"] == 0
+
+
+def test_faults_fail_the_run(testbed, disk):
+    """The testbed notices what the last test allowed."""
+    drive, _ = disk()
+    run = testbed("sleep 3", qemu=[drive], devices=["nvme,drive=d0,serial=a"],
+                  no_module=True, append="nvme_core.admin_timeout=2", expect=98)
+    assert "fault" in run.err
+
+
+def test_four_threads_on_two_cpus(testbed, disk):
+    drive, _ = disk(size="256M")
+    run = testbed("""
+fio --name=mix --filename=/dev/nvme0n1 --direct=1 --rw=randrw --bsrange=4k-128k \
+    --size=48m --numjobs=4 --offset_increment=48m --iodepth=8 --ioengine=libaio \
+    --verify=crc32c --verify_fatal=1 --do_verify=1 --group_reporting --minimal >/tmp/fio ||
+	{ cat /tmp/fio; fail "fio found wrong data"; }
+counters
+host-stats
+""", qemu=[drive], cpus=2, devices=["nvme,drive=d0,serial=a"],
+                  host=["iova=random"])
+    now = run.json_lines()[-1][0]
+    assert run.value("mapped_entries") == now["live"]
+    assert run.value("map_failures") == 0 and now["faults"] == 0
+
+
+def test_two_disks_with_a_companion_each(testbed, disk):
+    first, _ = disk("d0")
+    second, _ = disk("d1")
+    run = testbed("""
+for d in 0 1; do
+	fio --name=v$d --filename=/dev/nvme${d}n1 --direct=1 --rw=randwrite --bs=16k --size=16m \
+	    --iodepth=8 --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio$d &
+done
+wait
+grep -q . /tmp/fio0 && grep -q . /tmp/fio1
+ls -d /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed/nvme
+""", qemu=[first, second],
+                  devices=["nvme,drive=d0,serial=a", "nvme,drive=d1,serial=b"])
+    assert run.out.count("/nvme") == 2
+    for index in range(2):
+        assert run.companion(index)["map_entries"] > 0
+        assert run.companion(index)["live"] == 0
+
+
+def test_disk_goes_on_when_the_budget_is_used_up(testbed, disk):
+    """The driver's requests wait for one another; the host is never pressed.
+
+    512 KiB of budget, of which the queues take some 200: each request of 16 KiB
+    fits, in five granules at most, and 32 that are submitted at once do not.
+    """
+    drive, _ = disk()
+    run = testbed("""
+fio --name=v --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bs=16k --size=16m \
+    --iodepth=32 --iodepth_batch_submit=32 --iodepth_batch_complete_min=32 \
+    --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio ||
+	{ cat /tmp/fio; fail "wrong data"; }
+counters
+""", qemu=[drive], devices=["nvme,drive=d0,serial=a"], module="max_bytes=524288")
+    assert run.value("map_failures") > 0
+    assert run.value("peak_bytes") == run.companion()["peak_bytes"] <= 524288
+    # Nothing was asked of the host that the budget has no room for.
+    assert run.companion()["failed_entries"] == run.companion()["faults"] == 0
+
+
+def test_budget_too_small_for_a_driver_fails_its_probe(testbed, disk):
+    """And that is all: the log names the knob, and the guest goes on."""
+    drive, _ = disk()
+    run = testbed("[ ! -b /dev/nvme0n1 ] || fail 'there is a disk'\ncounters\n",
+                  qemu=[drive], devices=["nvme,drive=d0,serial=a"],
+                  module="max_entries=1", no_wait=True)
+    assert run.value("map_failures") > 0
+    assert "max_entries" in run.console
+    assert run.companion()["live"] == run.companion()["faults"] == 0

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Binding, loading, unloading, rebooting: with a disk in use around it."""
+
+from conftest import TOP
+
+NVME = ["nvme,drive=d0,serial=a"]
+
+# Helpers of the guest side.
+TOOLS = r"""
+managed=$(basename "$(readlink -f /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed 2>/dev/null)" || true)
+await_disk() {
+	for i in $(seq 200); do [ -b /dev/nvme0n1 ] && return; sleep 0.1; done
+	fail "the disk does not come"
+}
+# Load that goes on until it is stopped, which its device may not live to see.
+stop_load() { kill "$load"; wait "$load" || true; }
+start_load() {
+	before=$(awk '{print $1}' /sys/block/nvme0n1/stat)
+	fio --name=load --filename=/dev/nvme0n1 --allow_file_create=0 --direct=1 --rw=randread \
+	    --bs=16k --size=64m --iodepth=16 --ioengine=libaio --time_based --runtime=60 \
+	    --minimal >/dev/null 2>&1 & load=$!
+	for i in $(seq 200); do
+		[ "$(awk '{print $1}' /sys/block/nvme0n1/stat)" -gt $((before + 100)) ] && return
+		sleep 0.05
+	done
+	fail "the load does not start"
+}
+verify() {
+	fio --name="$1" --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bsrange=4k-64k --size=8m \
+	    --iodepth=8 --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio ||
+		{ cat /tmp/fio; fail "wrong data"; }
+}
+"""
+
+
+def test_unbind_and_rebind_under_io(testbed, disk):
+    """Ten times; the second bind is where others lose their ops."""
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+for round in $(seq 10); do
+	await_disk
+	start_load
+	echo "$managed" >/sys/bus/pci/drivers/nvme/unbind
+	stop_load
+	# Nothing may stay registered for a device without a driver.
+	[ "$(counter mapped_entries)" = 0 ] || fail "round $round: $(counter mapped_entries) stay mapped"
+	[ "$(host live)" = 0 ] || fail "round $round: the host has $(host live)"
+	echo "$managed" >/sys/bus/pci/drivers/nvme/bind
+	await_disk
+	verify "r$round"
+done
+echo rounds=$round
+counters
+""", qemu=[drive], devices=NVME, host=["iova=random"])
+    assert run.value("rounds") == 10
+    assert run.value("map_failures") == run.value("bad_unmaps") == 0
+    assert run.companion()["faults"] == run.companion()["live"] == 0
+
+
+def test_module_loaded_after_the_driver(testbed, disk):
+    """The driver works past the DART at first, and is probed again."""
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+await_disk
+insmod "$APPLE_DMA_KO"
+sleep 1
+await_disk
+verify late
+dmesg | grep "was bound to nvme before apple_dma"
+counters
+""", qemu=[drive], devices=NVME, no_module=True, host=["enforce=auto"])
+    assert "it is probed again" in run.out
+    assert run.companion()["map_entries"] > 0
+    assert run.companion()["faults"] == 0
+
+
+def test_module_loaded_after_a_failed_probe(testbed, disk):
+    """The driver has given up; loading the module brings the disk."""
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+for i in $(seq 100); do
+	[ -e /sys/bus/pci/devices/*/nvme ] || break
+	sleep 0.2
+done 2>/dev/null
+before=$(host faults)
+insmod "$APPLE_DMA_KO"
+await_disk
+verify late
+[ "$(host faults)" = "$before" ] || fail "faults with the module"
+""", qemu=[drive], devices=NVME, no_module=True, allow_faults=True,
+                  append="nvme_core.admin_timeout=2")
+    assert run.companion()["map_entries"] > 0
+
+
+def test_unload_and_reload(testbed, disk):
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+await_disk
+rmmod apple_dma 2>/tmp/err && fail "unloaded while the disk was in use"
+grep -q "in use" /tmp/err
+for round in 1 2 3; do
+	echo "$managed" >/sys/bus/pci/drivers/nvme/unbind
+	rmmod apple_dma
+	[ "$(host live)" = 0 ] || fail "the host has $(host live)"
+	# Without the module the disk must not come: its DMA could not work.
+	echo "$managed" >/sys/bus/pci/drivers_probe 2>/dev/null || true
+	[ ! -e "/sys/bus/pci/devices/$managed/driver" ] || fail "bound without the module"
+	insmod "$APPLE_DMA_KO"
+	await_disk
+	verify "r$round"
+done
+counters
+""", qemu=[drive], devices=NVME)
+    assert run.companion()["faults"] == run.companion()["live"] == 0
+
+
+def test_companion_unbound_while_in_use(testbed, disk):
+    """The link makes the core take the disk's driver off first."""
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+await_disk
+companion=$(basename /sys/bus/pci/drivers/apple_dma/0*)
+start_load
+echo "$companion" >/sys/bus/pci/drivers/apple_dma/unbind
+stop_load
+[ "$(host live)" = 0 ] || fail "the host has $(host live)"
+[ ! -e "/sys/bus/pci/devices/$managed/driver" ] || fail "the disk is still bound"
+echo "$companion" >/sys/bus/pci/drivers/apple_dma/bind
+await_disk
+verify again
+""", qemu=[drive], devices=NVME)
+    assert run.companion()["faults"] == run.companion()["live"] == 0
+
+
+def test_device_removed_and_found_again(testbed, disk):
+    """The passthrough device appears after the companion."""
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+await_disk
+for round in 1 2 3; do
+	echo 1 >"/sys/bus/pci/devices/$managed/remove"
+	[ ! -e /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed ] || fail "the link stays"
+	[ "$(host live)" = 0 ] || fail "the host has $(host live)"
+	echo 1 >/sys/bus/pci/rescan
+	await_disk
+	[ -e /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed ] || fail "no link"
+	verify "r$round"
+done
+""", qemu=[drive], devices=NVME)
+    assert run.companion()["faults"] == run.companion()["live"] == 0
+
+
+def test_reboot_in_the_same_qemu(testbed, disk):
+    """An orderly restart leaves the host clean, and the disk works again."""
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+await_disk
+echo "boot $BOOT: recovered=$(counter recovered) host=$(host live) mapped=$(counter mapped_entries)"
+verify "boot$BOOT"
+if [ "$BOOT" -lt 3 ]; then reboot -f; sleep 60; fi
+counters
+""", qemu=[drive], devices=NVME, reboots=2)
+    assert run.value("recovered") == 0
+    assert run.companion()["duplicate_handles"] == 0
+    assert run.companion()["faults"] == run.companion()["live"] == 0
+
+
+def reset_with_leftovers(testbed, build_module, script, **options):
+    """Boot 1 maps 200 windows with the test driver and is reset at once."""
+    edu = build_module(src=TOP / "scripts/tests/edu")
+    return testbed(r"""
+if [ "$BOOT" -lt 2 ]; then
+	insmod /root/edu.ko run=leak count=200
+	echo b >/proc/sysrq-trigger
+	sleep 60
+fi
+echo "left=$(host live)"
+""" + script + "\ncounters\n", devices=["edu,dma_mask=0xffffffffffffffff"], reboots=1,
+                   mem="384M", push=[f"{edu}:/root/edu.ko"], **options)
+
+
+def test_reset_without_warning(testbed, build_module):
+    """What the last kernel left in the way is released and mapped anew."""
+    run = reset_with_leftovers(testbed, build_module, r"""
+insmod /root/edu.ko run=sg_count count=200
+dmesg | grep -q 'apple_dma_edu: ok 1 - sg_count' || fail "maps failed"
+rmmod apple_dma_edu
+""")
+    assert run.value("left") == 200
+    assert run.value("recovered") > 0
+    assert run.companion()["duplicate_handles"] == run.value("recovered")
+    assert run.value("map_failures") == run.companion()["faults"] == 0
+    assert run.companion()["live"] == 200 - run.value("recovered")
+
+
+def test_leftovers_that_fill_the_host_are_found(testbed, build_module):
+    """They are not in the way, but the host has no room: all are released."""
+    run = reset_with_leftovers(testbed, build_module, r"""
+for round in $(seq 40); do
+	dmesg -C
+	insmod /root/edu.ko run=leak count=250
+	rmmod apple_dma_edu
+	dmesg | grep -q 'apple_dma_edu: ok 1' && break
+	sleep 0.5
+done
+echo "rounds=$round"
+""", host=["max-entries=250"])
+    assert run.value("left") == 200
+    assert 1 < run.value("rounds") < 40
+    assert run.value("recovered") == 200
+    assert run.companion()["live"] == run.companion()["faults"] == 0
+    assert "registrations of an earlier kernel" in run.console
