@@ -100,6 +100,8 @@ def parser():
         help="start COMMAND even if a device got no driver")
     add("--append", default="", metavar="'ARGS'", help="more kernel arguments")
     add("--name", default="apple-dma-testbed", help="a name for QEMU's process")
+    add("--icount", action="store_true",
+        help="time counts instructions: each is one ns, and idle time is skipped")
     add("--verbose", action="store_true", help="show QEMU's command line and the time line")
     sub = commands.add_parser("prepare", allow_abbrev=False,
                               description="Get and build what later runs need.")
@@ -286,7 +288,7 @@ def run(args, command):
         run_disk, initrd = os.path.join(folder, "run.tar"), os.path.join(folder, "initramfs")
         image.initramfs(boot, guest, initrd)
         _run_disk(args, command, pushes, module_path, interactive, initrd, run_disk)
-        kernel_line = f"{arch.append} {tsc.append(arch)} loglevel=7 panic=0 watchdog_thresh=30 {args.append}".strip()
+        kernel_line = f"{arch.append} {tsc.append(arch, args.icount)} loglevel=7 panic=0 watchdog_thresh=30 {args.append}".strip()
         argv = qemu.base(arch, args, mem) + [
             "-kernel", os.path.join(boot, "vmlinuz"), "-initrd", initrd, "-append", kernel_line,
         ] + qemu.disks([os.path.join(guest, "root.ext4"), os.path.join(boot, "modules.ext4"),

@@ -79,8 +79,12 @@ def wiring(specs, options, models, folder):
 
 def base(arch, args, mem):
     """QEMU's arguments for the machine itself."""
+    machine = arch.machine
+    if args.icount:
+        machine = [word.replace("thread=multi", "thread=single") for word in machine]
+        machine += ["-icount", "shift=0,sleep=off"]
     return [cache.tool(arch.qemu), "-name", escape(args.name), "-nodefaults", "-no-user-config",
-            *arch.machine, "-m", f"{mem // cache.MIB}M", "-smp", str(args.cpus),
+            *machine, "-m", f"{mem // cache.MIB}M", "-smp", str(args.cpus),
             "-display", "none", "-vga", "none"]
 
 

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The configurations that are compared."""
+
+from dataclasses import dataclass
+
+from testbed.errors import allowed
+
+NEWEST = "newest"
+OLDEST = "6.1"
+
+
+@dataclass(frozen=True)
+class Config:
+    """One way a guest maps memory for a device."""
+
+    name: str
+    label: str
+    module: str = ""        # parameters of apple_dma; empty: not loaded, no DART
+    qemu: str = ""          # arguments for QEMU, before the devices
+    append: str = ""        # kernel arguments
+    driver: str = ""        # a module to load before the devices' drivers
+    domain: str = ""        # what the device's IOMMU group has to say of its type
+    kernels: tuple = (OLDEST, NEWEST)
+
+    @property
+    def apple(self):
+        """Whether the devices are behind a DART, with apple_dma."""
+        return bool(self.module)
+
+
+_INTEL = {"qemu": "-device intel-iommu,intremap=off"}
+_VIRTIO = {"qemu": "-device virtio-iommu-pci", "driver": "virtio_iommu",
+           "kernels": (NEWEST,)}         # Debian's 6.1 has no driver for it
+
+CONFIGS = (
+    Config("none", "no IOMMU (dma-direct)"),
+    Config("intel-lazy", "intel-iommu, lazy", append="intel_iommu=on iommu.strict=0",
+           domain="DMA-FQ", **_INTEL),
+    Config("intel-strict", "intel-iommu, strict", append="intel_iommu=on iommu.strict=1",
+           domain="DMA", **_INTEL),
+    Config("virtio-lazy", "virtio-iommu, lazy", append="iommu.strict=0", domain="DMA-FQ",
+           **_VIRTIO),
+    Config("virtio-strict", "virtio-iommu, strict", append="iommu.strict=1", domain="DMA",
+           **_VIRTIO),
+    Config("swiotlb", "swiotlb=force", append="swiotlb=force"),
+    Config("cached", "apple_dma, cached", module="mode=cached"),
+    Config("strict", "apple_dma, strict", module="mode=strict"),
+    Config("fixed", "apple_dma, fixed 256 KiB", module="mode=fixed"),
+)
+NAMES = tuple(config.name for config in CONFIGS)
+
+
+def choose(text):
+    """The Configs named in TEXT, comma-separated; all of them for None."""
+    if text is None:
+        return list(CONFIGS)
+    wanted = text.split(",")
+    for name in wanted:
+        if name not in NAMES:
+            raise allowed("configuration", name, NAMES)
+    return [config for config in CONFIGS if config.name in wanted]

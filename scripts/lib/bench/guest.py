@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A guest of the testbed that is given one script, and what the script said."""
+
+import json
+import os
+import subprocess
+import tempfile
+
+from testbed import arch as arches
+from testbed import cache, kernel, module
+from testbed.errors import TestbedError
+
+ARCH = arches.X86_64
+SOURCE = os.path.join(cache.SCRIPTS, "lib", "bench", "guest")
+KO = "/root/apple_dma_bench.ko"
+EDU = "edu,dma_mask=0xffffffffffffffff"
+
+# `rep movsb` would count one instruction for each byte.
+CPU = "-cpu max,-erms,-fsrm"
+
+# at NAME starts a section; what a section prints is "key value" lines.
+PRELUDE = r"""
+set -eu
+at() { echo "@@ $*"; }
+fail() { echo "guest: $*" >&2; exit 1; }
+apple=$(echo /sys/bus/pci/drivers/apple_dma/0*/apple_dma)
+edu=/sys/bus/pci/drivers/apple_dma_bench
+counts() {
+	echo "host $(host-stats | tr -d '\n')"
+	for each in $apple; do
+		[ -d "$each" ] || continue
+		echo "sysfs $(for f in "$each"/*; do
+			[ ! -f "$f" ] || [ ! -r "$f" ] || echo "${f##*/}=$(cat "$f")"; done | tr '\n' ' ')"
+	done
+}
+load() {
+	insmod /root/apple_dma_bench.ko
+	for each in $edu/0000:*; do [ ! -e "$each" ] || edu=$each; done
+	[ -e "$edu/run" ] || fail "no device for the benchmark's module"
+	domain "$edu"
+}
+# The IOMMU domain of a device has to be of the type that is measured.
+domain() {
+	found=$(cat "$1/iommu_group/type" 2>/dev/null || true)
+	[ "$found" = "$want_domain" ] ||
+		fail "the IOMMU domain of ${1##*/} is '$found', not '$want_domain'"
+}
+# bench SECTION COMMAND: a command of the benchmark's module, counts around it.
+bench() {
+	at "$1.before"
+	counts
+	at "$1"
+	shift
+	echo "$*" >"$edu/run" || { dmesg | tail -20 >&2; fail "command failed: $*"; }
+	cat "$edu/result"
+	counts
+}
+"""
+
+
+class BenchError(TestbedError):
+    """A measurement that could not be made."""
+
+
+class Section:
+    """What one section of a script printed."""
+
+    def __init__(self):
+        self.values = {}        # key: words
+        self.hosts = []         # what each companion's host counted
+        self.modules = []       # what each companion's sysfs said
+
+    def number(self, key, otherwise=None):
+        """The number that KEY has, or OTHERWISE."""
+        words = self.values.get(key)
+        return int(words[0]) if words else otherwise
+
+    def host(self, key, index=0):
+        """A host-side count, or None where there is no companion."""
+        return self.hosts[index].get(key) if index < len(self.hosts) else None
+
+    def module(self, key, index=0):
+        """A count in the module's sysfs, or None where it is not there."""
+        text = self.modules[index].get(key, "") if index < len(self.modules) else ""
+        return int(text) if text.isdigit() else None
+
+
+def parse(text):
+    """{section: Section} of a script's output."""
+    found, current = {}, Section()
+    for line in text.splitlines():
+        key, _, rest = line.partition(" ")
+        if key == "@@":
+            current = found.setdefault(rest, Section())
+        elif key == "host":
+            current.hosts = json.loads(rest)
+        elif key == "sysfs":
+            current.modules.append(dict(word.split("=", 1) for word in rest.split()
+                                        if "=" in word))
+        elif key:
+            current.values[key] = rest.split()
+    return found
+
+
+def delta(sections, name, key, source="host", index=0):
+    """By how much a count rose in the section NAME; None where it is not counted."""
+    ends = [getattr(sections[each], source)(key, index) for each in (f"{name}.before", name)]
+    return None if None in ends else ends[1] - ends[0]
+
+
+def bench_module(name):
+    """The benchmark's module, built for the kernel NAME."""
+    return module.build(kernel.find(name, ARCH), ARCH, SOURCE)
+
+
+def command_line(config, name, devices=(EDU,), host=(), qemu=(), append="", module_more=""):
+    """The testbed's arguments for a guest of CONFIG with DEVICES."""
+    argv = ["run", "--kernel", name, "--qemu", CPU, "--push", f"{bench_module(name)}:{KO}"]
+    words = [config.append, append]
+    for each in qemu:
+        argv += ["--qemu", each]
+    if config.apple:
+        argv += ["--module", f"{config.module} {module_more}".strip()]
+        for device in devices:
+            argv += ["--device", device]
+        for setting in host:
+            argv += ["--host", setting]
+    else:
+        argv += ["--no-module"]
+        # An IOMMU's driver may have to come first.
+        words += ["modprobe.blacklist=nvme,e1000e"]
+        argv += ["--qemu", config.qemu + "".join(f" -device {each}" for each in devices)]
+    return argv + ["--append", " ".join(filter(None, words))]
+
+
+def script(config, text):
+    """TEXT as the guest runs it: the shell's functions, the drivers of CONFIG."""
+    start = f"want_domain={config.domain}\n"
+    if config.driver:
+        start += f"modprobe {config.driver}\n"
+    if not config.apple:
+        start += "modprobe -q nvme; modprobe -q e1000e\n"
+    return PRELUDE + start + text
+
+
+def run(config, name, text, *options, timeout=900, **devices):
+    """Run the script TEXT in a guest; {section: Section}."""
+    argv = [os.path.join(cache.SCRIPTS, "testbed"),
+            *command_line(config, name, **devices), *options, "--timeout", str(timeout)]
+    with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
+        file.write(script(config, text))
+        file.flush()
+        argv += ["--push", f"{file.name}:/root/bench.sh", "--", "bash", "/root/bench.sh"]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              errors="replace", check=False)
+    if done.returncode:
+        tail = "\n  ".join((done.stdout + done.stderr).strip().splitlines()[-25:])
+        raise BenchError(f"{config.name} on {name}: the guest ended with "
+                         f"{done.returncode}:\n  {tail}")
+    return parse(done.stdout)

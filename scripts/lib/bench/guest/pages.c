@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The memory that is mapped. None of it is read or written. */
+
+#include <linux/ioport.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "bench.h"
+
+/* @count blocks of 2^@order pages each; the first page of each is what counts. */
+struct page **bench_alloc_pages(unsigned int count, unsigned int order)
+{
+	struct page **pages = kvcalloc(count, sizeof(*pages), GFP_KERNEL);
+	unsigned int i;
+
+	if (!pages)
+		return NULL;
+	for (i = 0; i < count; i++) {
+		pages[i] = alloc_pages(GFP_KERNEL | __GFP_NOWARN, order);
+		if (!pages[i]) {
+			bench_free_pages(pages, i, order);
+			return NULL;
+		}
+	}
+	return pages;
+}
+
+void bench_free_pages(struct page **pages, unsigned int count,
+		      unsigned int order)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		__free_pages(pages[i], order);
+	kvfree(pages);
+}
+
+/* Whether all of the range is online memory of the kernel's. */
+bool bench_is_ram(u64 pfn, u64 count)
+{
+	u64 end = pfn + count;
+
+	/* Holes are no smaller than 16 pages on any machine here. */
+	for (; pfn < end; pfn += 16)
+		if (!page_is_ram(pfn) || !pfn_to_online_page(pfn))
+			return false;
+	return page_is_ram(end - 1) && pfn_to_online_page(end - 1);
+}
+
+/* The page after the last one of RAM. */
+u64 bench_end_pfn(void)
+{
+	const struct resource *r;
+	u64 end = 0;
+
+	for (r = iomem_resource.child; r; r = r->sibling)
+		if ((r->flags & IORESOURCE_SYSTEM_RAM) ==
+		    IORESOURCE_SYSTEM_RAM)
+			end = max_t(u64, end, PHYS_PFN(r->end + 1));
+	return end;
+}

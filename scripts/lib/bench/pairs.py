@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Guest instructions for a map and its unmap."""
+
+import statistics
+
+from . import guest, table
+from .config import CONFIGS
+
+TITLE = "Guest instructions per map+unmap pair (icount)"
+N = 1000
+LISTS = 200
+ROUNDS = 7
+
+SCRIPT = f"""
+load
+bench page pairs n={N} rounds={ROUNDS}
+bench same pairs pages=1 n={N} rounds={ROUNDS}
+bench list pairs entries=32 pages=128 order=8 n={LISTS} rounds={ROUNDS}
+"""
+
+
+def per_operation(section):
+    """(median, spread as a fraction of it) of the instructions of one pair."""
+    n, empty = section.number("n"), section.number("empty")
+    each = [(int(word) - empty) / n for word in section.values["rounds"]]
+    if section.number("failed"):
+        return None, None
+    median = statistics.median(each)
+    return median, (max(each) - min(each)) / median
+
+
+def measure(config, name):
+    """One guest; {case: {...}}."""
+    sections = guest.run(config, name, SCRIPT, "--icount", "--cpus", "1")
+    found = {}
+    for case in ("page", "same", "list"):
+        section = sections[case]
+        median, spread = per_operation(section)
+        operations = section.number("n") * (ROUNDS + 1)
+        doorbells = guest.delta(sections, case, "doorbells")
+        found[case] = {
+            "instructions": median, "spread": spread, "failed": section.number("failed"),
+            "doorbells_per_operation": None if doorbells is None else doorbells / operations,
+            "slow_paths": guest.delta(sections, case, "slow_paths", "module"),
+        }
+    return found
+
+
+def run(bench):
+    """All configurations on all kernels; {kernel: {config: {case: ...}}}."""
+    found = {name: {} for name in bench.kernels}
+    for name in bench.kernels:
+        for config in bench.configs:
+            if name in config.kernels:
+                bench.say(f"pairs: {config.label}, Linux {name}")
+                found[name][config.name] = measure(config, name)
+    return found
+
+
+CASES = (("page", "one 4 KiB page (64 pages, 2 MiB apart, in turn)"),
+         ("same", "one 4 KiB page (always the same)"),
+         ("list", "a scatter list of 32 pages"))
+
+
+def tables(found):
+    """One Table for each kernel."""
+    for name, configs in found.items():
+        base = configs.get("none")
+        rows = []
+        for config in CONFIGS:
+            if config.name not in configs:
+                continue
+            row = [config.label]
+            for case, _ in CASES:
+                cell = configs[config.name][case]
+                median = cell["instructions"]
+                row += [table.number(median),
+                        table.ratio(median, base and base[case]["instructions"])]
+            spread = max((configs[config.name][case]["spread"] or 0) for case, _ in CASES)
+            row += [table.percent(spread)]
+            row += [table.decimal(configs[config.name][case]["doorbells_per_operation"], 3)
+                    for case in ("page", "list")]
+            rows.append(row)
+        yield table.Table(
+            f"{TITLE}, Linux {name}",
+            ["", "64 pages", "×", "same page", "×", "32-entry list", "×", "spread",
+             "doorbells per page", "per list"], rows,
+            "Interrupts off, the empty loop subtracted, median of "
+            f"{ROUNDS} rounds of {N} (lists: {LISTS}); × against no IOMMU. Doorbells are "
+            "counted by the host and include the first round, which misses.")
