@@ -12,8 +12,8 @@
 
 #include "window.h"
 
-/* What drivers are told is a good size: one shared window. */
-#define OPT_MAPPING_SIZE	APPLE_DMA_WINDOW_MAX
+/* What drivers are told is a good size: likely to be inside one window. */
+#define OPT_MAPPING_SIZE	(256UL << 10)
 
 /* Each companion installs a copy of apple_dma_ops of its own. */
 static struct apple_dma *to_apple_dma(struct device *dev)
@@ -242,13 +242,16 @@ static u64 apple_dma_required_mask(struct device *dev)
 
 static size_t apple_dma_max_mapping_size(struct device *dev)
 {
-	u64 bytes = to_apple_dma(dev)->engine.limits.bytes;
+	const struct apple_dma_limits *limits =
+		&to_apple_dma(dev)->engine.limits;
+	u64 pages = min_t(u64, limits->bytes, APPLE_DMA_DEFAULT_MAX_BYTES) /
+		    max(APPLE_DMA_GRANULE_SIZE, PAGE_SIZE);
 
-	bytes = min_t(u64, bytes, APPLE_DMA_DEFAULT_MAX_BYTES);
-	/* A range that starts inside a granule needs one granule more. */
-	if (bytes > APPLE_DMA_GRANULE_SIZE)
-		bytes -= APPLE_DMA_GRANULE_SIZE;
-	return bytes;
+	/*
+	 * Drivers cut their requests to this, and a request is a list of pages
+	 * that may lie in a granule each: it has to fit when all else is gone.
+	 */
+	return min_t(u64, pages, limits->entries) << PAGE_SHIFT;
 }
 
 static size_t apple_dma_opt_mapping_size(void)

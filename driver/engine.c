@@ -1,344 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The engine: mappings of drivers on top of windows of the host.
- *
- * One lock covers an engine. It is held across doorbells, with interrupts
- * off, and dropped between them; a doorbell has at most limits.batch entries.
- *
- * Knows no PCI. The host is behind struct apple_dma_host_ops.
+ * The engine of one companion: its life, its modes and its counters. Knows no
+ * PCI; the host is behind struct apple_dma_host_ops.
  */
 
 #include <linux/mempool.h>
-#include <linux/scatterlist.h>
+#include <linux/percpu.h>
 
 #include "window.h"
 
-static const char *const fail_texts[APPLE_DMA_FAIL_COUNT] = {
-	[APPLE_DMA_FAIL_BYTES] = "the byte budget is used up (module parameter max_bytes)",
-	[APPLE_DMA_FAIL_ENTRIES] = "the entry budget is used up (module parameter max_entries)",
-	[APPLE_DMA_FAIL_HOST] = "the host refused it (lower max_bytes, max_entries?)",
-	[APPLE_DMA_FAIL_MASK] = "the host's address is beyond the device's DMA mask",
-	[APPLE_DMA_FAIL_HANDLE] = "no unique handle is left for the range",
-	[APPLE_DMA_FAIL_MEMORY] = "no memory for a window",
-	[APPLE_DMA_FAIL_NOT_RAM] = "it is not ordinary guest memory",
-	[APPLE_DMA_FAIL_BROKEN] = "the companion is broken or stopped, or the device has no driver",
-};
-
-/* ---- pins; the lock is held ---- */
-
-static dma_addr_t take(struct apple_dma_engine *e, struct apple_dma_window *w,
-		       u64 phys, u64 size, u64 mask)
-{
-	u64 addr = w->iova + (phys - w->phys);
-
-	if (addr + size - 1 > mask)
-		return DMA_MAPPING_ERROR;
-	if (!w->live++)
-		list_del_init(&w->list);
-	e->stats.live_mappings++;
-	e->stats.live_bytes += size;
-	return addr;
-}
-
-static int put(struct apple_dma_engine *e, struct apple_dma_window *w,
-	       u64 size)
-{
-	if (!w || !w->live) {
-		if (e->stopped)
-			return 0;
-		e->stats.bad_unmaps++;
-		return -ENOENT;
-	}
-	if (!--w->live)
-		list_add_tail(&w->list, &e->idle);
-	e->stats.live_mappings--;
-	e->stats.live_bytes -= min(size, e->stats.live_bytes);
-	return 0;
-}
-
-static void log_failure(struct apple_dma_engine *e, enum apple_dma_fail cause,
-			u64 size)
-{
-	if (!__ratelimit(&e->limit_log[cause]))
-		return;
-	dev_warn(e->dev,
-		 "cannot map %llu bytes: %s; now %llu of %llu bytes and %llu of %u entries\n",
-		 size, fail_texts[cause], e->stats.mapped_bytes,
-		 e->limits.bytes, e->stats.mapped_entries, e->limits.entries);
-}
-
-static void log_bad_unmap(struct apple_dma_engine *e, u64 addr)
-{
-	dev_err_ratelimited(e->dev,
-			    "the driver unmaps device address %#llx, which is not mapped; the driver is at fault\n",
-			    addr);
-}
-
-static bool valid_range(u64 phys, u64 size)
-{
-	return size && phys + size - 1 >= phys &&
-	       phys + size - 1 <= U64_MAX - APPLE_DMA_WINDOW_MAX;
-}
+/* ---- counters ---- */
 
 /**
- * apple_dma_pin_sg() - map a scatterlist
+ * apple_dma_engine_live() - what drivers have mapped
  * @e: the engine
- * @sgl: the list; its DMA addresses and lengths are set
- * @nents: entries to map, at least 1
- * @mask: highest device address the device reaches
+ * @stats: @live_mappings, @live_bytes and, as long as nothing is subtracted,
+ *	@hits are set
  *
- * All entries of a batch that have no window yet go to the host with one
- * doorbell.
+ * A moment's picture, unless nothing else goes on.
  *
  * Context: any.
- * Return: 0, or -ENOMEM when the budget or memory is used up, -EREMOTEIO for
- * memory that is not guest RAM, -EIO for the rest; then nothing is mapped and
- * the cause has been counted and logged.
  */
-int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
-		     int nents, u64 mask)
+void apple_dma_engine_live(struct apple_dma_engine *e,
+			   struct apple_dma_stats *stats)
 {
-	enum apple_dma_fail cause = APPLE_DMA_FAIL_HOST;
-	struct scatterlist *sg, *ahead;
-	u64 failed_size = 0;
-	bool rang = false;
-	unsigned long flags;
-	unsigned int n;
-	int i, j;
+	u64 maps = 0, unmaps = READ_ONCE(e->abandoned);
+	s64 bytes = -READ_ONCE(e->abandoned_bytes);
+	int cpu;
 
-	spin_lock_irqsave(&e->lock, flags);
-	for_each_sg(sgl, sg, nents, i) {
-		struct apple_dma_window *w;
-		u64 phys = sg_phys(sg);
-		dma_addr_t addr;
+	for_each_possible_cpu(cpu) {
+		const struct apple_dma_percpu *p = per_cpu_ptr(e->percpu, cpu);
 
-		failed_size = sg->length;
-		w = apple_dma_window_find_phys(e, phys, sg->length);
-		if (!w && rang) {
-			/* Let interrupts in between two batches. */
-			spin_unlock_irqrestore(&e->lock, flags);
-			spin_lock_irqsave(&e->lock, flags);
-			w = apple_dma_window_find_phys(e, phys, sg->length);
-		}
-		if (e->broken || e->stopped || e->closed) {
-			cause = APPLE_DMA_FAIL_BROKEN;
-			goto unpin;
-		}
-		if (!valid_range(phys, sg->length)) {
-			cause = APPLE_DMA_FAIL_NOT_RAM;
-			goto unpin;
-		}
-
-		if (!w) {
-			rang = true;
-			n = 0;
-			for (j = i, ahead = sg;
-			     j < nents && n < e->limits.batch;
-			     j++, ahead = sg_next(ahead)) {
-				if (!valid_range(sg_phys(ahead), ahead->length))
-					break;
-				e->range_scratch[n].phys = sg_phys(ahead);
-				e->range_scratch[n].size = ahead->length;
-				n++;
-			}
-			cause = apple_dma_window_cover(e, n);
-			w = apple_dma_window_find_phys(e, phys, sg->length);
-		}
-		if (!w || e->broken) {
-			if (e->broken)
-				cause = APPLE_DMA_FAIL_BROKEN;
-			goto unpin;
-		}
-
-		addr = take(e, w, phys, sg->length, mask);
-		if (addr == DMA_MAPPING_ERROR) {
-			cause = APPLE_DMA_FAIL_MASK;
-			goto unpin;
-		}
-		sg_dma_address(sg) = addr;
-		sg_dma_len(sg) = sg->length;
+		unmaps += READ_ONCE(p->unmaps);
+		maps += READ_ONCE(p->maps);
+		bytes += READ_ONCE(p->live_bytes);
 	}
-	apple_dma_window_release_idle(e, &flags);
-	spin_unlock_irqrestore(&e->lock, flags);
-	return 0;
-
-unpin:
-	if (cause == APPLE_DMA_FAIL_HOST)
-		apple_dma_recover_start(e);
-	nents = i;
-	for_each_sg(sgl, sg, nents, i)
-		put(e, apple_dma_window_find_iova(e, sg_dma_address(sg)), sg_dma_len(sg));
-	apple_dma_window_release_idle(e, &flags);
-	e->stats.failures[cause]++;
-	spin_unlock_irqrestore(&e->lock, flags);
-
-	log_failure(e, cause, failed_size);
-	switch (cause) {
-	case APPLE_DMA_FAIL_BYTES:
-	case APPLE_DMA_FAIL_ENTRIES:
-	case APPLE_DMA_FAIL_MEMORY:
-		return -ENOMEM;
-	case APPLE_DMA_FAIL_NOT_RAM:
-		return -EREMOTEIO;
-	default:
-		return -EIO;
-	}
+	stats->hits = maps;
+	stats->live_mappings = maps > unmaps ? maps - unmaps : 0;
+	stats->live_bytes = max(bytes, 0LL);
 }
-
-/**
- * apple_dma_pin() - map one range
- * @e: the engine
- * @phys: guest-physical address
- * @size: bytes
- * @mask: highest device address the device reaches
- *
- * Context: any.
- * Return: the device address of @phys, valid for @size bytes until
- * apple_dma_unpin(), or DMA_MAPPING_ERROR after the cause was counted and
- * logged.
- */
-dma_addr_t apple_dma_pin(struct apple_dma_engine *e, phys_addr_t phys,
-			 size_t size, u64 mask)
-{
-	enum apple_dma_fail cause = APPLE_DMA_FAIL_BROKEN;
-	dma_addr_t addr = DMA_MAPPING_ERROR;
-	struct apple_dma_window *w;
-	unsigned long flags;
-
-	spin_lock_irqsave(&e->lock, flags);
-	if (e->broken || e->stopped || e->closed)
-		goto fail;
-	if (!valid_range(phys, size)) {
-		cause = APPLE_DMA_FAIL_NOT_RAM;
-		goto fail;
-	}
-
-	w = apple_dma_window_find_phys(e, phys, size);
-	if (!w) {
-		e->range_scratch[0].phys = phys;
-		e->range_scratch[0].size = size;
-		cause = apple_dma_window_cover(e, 1);
-		w = apple_dma_window_find_phys(e, phys, size);
-	}
-	if (w && !e->broken) {
-		addr = take(e, w, phys, size, mask);
-		if (addr == DMA_MAPPING_ERROR)
-			cause = APPLE_DMA_FAIL_MASK;
-	} else if (e->broken) {
-		cause = APPLE_DMA_FAIL_BROKEN;
-	}
-	if (addr == DMA_MAPPING_ERROR)
-		goto fail;
-	apple_dma_window_release_idle(e, &flags);
-	spin_unlock_irqrestore(&e->lock, flags);
-	return addr;
-
-fail:
-	if (cause == APPLE_DMA_FAIL_HOST)
-		apple_dma_recover_start(e);
-	apple_dma_window_release_idle(e, &flags);
-	spin_unlock_irqrestore(&e->lock, flags);
-	return apple_dma_refuse(e, cause, size);
-}
-
-/**
- * apple_dma_refuse() - count and log a mapping that cannot be made
- * @e: the engine
- * @cause: why not
- * @size: bytes that were to be mapped
- *
- * Context: any.
- * Return: DMA_MAPPING_ERROR.
- */
-dma_addr_t apple_dma_refuse(struct apple_dma_engine *e,
-			    enum apple_dma_fail cause, size_t size)
-{
-	unsigned long flags;
-
-	spin_lock_irqsave(&e->lock, flags);
-	e->stats.failures[cause]++;
-	spin_unlock_irqrestore(&e->lock, flags);
-	log_failure(e, cause, size);
-	return DMA_MAPPING_ERROR;
-}
-
-/**
- * apple_dma_unpin() - end one mapping
- * @e: the engine
- * @addr: what apple_dma_pin() returned
- * @size: bytes, as they were pinned
- * @phys: where to put the guest-physical address of @addr, or NULL; set
- *	unless -ENOENT is returned
- *
- * When it was the last mapping in its window, the window is gone from the
- * host when this returns.
- *
- * Context: any.
- * Return: 0; -EIO if the companion is broken, so that the device may still
- * reach the memory; -ENOENT if @addr is not mapped.
- */
-int apple_dma_unpin(struct apple_dma_engine *e, dma_addr_t addr, size_t size,
-		    phys_addr_t *phys)
-{
-	struct apple_dma_window *w;
-	unsigned long flags;
-	int err;
-
-	spin_lock_irqsave(&e->lock, flags);
-	w = apple_dma_window_find_iova(e, addr);
-	if (w && phys)
-		*phys = w->phys + (addr - w->iova);
-	err = put(e, w, size);
-	apple_dma_window_release_idle(e, &flags);
-	if (!err && w && e->broken)
-		err = -EIO;
-	spin_unlock_irqrestore(&e->lock, flags);
-
-	if (err == -ENOENT)
-		log_bad_unmap(e, addr);
-	return err;
-}
-
-/**
- * apple_dma_unpin_sg() - end the mappings of a scatterlist
- * @e: the engine
- * @sgl: the list
- * @nents: entries, as they were pinned
- *
- * Windows left without a mapping go back to the host, limits.batch to a
- * doorbell, before this returns.
- *
- * Context: any.
- * Return: 0; -EIO if the companion is broken, so that the device may still
- * reach the memory; -ENOENT if an entry is not mapped.
- */
-int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
-		       int nents)
-{
-	struct scatterlist *sg;
-	unsigned long flags;
-	bool broken;
-	u64 bad = 0;
-	int err = 0;
-	int i;
-
-	spin_lock_irqsave(&e->lock, flags);
-	for_each_sg(sgl, sg, nents, i) {
-		if (put(e, apple_dma_window_find_iova(e, sg_dma_address(sg)), sg_dma_len(sg))) {
-			bad = sg_dma_address(sg);
-			err = -ENOENT;
-		}
-	}
-	apple_dma_window_release_idle(e, &flags);
-	broken = e->broken;
-	spin_unlock_irqrestore(&e->lock, flags);
-
-	if (err)
-		log_bad_unmap(e, bad);
-	return broken ? -EIO : err;
-}
-
-/* ---- life of an engine ---- */
 
 /**
  * apple_dma_engine_snapshot() - copy the counters
@@ -354,8 +54,129 @@ void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 
 	spin_lock_irqsave(&e->lock, flags);
 	*stats = e->stats;
+	stats->window_bytes = apple_dma_shape(e);
+	stats->learned_bytes = e->learned.bytes == U64_MAX ?
+			       0 : e->learned.bytes;
+	stats->learned_entries = e->learned.entries == U32_MAX ?
+				 0 : e->learned.entries;
+	apple_dma_engine_live(e, stats);
+	apple_dma_idle_sum(e, &stats->idle_entries, &stats->idle_bytes);
+	stats->hits -= min(stats->misses, stats->hits);
 	spin_unlock_irqrestore(&e->lock, flags);
 }
+
+/* ---- knobs ---- */
+
+/* Say whether hits need the lock. The lock is held. */
+static void set_fast(struct apple_dma_engine *e)
+{
+	WRITE_ONCE(e->fast, apple_dma_engine_lazy(e) && !e->broken &&
+		   !e->stopped && !e->closed);
+}
+
+/* After a change of mode: what does not suit it any more goes back. */
+static void suit_mode(struct apple_dma_engine *e)
+{
+	/* No hit of the old mode is under way after this. */
+	synchronize_rcu();
+	if (apple_dma_engine_strict(e))
+		apple_dma_idle_retire(e, 0, U64_MAX);
+	else if (!apple_dma_engine_lazy(e))
+		apple_dma_idle_flush(e, UINT_MAX);
+}
+
+/**
+ * apple_dma_engine_set_mode() - keep idle windows, or do not
+ * @e: the engine
+ * @mode: what from now on
+ *
+ * After a change to strict, windows that are still in use go with their last
+ * mapping and take no new one.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_engine_set_mode(struct apple_dma_engine *e,
+			       enum apple_dma_mode mode)
+{
+	unsigned long flags;
+
+	mutex_lock(&e->knobs);
+	spin_lock_irqsave(&e->lock, flags);
+	e->mode = mode;
+	set_fast(e);
+	spin_unlock_irqrestore(&e->lock, flags);
+	suit_mode(e);
+	mutex_unlock(&e->knobs);
+}
+
+/**
+ * apple_dma_engine_set_unsafe() - the guest gives memory back to the host
+ * @e: the engine
+ *
+ * A window may then lead to memory that the host has replaced. From now on
+ * only live windows of exact granules are kept, whatever the mode; there is no
+ * way back.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_engine_set_unsafe(struct apple_dma_engine *e)
+{
+	unsigned long flags;
+
+	mutex_lock(&e->knobs);
+	spin_lock_irqsave(&e->lock, flags);
+	e->unsafe = true;
+	set_fast(e);
+	spin_unlock_irqrestore(&e->lock, flags);
+	suit_mode(e);
+	mutex_unlock(&e->knobs);
+}
+
+/**
+ * apple_dma_engine_set_idle_ms() - for how long idle windows are kept
+ * @e: the engine
+ * @idle_ms: milliseconds, 0 for as long as there is room
+ *
+ * Context: may sleep.
+ */
+void apple_dma_engine_set_idle_ms(struct apple_dma_engine *e,
+				  unsigned int idle_ms)
+{
+	WRITE_ONCE(e->idle_ms, idle_ms);
+	/* The next look may be far off with the old value. */
+	apple_dma_idle_stop(e);
+	if (!READ_ONCE(e->stopped))
+		apple_dma_idle_arm(e);
+}
+
+/**
+ * apple_dma_engine_set_batch() - how many entries go in one doorbell
+ * @e: the engine
+ * @batch: 1 to what the host and the command page allow
+ *
+ * Context: any.
+ */
+void apple_dma_engine_set_batch(struct apple_dma_engine *e, u32 batch)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	e->limits.batch = batch;
+	spin_unlock_irqrestore(&e->lock, flags);
+}
+
+/**
+ * apple_dma_engine_flush() - give all idle windows back
+ * @e: the engine
+ *
+ * Context: may sleep.
+ */
+void apple_dma_engine_flush(struct apple_dma_engine *e)
+{
+	apple_dma_idle_flush(e, UINT_MAX);
+}
+
+/* ---- life of an engine ---- */
 
 /**
  * apple_dma_engine_open() - a driver may map from now on
@@ -369,40 +190,58 @@ void apple_dma_engine_open(struct apple_dma_engine *e)
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->closed = false;
+	set_fast(e);
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 
 /**
- * apple_dma_engine_abandon() - the driver is gone: end all its mappings
+ * apple_dma_engine_close() - the driver is gone: nothing is mapped any more
  * @e: the engine
  *
- * Nothing can be mapped until apple_dma_engine_open(). The windows are still
- * registered; apple_dma_engine_release() is to follow.
+ * Until apple_dma_engine_open(). No hit is under way when it returns.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_engine_close(struct apple_dma_engine *e)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	e->closed = true;
+	set_fast(e);
+	spin_unlock_irqrestore(&e->lock, flags);
+	synchronize_rcu();
+}
+
+/**
+ * apple_dma_engine_abandon() - end all mappings of a driver that is gone
+ * @e: the engine, closed
+ *
+ * The windows are still registered; apple_dma_engine_release() is to follow.
  *
  * Context: any.
  * Return: how many mappings were left behind.
  */
 u64 apple_dma_engine_abandon(struct apple_dma_engine *e)
 {
+	struct apple_dma_stats live;
 	struct apple_dma_window *w;
 	struct rb_node *node;
 	unsigned long flags;
-	u64 left;
 
 	spin_lock_irqsave(&e->lock, flags);
-	e->closed = true;
-	left = e->stats.live_mappings;
 	for (node = rb_first(&e->iova); node; node = rb_next(node)) {
 		w = rb_entry(node, struct apple_dma_window, iova_node);
-		if (w->live) {
-			w->live = 0;
-			list_add_tail(&w->list, &e->idle);
+		if (atomic_read(&w->live) > 0) {
+			atomic_set(&w->live, 1);
+			apple_dma_window_put(e, w);
 		}
 	}
-	e->stats.live_mappings = 0;
-	e->stats.live_bytes = 0;
+	apple_dma_engine_live(e, &live);
+	e->abandoned += live.live_mappings;
+	e->abandoned_bytes += live.live_bytes;
 	spin_unlock_irqrestore(&e->lock, flags);
-	return left;
+	return live.live_mappings;
 }
 
 /**
@@ -419,7 +258,7 @@ bool apple_dma_engine_release(struct apple_dma_engine *e)
 	bool broken;
 
 	spin_lock_irqsave(&e->lock, flags);
-	apple_dma_window_release_idle(e, &flags);
+	apple_dma_idle_release(e, &flags);
 	broken = e->broken;
 	spin_unlock_irqrestore(&e->lock, flags);
 	return !broken;
@@ -449,11 +288,13 @@ void apple_dma_engine_stop(struct apple_dma_engine *e)
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	e->stopped = true;
+	WRITE_ONCE(e->stopped, true);
 	spin_unlock_irqrestore(&e->lock, flags);
+	apple_dma_engine_close(e);
 	apple_dma_recover_stop(e);
 	apple_dma_engine_abandon(e);
 	apple_dma_engine_release(e);
+	apple_dma_idle_stop(e);
 	flush_work(&e->alert);
 }
 
@@ -475,14 +316,18 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 	int i;
 
 	spin_lock_init(&e->lock);
+	mutex_init(&e->knobs);
 	e->dev = dev;
 	e->limits = *limits;
 	e->host_ops = ops;
 	e->host = host;
 	e->phys = RB_ROOT_CACHED;
 	e->iova = RB_ROOT;
-	INIT_LIST_HEAD(&e->idle);
+	xa_init(&e->by_phys);
+	xa_init(&e->by_iova);
 	INIT_WORK(&e->alert, apple_dma_engine_alert);
+	apple_dma_idle_init(e);
+	apple_dma_shape_init(e);
 	apple_dma_recover_init(e);
 	e->closed = true;
 	for (i = 0; i < APPLE_DMA_FAIL_COUNT; i++) {
@@ -491,8 +336,15 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 				    RATELIMIT_MSG_ON_RELEASE);
 	}
 
+	e->percpu = alloc_percpu(struct apple_dma_percpu);
+	if (!e->percpu)
+		return -ENOMEM;
 	e->pool = apple_dma_window_pool();
-	return e->pool ? 0 : -ENOMEM;
+	if (!e->pool) {
+		free_percpu(e->percpu);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 /**
@@ -508,11 +360,19 @@ void apple_dma_engine_destroy(struct apple_dma_engine *e)
 {
 	struct apple_dma_window *w, *next;
 
+	apple_dma_shrinker_stop(e);
+	apple_dma_ram_exit(e);
+	/* The last windows given back are freed after this. */
+	rcu_barrier();
+	xa_destroy(&e->by_phys);
+	xa_destroy(&e->by_iova);
 	rbtree_postorder_for_each_entry_safe(w, next, &e->phys.rb_root,
 					     phys_node)
 		mempool_free(w, e->pool);
 	e->phys = RB_ROOT_CACHED;
 	e->iova = RB_ROOT;
 	INIT_LIST_HEAD(&e->idle);
+	init_llist_head(&e->freed);
 	mempool_destroy(e->pool);
+	free_percpu(e->percpu);
 }

@@ -9,6 +9,7 @@
 #include <linux/device.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mempool.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
@@ -18,6 +19,7 @@
 #include <linux/scatterlist.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 
 #include <linux/apple_dma.h>
 
@@ -84,7 +86,7 @@ struct apple_dma_host_ops {
 	const char *(*reason)(void *host);
 };
 
-/* ---- engine.c on window.c ---- */
+/* ---- engine.c, on window.c, index.c, idle.c, shape.c, ram.c ---- */
 
 /* Why a mapping failed; engine.c has the sentences. */
 enum apple_dma_fail {
@@ -92,11 +94,22 @@ enum apple_dma_fail {
 	APPLE_DMA_FAIL_ENTRIES,	/* the entry budget is used up */
 	APPLE_DMA_FAIL_HOST,	/* the host refused the exact granules */
 	APPLE_DMA_FAIL_MASK,	/* the device cannot reach the address */
+	APPLE_DMA_FAIL_ALIGN,	/* no address as aligned as was promised */
 	APPLE_DMA_FAIL_HANDLE,	/* no unique handle for the range */
 	APPLE_DMA_FAIL_MEMORY,	/* no memory for a window */
 	APPLE_DMA_FAIL_NOT_RAM,	/* not ordinary guest memory */
 	APPLE_DMA_FAIL_BROKEN,	/* the companion is broken or stopped */
 	APPLE_DMA_FAIL_COUNT
+};
+
+/* When windows go back to the host, and how large they are. */
+enum apple_dma_mode {
+	APPLE_DMA_MODE_CACHED,	/* kept while idle; shapes follow the room left */
+	APPLE_DMA_MODE_STRICT,	/* exact granules, gone before unmap returns */
+	APPLE_DMA_MODE_FIXED,	/* a baseline to compare with: always 256 KiB,
+				 * gone at the last unmap, an entry a doorbell
+				 */
+	APPLE_DMA_MODE_COUNT
 };
 
 /**
@@ -117,26 +130,64 @@ struct apple_dma_limits {
  * @mapped_entries: registrations now
  * @live_bytes: bytes drivers hold mapped now
  * @live_mappings: mappings drivers hold now
+ * @idle_bytes: bytes of @mapped_bytes in windows without a mapping
+ * @idle_entries: the windows of @idle_bytes
  * @peak_bytes: most @mapped_bytes so far
  * @peak_entries: most @mapped_entries so far
+ * @hits: mappings made in windows that were there
+ * @misses: mappings that waited for the host
+ * @slow_paths: maps and unmaps, each list one, that took the engine's lock
+ * @evictions: windows given back although mode=cached would have kept them
+ * @refusals: windows that the host refused
  * @failures: mappings refused, by cause
  * @recovered: registrations of an earlier kernel that were released
  * @bad_unmaps: unmaps of addresses that were not mapped
+ * @learned_bytes: what the host seems to allow, if less than the limit; or 0
+ * @learned_entries: the same for registrations
+ * @window_bytes: size of the next shared window
  */
 struct apple_dma_stats {
 	u64 mapped_bytes;
 	u64 mapped_entries;
 	u64 live_bytes;
 	u64 live_mappings;
+	u64 idle_bytes;
+	u64 idle_entries;
 	u64 peak_bytes;
 	u64 peak_entries;
+	u64 hits;
+	u64 misses;
+	u64 slow_paths;
+	u64 evictions;
+	u64 refusals;
 	u64 failures[APPLE_DMA_FAIL_COUNT];
 	u64 recovered;
 	u64 bad_unmaps;
+	u64 learned_bytes;
+	u64 learned_entries;
+	u64 window_bytes;
 };
 
 /**
- * struct apple_dma_range - memory that needs a window
+ * struct apple_dma_percpu - counters that a hit changes
+ * @maps: mappings made
+ * @unmaps: mappings ended
+ * @live_bytes: bytes mapped less bytes unmapped
+ * @idle_entries: windows gone idle less windows taken into use
+ * @idle_bytes: the same in bytes
+ *
+ * Only the sums over all CPUs mean something.
+ */
+struct apple_dma_percpu {
+	u64 maps;
+	u64 unmaps;
+	s64 live_bytes;
+	s64 idle_entries;
+	s64 idle_bytes;
+};
+
+/**
+ * struct apple_dma_range - a range of guest-physical memory
  * @phys: guest-physical address
  * @size: bytes
  */
@@ -146,52 +197,122 @@ struct apple_dma_range {
 };
 
 /**
+ * struct apple_dma_ram - where the guest has memory
+ * @ranges: System RAM, in ascending order, no two of them touch
+ * @n: how many
+ * @bytes: their sum
+ * @nb: memory hotplug; registered if @watched
+ * @watched: @nb is registered
+ *
+ * Only windows larger than what was asked for are looked up here.
+ */
+struct apple_dma_ram {
+	struct apple_dma_range *ranges;
+	unsigned int n;
+	u64 bytes;
+	struct notifier_block nb;
+	bool watched;
+};
+
+/**
+ * struct apple_dma_learned - limits of the host that it did not announce
+ * @bytes: it refused to go beyond this; U64_MAX if it never did
+ * @entries: the same for registrations; U32_MAX
+ * @shape: larger windows than this were refused for their size; U64_MAX
+ * @until: jiffies when all of it is forgotten and tried again
+ * @refused: exact granules were refused with nothing left to give back
+ * @refused_until: jiffies when the host may be asked again in that case
+ */
+struct apple_dma_learned {
+	u64 bytes;
+	u32 entries;
+	u64 shape;
+	unsigned long until;
+	bool refused;
+	unsigned long refused_until;
+};
+
+/**
  * struct apple_dma_engine - the windows registered with one host
+ * @fast: hits need no lock: a driver may map, mode=cached, not broken
+ * @by_phys: windows by guest-physical granule, for hits; under RCU
+ * @by_iova: windows by device-address granule, for hits; under RCU
+ * @percpu: counters that a hit changes
  * @dev: names the engine in the log
- * @lock: protects all below it; taken with interrupts off
  * @host_ops: the way to the host
  * @host: handed to @host_ops
- * @limits: the budget; constant
+ * @limits: the budget; constant but for @limits.batch
  * @pool: struct apple_dma_window, with a reserve for atomic context
+ * @freed: windows that went idle and are not on @idle yet; lock-free
+ * @lock: protects all below it; taken with interrupts off
+ * @mode: what the administrator asked for
+ * @unsafe: the guest gives memory back to the host: strict whatever @mode
+ * @idle_ms: idle windows are given back after so many ms; 0 for never
  * @phys: windows by guest-physical range; ranges may overlap, starts may not
  * @iova: windows by device address; ranges never overlap
- * @idle: windows without a mapping; empty between calls unless @broken
+ * @idle: windows that may be idle, coldest first; see idle.c
+ * @listed: how many are on @idle
  * @stats: counters
+ * @abandoned: mappings in @percpu that ended with their driver
+ * @abandoned_bytes: their bytes
+ * @learned: limits of the host that it did not announce
+ * @ram: where the guest has memory
  * @broken: the host broke the protocol; it is not asked again
  * @stopped: shut down; it is not asked again
  * @closed: there is no driver that may map
  * @reason: why @broken, for the log; a string constant
  * @alert: says so; not where it is found out, because a console may be on a
  *	device that maps through this engine
+ * @ager: gives back what has been idle for @idle_ms
  * @swept: @sweep was started
+ * @clean: @sweep has ended: nothing of an earlier kernel is left
  * @sweep: releases what an earlier kernel left on the host
  * @limit_log: one rate limit for each cause of failure
  * @range_scratch: ranges that need windows
  * @map_scratch: entries of the batch under construction
  * @unmap_scratch: the same for releases
+ * @knobs: one change of @mode, @unsafe at a time
+ * @shrinker: gives back idle windows when the guest is short of memory
  */
 struct apple_dma_engine {
+	bool fast;
+	struct xarray by_phys;
+	struct xarray by_iova;
+	struct apple_dma_percpu __percpu *percpu;
 	struct device *dev;
-	spinlock_t lock; /* all below */
 	const struct apple_dma_host_ops *host_ops;
 	void *host;
 	struct apple_dma_limits limits;
 	mempool_t *pool;
+	struct llist_head freed ____cacheline_aligned_in_smp;
+	spinlock_t lock ____cacheline_aligned_in_smp; /* all below */
+	enum apple_dma_mode mode;
+	bool unsafe;
+	unsigned int idle_ms;
 	struct rb_root_cached phys;
 	struct rb_root iova;
 	struct list_head idle;
+	unsigned int listed;
 	struct apple_dma_stats stats;
+	u64 abandoned;
+	s64 abandoned_bytes;
+	struct apple_dma_learned learned;
+	struct apple_dma_ram ram;
 	bool broken;
 	bool stopped;
 	bool closed;
 	bool swept;
+	bool clean;
 	const char *reason;
 	struct work_struct alert;
+	struct delayed_work ager;
 	struct work_struct sweep;
 	struct ratelimit_state limit_log[APPLE_DMA_FAIL_COUNT];
 	struct apple_dma_range range_scratch[APPLE_DMA_BATCH_MAX];
 	struct apple_dma_map_entry map_scratch[APPLE_DMA_BATCH_MAX];
 	struct apple_dma_unmap_entry unmap_scratch[APPLE_DMA_BATCH_MAX];
+	struct mutex knobs; /* changes of mode, unsafe */
+	struct apple_dma_shrinker shrinker;
 };
 
 int apple_dma_window_init(void);
@@ -203,8 +324,16 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 void apple_dma_engine_destroy(struct apple_dma_engine *e);
 void apple_dma_engine_stop(struct apple_dma_engine *e);
 void apple_dma_engine_open(struct apple_dma_engine *e);
+void apple_dma_engine_close(struct apple_dma_engine *e);
 u64 apple_dma_engine_abandon(struct apple_dma_engine *e);
 bool apple_dma_engine_release(struct apple_dma_engine *e);
+void apple_dma_engine_set_mode(struct apple_dma_engine *e,
+			       enum apple_dma_mode mode);
+void apple_dma_engine_set_unsafe(struct apple_dma_engine *e);
+void apple_dma_engine_set_idle_ms(struct apple_dma_engine *e,
+				  unsigned int idle_ms);
+void apple_dma_engine_flush(struct apple_dma_engine *e);
+void apple_dma_engine_set_batch(struct apple_dma_engine *e, u32 batch);
 void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 			       struct apple_dma_stats *stats);
 
@@ -218,6 +347,14 @@ int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		     int nents, u64 mask);
 int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		       int nents);
+
+int apple_dma_ram_init(struct apple_dma_engine *e);
+int apple_dma_ram_set(struct apple_dma_engine *e,
+		      const struct apple_dma_range *ranges, unsigned int n);
+void apple_dma_ram_exit(struct apple_dma_engine *e);
+
+int apple_dma_shrinker_start(struct apple_dma_engine *e);
+void apple_dma_shrinker_stop(struct apple_dma_engine *e);
 
 /* ---- transport.c: the companion's registers and command page ---- */
 
@@ -290,6 +427,16 @@ struct apple_dma_managed {
 /* ---- main.c ---- */
 
 /**
+ * struct apple_dma_balloon - what may take memory from the guest
+ * @pci: on the PCI bus
+ * @platform: on the platform bus, for virtio-mmio
+ */
+struct apple_dma_balloon {
+	struct notifier_block pci;
+	struct notifier_block platform;
+};
+
+/**
  * struct apple_dma - one companion
  * @pdev: its PCI function, with a reference
  * @ops: what is installed on the passthrough device; a copy of its own, so
@@ -297,6 +444,7 @@ struct apple_dma_managed {
  * @engine: the windows
  * @transport: the way to the host
  * @managed: the passthrough device
+ * @balloon: looks for what takes memory from the guest
  * @leaked_bytes: memory not given back because the device may still reach it
  * @ref: held while the companion is bound, and while it has orphans
  * @memory: struct apple_dma_memory, what drivers have allocated
@@ -312,6 +460,7 @@ struct apple_dma {
 	struct apple_dma_engine engine;
 	struct apple_dma_transport transport;
 	struct apple_dma_managed managed;
+	struct apple_dma_balloon balloon;
 	atomic64_t leaked_bytes;
 	struct kref ref;
 	struct list_head memory;
@@ -323,6 +472,7 @@ struct apple_dma {
 };
 
 void apple_dma_queue(struct work_struct *work);
+void apple_dma_queue_after(struct delayed_work *work, unsigned long delay);
 void apple_dma_put(struct apple_dma *ad);
 
 int apple_dma_managed_init(struct apple_dma *ad, u32 bdf);
@@ -333,6 +483,11 @@ void apple_dma_managed_stop(struct apple_dma *ad);
 void apple_dma_managed_giveup(struct apple_dma *ad);
 void apple_dma_managed_free(struct apple_dma *ad);
 void apple_dma_managed_quiesce(struct apple_dma *ad);
+
+/* ---- balloon.c ---- */
+
+int apple_dma_balloon_start(struct apple_dma *ad);
+void apple_dma_balloon_stop(struct apple_dma *ad);
 
 /* ---- dma_ops.c ---- */
 
@@ -356,5 +511,7 @@ bool apple_dma_memory_reap(struct apple_dma *ad);
 #define APPLE_DMA_SYSFS_GROUP	"apple_dma"
 
 extern const struct attribute_group apple_dma_sysfs_group;
+
+int apple_dma_sysfs_mode(const char *name);
 
 #endif /* APPLE_DMA_INTERNAL_H */

@@ -21,6 +21,21 @@ module_param(max_entries, uint, 0444);
 MODULE_PARM_DESC(max_entries,
 		 "Most registrations with the host for one device (default 65536)");
 
+static char *mode = "cached";
+module_param(mode, charp, 0444);
+MODULE_PARM_DESC(mode,
+		 "cached: registrations are kept for reuse (default); strict: gone before an unmap returns");
+
+static unsigned int idle_ms = 60000;
+module_param(idle_ms, uint, 0444);
+MODULE_PARM_DESC(idle_ms,
+		 "Idle registrations are given back after so many ms, 0: when the room is needed (default 60000)");
+
+static unsigned int batch_max = APPLE_DMA_BATCH_MAX;
+module_param(batch_max, uint, 0444);
+MODULE_PARM_DESC(batch_max,
+		 "Most registrations asked for at once, while interrupts are off (1 to 64, default 64)");
+
 /*
  * Its own, so that unloading waits for work that has just dropped the last
  * reference to the module.
@@ -36,6 +51,18 @@ static struct workqueue_struct *apple_dma_wq;
 void apple_dma_queue(struct work_struct *work)
 {
 	queue_work(apple_dma_wq, work);
+}
+
+/**
+ * apple_dma_queue_after() - the same after a while, unless it is queued already
+ * @work: the work
+ * @delay: jiffies
+ *
+ * Context: any.
+ */
+void apple_dma_queue_after(struct delayed_work *work, unsigned long delay)
+{
+	queue_delayed_work(apple_dma_wq, work, delay);
 }
 
 static void apple_dma_release(struct kref *ref)
@@ -63,7 +90,7 @@ static void apple_dma_limits(struct apple_dma *ad,
 {
 	limits->bytes = round_down((u64)max_bytes, APPLE_DMA_GRANULE_SIZE);
 	limits->entries = max_entries;
-	limits->batch = min(ad->transport.host_max, APPLE_DMA_BATCH_MAX);
+	limits->batch = min(ad->transport.host_max, batch_max);
 
 	if (max_bytes > APPLE_DMA_DEFAULT_MAX_BYTES ||
 	    max_entries > APPLE_DMA_DEFAULT_MAX_MAPPINGS)
@@ -138,9 +165,20 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 				    &apple_dma_transport_ops, &ad->transport);
 	if (err)
 		goto free_transport;
-	err = apple_dma_managed_init(ad, readl(bar + APPLE_DMA_REG_MANAGED_BDF));
+	err = apple_dma_ram_init(&ad->engine);
 	if (err)
 		goto destroy_engine;
+	err = apple_dma_shrinker_start(&ad->engine);
+	if (err)
+		goto destroy_engine;
+	ad->engine.idle_ms = idle_ms;
+	ad->engine.mode = apple_dma_sysfs_mode(mode);
+	err = apple_dma_balloon_start(ad);
+	if (err)
+		goto destroy_engine;
+	err = apple_dma_managed_init(ad, readl(bar + APPLE_DMA_REG_MANAGED_BDF));
+	if (err)
+		goto stop_balloon;
 	err = apple_dma_transport_start(&ad->transport);
 	if (err)
 		goto giveup_managed;
@@ -162,9 +200,11 @@ stop_managed:
 	apple_dma_managed_stop(ad);
 	apple_dma_engine_stop(&ad->engine);
 	apple_dma_transport_clear(&ad->transport);
-	goto destroy_engine;
+	goto stop_balloon;
 giveup_managed:
 	apple_dma_managed_giveup(ad);
+stop_balloon:
+	apple_dma_balloon_stop(ad);
 destroy_engine:
 	apple_dma_engine_destroy(&ad->engine);
 free_transport:
@@ -188,6 +228,7 @@ static void apple_dma_remove(struct pci_dev *pdev)
 	apple_dma_engine_stop(&ad->engine);
 	apple_dma_transport_clear(&ad->transport);
 	apple_dma_transport_free(&ad->transport, ad->engine.broken);
+	apple_dma_balloon_stop(ad);
 	apple_dma_engine_destroy(&ad->engine);
 	apple_dma_unmap_bar(pdev, bar);
 	pci_set_drvdata(pdev, NULL);
@@ -261,6 +302,16 @@ static int __init apple_dma_init(void)
 	if (max_bytes < APPLE_DMA_GRANULE_SIZE || !max_entries) {
 		pr_err("apple_dma: max_bytes must be at least %u and max_entries at least 1\n",
 		       APPLE_DMA_GRANULE_SIZE);
+		return -EINVAL;
+	}
+	if (!batch_max || batch_max > APPLE_DMA_BATCH_MAX) {
+		pr_err("apple_dma: batch_max must be 1 to %u\n",
+		       APPLE_DMA_BATCH_MAX);
+		return -EINVAL;
+	}
+	if (apple_dma_sysfs_mode(mode) < 0) {
+		pr_err("apple_dma: mode=%s is not known; it must be cached or strict\n",
+		       mode);
 		return -EINVAL;
 	}
 	err = apple_dma_window_init();

@@ -137,6 +137,7 @@ static void detach(struct apple_dma *ad, struct device *dev)
 
 	if (!ad->managed.attached)
 		return;
+	apple_dma_engine_close(&ad->engine);
 	fresh = apple_dma_memory_orphan(ad, &left);
 	released = apple_dma_engine_release(&ad->engine);
 	apple_dma_memory_drained(ad, !released);

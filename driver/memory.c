@@ -25,9 +25,11 @@
  * struct apple_dma_memory - one allocation
  * @ad: the companion that mapped it
  * @dev: the device it was mapped for; only compared
- * @page: its first page
+ * @page: the first page that the driver has
+ * @block: the first page that was allocated: @page, or before it
+ * @order: of @block
+ * @addr: device address of @block
  * @list: in @ad->memory
- * @size: bytes, page aligned
  * @orphan: it is not mapped any more
  * @freed: the driver has freed it while its window was being released
  * @reachable: the device may still reach it
@@ -36,8 +38,10 @@ struct apple_dma_memory {
 	struct apple_dma *ad;
 	struct device *dev;
 	struct page *page;
+	struct page *block;
+	unsigned int order;
+	dma_addr_t addr;
 	struct list_head list;
-	size_t size;
 	bool orphan;
 	bool freed;
 	bool reachable;
@@ -51,28 +55,22 @@ struct apple_dma_memory {
 static DEFINE_XARRAY_FLAGS(records, XA_FLAGS_LOCK_IRQ);
 static LIST_HEAD(orphanages);
 
-static int record(struct apple_dma *ad, struct device *dev, struct page *page,
-		  size_t size, gfp_t gfp)
+static size_t block_size(const struct apple_dma_memory *mem)
 {
-	struct apple_dma_memory *mem = kzalloc(sizeof(*mem),
-					       gfp | __GFP_NOWARN);
+	return PAGE_SIZE << mem->order;
+}
+
+static int record(struct apple_dma_memory *mem)
+{
 	unsigned long flags;
 	int err;
 
-	if (!mem)
-		return -ENOMEM;
-	mem->ad = ad;
-	mem->dev = dev;
-	mem->page = page;
-	mem->size = size;
 	xa_lock_irqsave(&records, flags);
-	err = xa_err(__xa_store(&records, page_to_pfn(page), mem,
+	err = xa_err(__xa_store(&records, page_to_pfn(mem->page), mem,
 				GFP_ATOMIC | __GFP_NOWARN));
 	if (!err)
-		list_add(&mem->list, &ad->memory);
+		list_add(&mem->list, &mem->ad->memory);
 	xa_unlock_irqrestore(&records, flags);
-	if (err)
-		kfree(mem);
 	return err;
 }
 
@@ -89,10 +87,57 @@ static void erase(struct apple_dma_memory *mem)
 static void give_back(struct apple_dma *ad, struct apple_dma_memory *mem)
 {
 	if (mem->reachable)
-		atomic64_add(mem->size, &ad->leaked_bytes);
+		atomic64_add(block_size(mem), &ad->leaked_bytes);
 	else
-		__free_pages(mem->page, get_order(mem->size));
+		__free_pages(mem->block, mem->order);
 	kfree(mem);
+}
+
+/*
+ * Pages of @order, mapped as a whole. Where guest memory lies says nothing
+ * about the device address, so zones do not matter.
+ */
+static struct apple_dma_memory *map_block(struct apple_dma *ad,
+					  struct device *dev,
+					  unsigned int order, gfp_t gfp,
+					  u64 mask)
+{
+	bool broken = READ_ONCE(ad->engine.broken);
+	struct apple_dma_memory *mem;
+
+	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
+	mem = kzalloc(sizeof(*mem), gfp | __GFP_NOWARN);
+	if (!mem)
+		return NULL;
+	mem->ad = ad;
+	mem->dev = dev;
+	mem->order = order;
+	mem->block = alloc_pages_node(dev_to_node(dev), gfp | __GFP_ZERO,
+				      order);
+	mem->page = mem->block;
+	if (!mem->block) {
+		kfree(mem);
+		return NULL;
+	}
+	mem->addr = apple_dma_pin(&ad->engine, page_to_phys(mem->block),
+				  block_size(mem), mask);
+	if (mem->addr == DMA_MAPPING_ERROR) {
+		/* It broke just now: the host may have mapped it all the same. */
+		mem->reachable = !broken && READ_ONCE(ad->engine.broken);
+		give_back(ad, mem);
+		return NULL;
+	}
+	return mem;
+}
+
+/* Undo map_block(), before anybody else knows of it. */
+static void unmap_block(struct apple_dma *ad, struct apple_dma_memory *mem)
+{
+	phys_addr_t phys;
+
+	mem->reachable = apple_dma_unpin(&ad->engine, mem->addr,
+					 block_size(mem), &phys);
+	give_back(ad, mem);
 }
 
 /**
@@ -104,45 +149,43 @@ static void give_back(struct apple_dma *ad, struct apple_dma_memory *mem)
  * @gfp: as the driver gave it; decides whether this may sleep
  * @mask: highest device address the device reaches
  *
- * Return: zeroed pages, contiguous and aligned to their order, or NULL.
+ * The device address is aligned to the order of @size. The host keeps no more
+ * than the offset in a granule; where that is not enough, twice the memory is
+ * mapped, and the aligned half of it handed out.
+ *
+ * Return: zeroed pages, contiguous, or NULL.
  */
 struct page *apple_dma_memory_alloc(struct apple_dma *ad, struct device *dev,
 				    size_t size, dma_addr_t *addr, gfp_t gfp,
 				    u64 mask)
 {
 	unsigned int order = get_order(size);
-	bool broken = READ_ONCE(ad->engine.broken);
+	u64 align = (u64)PAGE_SIZE << order;
 	struct apple_dma_memory *mem;
-	unsigned long flags;
-	struct page *page;
+	u64 skip;
 
-	/*
-	 * Where guest memory lies says nothing about the device address, so
-	 * zones do not matter. The order gives natural alignment; up to a
-	 * granule the host keeps it.
-	 */
-	size = PAGE_ALIGN(size);
-	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
-	page = alloc_pages_node(dev_to_node(dev), gfp | __GFP_ZERO, order);
-	if (!page)
+	mem = map_block(ad, dev, order, gfp, mask);
+	if (!mem)
 		return NULL;
-	if (record(ad, dev, page, size, gfp & ~__GFP_ZERO)) {
-		__free_pages(page, order);
-		return NULL;
+	if (!IS_ALIGNED(mem->addr, align)) {
+		unmap_block(ad, mem);
+		mem = map_block(ad, dev, order + 1, gfp | __GFP_NOWARN, mask);
+		if (!mem) {
+			apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_ALIGN,
+					 size);
+			return NULL;
+		}
 	}
 
-	*addr = apple_dma_pin(&ad->engine, page_to_phys(page), size, mask);
-	if (*addr != DMA_MAPPING_ERROR)
-		return page;
-
-	xa_lock_irqsave(&records, flags);
-	mem = xa_load(&records, page_to_pfn(page));
-	erase(mem);
-	xa_unlock_irqrestore(&records, flags);
-	/* It broke just now: the host may have mapped this all the same. */
-	mem->reachable = !broken && READ_ONCE(ad->engine.broken);
-	give_back(ad, mem);
-	return NULL;
+	/* Until it is recorded, nobody can free it. */
+	skip = ALIGN(mem->addr, align) - mem->addr;
+	mem->page = mem->block + (skip >> PAGE_SHIFT);
+	*addr = mem->addr + skip;
+	if (record(mem)) {
+		unmap_block(ad, mem);
+		return NULL;
+	}
+	return mem->page;
 }
 
 /**
@@ -162,6 +205,7 @@ void apple_dma_memory_free(size_t size, struct page *page, dma_addr_t addr)
 	struct apple_dma_memory *mem;
 	struct apple_dma *ad;
 	unsigned long flags;
+	phys_addr_t phys;
 
 	/*
 	 * The companion and the module may go with the last orphan; who lets
@@ -185,8 +229,10 @@ void apple_dma_memory_free(size_t size, struct page *page, dma_addr_t addr)
 	} else {
 		/* One step with the record, so that no unbind comes between. */
 		if (!mem->orphan)
-			mem->reachable = apple_dma_unpin(&ad->engine, addr,
-							 mem->size, NULL);
+			mem->reachable = apple_dma_unpin(&ad->engine,
+							 mem->addr,
+							 block_size(mem),
+							 &phys);
 		erase(mem);
 	}
 	xa_unlock_irqrestore(&records, flags);

@@ -18,7 +18,9 @@
 #include "window.h"
 
 /* Alignments of handles, each pass without those of the one before. */
-static const u64 strides[] = { 256 << 10, 64 << 10, APPLE_DMA_GRANULE_SIZE };
+static const u64 strides[] = {
+	4 << 20, 1 << 20, 256 << 10, 64 << 10, APPLE_DMA_GRANULE_SIZE
+};
 
 /* Handles looked at with interrupts off; most may be holes. */
 #define SWEEP_STEPS	4096
@@ -40,7 +42,7 @@ static bool sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
 		if (pass && IS_ALIGNED(*phys, strides[pass - 1]))
 			continue;
 		if (!pfn_valid(PHYS_PFN(*phys)) ||
-		    apple_dma_window_handle_taken(e, *phys))
+		    apple_dma_index_handle_taken(e, *phys))
 			continue;
 		entry[n].handle = *phys;
 		entry[n].len = APPLE_DMA_GRANULE_SIZE;
@@ -79,6 +81,10 @@ static void apple_dma_recover_work(struct work_struct *work)
 	}
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.recovered += found;
+	e->clean = !e->broken && !e->stopped;
+	/* What was refused may fit now. */
+	if (found)
+		apple_dma_learn_forget(e);
 	spin_unlock_irqrestore(&e->lock, flags);
 	dev_notice(e->dev, "released %llu registrations of an earlier kernel\n",
 		   found);

@@ -4,6 +4,8 @@
  * described in Documentation/ABI/testing/sysfs-driver-apple-dma.
  */
 
+#include <linux/kernel.h>
+#include <linux/string.h>
 #include <linux/sysfs.h>
 
 #include "internal.h"
@@ -30,6 +32,16 @@ STATS_ATTR(live_bytes);
 STATS_ATTR(live_mappings);
 STATS_ATTR(peak_bytes);
 STATS_ATTR(peak_entries);
+STATS_ATTR(idle_bytes);
+STATS_ATTR(idle_entries);
+STATS_ATTR(hits);
+STATS_ATTR(misses);
+STATS_ATTR(slow_paths);
+STATS_ATTR(evictions);
+STATS_ATTR(refusals);
+STATS_ATTR(learned_bytes);
+STATS_ATTR(learned_entries);
+STATS_ATTR(window_bytes);
 STATS_ATTR(recovered);
 STATS_ATTR(bad_unmaps);
 
@@ -84,21 +96,140 @@ static ssize_t leaked_bytes_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(leaked_bytes);
 
+/* ---- knobs ---- */
+
+static const char *const mode_names[APPLE_DMA_MODE_COUNT] = {
+	[APPLE_DMA_MODE_CACHED] = "cached",
+	[APPLE_DMA_MODE_STRICT] = "strict",
+	[APPLE_DMA_MODE_FIXED] = "fixed",
+};
+
+/**
+ * apple_dma_sysfs_mode() - a mode by its name
+ * @name: as a user wrote it; a newline at its end does not matter
+ *
+ * Return: enum apple_dma_mode, or -EINVAL.
+ */
+int apple_dma_sysfs_mode(const char *name)
+{
+	return sysfs_match_string(mode_names, name);
+}
+
+/* What is in force, which is strict where memory may leave the guest. */
+static ssize_t mode_show(struct device *dev, struct device_attribute *attr,
+			 char *buf)
+{
+	struct apple_dma_engine *e = &from_dev(dev)->engine;
+	enum apple_dma_mode mode = READ_ONCE(e->unsafe) ?
+				   APPLE_DMA_MODE_STRICT : READ_ONCE(e->mode);
+
+	return sysfs_emit(buf, "%s\n", mode_names[mode]);
+}
+
+static ssize_t mode_store(struct device *dev, struct device_attribute *attr,
+			  const char *buf, size_t count)
+{
+	struct apple_dma_engine *e = &from_dev(dev)->engine;
+	int mode = apple_dma_sysfs_mode(buf);
+
+	if (mode < 0)
+		return mode;
+	if (READ_ONCE(e->unsafe) && mode != APPLE_DMA_MODE_STRICT) {
+		dev_warn(dev, "mode stays strict while a balloon or virtio-mem can take memory from the guest\n");
+		return -EBUSY;
+	}
+	apple_dma_engine_set_mode(e, mode);
+	return count;
+}
+static DEVICE_ATTR_RW(mode);
+
+static ssize_t idle_ms_show(struct device *dev, struct device_attribute *attr,
+			    char *buf)
+{
+	return sysfs_emit(buf, "%u\n",
+			  READ_ONCE(from_dev(dev)->engine.idle_ms));
+}
+
+static ssize_t idle_ms_store(struct device *dev, struct device_attribute *attr,
+			     const char *buf, size_t count)
+{
+	unsigned int idle_ms;
+	int err = kstrtouint(buf, 0, &idle_ms);
+
+	if (err)
+		return err;
+	apple_dma_engine_set_idle_ms(&from_dev(dev)->engine, idle_ms);
+	return count;
+}
+static DEVICE_ATTR_RW(idle_ms);
+
+static ssize_t batch_max_show(struct device *dev,
+			      struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%u\n",
+			  READ_ONCE(from_dev(dev)->engine.limits.batch));
+}
+
+static ssize_t batch_max_store(struct device *dev,
+			       struct device_attribute *attr, const char *buf,
+			       size_t count)
+{
+	struct apple_dma *ad = from_dev(dev);
+	unsigned int batch;
+	int err = kstrtouint(buf, 0, &batch);
+
+	if (err)
+		return err;
+	if (!batch || batch > min(ad->transport.host_max, APPLE_DMA_BATCH_MAX))
+		return -ERANGE;
+	apple_dma_engine_set_batch(&ad->engine, batch);
+	return count;
+}
+static DEVICE_ATTR_RW(batch_max);
+
+static ssize_t flush_store(struct device *dev, struct device_attribute *attr,
+			   const char *buf, size_t count)
+{
+	bool flush;
+	int err = kstrtobool(buf, &flush);
+
+	if (err)
+		return err;
+	if (flush)
+		apple_dma_engine_flush(&from_dev(dev)->engine);
+	return count;
+}
+static DEVICE_ATTR_WO(flush);
+
 static struct attribute *apple_dma_attrs[] = {
 	&dev_attr_mapped_bytes.attr,
 	&dev_attr_mapped_entries.attr,
 	&dev_attr_live_bytes.attr,
 	&dev_attr_live_mappings.attr,
+	&dev_attr_idle_bytes.attr,
+	&dev_attr_idle_entries.attr,
 	&dev_attr_peak_bytes.attr,
 	&dev_attr_peak_entries.attr,
 	&dev_attr_limit_bytes.attr,
 	&dev_attr_limit_entries.attr,
+	&dev_attr_learned_bytes.attr,
+	&dev_attr_learned_entries.attr,
+	&dev_attr_window_bytes.attr,
 	&dev_attr_doorbells.attr,
+	&dev_attr_hits.attr,
+	&dev_attr_misses.attr,
+	&dev_attr_slow_paths.attr,
+	&dev_attr_evictions.attr,
+	&dev_attr_refusals.attr,
 	&dev_attr_map_failures.attr,
 	&dev_attr_recovered.attr,
 	&dev_attr_bad_unmaps.attr,
 	&dev_attr_leaked_bytes.attr,
 	&dev_attr_broken.attr,
+	&dev_attr_mode.attr,
+	&dev_attr_idle_ms.attr,
+	&dev_attr_batch_max.attr,
+	&dev_attr_flush.attr,
 	NULL
 };
 

@@ -1,49 +1,243 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Windows, as the engine sees them. Everything here needs the engine's lock,
- * taken with interrupts off.
+ * Windows, as the parts of the engine see them. What is not said to need less
+ * needs the engine's lock, taken with interrupts off.
  */
 #ifndef APPLE_DMA_WINDOW_H
 #define APPLE_DMA_WINDOW_H
 
+#include <linux/jiffies.h>
+#include <linux/percpu.h>
+
 #include "internal.h"
+
+/* The life of a window. Only one that is ACTIVE can be mapped in. */
+enum apple_dma_window_state {
+	APPLE_DMA_WINDOW_PLANNED,	/* counted; the host has not answered */
+	APPLE_DMA_WINDOW_ACTIVE,
+	APPLE_DMA_WINDOW_RETIRED,	/* takes no new mapping */
+	APPLE_DMA_WINDOW_DEAD,		/* being given back, or the host kept it */
+};
+
+/* In struct apple_dma_window.live of a window that cannot be taken. */
+#define APPLE_DMA_WINDOW_CLOSED	INT_MIN
 
 /**
  * struct apple_dma_window - one registration with the host
+ * @phys: guest-physical start, the handle too; constant
+ * @size: bytes; constant
+ * @iova: device address of @phys; constant once ACTIVE
+ * @live: mappings inside, and guards of who works with it; or CLOSED
+ * @stamp: jiffies when @live last became 0
+ * @flags: APPLE_DMA_WINDOW_LISTED
+ * @first: where the range starts that it was made for; @phys or higher
+ * @engine: whose it is
+ * @state: enum apple_dma_window_state
+ * @indexed: completely in engine->by_phys and engine->by_iova
+ * @seen: @stamp when it got its place in engine->idle
  * @phys_node: in engine->phys, always
  * @phys_last: last guest-physical address in the subtree of @phys_node
  * @iova_node: in engine->iova, once the host has confirmed it
- * @list: engine->idle while @live is 0, or a list of a batch
- * @phys: guest-physical start, the handle too
- * @size: bytes
- * @iova: device address of @phys
- * @live: mappings inside
+ * @list: engine->idle, or a list of a batch
+ * @freed: engine->freed
+ * @rcu: to free it
+ *
+ * Under RCU without the lock: @phys, @size, @iova, @live, @stamp, @flags,
+ * @freed.
  */
 struct apple_dma_window {
+	u64 phys;
+	u64 size;
+	u64 iova;
+	atomic_t live;
+	u32 stamp;
+	unsigned long flags;
+	u64 first;
+	struct apple_dma_engine *engine;
+	u8 state;
+	bool indexed;
+	u32 seen;
 	struct rb_node phys_node;
 	u64 phys_last;
 	struct rb_node iova_node;
 	struct list_head list;
-	u64 phys;
-	u64 size;
-	u64 iova;
-	u32 live;
+	struct llist_node freed;
+	struct rcu_head rcu;
 };
 
-/* The largest shared window, bytes. */
-#define APPLE_DMA_WINDOW_MAX	(256ULL << 10)
+/* What is promised of the memory that a window costs. */
+static_assert(sizeof(struct apple_dma_window) <= 256);
+
+/* Bit of @flags: on engine->freed or engine->idle, or about to be. */
+#define APPLE_DMA_WINDOW_LISTED	0
+
+/* The largest shared window, bytes: the largest piece the buddy allocator has. */
+#define APPLE_DMA_WINDOW_MAX	(4ULL << 20)
+
+/* Windows of mode=fixed. */
+#define APPLE_DMA_WINDOW_FIXED	(256ULL << 10)
+
+static inline u64 apple_dma_window_end(const struct apple_dma_window *w)
+{
+	return w->phys + w->size;
+}
+
+/**
+ * apple_dma_window_covers() - is a range inside a window?
+ * @w: the window
+ * @phys: an address in @w
+ * @size: bytes; 0 is not inside
+ *
+ * Context: any, under RCU or the lock.
+ */
+static inline bool apple_dma_window_covers(const struct apple_dma_window *w,
+					   u64 phys, u64 size)
+{
+	return size - 1 < w->size - (phys - w->phys);
+}
+
+/**
+ * apple_dma_window_get() - keep a window from being given back
+ * @e: the engine
+ * @w: the window
+ *
+ * Context: any, under RCU or the lock.
+ * Return: false if it is being given back already.
+ */
+static inline bool apple_dma_window_get(struct apple_dma_engine *e,
+					struct apple_dma_window *w)
+{
+	int live = atomic_read(&w->live);
+
+	do {
+		if (unlikely((unsigned int)live >= INT_MAX))
+			return false;
+	} while (!atomic_try_cmpxchg(&w->live, &live, live + 1));
+	if (!live) {
+		this_cpu_dec(e->percpu->idle_entries);
+		this_cpu_sub(e->percpu->idle_bytes, w->size);
+	}
+	return true;
+}
+
+/**
+ * apple_dma_window_put() - undo apple_dma_window_get()
+ * @e: the engine
+ * @w: the window
+ *
+ * A window that goes idle gets to engine->freed, unless it is listed already.
+ *
+ * Context: any, under RCU.
+ * Return: false if there was nothing to undo.
+ */
+static inline bool apple_dma_window_put(struct apple_dma_engine *e,
+					struct apple_dma_window *w)
+{
+	int live = atomic_read(&w->live);
+
+	do {
+		if (unlikely(live <= 0))
+			return false;
+		/* Before it may be seen idle. */
+		if (live == 1)
+			WRITE_ONCE(w->stamp, (u32)jiffies);
+	} while (!atomic_try_cmpxchg(&w->live, &live, live - 1));
+	if (live == 1) {
+		this_cpu_inc(e->percpu->idle_entries);
+		this_cpu_add(e->percpu->idle_bytes, w->size);
+		/* Ordered after @live by the cmpxchg; pairs with delist(). */
+		if (!test_bit(APPLE_DMA_WINDOW_LISTED, &w->flags) &&
+		    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags))
+			llist_add(&w->freed, &e->freed);
+	}
+	return true;
+}
+
+/* Is the engine in a mode that gives a window back at its last unmap? */
+static inline bool apple_dma_engine_lazy(const struct apple_dma_engine *e)
+{
+	return e->mode == APPLE_DMA_MODE_CACHED && !e->unsafe;
+}
+
+static inline bool apple_dma_engine_strict(const struct apple_dma_engine *e)
+{
+	return e->mode == APPLE_DMA_MODE_STRICT || e->unsafe;
+}
+
+/* Entries of one doorbell. */
+static inline u32 apple_dma_engine_batch(const struct apple_dma_engine *e)
+{
+	return e->mode == APPLE_DMA_MODE_FIXED ? 1 : e->limits.batch;
+}
+
+/* ---- engine.c ---- */
+
+void apple_dma_engine_live(struct apple_dma_engine *e,
+			   struct apple_dma_stats *stats);
+
+/* ---- index.c: lookups ---- */
+
+struct apple_dma_window *
+apple_dma_index_find(struct apple_dma_engine *e, u64 phys, u64 size);
+struct apple_dma_window *
+apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova);
+struct apple_dma_window *
+apple_dma_index_next(struct apple_dma_engine *e, u64 phys);
+bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle);
+void apple_dma_index_add(struct apple_dma_engine *e,
+			 struct apple_dma_window *w);
+bool apple_dma_index_confirm(struct apple_dma_engine *e,
+			     struct apple_dma_window *w);
+void apple_dma_index_publish(struct apple_dma_engine *e,
+			     struct apple_dma_window *w);
+void apple_dma_index_retire(struct apple_dma_engine *e,
+			    struct apple_dma_window *w);
+void apple_dma_index_remove(struct apple_dma_engine *e,
+			    struct apple_dma_window *w);
+
+/* ---- window.c: windows coming and going ---- */
 
 mempool_t *apple_dma_window_pool(void);
-struct apple_dma_window *
-apple_dma_window_find_phys(struct apple_dma_engine *e, u64 phys, u64 size);
-struct apple_dma_window *
-apple_dma_window_find_iova(struct apple_dma_engine *e, u64 iova);
-enum apple_dma_fail apple_dma_window_cover(struct apple_dma_engine *e,
-					   unsigned int n);
-bool apple_dma_window_handle_taken(struct apple_dma_engine *e, u64 handle);
+struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
+					       u64 phys, u64 size, u64 first);
+void apple_dma_window_forget(struct apple_dma_engine *e,
+			     struct apple_dma_window *w);
+unsigned int apple_dma_window_submit(struct apple_dma_engine *e,
+				     struct list_head *planned,
+				     struct list_head *fresh);
+void apple_dma_window_break(struct apple_dma_engine *e, const char *reason);
 int apple_dma_window_unmap(struct apple_dma_engine *e, unsigned int n);
-void apple_dma_window_release_idle(struct apple_dma_engine *e,
-				   unsigned long *flags);
+int apple_dma_window_give_back(struct apple_dma_engine *e,
+			       struct list_head *batch);
+
+/* ---- idle.c: windows without a mapping ---- */
+
+void apple_dma_idle_init(struct apple_dma_engine *e);
+void apple_dma_idle_sum(struct apple_dma_engine *e, u64 *entries, u64 *bytes);
+u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries);
+void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags);
+unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
+				  unsigned int count);
+void apple_dma_idle_retire(struct apple_dma_engine *e, u64 start, u64 end);
+void apple_dma_idle_arm(struct apple_dma_engine *e);
+void apple_dma_idle_stop(struct apple_dma_engine *e);
+
+/* ---- shape.c: how large windows are, and the budget ---- */
+
+void apple_dma_shape_init(struct apple_dma_engine *e);
+u64 apple_dma_shape(struct apple_dma_engine *e);
+bool apple_dma_make_room(struct apple_dma_engine *e, unsigned int n,
+			 unsigned long *flags);
+enum apple_dma_fail apple_dma_cover(struct apple_dma_engine *e,
+				    unsigned int n, struct list_head *fresh);
+void apple_dma_learn_forget(struct apple_dma_engine *e);
+
+/* ---- ram.c: where the guest has memory ---- */
+
+bool apple_dma_ram_has(struct apple_dma_engine *e, u64 phys, u64 size);
+bool apple_dma_ram_mappable(struct apple_dma_engine *e, u64 phys, u64 size);
+
+/* ---- recover.c ---- */
 
 void apple_dma_recover_init(struct apple_dma_engine *e);
 void apple_dma_recover_start(struct apple_dma_engine *e);

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Does the guest give memory back to the host?
+ *
+ * A page that goes to a balloon, or that free-page reporting or virtio-mem
+ * hands back, is other memory of the host when it returns. A window that was
+ * registered before still leads to the old one. Live mappings keep their pages
+ * from going; so with any such device in the guest only live windows of exact
+ * granules are safe, and the engine is told so.
+ */
+
+#include <linux/pci.h>
+#include <linux/platform_device.h>
+#include <linux/virtio.h>
+#include <linux/virtio_ids.h>
+
+#include "internal.h"
+
+#define VIRTIO_PCI_VENDOR	0x1af4
+#define VIRTIO_PCI_BALLOON_OLD	0x1002
+/* What the PCI device ID of a virtio device of version 1 is counted from. */
+#define VIRTIO_PCI_ID_BASE	0x1040
+
+static bool takes_memory(u32 virtio_id)
+{
+	return virtio_id == VIRTIO_ID_BALLOON || virtio_id == VIRTIO_ID_MEM;
+}
+
+static bool pci_takes_memory(struct pci_dev *pdev)
+{
+	return pdev->vendor == VIRTIO_PCI_VENDOR &&
+	       (pdev->device == VIRTIO_PCI_BALLOON_OLD ||
+		takes_memory(pdev->device - VIRTIO_PCI_ID_BASE));
+}
+
+/* On a transport without a device ID of its own, the virtio device tells. */
+static int child_takes_memory(struct device *dev, void *data)
+{
+	return dev->bus && !strcmp(dev->bus->name, "virtio") &&
+	       takes_memory(dev_to_virtio(dev)->id.device);
+}
+
+static int platform_takes_memory(struct device *dev, void *data)
+{
+	return device_for_each_child(dev, NULL, child_takes_memory);
+}
+
+static void found(struct apple_dma *ad, const char *name)
+{
+	dev_notice(&ad->pdev->dev,
+		   "%s takes memory from the guest: mappings are kept strict, whatever mode says. Remove the balloon for cached mappings\n",
+		   name);
+	apple_dma_engine_set_unsafe(&ad->engine);
+}
+
+static int pci_added(struct notifier_block *nb, unsigned long action,
+		      void *data)
+{
+	struct apple_dma *ad = container_of(nb, struct apple_dma, balloon.pci);
+	struct device *dev = data;
+
+	if (action == BUS_NOTIFY_ADD_DEVICE && pci_takes_memory(to_pci_dev(dev)))
+		found(ad, dev_name(dev));
+	return NOTIFY_DONE;
+}
+
+/* The virtio device of a platform device exists once its driver is bound. */
+static int mmio_notify(struct notifier_block *nb, unsigned long action,
+			   void *data)
+{
+	struct apple_dma *ad = container_of(nb, struct apple_dma,
+					    balloon.platform);
+	struct device *dev = data;
+
+	if (action == BUS_NOTIFY_BOUND_DRIVER && platform_takes_memory(dev, NULL))
+		found(ad, dev_name(dev));
+	return NOTIFY_DONE;
+}
+
+/**
+ * apple_dma_balloon_start() - look for what takes memory, now and from now on
+ * @ad: the companion, with an initialised engine
+ *
+ * Context: may sleep.
+ * Return: 0 or an error.
+ */
+int apple_dma_balloon_start(struct apple_dma *ad)
+{
+	struct pci_dev *pdev = NULL;
+	int err;
+
+	ad->balloon.pci.notifier_call = pci_added;
+	err = bus_register_notifier(&pci_bus_type, &ad->balloon.pci);
+	if (err)
+		return err;
+	ad->balloon.platform.notifier_call = mmio_notify;
+	err = bus_register_notifier(&platform_bus_type, &ad->balloon.platform);
+	if (err) {
+		bus_unregister_notifier(&pci_bus_type, &ad->balloon.pci);
+		return err;
+	}
+
+	while ((pdev = pci_get_device(VIRTIO_PCI_VENDOR, PCI_ANY_ID, pdev))) {
+		if (!pci_takes_memory(pdev))
+			continue;
+		found(ad, pci_name(pdev));
+		pci_dev_put(pdev);
+		return 0;
+	}
+	if (bus_for_each_dev(&platform_bus_type, NULL, NULL,
+			     platform_takes_memory))
+		found(ad, "a virtio-mmio device");
+	return 0;
+}
+
+/**
+ * apple_dma_balloon_stop() - undo apple_dma_balloon_start()
+ * @ad: the companion
+ *
+ * Context: may sleep.
+ */
+void apple_dma_balloon_stop(struct apple_dma *ad)
+{
+	bus_unregister_notifier(&platform_bus_type, &ad->balloon.platform);
+	bus_unregister_notifier(&pci_bus_type, &ad->balloon.pci);
+}

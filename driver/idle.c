@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Idle windows: those without a mapping, kept for the next one.
+ *
+ * engine->idle has every window that may be idle, coldest first. A hit takes
+ * no lock, so it does not touch the list: a window on it may be in use, and
+ * who looks for idle windows finds out and takes it off (delist). Only then,
+ * when it goes idle again, has it to be listed anew, which is one push to a
+ * lock-free stack, engine->freed, that is emptied into the list here. So an
+ * idle window is always listed, and a look at a window in use is paid for by
+ * the push that brought it here.
+ *
+ * A window is given back by closing it: struct apple_dma_window.live from 0 to
+ * CLOSED in one step. Only windows on the list are closed, so that nobody who
+ * is about to push one can find it freed.
+ */
+
+#include "window.h"
+
+/* Windows looked at with interrupts off. */
+#define LOOK_MAX	2048
+
+/* Windows used since they were listed that are spared in one look. */
+#define SPARE_MAX	512
+
+/* Part of the budget that one eviction gives back beyond what is needed. */
+#define EVICT_SHARE	16
+
+/* ---- the list; the lock is held ---- */
+
+static void enlist(struct apple_dma_engine *e, struct apple_dma_window *w)
+{
+	w->seen = READ_ONCE(w->stamp);
+	list_add_tail(&w->list, &e->idle);
+	e->listed++;
+}
+
+static void drain(struct apple_dma_engine *e)
+{
+	struct llist_node *first = llist_del_all(&e->freed);
+	struct apple_dma_window *w, *next;
+
+	first = llist_reverse_order(first);
+	llist_for_each_entry_safe(w, next, first, freed)
+		enlist(e, w);
+}
+
+/* Take a window in use off the list. */
+static void delist(struct apple_dma_engine *e, struct apple_dma_window *w)
+{
+	list_del_init(&w->list);
+	e->listed--;
+	clear_bit(APPLE_DMA_WINDOW_LISTED, &w->flags);
+	/* Pairs with the cmpxchg in apple_dma_window_put(). */
+	smp_mb__after_atomic();
+	if (!atomic_read(&w->live) &&
+	    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags))
+		enlist(e, w);
+}
+
+/* Close an idle window on the list. Returns false if it is in use again. */
+static bool close_window(struct apple_dma_engine *e, struct apple_dma_window *w)
+{
+	if (atomic_cmpxchg(&w->live, 0, APPLE_DMA_WINDOW_CLOSED))
+		return false;
+	w->state = APPLE_DMA_WINDOW_DEAD;
+	this_cpu_dec(e->percpu->idle_entries);
+	this_cpu_sub(e->percpu->idle_bytes, w->size);
+	e->listed--;
+	return true;
+}
+
+/**
+ * struct apple_dma_wanted - what a look for idle windows is to find
+ * @max: at most so many windows
+ * @entries: stop with so many, and
+ * @bytes: so many bytes
+ * @spare: windows used since they were listed get another turn, so many
+ * @idle: stop at one that has been idle for less, in jiffies
+ */
+struct apple_dma_wanted {
+	unsigned int max;
+	u64 entries;
+	u64 bytes;
+	unsigned int spare;
+	u32 idle;
+};
+
+/*
+ * Close idle windows, the coldest first, and move them to @batch. Returns how
+ * many; fewer than wanted after LOOK_MAX windows, or when there are no more.
+ */
+static unsigned int collect(struct apple_dma_engine *e,
+			    struct apple_dma_wanted want,
+			    struct list_head *batch)
+{
+	unsigned int n = 0, looks;
+	u64 bytes = 0;
+
+	drain(e);
+	want.spare = min(want.spare, e->listed);
+	for (looks = 0; looks < LOOK_MAX && !list_empty(&e->idle); looks++) {
+		struct apple_dma_window *w =
+			list_first_entry(&e->idle, struct apple_dma_window,
+					 list);
+		u32 stamp = READ_ONCE(w->stamp);
+
+		if (n == want.max || (n >= want.entries && bytes >= want.bytes))
+			break;
+		if (atomic_read(&w->live)) {
+			delist(e, w);
+		} else if (w->seen != stamp && want.spare) {
+			want.spare--;
+			w->seen = stamp;
+			list_move_tail(&w->list, &e->idle);
+		} else if ((u32)jiffies - stamp < want.idle) {
+			break;
+		} else if (close_window(e, w)) {
+			list_move_tail(&w->list, batch);
+			bytes += w->size;
+			n++;
+		}
+	}
+	return n;
+}
+
+/* One doorbell for what collect() finds. Returns how many were given back. */
+static unsigned int give_back(struct apple_dma_engine *e,
+			      struct apple_dma_wanted want)
+{
+	unsigned int n;
+	LIST_HEAD(batch);
+
+	lockdep_assert_held(&e->lock);
+	if (e->broken)
+		return 0;
+	want.max = min(want.max, apple_dma_engine_batch(e));
+	n = collect(e, want, &batch);
+	if (n && apple_dma_window_give_back(e, &batch))
+		return 0;
+	return n;
+}
+
+/**
+ * apple_dma_idle_evict() - make room: one doorbell
+ * @e: the engine; its lock is held
+ * @bytes: so many bytes are needed
+ * @entries: so many registrations are needed
+ *
+ * Gives back a little more than that, so that not every miss has to.
+ *
+ * Return: how many windows went; there may be more if @e->listed.
+ */
+u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
+{
+	struct apple_dma_wanted want = {
+		.max = UINT_MAX,
+		.bytes = bytes,
+		.entries = entries,
+		.spare = SPARE_MAX,
+	};
+	unsigned int n;
+
+	/* Whichever of the two shares is reached first is enough. */
+	if (bytes < e->limits.bytes / EVICT_SHARE &&
+	    entries < e->limits.entries / EVICT_SHARE) {
+		u64 average = e->stats.mapped_bytes /
+			      max(e->stats.mapped_entries, 1ULL);
+		u64 share = min_t(u64, e->limits.entries / EVICT_SHARE,
+				  e->limits.bytes / EVICT_SHARE /
+				  max(average, 1ULL));
+
+		want.entries = max(entries, share);
+	}
+	n = give_back(e, want);
+	e->stats.evictions += n;
+	return n;
+}
+
+/**
+ * apple_dma_idle_release() - give all idle windows back
+ * @e: the engine; its lock is held
+ * @flags: of spin_lock_irqsave()
+ *
+ * Drops the lock between doorbells, so that interrupts are off for one batch
+ * only. Returns when every window that was idle before is gone, or the engine
+ * is broken.
+ */
+void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags)
+{
+	const struct apple_dma_wanted all = {
+		.max = UINT_MAX,
+		.entries = U64_MAX,
+	};
+
+	while (!e->broken) {
+		drain(e);
+		if (!e->listed)
+			break;
+		give_back(e, all);
+		if (!e->listed && llist_empty(&e->freed))
+			break;
+		spin_unlock_irqrestore(&e->lock, *flags);
+		spin_lock_irqsave(&e->lock, *flags);
+	}
+}
+
+/**
+ * apple_dma_idle_flush() - give idle windows back, the coldest first
+ * @e: the engine
+ * @count: at most so many
+ *
+ * Context: any; the lock is not held.
+ * Return: how many.
+ */
+unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
+				  unsigned int count)
+{
+	struct apple_dma_wanted want = { .entries = U64_MAX };
+	unsigned int done = 0, listed;
+	unsigned long flags;
+
+	do {
+		unsigned int n;
+
+		want.max = count - done;
+		spin_lock_irqsave(&e->lock, flags);
+		n = give_back(e, want);
+		e->stats.evictions += n;
+		done += n;
+		listed = e->broken ? 0 : e->listed;
+		spin_unlock_irqrestore(&e->lock, flags);
+	} while (listed && done < count);
+	return done;
+}
+
+/**
+ * apple_dma_idle_retire() - let nothing be mapped in the windows there are
+ * @e: the engine; hits take the lock
+ * @start: guest-physical address
+ * @end: its end
+ *
+ * Windows that overlap the range go back to the host, at once or with their
+ * last mapping; so do all that are idle.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_idle_retire(struct apple_dma_engine *e, u64 start, u64 end)
+{
+	struct apple_dma_window *w;
+	unsigned long flags;
+	u64 phys = 0;
+	int i;
+
+	do {
+		spin_lock_irqsave(&e->lock, flags);
+		for (i = 0; i < LOOK_MAX; i++) {
+			w = apple_dma_index_next(e, phys);
+			if (!w || w->phys >= end)
+				break;
+			phys = w->phys + 1;
+			if (w->state == APPLE_DMA_WINDOW_ACTIVE &&
+			    apple_dma_window_end(w) > start)
+				apple_dma_index_retire(e, w);
+		}
+		spin_unlock_irqrestore(&e->lock, flags);
+	} while (i == LOOK_MAX);
+	apple_dma_idle_flush(e, UINT_MAX);
+}
+
+/**
+ * apple_dma_idle_sum() - how much is idle
+ * @e: the engine
+ * @entries: where to put the number of windows
+ * @bytes: where to put their bytes
+ *
+ * A moment's picture, unless nothing else goes on.
+ *
+ * Context: any.
+ */
+void apple_dma_idle_sum(struct apple_dma_engine *e, u64 *entries, u64 *bytes)
+{
+	s64 sum_entries = 0, sum_bytes = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		const struct apple_dma_percpu *p = per_cpu_ptr(e->percpu, cpu);
+
+		sum_entries += READ_ONCE(p->idle_entries);
+		sum_bytes += READ_ONCE(p->idle_bytes);
+	}
+	*entries = max(sum_entries, 0LL);
+	*bytes = max(sum_bytes, 0LL);
+}
+
+/* ---- age ---- */
+
+static unsigned long ager_period(struct apple_dma_engine *e)
+{
+	return max(msecs_to_jiffies(READ_ONCE(e->idle_ms)) / 4, 1UL);
+}
+
+static void apple_dma_idle_age(struct work_struct *work)
+{
+	struct apple_dma_engine *e = container_of(to_delayed_work(work),
+						  struct apple_dma_engine,
+						  ager);
+	struct apple_dma_wanted old = {
+		.max = UINT_MAX,
+		.entries = U64_MAX,
+		.spare = LOOK_MAX,
+	};
+	unsigned long flags;
+	unsigned int n;
+	bool more;
+
+	do {
+		spin_lock_irqsave(&e->lock, flags);
+		n = 0;
+		if (e->idle_ms) {
+			old.idle = msecs_to_jiffies(e->idle_ms);
+			n = give_back(e, old);
+			e->stats.evictions += n;
+		}
+		more = e->stats.mapped_entries && !e->stopped && !e->broken;
+		spin_unlock_irqrestore(&e->lock, flags);
+		cond_resched();
+	} while (n);
+	if (more)
+		apple_dma_idle_arm(e);
+}
+
+/**
+ * apple_dma_idle_arm() - see to it that idle windows go back in time
+ * @e: the engine
+ *
+ * Context: any.
+ */
+void apple_dma_idle_arm(struct apple_dma_engine *e)
+{
+	if (READ_ONCE(e->idle_ms))
+		apple_dma_queue_after(&e->ager, ager_period(e));
+}
+
+/**
+ * apple_dma_idle_init() - prepare the list
+ * @e: the engine
+ */
+void apple_dma_idle_init(struct apple_dma_engine *e)
+{
+	init_llist_head(&e->freed);
+	INIT_LIST_HEAD(&e->idle);
+	INIT_DELAYED_WORK(&e->ager, apple_dma_idle_age);
+}
+
+/**
+ * apple_dma_idle_stop() - age windows no more
+ * @e: the engine, stopped
+ *
+ * Context: may sleep.
+ */
+void apple_dma_idle_stop(struct apple_dma_engine *e)
+{
+	cancel_delayed_work_sync(&e->ager);
+}
+
+/* ---- memory pressure ---- */
+
+static unsigned long apple_dma_idle_count(struct shrinker *shrinker,
+					  struct shrink_control *control)
+{
+	struct apple_dma_engine *e = apple_dma_compat_shrinker_data(shrinker);
+	u64 entries, bytes;
+
+	apple_dma_idle_sum(e, &entries, &bytes);
+	return entries ?: SHRINK_EMPTY;
+}
+
+static unsigned long apple_dma_idle_scan(struct shrinker *shrinker,
+					 struct shrink_control *control)
+{
+	struct apple_dma_engine *e = apple_dma_compat_shrinker_data(shrinker);
+	unsigned long n = apple_dma_idle_flush(e, min(control->nr_to_scan,
+						      (unsigned long)INT_MAX));
+
+	return n ?: SHRINK_STOP;
+}
+
+/**
+ * apple_dma_shrinker_start() - give idle windows back under memory pressure
+ * @e: an initialised engine
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int apple_dma_shrinker_start(struct apple_dma_engine *e)
+{
+	return apple_dma_compat_shrinker_register(&e->shrinker, e,
+						  apple_dma_idle_count,
+						  apple_dma_idle_scan);
+}
+
+/**
+ * apple_dma_shrinker_stop() - undo apple_dma_shrinker_start(), if it was done
+ * @e: the engine
+ *
+ * Context: may sleep.
+ */
+void apple_dma_shrinker_stop(struct apple_dma_engine *e)
+{
+	apple_dma_compat_shrinker_unregister(&e->shrinker);
+}

@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Pins: mappings of drivers inside windows.
+ *
+ * A hit finds its window under RCU and counts itself in there; a miss, and
+ * everything in a mode other than cached, takes the engine's lock, with
+ * interrupts off. The lock is held across a doorbell and dropped between two,
+ * except when the host refuses; a doorbell has at most limits.batch entries.
+ */
+
+#include <linux/scatterlist.h>
+
+#include "window.h"
+
+static const char *const fail_texts[APPLE_DMA_FAIL_COUNT] = {
+	[APPLE_DMA_FAIL_BYTES] = "the byte budget is used up (module parameter max_bytes)",
+	[APPLE_DMA_FAIL_ENTRIES] = "the entry budget is used up (module parameter max_entries)",
+	[APPLE_DMA_FAIL_HOST] = "the host refused it (lower max_bytes, max_entries?)",
+	[APPLE_DMA_FAIL_MASK] = "the host's address is beyond the device's DMA mask",
+	[APPLE_DMA_FAIL_ALIGN] = "no device address is aligned to the allocation's size, and no larger block of memory is to be had",
+	[APPLE_DMA_FAIL_HANDLE] = "no unique handle is left for the range",
+	[APPLE_DMA_FAIL_MEMORY] = "no memory for a window",
+	[APPLE_DMA_FAIL_NOT_RAM] = "it is not ordinary guest memory",
+	[APPLE_DMA_FAIL_BROKEN] = "the companion is broken or stopped, or the device has no driver",
+};
+
+/* ---- hits: under RCU, no lock ---- */
+
+static void count_map(struct apple_dma_engine *e, u64 size)
+{
+	this_cpu_inc(e->percpu->maps);
+	this_cpu_add(e->percpu->live_bytes, size);
+}
+
+static void count_unmap(struct apple_dma_engine *e, u64 size)
+{
+	this_cpu_inc(e->percpu->unmaps);
+	this_cpu_sub(e->percpu->live_bytes, size);
+}
+
+/*
+ * Map in a window. Returns DMA_MAPPING_ERROR when it is being given back, or
+ * when the device does not reach it.
+ */
+static dma_addr_t take(struct apple_dma_engine *e, struct apple_dma_window *w,
+		       u64 phys, u64 size, u64 mask)
+{
+	u64 addr;
+
+	if (!apple_dma_window_get(e, w))
+		return DMA_MAPPING_ERROR;
+	addr = w->iova + (phys - w->phys);
+	if (unlikely(addr + size - 1 > mask)) {
+		apple_dma_window_put(e, w);
+		return DMA_MAPPING_ERROR;
+	}
+	count_map(e, size);
+	return addr;
+}
+
+static dma_addr_t hit(struct apple_dma_engine *e, u64 phys, u64 size, u64 mask)
+{
+	dma_addr_t addr = DMA_MAPPING_ERROR;
+	struct apple_dma_window *w;
+
+	rcu_read_lock();
+	if (likely(READ_ONCE(e->fast))) {
+		w = xa_load(&e->by_phys, phys >> APPLE_DMA_GRANULE_SHIFT);
+		if (likely(w && apple_dma_window_covers(w, phys, size)))
+			addr = take(e, w, phys, size, mask);
+	}
+	rcu_read_unlock();
+	return addr;
+}
+
+static bool unhit(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys)
+{
+	struct apple_dma_window *w;
+	bool done = false;
+
+	rcu_read_lock();
+	if (likely(READ_ONCE(e->fast))) {
+		w = xa_load(&e->by_iova, addr >> APPLE_DMA_GRANULE_SHIFT);
+		if (likely(w)) {
+			*phys = w->phys + (addr - w->iova);
+			done = apple_dma_window_put(e, w);
+		}
+		if (likely(done))
+			count_unmap(e, size);
+	}
+	rcu_read_unlock();
+	return done;
+}
+
+/* ---- the rest; the lock is held ---- */
+
+static int put(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys)
+{
+	struct apple_dma_window *w = apple_dma_index_find_iova(e, addr);
+
+	if (!w || !apple_dma_window_put(e, w)) {
+		if (e->stopped)
+			return 0;
+		e->stats.bad_unmaps++;
+		return -ENOENT;
+	}
+	*phys = w->phys + (addr - w->iova);
+	count_unmap(e, size);
+	return e->broken ? -EIO : 0;
+}
+
+/* What was idle before goes back, unless the mode keeps it. */
+static void settle(struct apple_dma_engine *e, unsigned long *flags)
+{
+	if (!apple_dma_engine_lazy(e))
+		apple_dma_idle_release(e, flags);
+}
+
+static void log_failure(struct apple_dma_engine *e, enum apple_dma_fail cause,
+			u64 size)
+{
+	if (!__ratelimit(&e->limit_log[cause]))
+		return;
+	dev_warn(e->dev,
+		 "cannot map %llu bytes: %s; now %llu of %llu bytes and %llu of %u entries\n",
+		 size, fail_texts[cause], e->stats.mapped_bytes,
+		 e->limits.bytes, e->stats.mapped_entries, e->limits.entries);
+}
+
+static void log_bad_unmap(struct apple_dma_engine *e, u64 addr)
+{
+	dev_err_ratelimited(e->dev,
+			    "the driver unmaps device address %#llx, which is not mapped; the driver is at fault\n",
+			    addr);
+}
+
+static bool valid_range(u64 phys, u64 size)
+{
+	return size && phys + size - 1 >= phys &&
+	       phys + size - 1 <= U64_MAX - APPLE_DMA_WINDOW_MAX;
+}
+
+/* The windows that a miss has made are the mappings' from now on. */
+static void drop_guards(struct apple_dma_engine *e, struct list_head *fresh)
+{
+	struct apple_dma_window *w, *next;
+
+	list_for_each_entry_safe(w, next, fresh, list) {
+		list_del_init(&w->list);
+		apple_dma_window_put(e, w);
+	}
+}
+
+/* May the range be mapped at all? COUNT if so, or why not. */
+static enum apple_dma_fail check(struct apple_dma_engine *e, u64 phys, u64 size)
+{
+	if (e->broken || e->stopped || e->closed)
+		return APPLE_DMA_FAIL_BROKEN;
+	if (!valid_range(phys, size))
+		return APPLE_DMA_FAIL_NOT_RAM;
+	return APPLE_DMA_FAIL_COUNT;
+}
+
+static struct apple_dma_window *find(struct apple_dma_engine *e, u64 phys,
+				     u64 size)
+{
+	struct apple_dma_window *w = apple_dma_index_find(e, phys, size);
+
+	/* There may have been no memory for it the last time. */
+	if (w && !w->indexed)
+		apple_dma_index_publish(e, w);
+	return w;
+}
+
+/*
+ * Map in a window that was looked for, and made if need be; @cause is why it is
+ * not there, if it is not.
+ */
+static dma_addr_t take_made(struct apple_dma_engine *e,
+			    struct apple_dma_window *w, u64 phys, u64 size,
+			    u64 mask, enum apple_dma_fail *cause)
+{
+	dma_addr_t addr = DMA_MAPPING_ERROR;
+
+	if (e->broken) {
+		*cause = APPLE_DMA_FAIL_BROKEN;
+	} else if (w) {
+		addr = take(e, w, phys, size, mask);
+		if (addr == DMA_MAPPING_ERROR)
+			*cause = APPLE_DMA_FAIL_MASK;
+	}
+	return addr;
+}
+
+/* ---- one range ---- */
+
+static dma_addr_t pin_slowly(struct apple_dma_engine *e, u64 phys, u64 size,
+			     u64 mask)
+{
+	dma_addr_t addr = DMA_MAPPING_ERROR;
+	struct apple_dma_window *w = NULL;
+	enum apple_dma_fail cause;
+	unsigned long flags;
+	LIST_HEAD(fresh);
+
+	spin_lock_irqsave(&e->lock, flags);
+	e->stats.slow_paths++;
+	do {
+		cause = check(e, phys, size);
+		if (cause != APPLE_DMA_FAIL_COUNT)
+			goto out;
+		w = find(e, phys, size);
+		if (w)
+			break;
+		e->range_scratch[0].phys = phys;
+		e->range_scratch[0].size = size;
+		/* Where the lock was dropped somebody may have made it. */
+	} while (apple_dma_make_room(e, 1, &flags));
+	if (!w) {
+		cause = apple_dma_cover(e, 1, &fresh);
+		w = find(e, phys, size);
+		if (w)
+			e->stats.misses++;
+	}
+	addr = take_made(e, w, phys, size, mask, &cause);
+	drop_guards(e, &fresh);
+out:
+	if (addr == DMA_MAPPING_ERROR && cause == APPLE_DMA_FAIL_HOST)
+		apple_dma_recover_start(e);
+	settle(e, &flags);
+	spin_unlock_irqrestore(&e->lock, flags);
+	if (addr == DMA_MAPPING_ERROR)
+		apple_dma_refuse(e, cause, size);
+	return addr;
+}
+
+/**
+ * apple_dma_pin() - map one range
+ * @e: the engine
+ * @phys: guest-physical address
+ * @size: bytes
+ * @mask: highest device address the device reaches
+ *
+ * Context: any.
+ * Return: the device address of @phys, valid for @size bytes until
+ * apple_dma_unpin(), or DMA_MAPPING_ERROR after the cause was counted and
+ * logged.
+ */
+dma_addr_t apple_dma_pin(struct apple_dma_engine *e, phys_addr_t phys,
+			 size_t size, u64 mask)
+{
+	dma_addr_t addr = hit(e, phys, size, mask);
+
+	if (likely(addr != DMA_MAPPING_ERROR))
+		return addr;
+	return pin_slowly(e, phys, size, mask);
+}
+
+/**
+ * apple_dma_refuse() - count and log a mapping that cannot be made
+ * @e: the engine
+ * @cause: why not
+ * @size: bytes that were to be mapped
+ *
+ * Context: any.
+ * Return: DMA_MAPPING_ERROR.
+ */
+dma_addr_t apple_dma_refuse(struct apple_dma_engine *e,
+			    enum apple_dma_fail cause, size_t size)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	e->stats.failures[cause]++;
+	spin_unlock_irqrestore(&e->lock, flags);
+	log_failure(e, cause, size);
+	return DMA_MAPPING_ERROR;
+}
+
+/**
+ * apple_dma_unpin() - end one mapping
+ * @e: the engine
+ * @addr: what apple_dma_pin() returned
+ * @size: bytes, as they were pinned
+ * @phys: where to put the guest-physical address of @addr; set unless -ENOENT
+ *	is returned
+ *
+ * Unless mode=cached, and when it was the last mapping in its window, the
+ * window is gone from the host when this returns.
+ *
+ * Context: any.
+ * Return: 0; -EIO if the companion is broken, so that the device may still
+ * reach the memory; -ENOENT if @addr is not mapped.
+ */
+int apple_dma_unpin(struct apple_dma_engine *e, dma_addr_t addr, size_t size,
+		    phys_addr_t *phys)
+{
+	unsigned long flags;
+	int err;
+
+	if (likely(unhit(e, addr, size, phys)))
+		return 0;
+
+	spin_lock_irqsave(&e->lock, flags);
+	e->stats.slow_paths++;
+	err = put(e, addr, size, phys);
+	settle(e, &flags);
+	if (!err && e->broken)
+		err = -EIO;
+	spin_unlock_irqrestore(&e->lock, flags);
+
+	if (err == -ENOENT)
+		log_bad_unmap(e, addr);
+	return err;
+}
+
+/* ---- scatterlists ---- */
+
+/*
+ * What of a scatterlist, from @sg on, needs a window: into the scratch, up to a
+ * batch. An entry whose address is DMA_MAPPING_ERROR is not mapped yet. The
+ * first one is known to need one.
+ */
+static unsigned int gather(struct apple_dma_engine *e, struct scatterlist *sg,
+			   int left)
+{
+	unsigned int n = 0, batch = apple_dma_engine_batch(e);
+
+	for (; left && n < batch; left--, sg = sg_next(sg)) {
+		u64 phys = sg_phys(sg);
+
+		if (sg_dma_address(sg) != DMA_MAPPING_ERROR)
+			continue;
+		if (!valid_range(phys, sg->length))
+			break;
+		if (n && apple_dma_index_find(e, phys, sg->length))
+			continue;
+		e->range_scratch[n].phys = phys;
+		e->range_scratch[n].size = sg->length;
+		n++;
+	}
+	return n;
+}
+
+/* The fast part: hits. Returns how many entries are left to map. */
+static int hit_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
+		  int nents, u64 mask)
+{
+	struct scatterlist *sg;
+	int i, left = 0;
+
+	for_each_sg(sgl, sg, nents, i) {
+		dma_addr_t addr = hit(e, sg_phys(sg), sg->length, mask);
+
+		sg_dma_address(sg) = addr;
+		sg_dma_len(sg) = sg->length;
+		left += addr == DMA_MAPPING_ERROR;
+	}
+	return left;
+}
+
+/*
+ * The rest. The hits are mapped already, so that what this makes room with is
+ * not what the same list needs. Returns COUNT, or why @failed bytes could not
+ * be mapped.
+ */
+static enum apple_dma_fail miss_sg(struct apple_dma_engine *e,
+				   struct scatterlist *sgl, int nents,
+				   u64 mask, unsigned long *flags, u64 *failed)
+{
+	enum apple_dma_fail cause = APPLE_DMA_FAIL_COUNT;
+	struct scatterlist *sg;
+	bool rang = false;
+	LIST_HEAD(fresh);
+	int i;
+
+	for_each_sg(sgl, sg, nents, i) {
+		struct apple_dma_window *w;
+		u64 phys = sg_phys(sg);
+
+		if (sg_dma_address(sg) != DMA_MAPPING_ERROR)
+			continue;
+		*failed = sg->length;
+again:
+		cause = check(e, phys, sg->length);
+		if (cause != APPLE_DMA_FAIL_COUNT)
+			break;
+		w = find(e, phys, sg->length);
+		if (!w && rang) {
+			/* Let interrupts in between two batches. */
+			rang = false;
+			spin_unlock_irqrestore(&e->lock, *flags);
+			spin_lock_irqsave(&e->lock, *flags);
+			goto again;
+		}
+		if (!w) {
+			unsigned int n = gather(e, sg, nents - i);
+
+			if (apple_dma_make_room(e, n, flags))
+				goto again;
+			cause = apple_dma_cover(e, n, &fresh);
+			e->stats.misses += n;
+			rang = true;
+			w = find(e, phys, sg->length);
+		}
+		sg_dma_address(sg) = take_made(e, w, phys, sg->length, mask,
+					       &cause);
+		if (sg_dma_address(sg) == DMA_MAPPING_ERROR)
+			break;
+		cause = APPLE_DMA_FAIL_COUNT;
+	}
+	drop_guards(e, &fresh);
+	return cause;
+}
+
+/**
+ * apple_dma_pin_sg() - map a scatterlist
+ * @e: the engine
+ * @sgl: the list; its DMA addresses and lengths are set
+ * @nents: entries to map, at least 1
+ * @mask: highest device address the device reaches
+ *
+ * All entries of a batch that have no window yet go to the host with one
+ * doorbell.
+ *
+ * Context: any.
+ * Return: 0, or -ENOMEM when the budget or memory is used up, -EREMOTEIO for
+ * memory that is not guest RAM, -EIO for the rest; then nothing is mapped and
+ * the cause has been counted and logged.
+ */
+int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
+		     int nents, u64 mask)
+{
+	enum apple_dma_fail cause;
+	struct scatterlist *sg;
+	unsigned long flags;
+	u64 failed = 0, phys;
+	int i;
+
+	if (likely(!hit_sg(e, sgl, nents, mask)))
+		return 0;
+
+	spin_lock_irqsave(&e->lock, flags);
+	e->stats.slow_paths++;
+	cause = miss_sg(e, sgl, nents, mask, &flags, &failed);
+	if (cause != APPLE_DMA_FAIL_COUNT)
+		for_each_sg(sgl, sg, nents, i)
+			if (sg_dma_address(sg) != DMA_MAPPING_ERROR)
+				put(e, sg_dma_address(sg), sg_dma_len(sg),
+				    &phys);
+	if (cause == APPLE_DMA_FAIL_HOST)
+		apple_dma_recover_start(e);
+	settle(e, &flags);
+	spin_unlock_irqrestore(&e->lock, flags);
+
+	if (cause == APPLE_DMA_FAIL_COUNT)
+		return 0;
+	apple_dma_refuse(e, cause, failed);
+	switch (cause) {
+	case APPLE_DMA_FAIL_BYTES:
+	case APPLE_DMA_FAIL_ENTRIES:
+	case APPLE_DMA_FAIL_MEMORY:
+		return -ENOMEM;
+	case APPLE_DMA_FAIL_NOT_RAM:
+		return -EREMOTEIO;
+	default:
+		return -EIO;
+	}
+}
+
+/**
+ * apple_dma_unpin_sg() - end the mappings of a scatterlist
+ * @e: the engine
+ * @sgl: the list
+ * @nents: entries, as they were pinned
+ *
+ * Unless mode=cached, windows left without a mapping go back to the host,
+ * limits.batch to a doorbell, before this returns.
+ *
+ * Context: any.
+ * Return: 0; -EIO if the companion is broken, so that the device may still
+ * reach the memory; -ENOENT if an entry is not mapped.
+ */
+int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
+		       int nents)
+{
+	struct scatterlist *sg = sgl;
+	unsigned long flags;
+	bool broken;
+	u64 bad = 0, phys;
+	int err = 0;
+	int i;
+
+	for (i = 0; i < nents; i++, sg = sg_next(sg))
+		if (unlikely(!unhit(e, sg_dma_address(sg), sg_dma_len(sg),
+				    &phys)))
+			break;
+	if (likely(i == nents))
+		return 0;
+
+	spin_lock_irqsave(&e->lock, flags);
+	e->stats.slow_paths++;
+	for (; i < nents; i++, sg = sg_next(sg)) {
+		if (put(e, sg_dma_address(sg), sg_dma_len(sg), &phys) ==
+		    -ENOENT) {
+			bad = sg_dma_address(sg);
+			err = -ENOENT;
+		}
+	}
+	settle(e, &flags);
+	broken = e->broken;
+	spin_unlock_irqrestore(&e->lock, flags);
+
+	if (err)
+		log_bad_unmap(e, bad);
+	return broken ? -EIO : err;
+}

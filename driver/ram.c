@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Where the guest has memory.
+ *
+ * The host maps what lies in one piece of guest RAM, and a window may be
+ * larger than what was asked for. So the pieces are known here, and kept up to
+ * date when memory comes and goes. Windows that lead to memory that goes take
+ * no more mappings: what comes back there later is other memory of the host.
+ */
+
+#include <linux/ioport.h>
+#include <linux/memory.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+
+#include "window.h"
+
+/* More pieces than any machine has; what is beyond gets exact granules. */
+#define RANGES_MAX	256
+
+/**
+ * apple_dma_ram_has() - is all of a range memory, in one piece?
+ * @e: the engine; its lock is held
+ * @phys: guest-physical address
+ * @size: bytes
+ */
+bool apple_dma_ram_has(struct apple_dma_engine *e, u64 phys, u64 size)
+{
+	unsigned int low = 0, high = e->ram.n;
+
+	lockdep_assert_held(&e->lock);
+	while (low < high) {
+		unsigned int middle = (low + high) / 2;
+		const struct apple_dma_range *r = &e->ram.ranges[middle];
+
+		if (phys < r->phys)
+			high = middle;
+		else if (phys - r->phys >= r->size)
+			low = middle + 1;
+		else
+			return size <= r->size - (phys - r->phys);
+	}
+	return false;
+}
+
+/**
+ * apple_dma_ram_mappable() - may a driver's memory be mapped?
+ * @e: the engine; its lock is held
+ * @phys: guest-physical address
+ * @size: bytes
+ *
+ * Return: false if it is certainly not guest RAM, such as a BAR. The host has
+ * the last word.
+ */
+bool apple_dma_ram_mappable(struct apple_dma_engine *e, u64 phys, u64 size)
+{
+	unsigned long first = PHYS_PFN(phys);
+	unsigned long last = PHYS_PFN(phys + size - 1);
+
+	return apple_dma_ram_has(e, phys, size) ||
+	       (pfn_valid(first) && pfn_valid(last) &&
+		!is_zone_device_page(pfn_to_page(first)));
+}
+
+/* ---- the table ---- */
+
+static int compare_ranges(const void *a, const void *b)
+{
+	const struct apple_dma_range *x = a, *y = b;
+
+	return x->phys < y->phys ? -1 : x->phys > y->phys;
+}
+
+/* Sort, and join what touches. Returns how many are left. */
+static unsigned int tidy(struct apple_dma_range *r, unsigned int n)
+{
+	unsigned int i, out = 0;
+
+	sort(r, n, sizeof(*r), compare_ranges, NULL);
+	for (i = 0; i < n; i++) {
+		u64 end = r[i].phys + r[i].size;
+
+		if (!r[i].size)
+			continue;
+		if (out && r[i].phys <= r[out - 1].phys + r[out - 1].size)
+			r[out - 1].size = max(end - r[out - 1].phys,
+					      r[out - 1].size);
+		else
+			r[out++] = r[i];
+	}
+	return out;
+}
+
+/* Put a new table in place; @r is the engine's from now on. */
+static void replace(struct apple_dma_engine *e, struct apple_dma_range *r,
+		    unsigned int n)
+{
+	struct apple_dma_range *old;
+	unsigned long flags;
+	unsigned int i;
+	u64 bytes = 0;
+
+	n = tidy(r, n);
+	for (i = 0; i < n; i++)
+		bytes += r[i].size;
+	spin_lock_irqsave(&e->lock, flags);
+	old = e->ram.ranges;
+	e->ram.ranges = r;
+	e->ram.n = n;
+	e->ram.bytes = bytes;
+	spin_unlock_irqrestore(&e->lock, flags);
+	kfree(old);
+}
+
+/**
+ * apple_dma_ram_set() - say where there is memory
+ * @e: the engine
+ * @ranges: the pieces, in any order
+ * @n: how many
+ *
+ * For who does not want to have the guest's own, apple_dma_ram_init().
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int apple_dma_ram_set(struct apple_dma_engine *e,
+		      const struct apple_dma_range *ranges, unsigned int n)
+{
+	struct apple_dma_range *r = kmalloc_array(n, sizeof(*r), GFP_KERNEL);
+
+	if (!r)
+		return -ENOMEM;
+	memcpy(r, ranges, n * sizeof(*r));
+	replace(e, r, n);
+	return 0;
+}
+
+/* A copy of the table with room for one range more, or NULL. */
+static struct apple_dma_range *copy_table(struct apple_dma_engine *e)
+{
+	struct apple_dma_range *r = kmalloc_array(e->ram.n + 1, sizeof(*r),
+						  GFP_KERNEL);
+
+	if (r && e->ram.n)
+		memcpy(r, e->ram.ranges, e->ram.n * sizeof(*r));
+	return r;
+}
+
+static int add(struct apple_dma_engine *e, u64 start, u64 end)
+{
+	struct apple_dma_range *r = copy_table(e);
+
+	if (!r)
+		return -ENOMEM;
+	r[e->ram.n].phys = start;
+	r[e->ram.n].size = end - start;
+	replace(e, r, e->ram.n + 1);
+	return 0;
+}
+
+static int take_away(struct apple_dma_engine *e, u64 start, u64 end)
+{
+	struct apple_dma_range *r = copy_table(e);
+	unsigned int i, n = e->ram.n;
+
+	if (!r)
+		return -ENOMEM;
+	for (i = 0; i < e->ram.n; i++) {
+		u64 first = r[i].phys, last = first + r[i].size;
+
+		if (end <= first || start >= last)
+			continue;
+		r[i].size = start > first ? start - first : 0;
+		/* At most one range has a part behind what goes. */
+		if (end < last) {
+			r[n].phys = end;
+			r[n++].size = last - end;
+		}
+	}
+	replace(e, r, n);
+	return 0;
+}
+
+/* ---- the guest's own memory ---- */
+
+static int apple_dma_ram_notify(struct notifier_block *nb, unsigned long action,
+				void *data)
+{
+	struct apple_dma_engine *e = container_of(nb, struct apple_dma_engine,
+						  ram.nb);
+	const struct memory_notify *memory = data;
+	u64 start = PFN_PHYS((u64)memory->start_pfn);
+	u64 end = start + PFN_PHYS((u64)memory->nr_pages);
+	int err = 0;
+
+	switch (action) {
+	case MEM_GOING_OFFLINE:
+		err = take_away(e, start, end);
+		if (!err)
+			apple_dma_idle_retire(e, start, end);
+		break;
+	case MEM_ONLINE:
+	case MEM_CANCEL_OFFLINE:
+		/* Without it, windows there are small: no reason to refuse. */
+		add(e, start, end);
+		break;
+	}
+	return notifier_from_errno(err);
+}
+
+struct apple_dma_found {
+	struct apple_dma_range *ranges;
+	unsigned int n;
+};
+
+static int found_ram(struct resource *res, void *arg)
+{
+	struct apple_dma_found *found = arg;
+
+	if (found->n < RANGES_MAX) {
+		found->ranges[found->n].phys = res->start;
+		found->ranges[found->n].size = resource_size(res);
+		found->n++;
+	}
+	return 0;
+}
+
+/**
+ * apple_dma_ram_init() - learn where the guest has memory
+ * @e: an initialised engine
+ *
+ * Context: may sleep.
+ * Return: 0 or an error.
+ */
+int apple_dma_ram_init(struct apple_dma_engine *e)
+{
+	struct apple_dma_found found = {};
+	int err;
+
+	found.ranges = kmalloc_array(RANGES_MAX, sizeof(*found.ranges),
+				     GFP_KERNEL);
+	if (!found.ranges)
+		return -ENOMEM;
+	walk_iomem_res_desc(IORES_DESC_NONE,
+			    IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY, 0, -1,
+			    &found, found_ram);
+	err = apple_dma_ram_set(e, found.ranges, found.n);
+	kfree(found.ranges);
+	if (err)
+		return err;
+
+	e->ram.nb.notifier_call = apple_dma_ram_notify;
+	err = register_memory_notifier(&e->ram.nb);
+	e->ram.watched = !err;
+	return err;
+}
+
+/**
+ * apple_dma_ram_exit() - undo apple_dma_ram_init() and apple_dma_ram_set()
+ * @e: the engine
+ *
+ * Context: may sleep.
+ */
+void apple_dma_ram_exit(struct apple_dma_engine *e)
+{
+	if (e->ram.watched)
+		unregister_memory_notifier(&e->ram.nb);
+	e->ram.watched = false;
+	replace(e, NULL, 0);
+}

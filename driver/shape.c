@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How large windows are, and the budget.
+ *
+ * A miss is worth a window larger than what was asked for, because its
+ * neighbours are likely to follow. But every byte of it counts against the
+ * budget, and a window with a single live page in it cannot be given back. So
+ * shapes follow the room that is left, and the bytes that large windows waste.
+ * What matters in the end are the exact granules: a map fails only when the
+ * host has no room for those.
+ *
+ * The host may have less room than the limits say. What it refuses teaches us
+ * (struct apple_dma_learned), and is forgotten after a while.
+ */
+
+#include <linux/mm.h>
+
+#include "window.h"
+
+/* Shapes are the granule times powers of this, up to APPLE_DMA_WINDOW_MAX. */
+#define SHAPE_STEP	4
+
+/* Large windows may waste one part in so many of the byte budget, */
+#define WASTE_SHARE	3
+/* each of them one part in so many of what is left of that, */
+#define WASTE_EACH	32
+/* and take one part in so many of the room that is left. */
+#define ROOM_EACH	8
+
+/* How many granules before a range are tried for a handle of its own. */
+#define HANDLE_TRIES	64
+
+/* How long a limit of the host is believed in, and exact granules are not asked for. */
+#define LEARNED_FOR	(10 * HZ)
+#define REFUSED_FOR	HZ
+
+/* ---- the budget; the lock is held ---- */
+
+static u64 limit_bytes(struct apple_dma_engine *e)
+{
+	return min(e->limits.bytes, e->learned.bytes);
+}
+
+static u64 limit_entries(struct apple_dma_engine *e)
+{
+	return min(e->limits.entries, e->learned.entries);
+}
+
+/* Would @size more bytes in one more entry keep to the budget? */
+static bool within_budget(struct apple_dma_engine *e, u64 size,
+			  enum apple_dma_fail *cause)
+{
+	if (e->stats.mapped_entries >= e->limits.entries) {
+		*cause = APPLE_DMA_FAIL_ENTRIES;
+		return false;
+	}
+	if (size > e->limits.bytes - e->stats.mapped_bytes ||
+	    size > APPLE_DMA_DEFAULT_MAX_BYTES) {
+		*cause = APPLE_DMA_FAIL_BYTES;
+		return false;
+	}
+	return true;
+}
+
+/* The same for what the host seems to allow. */
+static bool within_learned(struct apple_dma_engine *e, u64 bytes, u64 entries)
+{
+	return e->stats.mapped_bytes + bytes <= limit_bytes(e) &&
+	       e->stats.mapped_entries + entries <= limit_entries(e);
+}
+
+/* ---- what the host teaches; the lock is held ---- */
+
+/**
+ * apple_dma_learn_forget() - the host may have room again
+ * @e: the engine; its lock is held
+ */
+void apple_dma_learn_forget(struct apple_dma_engine *e)
+{
+	e->learned.bytes = U64_MAX;
+	e->learned.entries = U32_MAX;
+	e->learned.shape = U64_MAX;
+	e->learned.refused = false;
+}
+
+static bool learned_anything(struct apple_dma_engine *e)
+{
+	return e->learned.bytes != U64_MAX || e->learned.entries != U32_MAX ||
+	       e->learned.shape != U64_MAX || e->learned.refused;
+}
+
+static void learn_expire(struct apple_dma_engine *e)
+{
+	if (learned_anything(e) && time_after(jiffies, e->learned.until))
+		apple_dma_learn_forget(e);
+}
+
+/*
+ * The host refused @size bytes more than the @bytes and @entries it had, and
+ * has room after some were given back: a limit. The bytes are the likely one,
+ * unless it has been seen to have more of them.
+ */
+static void learn_limit(struct apple_dma_engine *e, u64 bytes, u64 entries,
+			u64 size)
+{
+	if (bytes + size > limit_bytes(e) || e->learned.bytes == U64_MAX)
+		e->learned.bytes = bytes;
+	else
+		e->learned.entries = min_t(u64, entries, U32_MAX);
+	e->learned.until = jiffies + LEARNED_FOR;
+}
+
+/* The host refused this size although there is room. */
+static void learn_shape(struct apple_dma_engine *e, u64 size)
+{
+	if (size <= APPLE_DMA_GRANULE_SIZE)
+		return;
+	e->learned.shape = max_t(u64, size / SHAPE_STEP,
+				 APPLE_DMA_GRANULE_SIZE);
+	e->learned.until = jiffies + LEARNED_FOR;
+}
+
+/* The host refused exact granules, and nothing is left to give back. */
+static void learn_refusal(struct apple_dma_engine *e)
+{
+	e->learned.bytes = e->stats.mapped_bytes;
+	e->learned.entries = min_t(u64, e->stats.mapped_entries, U32_MAX);
+	e->learned.until = jiffies + LEARNED_FOR;
+	e->learned.refused = true;
+	e->learned.refused_until = jiffies + REFUSED_FOR;
+}
+
+/* The host has taken what there is now. */
+static void learn_success(struct apple_dma_engine *e)
+{
+	if (e->learned.bytes < e->stats.mapped_bytes)
+		e->learned.bytes = e->stats.mapped_bytes;
+	if (e->learned.entries < e->stats.mapped_entries)
+		e->learned.entries = e->stats.mapped_entries;
+	e->learned.refused = false;
+}
+
+/*
+ * Is it worth asking for exact granules? Not where they were refused a moment
+ * ago, and nothing has been given back since.
+ */
+static bool worth_asking(struct apple_dma_engine *e)
+{
+	return !e->learned.refused ||
+	       e->stats.mapped_bytes < e->learned.bytes ||
+	       e->stats.mapped_entries < e->learned.entries ||
+	       time_after(jiffies, e->learned.refused_until);
+}
+
+/* ---- shapes; the lock is held ---- */
+
+/**
+ * apple_dma_shape() - the size that a shared window has now
+ * @e: the engine; its lock is held
+ *
+ * Return: bytes, a power of two.
+ */
+u64 apple_dma_shape(struct apple_dma_engine *e)
+{
+	u64 limit = limit_bytes(e), shape = APPLE_DMA_WINDOW_MAX, most;
+	u64 idle_bytes, idle_entries, busy, waste, room;
+	struct apple_dma_stats live;
+
+	if (e->mode == APPLE_DMA_MODE_FIXED)
+		return APPLE_DMA_WINDOW_FIXED;
+	if (!apple_dma_engine_lazy(e))
+		return APPLE_DMA_GRANULE_SIZE;
+
+	if (e->ram.bytes > limit) {
+		apple_dma_idle_sum(e, &idle_entries, &idle_bytes);
+		apple_dma_engine_live(e, &live);
+		busy = e->stats.mapped_bytes -
+		       min(idle_bytes, e->stats.mapped_bytes);
+		waste = busy - min(live.live_bytes, busy);
+		room = limit - min(busy, limit);
+		most = limit / WASTE_SHARE - min(waste, limit / WASTE_SHARE);
+		most = min(most / WASTE_EACH, room / ROOM_EACH);
+		while (shape > APPLE_DMA_GRANULE_SIZE && shape > most)
+			shape /= SHAPE_STEP;
+	}
+	return min(shape, e->learned.shape);
+}
+
+/* An aligned window of @len bytes around the range, or NULL. */
+static struct apple_dma_window *plan_shared(struct apple_dma_engine *e,
+					    u64 phys, u64 size, u64 len)
+{
+	u64 start = round_down(phys, len);
+	enum apple_dma_fail cause;
+
+	if (phys + size > start + len || !apple_dma_ram_has(e, start, len) ||
+	    apple_dma_index_handle_taken(e, start) ||
+	    !within_budget(e, len, &cause) || !within_learned(e, len, 1))
+		return NULL;
+	return apple_dma_window_plan(e, start, len, start);
+}
+
+/*
+ * A window of just the granules of the range. Where its handle is taken by a
+ * shorter window, it starts some granules earlier.
+ */
+static struct apple_dma_window *plan_exact(struct apple_dma_engine *e,
+					   u64 phys, u64 size,
+					   enum apple_dma_fail *cause)
+{
+	u64 first = round_down(phys, APPLE_DMA_GRANULE_SIZE);
+	u64 end = round_up(phys + size, APPLE_DMA_GRANULE_SIZE);
+	struct apple_dma_window *w;
+	unsigned int tries = 0;
+	u64 start = first;
+
+	if (!worth_asking(e)) {
+		*cause = APPLE_DMA_FAIL_HOST;
+		return NULL;
+	}
+	while (apple_dma_index_handle_taken(e, start)) {
+		if (++tries > HANDLE_TRIES || start < APPLE_DMA_GRANULE_SIZE ||
+		    !apple_dma_ram_mappable(e, start - APPLE_DMA_GRANULE_SIZE,
+					    size)) {
+			*cause = APPLE_DMA_FAIL_HANDLE;
+			return NULL;
+		}
+		start -= APPLE_DMA_GRANULE_SIZE;
+	}
+	if (!within_budget(e, end - start, cause))
+		return NULL;
+	w = apple_dma_window_plan(e, start, end - start, first);
+	if (!w)
+		*cause = APPLE_DMA_FAIL_MEMORY;
+	return w;
+}
+
+static struct apple_dma_window *plan(struct apple_dma_engine *e, u64 phys,
+				     u64 size, u64 shape,
+				     enum apple_dma_fail *cause)
+{
+	struct apple_dma_window *w = NULL;
+
+	if (!apple_dma_ram_mappable(e, phys, size)) {
+		*cause = APPLE_DMA_FAIL_NOT_RAM;
+		return NULL;
+	}
+	for (; shape > APPLE_DMA_GRANULE_SIZE && !w; shape /= SHAPE_STEP)
+		w = plan_shared(e, phys, size, shape);
+	return w ?: plan_exact(e, phys, size, cause);
+}
+
+/* ---- misses; the lock is held ---- */
+
+/* What exact granules, and shared windows, would add for the ranges. */
+static void estimate(struct apple_dma_engine *e, unsigned int n, u64 shape,
+		     u64 *exact, u64 *shared)
+{
+	u64 behind = 0;
+	unsigned int i;
+
+	*exact = 0;
+	*shared = 0;
+	for (i = 0; i < n; i++) {
+		u64 phys = e->range_scratch[i].phys;
+		u64 end = phys + e->range_scratch[i].size;
+		u64 need = round_up(end, APPLE_DMA_GRANULE_SIZE) -
+			   round_down(phys, APPLE_DMA_GRANULE_SIZE);
+
+		*exact += need;
+		/* Neighbours in one window; the order is not known. */
+		if (end <= behind && phys >= behind - shape)
+			continue;
+		*shared += max(need, shape);
+		behind = round_down(phys, shape) + shape;
+	}
+}
+
+/**
+ * apple_dma_make_room() - give idle windows back for what is to come
+ * @e: the engine; its lock is held
+ * @n: how many of @e->range_scratch need a window, at most a batch
+ * @flags: of spin_lock_irqsave()
+ *
+ * One doorbell for shared windows to fit, and more for as long as not even the
+ * exact granules fit. The lock is dropped between two of them.
+ *
+ * Return: true if the lock was dropped: what was looked up has to be again.
+ */
+bool apple_dma_make_room(struct apple_dma_engine *e, unsigned int n,
+			 unsigned long *flags)
+{
+	u64 exact, shared, entries, bytes;
+	bool dropped = false;
+
+	learn_expire(e);
+	estimate(e, n, apple_dma_shape(e), &exact, &shared);
+	if (within_learned(e, shared, n))
+		return false;
+
+	for (;;) {
+		bytes = e->stats.mapped_bytes + shared;
+		bytes -= min(bytes, limit_bytes(e));
+		entries = e->stats.mapped_entries + n;
+		entries -= min(entries, limit_entries(e));
+		apple_dma_idle_evict(e, bytes, entries);
+		if (within_learned(e, exact, n) || e->broken ||
+		    (!e->listed && llist_empty(&e->freed)))
+			return dropped;
+		spin_unlock_irqrestore(&e->lock, *flags);
+		dropped = true;
+		spin_lock_irqsave(&e->lock, *flags);
+	}
+}
+
+/*
+ * Plan a window for each range that has none. Returns the bytes of the largest
+ * one; *cause is why the first range has none, if it has none.
+ */
+static u64 plan_all(struct apple_dma_engine *e, unsigned int n, u64 shape,
+		    struct list_head *planned, enum apple_dma_fail *cause)
+{
+	u64 largest = 0;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		u64 phys = e->range_scratch[i].phys;
+		u64 size = e->range_scratch[i].size;
+		enum apple_dma_fail why = APPLE_DMA_FAIL_HOST;
+		struct apple_dma_window *w;
+
+		if (apple_dma_index_find(e, phys, size))
+			continue;
+		w = plan(e, phys, size, shape, &why);
+		if (w) {
+			list_add_tail(&w->list, planned);
+			largest = max(largest, w->size);
+		}
+		if (!i)
+			*cause = why;
+	}
+	return largest;
+}
+
+/**
+ * apple_dma_cover() - see to it that windows cover ranges
+ * @e: the engine; its lock is held
+ * @n: how many of @e->range_scratch, at most a batch
+ * @fresh: where the new windows go, guarded as if by apple_dma_window_get()
+ *
+ * One doorbell where the host refuses nothing. What it refuses is asked for
+ * again after idle windows went, and then as exact granules.
+ * Ranges that apple_dma_index_find() finds afterwards are covered.
+ *
+ * Return: why the first range is not covered, if it is not.
+ */
+enum apple_dma_fail apple_dma_cover(struct apple_dma_engine *e,
+				    unsigned int n, struct list_head *fresh)
+{
+	enum apple_dma_fail cause = APPLE_DMA_FAIL_HOST;
+	u64 shape = apple_dma_shape(e);
+	u64 bytes = 0, entries = 0, refused_size = 0;
+	bool retried = false;
+
+	for (;;) {
+		LIST_HEAD(planned);
+		u64 largest = plan_all(e, n, shape, &planned, &cause);
+
+		if (list_empty(&planned))
+			break;
+		if (!apple_dma_window_submit(e, &planned, fresh)) {
+			if (retried && shape > APPLE_DMA_GRANULE_SIZE)
+				learn_limit(e, bytes, entries, refused_size);
+			learn_success(e);
+			break;
+		}
+		if (e->broken)
+			break;
+		if (!retried) {
+			retried = true;
+			bytes = e->stats.mapped_bytes;
+			entries = e->stats.mapped_entries;
+			refused_size = largest;
+			if (apple_dma_idle_evict(e, largest, 1))
+				continue;
+		}
+		if (shape <= APPLE_DMA_GRANULE_SIZE) {
+			learn_refusal(e);
+			break;
+		}
+		learn_shape(e, min(shape, largest));
+		shape = APPLE_DMA_GRANULE_SIZE;
+	}
+	apple_dma_idle_arm(e);
+	return cause;
+}
+
+/**
+ * apple_dma_shape_init() - nothing is known of the host yet
+ * @e: the engine
+ */
+void apple_dma_shape_init(struct apple_dma_engine *e)
+{
+	apple_dma_learn_forget(e);
+}
