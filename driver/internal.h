@@ -135,7 +135,7 @@ struct apple_dma_limits {
  * @peak_bytes: most @mapped_bytes so far
  * @peak_entries: most @mapped_entries so far
  * @hits: mappings made in windows that were there
- * @misses: mappings that waited for the host
+ * @misses: mappings that had to wait for a new window
  * @slow_paths: maps and unmaps, each list one, that took the engine's lock
  * @evictions: windows given back although mode=cached would have kept them
  * @refusals: windows that the host refused
@@ -268,7 +268,6 @@ struct apple_dma_learned {
  * @clean: @sweep has ended: nothing of an earlier kernel is left
  * @sweep: releases what an earlier kernel left on the host
  * @limit_log: one rate limit for each cause of failure
- * @range_scratch: ranges that need windows
  * @map_scratch: entries of the batch under construction
  * @unmap_scratch: the same for releases
  * @knobs: one change of @mode, @unsafe at a time
@@ -308,7 +307,6 @@ struct apple_dma_engine {
 	struct delayed_work ager;
 	struct work_struct sweep;
 	struct ratelimit_state limit_log[APPLE_DMA_FAIL_COUNT];
-	struct apple_dma_range range_scratch[APPLE_DMA_BATCH_MAX];
 	struct apple_dma_map_entry map_scratch[APPLE_DMA_BATCH_MAX];
 	struct apple_dma_unmap_entry unmap_scratch[APPLE_DMA_BATCH_MAX];
 	struct mutex knobs; /* changes of mode, unsafe */

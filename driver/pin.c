@@ -134,12 +134,6 @@ static void log_bad_unmap(struct apple_dma_engine *e, u64 addr)
 			    addr);
 }
 
-static bool valid_range(u64 phys, u64 size)
-{
-	return size && phys + size - 1 >= phys &&
-	       phys + size - 1 <= U64_MAX - APPLE_DMA_WINDOW_MAX;
-}
-
 /* The windows that a miss has made are the mappings' from now on. */
 static void drop_guards(struct apple_dma_engine *e, struct list_head *fresh)
 {
@@ -156,7 +150,7 @@ static enum apple_dma_fail check(struct apple_dma_engine *e, u64 phys, u64 size)
 {
 	if (e->broken || e->stopped || e->closed)
 		return APPLE_DMA_FAIL_BROKEN;
-	if (!valid_range(phys, size))
+	if (!apple_dma_valid_range(phys, size))
 		return APPLE_DMA_FAIL_NOT_RAM;
 	return APPLE_DMA_FAIL_COUNT;
 }
@@ -197,6 +191,10 @@ static dma_addr_t take_made(struct apple_dma_engine *e,
 static dma_addr_t pin_slowly(struct apple_dma_engine *e, u64 phys, u64 size,
 			     u64 mask)
 {
+	const struct apple_dma_todo todo = {
+		.one = { .phys = phys, .size = size },
+		.left = 1,
+	};
 	dma_addr_t addr = DMA_MAPPING_ERROR;
 	struct apple_dma_window *w = NULL;
 	enum apple_dma_fail cause;
@@ -212,12 +210,10 @@ static dma_addr_t pin_slowly(struct apple_dma_engine *e, u64 phys, u64 size,
 		w = find(e, phys, size);
 		if (w)
 			break;
-		e->range_scratch[0].phys = phys;
-		e->range_scratch[0].size = size;
 		/* Where the lock was dropped somebody may have made it. */
-	} while (apple_dma_make_room(e, 1, &flags));
+	} while (apple_dma_make_room(e, todo, &flags));
 	if (!w) {
-		cause = apple_dma_cover(e, 1, &fresh);
+		apple_dma_cover(e, todo, &fresh, &cause);
 		w = find(e, phys, size);
 		if (w)
 			e->stats.misses++;
@@ -316,32 +312,6 @@ int apple_dma_unpin(struct apple_dma_engine *e, dma_addr_t addr, size_t size,
 
 /* ---- scatterlists ---- */
 
-/*
- * What of a scatterlist, from @sg on, needs a window: into the scratch, up to a
- * batch. An entry whose address is DMA_MAPPING_ERROR is not mapped yet. The
- * first one is known to need one.
- */
-static unsigned int gather(struct apple_dma_engine *e, struct scatterlist *sg,
-			   int left)
-{
-	unsigned int n = 0, batch = apple_dma_engine_batch(e);
-
-	for (; left && n < batch; left--, sg = sg_next(sg)) {
-		u64 phys = sg_phys(sg);
-
-		if (sg_dma_address(sg) != DMA_MAPPING_ERROR)
-			continue;
-		if (!valid_range(phys, sg->length))
-			break;
-		if (n && apple_dma_index_find(e, phys, sg->length))
-			continue;
-		e->range_scratch[n].phys = phys;
-		e->range_scratch[n].size = sg->length;
-		n++;
-	}
-	return n;
-}
-
 /* The fast part: hits. Returns how many entries are left to map. */
 static int hit_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		  int nents, u64 mask)
@@ -394,12 +364,15 @@ again:
 			goto again;
 		}
 		if (!w) {
-			unsigned int n = gather(e, sg, nents - i);
+			struct apple_dma_todo todo = {
+				.sg = sg,
+				.left = nents - i,
+			};
 
-			if (apple_dma_make_room(e, n, flags))
+			if (apple_dma_make_room(e, todo, flags))
 				goto again;
-			cause = apple_dma_cover(e, n, &fresh);
-			e->stats.misses += n;
+			e->stats.misses += apple_dma_cover(e, todo, &fresh,
+							   &cause);
 			rang = true;
 			w = find(e, phys, sg->length);
 		}

@@ -14,6 +14,7 @@
  */
 
 #include <linux/mm.h>
+#include <linux/scatterlist.h>
 
 #include "window.h"
 
@@ -252,26 +253,68 @@ static struct apple_dma_window *plan(struct apple_dma_engine *e, u64 phys,
 
 /* ---- misses; the lock is held ---- */
 
-/* What exact granules, and shared windows, would add for the ranges. */
-static void estimate(struct apple_dma_engine *e, unsigned int n, u64 shape,
-		     u64 *exact, u64 *shared)
+/**
+ * apple_dma_valid_range() - is this a range at all?
+ * @phys: guest-physical address
+ * @size: bytes
+ *
+ * Context: any.
+ */
+bool apple_dma_valid_range(u64 phys, u64 size)
 {
-	u64 behind = 0;
-	unsigned int i;
+	return size && phys + size - 1 >= phys &&
+	       phys + size - 1 <= U64_MAX - APPLE_DMA_WINDOW_MAX;
+}
 
-	*exact = 0;
-	*shared = 0;
-	for (i = 0; i < n; i++) {
-		u64 phys = e->range_scratch[i].phys;
-		u64 end = phys + e->range_scratch[i].size;
+/* Take the next range that has no window. Returns false if there is none. */
+static bool next_miss(struct apple_dma_engine *e, struct apple_dma_todo *todo,
+		      u64 *phys, u64 *size)
+{
+	while (todo->left) {
+		bool mapped = false;
+
+		*phys = todo->one.phys;
+		*size = todo->one.size;
+		if (todo->sg) {
+			*phys = sg_phys(todo->sg);
+			*size = todo->sg->length;
+			mapped = sg_dma_address(todo->sg) != DMA_MAPPING_ERROR;
+			todo->sg = sg_next(todo->sg);
+		}
+		todo->left--;
+		if (!mapped && !apple_dma_valid_range(*phys, *size))
+			return false;
+		if (!mapped && !apple_dma_index_find(e, *phys, *size))
+			return true;
+	}
+	return false;
+}
+
+/* What a batch of exact granules, and of shared windows, would add. */
+struct apple_dma_estimate {
+	u64 exact;
+	u64 shared;
+	u64 entries;
+};
+
+static void estimate(struct apple_dma_engine *e, struct apple_dma_todo todo,
+		     struct apple_dma_estimate *est)
+{
+	u64 phys, size, shape = apple_dma_shape(e), behind = 0;
+
+	memset(est, 0, sizeof(*est));
+	while (est->entries < apple_dma_engine_batch(e) &&
+	       next_miss(e, &todo, &phys, &size)) {
+		u64 end = phys + size;
 		u64 need = round_up(end, APPLE_DMA_GRANULE_SIZE) -
 			   round_down(phys, APPLE_DMA_GRANULE_SIZE);
 
-		*exact += need;
-		/* Neighbours in one window; the order is not known. */
+		/* Neighbours in one window; not all of them come in order. */
 		if (end <= behind && phys >= behind - shape)
 			continue;
-		*shared += max(need, shape);
+		est->exact += need;
+		est->shared += max(need, shape);
+		est->entries++;
 		behind = round_down(phys, shape) + shape;
 	}
 }
@@ -279,7 +322,7 @@ static void estimate(struct apple_dma_engine *e, unsigned int n, u64 shape,
 /**
  * apple_dma_make_room() - give idle windows back for what is to come
  * @e: the engine; its lock is held
- * @n: how many of @e->range_scratch need a window, at most a batch
+ * @todo: what is to come
  * @flags: of spin_lock_irqsave()
  *
  * One doorbell for shared windows to fit, and more for as long as not even the
@@ -287,24 +330,25 @@ static void estimate(struct apple_dma_engine *e, unsigned int n, u64 shape,
  *
  * Return: true if the lock was dropped: what was looked up has to be again.
  */
-bool apple_dma_make_room(struct apple_dma_engine *e, unsigned int n,
-			 unsigned long *flags)
+bool apple_dma_make_room(struct apple_dma_engine *e,
+			 struct apple_dma_todo todo, unsigned long *flags)
 {
-	u64 exact, shared, entries, bytes;
+	struct apple_dma_estimate est;
 	bool dropped = false;
+	u64 bytes, entries;
 
 	learn_expire(e);
-	estimate(e, n, apple_dma_shape(e), &exact, &shared);
-	if (within_learned(e, shared, n))
+	estimate(e, todo, &est);
+	if (within_learned(e, est.shared, est.entries))
 		return false;
 
 	for (;;) {
-		bytes = e->stats.mapped_bytes + shared;
+		bytes = e->stats.mapped_bytes + est.shared;
 		bytes -= min(bytes, limit_bytes(e));
-		entries = e->stats.mapped_entries + n;
+		entries = e->stats.mapped_entries + est.entries;
 		entries -= min(entries, limit_entries(e));
 		apple_dma_idle_evict(e, bytes, entries);
-		if (within_learned(e, exact, n) || e->broken ||
+		if (within_learned(e, est.exact, est.entries) || e->broken ||
 		    (!e->listed && llist_empty(&e->freed)))
 			return dropped;
 		spin_unlock_irqrestore(&e->lock, *flags);
@@ -313,62 +357,78 @@ bool apple_dma_make_room(struct apple_dma_engine *e, unsigned int n,
 	}
 }
 
+/* A batch of windows under way to the host. */
+struct apple_dma_plan {
+	struct list_head windows;
+	unsigned int n;
+	u64 largest;
+};
+
 /*
- * Plan a window for each range that has none. Returns the bytes of the largest
- * one; *cause is why the first range has none, if it has none.
+ * Plan windows of up to @shape for ranges that have none, a batch at most.
+ * *cause is why the first range has none, if it has none.
  */
-static u64 plan_all(struct apple_dma_engine *e, unsigned int n, u64 shape,
-		    struct list_head *planned, enum apple_dma_fail *cause)
+static void plan_batch(struct apple_dma_engine *e, struct apple_dma_todo todo,
+		       u64 shape, struct apple_dma_plan *p,
+		       enum apple_dma_fail *cause)
 {
-	u64 largest = 0;
-	unsigned int i;
+	bool first = true;
+	u64 phys, size;
 
-	for (i = 0; i < n; i++) {
-		u64 phys = e->range_scratch[i].phys;
-		u64 size = e->range_scratch[i].size;
+	INIT_LIST_HEAD(&p->windows);
+	p->n = 0;
+	p->largest = 0;
+	while (p->n < apple_dma_engine_batch(e) &&
+	       next_miss(e, &todo, &phys, &size)) {
 		enum apple_dma_fail why = APPLE_DMA_FAIL_HOST;
-		struct apple_dma_window *w;
+		struct apple_dma_window *w = plan(e, phys, size, shape, &why);
 
-		if (apple_dma_index_find(e, phys, size))
-			continue;
-		w = plan(e, phys, size, shape, &why);
-		if (w) {
-			list_add_tail(&w->list, planned);
-			largest = max(largest, w->size);
-		}
-		if (!i)
+		if (first)
 			*cause = why;
+		first = false;
+		if (!w)
+			break;
+		list_add_tail(&w->list, &p->windows);
+		p->largest = max(p->largest, w->size);
+		p->n++;
 	}
-	return largest;
 }
 
 /**
  * apple_dma_cover() - see to it that windows cover ranges
  * @e: the engine; its lock is held
- * @n: how many of @e->range_scratch, at most a batch
+ * @todo: the ranges
  * @fresh: where the new windows go, guarded as if by apple_dma_window_get()
+ * @cause: set to why the first range is not covered, if it is not
  *
- * One doorbell where the host refuses nothing. What it refuses is asked for
- * again after idle windows went, and then as exact granules.
+ * One doorbell where the host refuses nothing, for as many ranges as a batch of
+ * windows can cover. What the host refuses is asked for again after idle
+ * windows went, and then as exact granules.
  * Ranges that apple_dma_index_find() finds afterwards are covered.
  *
- * Return: why the first range is not covered, if it is not.
+ * Return: how many windows were made.
  */
-enum apple_dma_fail apple_dma_cover(struct apple_dma_engine *e,
-				    unsigned int n, struct list_head *fresh)
+unsigned int apple_dma_cover(struct apple_dma_engine *e,
+			     struct apple_dma_todo todo,
+			     struct list_head *fresh,
+			     enum apple_dma_fail *cause)
 {
-	enum apple_dma_fail cause = APPLE_DMA_FAIL_HOST;
-	u64 shape = apple_dma_shape(e);
 	u64 bytes = 0, entries = 0, refused_size = 0;
+	u64 shape = apple_dma_shape(e);
 	bool retried = false;
+	unsigned int made = 0;
 
+	*cause = APPLE_DMA_FAIL_HOST;
 	for (;;) {
-		LIST_HEAD(planned);
-		u64 largest = plan_all(e, n, shape, &planned, &cause);
+		struct apple_dma_plan p;
+		unsigned int refused;
 
-		if (list_empty(&planned))
+		plan_batch(e, todo, shape, &p, cause);
+		if (!p.n)
 			break;
-		if (!apple_dma_window_submit(e, &planned, fresh)) {
+		refused = apple_dma_window_submit(e, &p.windows, fresh);
+		made += p.n - refused;
+		if (!refused) {
 			if (retried && shape > APPLE_DMA_GRANULE_SIZE)
 				learn_limit(e, bytes, entries, refused_size);
 			learn_success(e);
@@ -380,19 +440,19 @@ enum apple_dma_fail apple_dma_cover(struct apple_dma_engine *e,
 			retried = true;
 			bytes = e->stats.mapped_bytes;
 			entries = e->stats.mapped_entries;
-			refused_size = largest;
-			if (apple_dma_idle_evict(e, largest, 1))
+			refused_size = p.largest;
+			if (apple_dma_idle_evict(e, p.largest, 1))
 				continue;
 		}
 		if (shape <= APPLE_DMA_GRANULE_SIZE) {
 			learn_refusal(e);
 			break;
 		}
-		learn_shape(e, min(shape, largest));
+		learn_shape(e, min(shape, p.largest));
 		shape = APPLE_DMA_GRANULE_SIZE;
 	}
 	apple_dma_idle_arm(e);
-	return cause;
+	return made;
 }
 
 /**

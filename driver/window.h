@@ -224,12 +224,30 @@ void apple_dma_idle_stop(struct apple_dma_engine *e);
 
 /* ---- shape.c: how large windows are, and the budget ---- */
 
+/**
+ * struct apple_dma_todo - what is to be mapped
+ * @sg: a scatterlist, of which entries with the address DMA_MAPPING_ERROR are
+ *	not mapped yet; or NULL for
+ * @one: one range
+ * @left: entries of @sg; 1 for @one
+ *
+ * The first entry is not mapped yet, and has no window.
+ */
+struct apple_dma_todo {
+	struct scatterlist *sg;
+	struct apple_dma_range one;
+	int left;
+};
+
 void apple_dma_shape_init(struct apple_dma_engine *e);
 u64 apple_dma_shape(struct apple_dma_engine *e);
-bool apple_dma_make_room(struct apple_dma_engine *e, unsigned int n,
-			 unsigned long *flags);
-enum apple_dma_fail apple_dma_cover(struct apple_dma_engine *e,
-				    unsigned int n, struct list_head *fresh);
+bool apple_dma_valid_range(u64 phys, u64 size);
+bool apple_dma_make_room(struct apple_dma_engine *e,
+			 struct apple_dma_todo todo, unsigned long *flags);
+unsigned int apple_dma_cover(struct apple_dma_engine *e,
+			     struct apple_dma_todo todo,
+			     struct list_head *fresh,
+			     enum apple_dma_fail *cause);
 void apple_dma_learn_forget(struct apple_dma_engine *e);
 
 /* ---- ram.c: where the guest has memory ---- */
