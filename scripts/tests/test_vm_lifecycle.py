@@ -176,7 +176,8 @@ if [ "$BOOT" -lt 2 ]; then
 fi
 echo "left=$(host live)"
 """ + script + "\ncounters\n", devices=["edu,dma_mask=0xffffffffffffffff"], reboots=1,
-                   mem="384M", push=[f"{edu}:/root/edu.ko"], **options)
+                   mem="384M", push=[f"{edu}:/root/edu.ko"],
+                   module="mode=strict", **options)
 
 
 def test_reset_without_warning(testbed, build_module):

@@ -34,10 +34,10 @@ CASES = ["coherent", "coherent_atomic", "alloc_pages", "sgtable", "single",
          "sg", "resource", "masks", "hardirq", "softirq"]
 
 
-@pytest.mark.parametrize("layout", ["rfc", "wide"])
+@pytest.mark.parametrize("layout, mode", [("rfc", "cached"), ("wide", "strict")])
 @pytest.mark.parametrize("arch", ["x86_64", pytest.param("arm64", marks=pytest.mark.arm64)])
-def test_every_operation(edu, arch, layout):
-    run = edu(",".join(CASES), arch=arch,
+def test_every_operation(edu, arch, layout, mode):
+    run = edu(",".join(CASES), arch=arch, module=f"mode={mode}",
               host=["iova=random", f"layout={layout}"])
     end = run.companion()
     assert end["live"] == end["faults"] == 0
@@ -59,34 +59,54 @@ def doorbells(run):
             for key in ("doorbells", "map_entries", "unmap_entries")}
 
 
-def test_scatterlist_is_one_doorbell_each_way(edu):
+def test_scatterlist_is_one_doorbell(edu):
+    """32 pages that miss: one doorbell maps all, and they stay for the next."""
+    cost = doorbells(edu("sg_count,sg_count", count=32))
+    assert cost["doorbells"] == 1
+    assert cost["map_entries"] <= 32 and cost["unmap_entries"] == 0
+
+
+def test_strict_scatterlist_is_one_doorbell_each_way(edu):
     """32 pages that miss: one doorbell maps all, one releases all."""
-    cost = doorbells(edu("sg_count", count=32))
+    cost = doorbells(edu("sg_count", count=32, module="mode=strict"))
     assert cost["doorbells"] == 2
-    assert cost["map_entries"] == cost["unmap_entries"] <= 32
+    assert cost["map_entries"] == cost["unmap_entries"] == 32
 
 
 def test_long_scatterlist_is_split_into_batches(edu):
     """200 pages: ceil(200 / 64) doorbells map them.
 
-    The pages are 512 KiB apart and the windows 256 KiB, so each page has a
-    window of its own; 64 is APPLE_DMA_BATCH_MAX.
+    The pages are 512 KiB apart, so each has a granule, and in strict mode a
+    window, of its own; 64 is APPLE_DMA_BATCH_MAX.
     """
-    cost = doorbells(edu("sg_count", count=200))
+    cost = doorbells(edu("sg_count", count=200, module="mode=strict"))
     assert cost["map_entries"] == cost["unmap_entries"] == 200
     assert cost["doorbells"] == 4 + 4
 
 
-def test_small_batches_of_the_host_are_kept_to(edu):
-    """A host that allows 5 entries: 32 pages are 7 doorbells each way."""
-    cost = doorbells(edu("sg_count", count=32, host=["batch-entries=5"]))
+def test_batches_count_windows_not_pages(edu):
+    """The same 200 pages lie in about 26 windows of 4 MiB: one doorbell."""
+    cost = doorbells(edu("sg_count", count=200))
+    assert 25 <= cost["map_entries"] <= 64
+    assert cost["doorbells"] == 1
+
+
+@pytest.mark.parametrize("limit", [{"host": ["batch-entries=5"]},
+                                   {"module": "mode=strict batch_max=5"}])
+def test_small_batches_are_kept_to(edu, limit):
+    """5 entries at most: 32 pages are 7 doorbells each way."""
+    limit.setdefault("module", "mode=strict")
+    cost = doorbells(edu("sg_count", count=32, **limit))
     assert cost["map_entries"] == 32
     assert cost["doorbells"] == 7 + 7
 
 
-def test_threads_and_interrupts_at_once(edu):
-    run = edu("threads", count=60, cpus=2, host=["iova=random"])
-    assert run.json_lines()[1][0]["live"] == 0
+@pytest.mark.parametrize("mode", ["cached", "strict"])
+def test_threads_and_interrupts_at_once(edu, mode):
+    run = edu("threads", count=60, cpus=2, host=["iova=random"],
+              module=f"mode={mode}")
+    if mode == "strict":
+        assert run.json_lines()[1][0]["live"] == 0
     assert run.value("map_failures") == run.value("live_mappings") == 0
 
 
@@ -105,12 +125,12 @@ def test_unmap_of_nothing_is_reported(edu):
 
 def test_stale_address_faults(edu):
     """After the unmap the device cannot reach the page any more."""
-    run = edu("stale", allow_faults=True)
+    run = edu("stale", allow_faults=True, module="mode=strict")
     assert run.companion()["faults"] > 0
 
 
 def test_leaked_mappings_end_with_the_driver(edu):
-    run = edu("leak", count=10)
+    run = edu("leak", count=10, module="mode=strict")
     assert run.json_lines()[1][0]["live"] == 10
     assert run.json_lines()[-1][0]["live"] == 0
     assert re.search(r"left 10 DMA mappings behind", run.console)
@@ -155,15 +175,18 @@ counters
 @pytest.mark.parametrize("entries", [1, 7, 100])
 def test_entry_limit_is_hit_at_exactly_n(edu, entries):
     """N mappings work, N + 1 does not, and afterwards N work again."""
-    run = edu("until_full", count=entries, module=f"max_entries={entries}")
+    run = edu("until_full", count=entries,
+              module=f"mode=strict max_entries={entries}")
     assert run.value("peak_entries") == run.companion()["peak"] == entries
     assert run.companion()["failed_entries"] == 0
     assert "max_entries" in run.console
 
 
-def test_byte_limit_is_never_exceeded(edu):
+@pytest.mark.parametrize("mode", ["cached", "strict"])
+def test_byte_limit_is_never_exceeded(edu, mode):
     """With 8 granules of budget: 8 pages in a granule each."""
-    run = edu("until_full", count=8, module=f"max_bytes={8 * 16384}")
+    run = edu("until_full", count=8,
+              module=f"max_bytes={8 * 16384} mode={mode}")
     assert run.value("peak_bytes") == run.companion()["peak_bytes"] == 8 * 16384
     assert run.companion()["failed_entries"] == 0
     assert "max_bytes" in run.console
@@ -171,7 +194,8 @@ def test_byte_limit_is_never_exceeded(edu):
 
 def test_lower_limit_of_the_host_is_survived(edu):
     """The host allows fewer entries than the module believes."""
-    run = edu("until_full", count=20, host=["max-entries=20"])
+    run = edu("until_full", count=20, host=["max-entries=20"],
+              module="mode=strict")
     assert run.companion()["peak"] == 20
     assert run.companion()["failed_entries"] > 0
     assert run.value("broken") == 0
@@ -204,7 +228,7 @@ def test_lying_host_breaks_the_companion_only(edu, lie):
     host = [f"lie={lie}", "lie-after=2"]
     if lie == "batch-ok":
         host.append("max-entries=2")
-    run = edu(case, count=8, host=host,
+    run = edu(case, count=8, host=host, module="mode=strict",
               verdict="ok" if case == "broken" else "not ok")
     assert run.value("broken") == 1
     assert run.value("map_failures") > 0
@@ -213,10 +237,11 @@ def test_lying_host_breaks_the_companion_only(edu, lie):
     assert run.companion()["faults"] == 0
 
 
-@pytest.mark.parametrize("lie", ["short", "refuse-all"])
-def test_host_that_refuses_is_not_broken(edu, lie):
+@pytest.mark.parametrize("lie, mode", [("short", "strict"), ("short", "cached"),
+                                       ("refuse-all", "cached")])
+def test_host_that_refuses_is_not_broken(edu, lie, mode):
     """Too short a mapping is undone; a refusal is a failed map."""
-    run = edu("broken", count=8, host=[f"lie={lie}"])
+    run = edu("broken", count=8, host=[f"lie={lie}"], module=f"mode={mode}")
     assert run.value("broken") == 0
     assert run.value("map_failures") == 8
     assert run.companion()["live"] == 0

@@ -102,10 +102,7 @@ static int edu_move(struct edu *edu, dma_addr_t from, dma_addr_t to, u64 size)
 
 static bool aligned_as_promised(dma_addr_t addr, size_t size)
 {
-	size_t align = min_t(size_t, roundup_pow_of_two(PAGE_ALIGN(size)),
-			     GRANULE);
-
-	return IS_ALIGNED(addr, align);
+	return IS_ALIGNED(addr, roundup_pow_of_two(PAGE_ALIGN(size)));
 }
 
 static bool all_zero(const void *p, size_t size)
@@ -146,7 +143,9 @@ static int coherent_one(struct edu *edu, size_t size, gfp_t gfp, bool atomic)
 
 static int test_coherent(struct edu *edu)
 {
-	static const size_t sizes[] = { 8, 4096, 12288, 16384, 40000, 1 << 20 };
+	static const size_t sizes[] = {
+		8, 4096, 12288, 16384, 40000, 64 << 10, 1 << 20, 2 << 20
+	};
 	unsigned int i;
 	int err = 0;
 

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The mapping engine under real drivers: what it keeps, and what it lets go."""
+
+import pytest
+
+NVME = ["nvme,drive=d0,serial=a"]
+NULL = "-drive if=none,id=d0,driver=null-co,size=2G,read-zeroes=on"
+
+TOOLS = r"""
+sys=$(echo /sys/bus/pci/drivers/apple_dma/0*/apple_dma)
+# Random reads that leave no trace: $1 of them, 4 KiB each.
+reads() {
+	fio --name=r --filename=/dev/nvme0n1 --direct=1 --rw=randread --bs=4k --iodepth=32 \
+	    --ioengine=libaio --number_ios="$1" --minimal >/tmp/fio || { cat /tmp/fio; fail reads; }
+}
+# Written, and read back: $1 is its name.
+verify() {
+	fio --name="$1" --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bsrange=4k-64k --size=12m \
+	    --iodepth=16 --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio ||
+		{ cat /tmp/fio; fail "wrong data"; }
+}
+# Both sides count the same.
+agree() {
+	[ "$(counter mapped_entries)" = "$(host live)" ] || fail "$1: entries"
+	[ "$(counter mapped_bytes)" = "$(host live_bytes)" ] || fail "$1: bytes"
+}
+await() {
+	for i in $(seq 100); do eval "$1" && return; sleep 0.1; done
+	fail "waited in vain for $1"
+}
+"""
+
+
+def test_steady_state_rings_no_doorbell(testbed):
+    """10,000 I/Os in windows that are there: the host sees none of them."""
+    run = testbed(TOOLS + """
+reads 2000
+before=$(host doorbells) slow=$(counter slow_paths) hits=$(counter hits)
+reads 10000
+echo "rang=$(($(host doorbells) - before))"
+echo "slow=$(($(counter slow_paths) - slow))"
+echo "hit=$(($(counter hits) - hits))"
+agree end
+""", qemu=[NULL], devices=NVME)
+    # A few pages of fio itself may lie in a window that nothing used before.
+    assert run.value("rang") <= 2 and run.value("slow") <= 2
+    assert run.value("hit") >= 10000
+
+
+def test_whole_memory_ends_registered(testbed):
+    """It fits the budget, so nothing is ever given back."""
+    run = testbed(TOOLS + """
+dd if=/dev/nvme0n1 of=/dev/null bs=1M count=1500 2>/dev/null
+before=$(host doorbells)
+dd if=/dev/nvme0n1 of=/dev/null bs=1M count=500 2>/dev/null
+echo "rang=$(($(host doorbells) - before))"
+echo "total=$(awk '/MemTotal/ { print $2 * 1024 }' /proc/meminfo)"
+agree end
+counters
+""", qemu=[NULL], devices=NVME, mem="512M")
+    assert run.value("mapped_bytes") > 0.75 * run.value("total")
+    # 512 MiB in pieces of 4 MiB, and smaller ones at the ends of memory.
+    assert run.value("mapped_entries") < 128 + 64
+    assert run.value("rang") <= 8
+    assert run.value("evictions") == run.value("map_failures") == 0
+
+
+def test_flush_and_age(testbed):
+    """Idle windows go when told to, and by themselves after idle_ms."""
+    run = testbed(TOOLS + """
+reads 1000
+[ "$(counter idle_entries)" -gt 0 ] || fail "nothing is kept"
+busy=$(($(counter mapped_entries) - $(counter idle_entries)))
+echo 0 >$sys/flush
+[ "$(counter idle_entries)" -gt 0 ] || fail "flushed by 0"
+echo 1 >$sys/flush
+[ "$(counter idle_entries)" = 0 ] || fail "idle after flush"
+[ "$(counter mapped_entries)" = "$busy" ] || fail "flush took what is in use"
+agree flush
+reads 1000
+echo 300 >$sys/idle_ms
+await '[ "$(counter idle_entries)" = 0 ]'
+agree age
+reads 1000
+counters
+""", qemu=[NULL], devices=NVME)
+    assert run.value("evictions") > 0
+    assert run.value("map_failures") == 0
+
+
+def test_memory_pressure_takes_idle_windows(testbed):
+    run = testbed(TOOLS + """
+reads 2000
+[ "$(counter idle_entries)" -gt 0 ]
+for i in 1 2 3 4 5 6 7 8; do echo 2 >/proc/sys/vm/drop_caches; done
+counters
+agree end
+""", qemu=[NULL], devices=NVME)
+    assert run.value("evictions") > 0
+    assert run.value("idle_entries") == 0
+
+
+def test_mode_is_switched_under_io(testbed, disk):
+    """Data stays right; strict has nothing idle, and only granules in use."""
+    drive, _ = disk(size="128M")
+    run = testbed(TOOLS + """
+fio --name=v --filename=/dev/nvme0n1 --direct=1 --rw=randrw --bsrange=4k-64k --size=32m \
+    --numjobs=2 --offset_increment=32m --iodepth=8 --ioengine=libaio --verify=crc32c \
+    --verify_fatal=1 --loops=2 --minimal >/tmp/out 2>&1 & load=$!
+n=0
+while kill -0 $load 2>/dev/null; do
+	echo strict >$sys/mode
+	echo cached >$sys/mode
+	echo 1 >$sys/flush
+	echo $((n % 7 + 1)) >$sys/batch_max
+	n=$((n + 1))
+	sleep 0.1
+done
+wait $load || { cat /tmp/out; fail "wrong data"; }
+echo "switches=$n"
+agree cached
+echo strict >$sys/mode
+[ "$(cat $sys/mode)" = strict ]
+[ "$(counter idle_entries)" = 0 ] || fail "idle in strict mode"
+verify strict
+[ "$(counter idle_entries)" = 0 ] || fail "idle after I/O in strict mode"
+agree strict
+counters
+""", qemu=[drive], cpus=2, devices=NVME, host=["iova=random"])
+    assert run.value("switches") > 5
+    assert run.value("map_failures") == run.value("bad_unmaps") == 0
+    assert run.companion()["faults"] == run.companion()["live"] == 0
+
+
+@pytest.mark.parametrize("device", ["virtio-balloon-pci"])
+def test_balloon_makes_mappings_strict(testbed, disk, device):
+    """The host may replace a page that was in it: nothing idle is kept."""
+    drive, _ = disk()
+    run = testbed(TOOLS + """
+[ "$(cat $sys/mode)" = strict ] || fail "mode is $(cat $sys/mode)"
+! echo cached >$sys/mode 2>/tmp/err || fail "cached with a balloon"
+grep -q busy /tmp/err
+verify balloon
+[ "$(counter idle_entries)" = 0 ] || fail "idle windows"
+agree end
+counters
+""", qemu=[drive, f"-device {device}"], devices=NVME)
+    assert "takes memory from the guest" in run.console
+    assert run.value("map_failures") == 0
+
+
+def test_memory_that_goes_offline_is_let_go(testbed):
+    """A block of memory leaves the guest while a disk is read into others."""
+    run = testbed(TOOLS + """
+dd if=/dev/nvme0n1 of=/dev/null bs=1M count=1200 2>/dev/null
+echo 3 >/proc/sys/vm/drop_caches
+dd if=/dev/nvme0n1 of=/dev/null bs=1M count=600 2>/dev/null & load=$!
+block=
+for b in $(ls -d /sys/devices/system/memory/memory* | sort -t y -k 4 -rn); do
+	grep -q Movable $b/valid_zones || continue
+	before=$(counter evictions)
+	if echo offline >$b/state 2>/dev/null; then block=$b; break; fi
+done
+wait $load
+[ -n "$block" ] || fail "no block of memory can go offline"
+dd if=/dev/nvme0n1 of=/dev/null bs=1M count=600 2>/dev/null
+echo online >$block/state
+dd if=/dev/nvme0n1 of=/dev/null bs=1M count=1200 2>/dev/null
+agree end
+echo "evicted=$(($(counter evictions) - before))"
+counters
+""", qemu=[NULL], devices=NVME, append="movablecore=512M")
+    assert run.value("evicted") > 0
+    assert run.value("map_failures") == 0
+
+
+def test_small_budget_is_shared_by_eviction(testbed, disk):
+    """16 MiB for a guest of 1 GiB: cold windows go, and nothing fails."""
+    drive, _ = disk()
+    run = testbed(TOOLS + """
+verify a
+dd if=/dev/nvme0n1 of=/dev/null bs=1M count=64 2>/dev/null
+verify b
+agree end
+counters
+""", qemu=[drive], devices=NVME, module="max_bytes=16777216")
+    assert run.value("evictions") > 0
+    assert run.value("map_failures") == 0
+    assert run.value("peak_bytes") == run.companion()["peak_bytes"] <= 16 << 20
+    assert run.companion()["failed_entries"] == 0
+
+
+@pytest.mark.parametrize("limit", ["max-bytes=33554432", "max-entries=24",
+                                   "max-segment=262144"])
+def test_limits_of_the_host_are_learned(testbed, disk, limit):
+    """The host allows less than the module believes: it is not hammered."""
+    drive, _ = disk()
+    run = testbed(TOOLS + """
+dd if=/dev/nvme0n1 of=/dev/null bs=1M count=64 2>/dev/null
+verify a
+verify b
+agree end
+host-stats
+counters
+""", qemu=[drive], devices=NVME, host=[limit])
+    now = run.json_lines()[-1][0]
+    assert run.value("map_failures") == run.value("broken") == 0
+    assert 0 < run.value("refusals") < 60
+    # Each refusal is looked into, and answered with at most one more try.
+    assert now["failed_entries"] <= 3 * run.value("refusals")
+    assert run.companion()["live"] == 0
+
+
+@pytest.mark.parametrize("params, complaint", [
+    ("mode=lazy", "mode=lazy is not known"),
+    ("batch_max=0", "batch_max must be 1 to 64"),
+    ("batch_max=65", "batch_max must be 1 to 64"),
+    ("max_entries=0", "max_entries at least 1"),
+    ("max_bytes=16383", "max_bytes must be at least 16384"),
+])
+def test_bad_parameters_are_refused(testbed, params, complaint):
+    run = testbed(f"""
+insmod "$APPLE_DMA_KO" {params} 2>/dev/null && fail "loaded with {params}"
+dmesg | tail -3
+""", devices=["edu"], no_module=True, no_wait=True)
+    assert complaint in run.out
+
+
+def test_bad_values_in_sysfs_change_nothing(testbed):
+    run = testbed(TOOLS + """
+for pair in mode:lazy mode: idle_ms:-1 idle_ms:soon batch_max:0 batch_max:65 flush:maybe; do
+	! echo "${pair#*:}" >$sys/${pair%%:*} 2>/dev/null || fail "$pair was taken"
+done
+echo "mode is $(cat $sys/mode)"
+counters | grep -v mode
+""", devices=["edu"])
+    assert "mode is cached" in run.out
+    assert run.value("idle_ms") == 60000 and run.value("batch_max") == 64
