@@ -13,31 +13,46 @@ from .errors import TestbedError, UsageError, reported, warn
 
 # What a build of this checkout reads, relative to it; of another folder, all of it.
 INPUTS = ("Kbuild", "dkms.conf", "driver", "include")
+# What a Kbuild of another folder may add to it, by naming the driver's folder.
+SHARED = ("driver", "include", "kunit")
 _BUILT = (".o", ".ko", ".mod", ".mod.c", ".cmd", ".o.d", ".order", ".symvers")
 
 
+def root(folder):
+    """Where FOLDER's sources start: higher up if its Kbuild compiles the driver's files."""
+    try:
+        with open(os.path.join(folder, "Kbuild"), encoding="utf-8") as file:
+            driver = re.search(r"^apple-dma-driver\s*:=\s*(\S+)$", file.read(), re.M)
+    except FileNotFoundError:
+        raise UsageError(f"there is no Kbuild in {folder}") from None
+    return os.path.normpath(os.path.join(folder, driver[1], "..")) if driver else folder
+
+
 def sources(folder):
-    """{relative path: content} of what the module is built from."""
+    """{path relative to root(FOLDER): content} of what the module is built from."""
     found = {}
-    inputs = INPUTS if os.path.isdir(os.path.join(folder, "driver")) else os.listdir(folder)
+    top = root(folder)
+    if os.path.isdir(os.path.join(folder, "driver")):
+        inputs = INPUTS
+    else:
+        inputs = [os.path.join(os.path.relpath(folder, top), name) for name in os.listdir(folder)]
+        inputs += SHARED if top != folder else ()
     for name in inputs:
-        top = os.path.join(folder, name)
-        paths = [top] if os.path.isfile(top) else [
-            os.path.join(base, file) for base, _, files in os.walk(top) for file in files]
+        path = os.path.join(top, name)
+        paths = [path] if os.path.isfile(path) else [
+            os.path.join(base, file) for base, _, files in os.walk(path) for file in files]
         for path in paths:
             file_name = os.path.basename(path)
             if file_name.endswith(_BUILT) or file_name.startswith((".", "compat-probed")):
                 continue
             with open(path, "rb") as file:
-                found[os.path.relpath(path, folder)] = (file.read(), os.stat(path).st_mode)
-    if "Kbuild" not in found:
-        raise UsageError(f"there is no Kbuild in {folder}")
+                found[os.path.relpath(path, top)] = (file.read(), os.stat(path).st_mode)
     return found
 
 
-def _target(found):
+def _target(kbuild):
     """The file name of the module that a Kbuild makes."""
-    match = re.search(r"^obj-m\s*[:+]?=\s*(\w+)\.o\s*$", found["Kbuild"][0].decode(), re.M)
+    match = re.search(r"^obj-m\s*[:+]?=\s*(\w+)\.o\s*$", kbuild.decode(), re.M)
     if not match:
         raise UsageError("the Kbuild names no single module with 'obj-m := NAME.o'")
     return f"{match[1]}.ko"
@@ -69,7 +84,8 @@ def _refresh(found, copy):
 def build(wanted, arch, source=cache.REPO, strict=False):
     """The path of the module for the Kernel WANTED; built when SOURCE changed."""
     found = sources(source)
-    target = _target(found)
+    here = os.path.relpath(source, root(source))
+    target = _target(found[os.path.normpath(os.path.join(here, "Kbuild"))][0])
     tree = headers.prepare(wanted, arch)
     key = cache.digest(*(part for path, (data, _) in sorted(found.items())
                          for part in (path, data)), tree.folder, str(strict))
@@ -85,7 +101,8 @@ def build(wanted, arch, source=cache.REPO, strict=False):
             pass
         copy = os.path.join(place, "src")
         _refresh(found, copy)
-        arguments = [f"M={copy}", f"ARCH={arch.kernel}", "W=1", "modules"]
+        folder = os.path.normpath(os.path.join(copy, here))
+        arguments = [f"M={folder}", f"ARCH={arch.kernel}", "W=1", "modules"]
         if strict:
             arguments.insert(0, "KCFLAGS=-Werror")
         done = subprocess.run(tree.make(arguments, [place]), stdin=subprocess.DEVNULL,
@@ -98,7 +115,7 @@ def build(wanted, arch, source=cache.REPO, strict=False):
         for line in done.stdout.splitlines():
             if "warning:" in line or "WARNING:" in line:
                 warn(line, "build-module")
-        built = os.path.join(copy, target)
+        built = os.path.join(folder, target)
         if not os.path.exists(built):
             raise TestbedError(f"the build for {wanted.release} left no {target}")
         shutil.copyfile(built, result + ".new")

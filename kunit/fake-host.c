@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The fake host: see fake-host.h. All its memory is there from the start, so
+ * that the engine may call it with its lock held and interrupts off.
+ */
+
+#include <linux/hash.h>
+#include <linux/overflow.h>
+#include <linux/string.h>
+#include <linux/vmalloc.h>
+
+#include "fake-host.h"
+
+/* Registrations that the platform has room for. */
+#define SLOTS			65536U
+
+#define GRANULE			((u64)APPLE_DMA_GRANULE_SIZE)
+
+/* FAKE_HOST_FRAGMENTED: one gap in each piece of the address space. */
+#define PIECE			BIT_ULL(20)
+
+/* Random places tried before the nearest free one is taken. */
+#define TRIES			64
+
+static u64 any(struct fake_host *h, u64 below)
+{
+	h->seed ^= h->seed << 13;
+	h->seed ^= h->seed >> 7;
+	h->seed ^= h->seed << 17;
+	return (h->seed >> 8) % below;
+}
+
+#define wrong(h, ...)							\
+	do {								\
+		if (!(h)->wrong[0])					\
+			snprintf((h)->wrong, sizeof((h)->wrong), __VA_ARGS__); \
+	} while (0)
+
+/* ---- lookups; the lock is held ---- */
+
+static struct fake_host_slot *find_gpa(struct fake_host *h, u64 gpa)
+{
+	struct rb_node *node = h->by_gpa.rb_node;
+
+	while (node) {
+		struct fake_host_slot *slot =
+			rb_entry(node, struct fake_host_slot, by_gpa);
+
+		if (gpa == slot->gpa)
+			return slot;
+		node = gpa < slot->gpa ? node->rb_left : node->rb_right;
+	}
+	return NULL;
+}
+
+/* The registration with the lowest address that ends behind @iova, or NULL. */
+static struct fake_host_slot *find_end(struct fake_host *h, u64 iova)
+{
+	struct rb_node *node = h->by_iova.rb_node;
+	struct fake_host_slot *best = NULL;
+
+	while (node) {
+		struct fake_host_slot *slot =
+			rb_entry(node, struct fake_host_slot, by_iova);
+
+		if (slot->iova + slot->len > iova) {
+			best = slot;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return best;
+}
+
+static struct fake_host_slot *find_iova(struct fake_host *h, u64 iova)
+{
+	struct fake_host_slot *slot = find_end(h, iova);
+
+	return slot && slot->iova <= iova ? slot : NULL;
+}
+
+/* ---- placement; the lock is held ---- */
+
+static bool is_free(struct fake_host *h, u64 iova, u64 len)
+{
+	struct fake_host_slot *slot = find_end(h, iova);
+
+	return iova >= h->iova_base &&
+	       iova + len <= h->iova_base + h->iova_size &&
+	       (!slot || slot->iova >= iova + len);
+}
+
+/* The first free place from @from on, once around; 0 if there is none. */
+static u64 first_free(struct fake_host *h, u64 from, u64 len)
+{
+	u64 end = h->iova_base + h->iova_size, iova = from;
+	bool around = false;
+
+	for (;;) {
+		struct fake_host_slot *slot = find_end(h, iova);
+
+		if (iova + len > end) {
+			if (around)
+				return 0;
+			around = true;
+			iova = h->iova_base;
+			continue;
+		}
+		if (!slot || slot->iova >= iova + len)
+			return iova;
+		iova = slot->iova + slot->len;
+		if (around && iova >= from + len)
+			return 0;
+	}
+}
+
+/* A granule's number is odd: aligned to no more than a granule. */
+static u64 odd(u64 iova)
+{
+	return iova | GRANULE;
+}
+
+/* A place in the gap of a piece, which has 4, 8, 16 or 32 granules. */
+static u64 in_gap(struct fake_host *h, u64 piece, u64 len)
+{
+	u64 base = h->iova_base + piece * PIECE;
+	u64 room = FAKE_HOST_GAP_MIN << (hash_64(piece, 8) % 4);
+	u64 iova;
+
+	for (iova = base; iova + len <= base + room; iova += GRANULE)
+		if (is_free(h, iova, len))
+			return iova;
+	return 0;
+}
+
+static u64 place_fragmented(struct fake_host *h, u64 len)
+{
+	u64 pieces = h->iova_size / PIECE, piece, iova;
+	unsigned int i;
+
+	for (i = 0; i < TRIES; i++) {
+		iova = in_gap(h, any(h, pieces), len);
+		if (iova)
+			return iova;
+	}
+	if (len > FAKE_HOST_GAP_MIN)
+		return 0;
+	for (piece = 0; piece < pieces; piece++) {
+		iova = in_gap(h, piece, len);
+		if (iova)
+			return iova;
+	}
+	return 0;
+}
+
+/* Returns the device address of @len bytes, or 0. */
+static u64 place(struct fake_host *h, u64 len)
+{
+	u64 granules = h->iova_size / GRANULE;
+	unsigned int i;
+	u64 iova;
+
+	switch (h->policy) {
+	case FAKE_HOST_FRAGMENTED:
+		return place_fragmented(h, len);
+	case FAKE_HOST_RANDOM:
+	case FAKE_HOST_UNALIGNED:
+		for (i = 0; i < TRIES; i++) {
+			iova = h->iova_base + any(h, granules) * GRANULE;
+			if (h->policy == FAKE_HOST_UNALIGNED)
+				iova = odd(iova);
+			if (is_free(h, iova, len))
+				return iova;
+		}
+		return h->policy == FAKE_HOST_RANDOM ?
+		       first_free(h, h->iova_base, len) : 0;
+	default:
+		iova = first_free(h, h->next, len);
+		h->next = iova ? iova + len : h->iova_base;
+		return iova;
+	}
+}
+
+/* ---- the table; the lock is held ---- */
+
+static void insert(struct fake_host *h, struct fake_host_slot *new)
+{
+	struct rb_node **link = &h->by_gpa.rb_node, *parent = NULL;
+	struct fake_host_slot *slot;
+
+	while (*link) {
+		parent = *link;
+		slot = rb_entry(parent, struct fake_host_slot, by_gpa);
+		link = new->gpa < slot->gpa ? &parent->rb_left :
+					      &parent->rb_right;
+	}
+	rb_link_node(&new->by_gpa, parent, link);
+	rb_insert_color(&new->by_gpa, &h->by_gpa);
+
+	link = &h->by_iova.rb_node;
+	parent = NULL;
+	while (*link) {
+		parent = *link;
+		slot = rb_entry(parent, struct fake_host_slot, by_iova);
+		link = new->iova < slot->iova ? &parent->rb_left :
+						&parent->rb_right;
+	}
+	rb_link_node(&new->by_iova, parent, link);
+	rb_insert_color(&new->by_iova, &h->by_iova);
+	h->bytes += new->len;
+	h->entries++;
+}
+
+/* Returns false if the host refuses. */
+static bool map_one(struct fake_host *h, u64 gpa, u64 len, u64 *iova)
+{
+	struct fake_host_slot *slot = h->free;
+
+	if (h->refuse) {
+		h->refuse--;
+		return false;
+	}
+	if (!slot || find_gpa(h, gpa) || len > h->limits.segment ||
+	    h->bytes + len > h->limits.bytes ||
+	    h->entries >= h->limits.entries)
+		return false;
+	*iova = place(h, len);
+	if (!*iova)
+		return false;
+	h->free = slot->next;
+	slot->gpa = gpa;
+	slot->len = len;
+	slot->iova = *iova;
+	slot->mark = 0;
+	insert(h, slot);
+	return true;
+}
+
+static void unmap_one(struct fake_host *h, struct fake_host_slot *slot)
+{
+	rb_erase(&slot->by_gpa, &h->by_gpa);
+	rb_erase(&slot->by_iova, &h->by_iova);
+	h->bytes -= slot->len;
+	h->entries--;
+	slot->next = h->free;
+	h->free = slot;
+}
+
+/* ---- the engine's side of the protocol ---- */
+
+static bool in_ram(struct fake_host *h, u64 gpa, u64 len)
+{
+	unsigned int i;
+
+	for (i = 0; i < h->ram_ranges; i++)
+		if (gpa >= h->ram[i].phys && gpa - h->ram[i].phys + len <=
+					     h->ram[i].size)
+			return true;
+	return !h->ram;
+}
+
+static void watch_call(struct fake_host *h, unsigned int n)
+{
+	h->counts.doorbells++;
+	h->counts.longest = max_t(u64, h->counts.longest, n);
+	if (!irqs_disabled())
+		wrong(h, "called with interrupts on");
+	if (!n || (h->engine && n > h->engine->limits.batch))
+		wrong(h, "%u entries in one call", n);
+}
+
+/* Counted before it asks: all of it fits, whatever is refused. */
+static void watch_budget(struct fake_host *h,
+			 const struct apple_dma_map_entry *entries,
+			 unsigned int n)
+{
+	u64 bytes = h->bytes;
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		bytes += entries[i].len;
+	if (!h->engine)
+		return;
+	if (bytes > h->engine->limits.bytes)
+		wrong(h, "%llu bytes, more than the limit", bytes);
+	if (h->entries + n > h->engine->limits.entries)
+		wrong(h, "%llu entries, more than the limit", h->entries + n);
+}
+
+static void watch_entry(struct fake_host *h, u64 gpa, u64 len)
+{
+	if (!len || !IS_ALIGNED(gpa | len, GRANULE))
+		wrong(h, "maps %#llx, %#llx bytes: no granules", gpa, len);
+	else if (!in_ram(h, gpa, len))
+		wrong(h, "maps %#llx, %#llx bytes: not RAM", gpa, len);
+}
+
+static bool breaks(struct fake_host *h)
+{
+	return h->breaks && !--h->breaks;
+}
+
+static int fake_host_map(void *host, struct apple_dma_map_entry *entries,
+			 unsigned int n)
+{
+	struct fake_host *h = host;
+	unsigned long flags;
+	unsigned int i;
+	int err = 0;
+
+	spin_lock_irqsave(&h->lock, flags);
+	watch_call(h, n);
+	watch_budget(h, entries, n);
+	h->counts.map_entries += n;
+	for (i = 0; i < n; i++) {
+		watch_entry(h, entries[i].gpa, entries[i].len);
+		entries[i].err = map_one(h, entries[i].gpa, entries[i].len,
+					 &entries[i].iova) ? 0 : -EIO;
+		h->counts.refusals += !!entries[i].err;
+	}
+	if (breaks(h))
+		err = -EPROTO;
+	spin_unlock_irqrestore(&h->lock, flags);
+	return err;
+}
+
+static int fake_host_unmap(void *host, struct apple_dma_unmap_entry *entries,
+			   unsigned int n)
+{
+	struct fake_host *h = host;
+	unsigned long flags;
+	unsigned int i;
+	int err = 0;
+
+	spin_lock_irqsave(&h->lock, flags);
+	watch_call(h, n);
+	h->counts.unmap_entries += n;
+	for (i = 0; i < n; i++) {
+		struct fake_host_slot *slot = find_gpa(h, entries[i].handle);
+
+		entries[i].err = slot ? 0 : -EIO;
+		h->counts.unknown += !slot;
+		if (slot)
+			unmap_one(h, slot);
+	}
+	if (breaks(h))
+		err = -EPROTO;
+	spin_unlock_irqrestore(&h->lock, flags);
+	return err;
+}
+
+static const char *fake_host_reason(void *host)
+{
+	return "the fake host was told to";
+}
+
+const struct apple_dma_host_ops fake_host_ops = {
+	.map = fake_host_map,
+	.unmap = fake_host_unmap,
+	.reason = fake_host_reason,
+};
+
+/* ---- what tests ask ---- */
+
+/**
+ * fake_host_init() - a host with nothing registered and the platform's limits
+ * @h: the host
+ * @policy: where it puts what it maps
+ * @seed: of its random numbers, not 0
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int fake_host_init(struct fake_host *h, enum fake_host_policy policy, u64 seed)
+{
+	unsigned int i;
+
+	memset(h, 0, sizeof(*h));
+	h->slots = vmalloc(array_size(SLOTS, sizeof(*h->slots)));
+	if (!h->slots)
+		return -ENOMEM;
+	for (i = 0; i < SLOTS; i++)
+		h->slots[i].next = i + 1 < SLOTS ? &h->slots[i + 1] : NULL;
+	h->free = h->slots;
+	spin_lock_init(&h->lock);
+	h->by_gpa = RB_ROOT;
+	h->by_iova = RB_ROOT;
+	h->policy = policy;
+	h->seed = seed;
+	h->iova_base = 0x80000000ULL;
+	h->iova_size = 1ULL << 40;
+	h->next = h->iova_base;
+	h->limits.bytes = APPLE_DMA_DEFAULT_MAX_BYTES;
+	h->limits.entries = APPLE_DMA_DEFAULT_MAX_MAPPINGS;
+	h->limits.segment = APPLE_DMA_DEFAULT_MAX_BYTES;
+	return 0;
+}
+
+/**
+ * fake_host_free() - undo fake_host_init()
+ * @h: the host
+ *
+ * Context: may sleep.
+ */
+void fake_host_free(struct fake_host *h)
+{
+	vfree(h->slots);
+	h->slots = NULL;
+}
+
+/**
+ * fake_host_limit() - change what the host has from now on
+ * @h: the host
+ * @limits: its limits; what is registered beyond them stays
+ */
+void fake_host_limit(struct fake_host *h, const struct fake_host_limits *limits)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&h->lock, flags);
+	h->limits = *limits;
+	spin_unlock_irqrestore(&h->lock, flags);
+}
+
+/**
+ * fake_host_read() - what the host has counted, all at one moment
+ * @h: the host
+ * @counts: where to; or NULL
+ * @bytes: where to put what is registered; or NULL
+ * @entries: the same in registrations; or NULL
+ */
+void fake_host_read(struct fake_host *h, struct fake_host_counts *counts,
+		    u64 *bytes, u64 *entries)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&h->lock, flags);
+	if (counts)
+		*counts = h->counts;
+	if (bytes)
+		*bytes = h->bytes;
+	if (entries)
+		*entries = h->entries;
+	spin_unlock_irqrestore(&h->lock, flags);
+}
+
+/**
+ * fake_host_translate() - what a device would reach
+ * @h: the host
+ * @iova: device address
+ * @found: where to put what it leads to; or NULL
+ *
+ * Return: false if the access would fault.
+ */
+bool fake_host_translate(struct fake_host *h, u64 iova,
+			 struct fake_host_found *found)
+{
+	struct fake_host_slot *slot;
+	unsigned long flags;
+
+	spin_lock_irqsave(&h->lock, flags);
+	slot = find_iova(h, iova);
+	if (slot && found) {
+		found->gpa = slot->gpa + (iova - slot->iova);
+		found->start = slot->gpa;
+		found->len = slot->len;
+	}
+	spin_unlock_irqrestore(&h->lock, flags);
+	return slot;
+}
+
+/**
+ * fake_host_has() - is something registered with this handle?
+ * @h: the host
+ * @handle: guest-physical start
+ */
+bool fake_host_has(struct fake_host *h, u64 handle)
+{
+	unsigned long flags;
+	bool has;
+
+	spin_lock_irqsave(&h->lock, flags);
+	has = find_gpa(h, handle);
+	spin_unlock_irqrestore(&h->lock, flags);
+	return has;
+}
+
+/**
+ * fake_host_mark() - mark the registration that a device address is in
+ * @h: the host
+ * @iova: device address
+ * @mark: not 0
+ *
+ * Return: true if it had another mark before.
+ */
+bool fake_host_mark(struct fake_host *h, u64 iova, u64 mark)
+{
+	struct fake_host_slot *slot;
+	unsigned long flags;
+	bool new = false;
+
+	spin_lock_irqsave(&h->lock, flags);
+	slot = find_iova(h, iova);
+	if (slot) {
+		new = slot->mark != mark;
+		slot->mark = mark;
+	}
+	spin_unlock_irqrestore(&h->lock, flags);
+	return new;
+}
+
+/**
+ * fake_host_marked() - how many registrations have a mark?
+ * @h: the host
+ * @mark: as given to fake_host_mark()
+ * @bytes: where to put their bytes
+ */
+u64 fake_host_marked(struct fake_host *h, u64 mark, u64 *bytes)
+{
+	struct rb_node *node;
+	unsigned long flags;
+	u64 n = 0;
+
+	*bytes = 0;
+	spin_lock_irqsave(&h->lock, flags);
+	for (node = rb_first(&h->by_gpa); node; node = rb_next(node)) {
+		struct fake_host_slot *slot =
+			rb_entry(node, struct fake_host_slot, by_gpa);
+
+		if (slot->mark == mark) {
+			*bytes += slot->len;
+			n++;
+		}
+	}
+	spin_unlock_irqrestore(&h->lock, flags);
+	return n;
+}
+
+/**
+ * fake_host_plant() - something that an earlier kernel left behind
+ * @h: the host
+ * @gpa: guest-physical start
+ * @len: bytes
+ *
+ * Return: false if the host has no room for it.
+ */
+bool fake_host_plant(struct fake_host *h, u64 gpa, u64 len)
+{
+	unsigned long flags;
+	bool done;
+	u64 iova;
+
+	spin_lock_irqsave(&h->lock, flags);
+	done = map_one(h, gpa, len, &iova);
+	spin_unlock_irqrestore(&h->lock, flags);
+	return done;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A host that is not there: struct apple_dma_host_ops on a table in memory. It
+ * behaves like the real ones (unique handles, limits that it does not
+ * announce, device addresses of its own choice), counts what it is asked, and
+ * watches that the engine keeps to its side of the protocol.
+ *
+ * Everything here may be called in any context, but for init, free and move.
+ */
+#ifndef APPLE_DMA_FAKE_HOST_H
+#define APPLE_DMA_FAKE_HOST_H
+
+#include <linux/rbtree.h>
+#include <linux/spinlock.h>
+
+#include "internal.h"
+
+/* Where the host puts what it maps. */
+enum fake_host_policy {
+	FAKE_HOST_DENSE,	/* one behind the other */
+	FAKE_HOST_RANDOM,	/* anywhere, aligned to the granule */
+	FAKE_HOST_UNALIGNED,	/* anywhere, never aligned to more than that */
+	FAKE_HOST_FRAGMENTED,	/* in gaps of 64 KiB to 512 KiB */
+	FAKE_HOST_POLICIES
+};
+
+/* What always fits in a gap of FAKE_HOST_FRAGMENTED. */
+#define FAKE_HOST_GAP_MIN	(64ULL << 10)
+
+/**
+ * struct fake_host_limits - what the host has, and does not announce
+ * @bytes: most bytes
+ * @entries: most registrations
+ * @segment: longest registration, bytes
+ */
+struct fake_host_limits {
+	u64 bytes;
+	u64 entries;
+	u64 segment;
+};
+
+/**
+ * struct fake_host_counts - what the host was asked
+ * @doorbells: calls
+ * @map_entries: ranges to map
+ * @unmap_entries: handles to release
+ * @refusals: of @map_entries, those refused
+ * @unknown: of @unmap_entries, those that were not registered
+ * @longest: most entries in one call
+ */
+struct fake_host_counts {
+	u64 doorbells;
+	u64 map_entries;
+	u64 unmap_entries;
+	u64 refusals;
+	u64 unknown;
+	u64 longest;
+};
+
+/**
+ * struct fake_host_slot - one registration
+ * @by_gpa: in fake_host.by_gpa
+ * @by_iova: in fake_host.by_iova
+ * @gpa: guest-physical start, the handle
+ * @len: bytes
+ * @iova: device address of @gpa
+ * @mark: for who walks: fake_host_mark()
+ * @next: the next free slot
+ */
+struct fake_host_slot {
+	struct rb_node by_gpa;
+	struct rb_node by_iova;
+	u64 gpa;
+	u64 len;
+	u64 iova;
+	u64 mark;
+	struct fake_host_slot *next;
+};
+
+/**
+ * struct fake_host - the host
+ * @limits: its limits; may be changed at any time with fake_host_limit()
+ * @policy: where it puts what it maps
+ * @iova_base: lowest device address; not 0
+ * @iova_size: bytes of device addresses
+ * @engine: whose limits are watched; or NULL
+ * @ram: what may be mapped; nothing is watched if NULL
+ * @ram_ranges: how many of @ram
+ * @refuse: refuse so many map entries, whatever they are
+ * @breaks: break the protocol after so many more calls; 0 for never
+ * @lock: protects all below; taken inside the engine's
+ * @counts: what it was asked
+ * @bytes: registered now
+ * @entries: registered now
+ * @wrong: what the engine did wrong first; empty if nothing
+ * @by_gpa: registrations by handle
+ * @by_iova: registrations by device address
+ * @slots: memory of the registrations
+ * @free: those of @slots not in use
+ * @next: device address to try next
+ * @seed: state of the random numbers
+ */
+struct fake_host {
+	struct fake_host_limits limits;
+	enum fake_host_policy policy;
+	u64 iova_base;
+	u64 iova_size;
+	struct apple_dma_engine *engine;
+	const struct apple_dma_range *ram;
+	unsigned int ram_ranges;
+	u64 refuse;
+	u64 breaks;
+	spinlock_t lock; /* all below */
+	struct fake_host_counts counts;
+	u64 bytes;
+	u64 entries;
+	char wrong[160];
+	struct rb_root by_gpa;
+	struct rb_root by_iova;
+	struct fake_host_slot *slots;
+	struct fake_host_slot *free;
+	u64 next;
+	u64 seed;
+};
+
+/**
+ * struct fake_host_found - what a device address leads to
+ * @gpa: guest-physical address of it
+ * @start: guest-physical start of the registration
+ * @len: its bytes
+ */
+struct fake_host_found {
+	u64 gpa;
+	u64 start;
+	u64 len;
+};
+
+extern const struct apple_dma_host_ops fake_host_ops;
+
+int fake_host_init(struct fake_host *h, enum fake_host_policy policy, u64 seed);
+void fake_host_free(struct fake_host *h);
+void fake_host_limit(struct fake_host *h, const struct fake_host_limits *limits);
+void fake_host_read(struct fake_host *h, struct fake_host_counts *counts,
+		    u64 *bytes, u64 *entries);
+bool fake_host_translate(struct fake_host *h, u64 iova,
+			 struct fake_host_found *found);
+bool fake_host_has(struct fake_host *h, u64 handle);
+bool fake_host_mark(struct fake_host *h, u64 iova, u64 mark);
+u64 fake_host_marked(struct fake_host *h, u64 mark, u64 *bytes);
+bool fake_host_plant(struct fake_host *h, u64 gpa, u64 len);
+
+#endif /* APPLE_DMA_FAKE_HOST_H */

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "stress.h"
+
+const struct stress_case doorbell_cases[] = {
+	{ }
+};
