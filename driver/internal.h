@@ -220,15 +220,19 @@ struct apple_dma_ram {
  * @entries: the same for registrations; U32_MAX
  * @shape: larger windows than this were refused for their size; U64_MAX
  * @until: jiffies when all of it is forgotten and tried again
- * @refused: exact granules were refused with nothing left to give back
- * @refused_until: jiffies when the host may be asked again in that case
+ * @refused: so many bytes of exact granules were refused; 0 for none
+ * @refused_bytes: with so many bytes registered
+ * @refused_entries: and so many registrations
+ * @refused_until: jiffies when the host may be asked again for as much
  */
 struct apple_dma_learned {
 	u64 bytes;
 	u32 entries;
 	u64 shape;
 	unsigned long until;
-	bool refused;
+	u64 refused;
+	u64 refused_bytes;
+	u64 refused_entries;
 	unsigned long refused_until;
 };
 

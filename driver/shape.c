@@ -81,7 +81,7 @@ void apple_dma_learn_forget(struct apple_dma_engine *e)
 	e->learned.bytes = U64_MAX;
 	e->learned.entries = U32_MAX;
 	e->learned.shape = U64_MAX;
-	e->learned.refused = false;
+	e->learned.refused = 0;
 }
 
 static bool learned_anything(struct apple_dma_engine *e)
@@ -121,13 +121,21 @@ static void learn_shape(struct apple_dma_engine *e, u64 size)
 	e->learned.until = jiffies + LEARNED_FOR;
 }
 
-/* The host refused exact granules, and nothing is left to give back. */
-static void learn_refusal(struct apple_dma_engine *e)
+/*
+ * The host refused @size bytes of exact granules, and what is idle does not
+ * help. It may still have room for less; a granule is the least there is.
+ */
+static void learn_refusal(struct apple_dma_engine *e, u64 size)
 {
-	e->learned.bytes = e->stats.mapped_bytes;
-	e->learned.entries = min_t(u64, e->stats.mapped_entries, U32_MAX);
+	if (size <= APPLE_DMA_GRANULE_SIZE) {
+		e->learned.bytes = e->stats.mapped_bytes;
+		e->learned.entries = min_t(u64, e->stats.mapped_entries,
+					   U32_MAX);
+	}
 	e->learned.until = jiffies + LEARNED_FOR;
-	e->learned.refused = true;
+	e->learned.refused = size;
+	e->learned.refused_bytes = e->stats.mapped_bytes;
+	e->learned.refused_entries = e->stats.mapped_entries;
 	e->learned.refused_until = jiffies + REFUSED_FOR;
 }
 
@@ -138,18 +146,20 @@ static void learn_success(struct apple_dma_engine *e)
 		e->learned.bytes = e->stats.mapped_bytes;
 	if (e->learned.entries < e->stats.mapped_entries)
 		e->learned.entries = e->stats.mapped_entries;
-	e->learned.refused = false;
+	if (e->stats.mapped_bytes >= e->learned.refused_bytes +
+				     e->learned.refused)
+		e->learned.refused = 0;
 }
 
 /*
- * Is it worth asking for exact granules? Not where they were refused a moment
+ * Is it worth asking for exact granules? Not where as much was refused a moment
  * ago, and nothing has been given back since.
  */
-static bool worth_asking(struct apple_dma_engine *e)
+static bool worth_asking(struct apple_dma_engine *e, u64 size)
 {
-	return !e->learned.refused ||
-	       e->stats.mapped_bytes < e->learned.bytes ||
-	       e->stats.mapped_entries < e->learned.entries ||
+	return !e->learned.refused || size < e->learned.refused ||
+	       e->stats.mapped_bytes < e->learned.refused_bytes ||
+	       e->stats.mapped_entries < e->learned.refused_entries ||
 	       time_after(jiffies, e->learned.refused_until);
 }
 
@@ -202,9 +212,26 @@ static struct apple_dma_window *plan_shared(struct apple_dma_engine *e,
 }
 
 /*
- * A window of just the granules of the range. Where its handle is taken by a
- * shorter window, it starts some granules earlier.
+ * Where a window of just the granules of the range starts: some granules
+ * earlier than the range where its handle is taken by a shorter window. Returns
+ * false if there is no such place.
  */
+static bool exact_start(struct apple_dma_engine *e, u64 phys, u64 size,
+			u64 *start)
+{
+	unsigned int tries = 0;
+
+	*start = round_down(phys, APPLE_DMA_GRANULE_SIZE);
+	while (apple_dma_index_handle_taken(e, *start)) {
+		if (++tries > HANDLE_TRIES || *start < APPLE_DMA_GRANULE_SIZE ||
+		    !apple_dma_ram_mappable(e, *start - APPLE_DMA_GRANULE_SIZE,
+					    size))
+			return false;
+		*start -= APPLE_DMA_GRANULE_SIZE;
+	}
+	return true;
+}
+
 static struct apple_dma_window *plan_exact(struct apple_dma_engine *e,
 					   u64 phys, u64 size,
 					   enum apple_dma_fail *cause)
@@ -212,21 +239,15 @@ static struct apple_dma_window *plan_exact(struct apple_dma_engine *e,
 	u64 first = round_down(phys, APPLE_DMA_GRANULE_SIZE);
 	u64 end = round_up(phys + size, APPLE_DMA_GRANULE_SIZE);
 	struct apple_dma_window *w;
-	unsigned int tries = 0;
-	u64 start = first;
+	u64 start;
 
-	if (!worth_asking(e)) {
-		*cause = APPLE_DMA_FAIL_HOST;
+	if (!exact_start(e, phys, size, &start)) {
+		*cause = APPLE_DMA_FAIL_HANDLE;
 		return NULL;
 	}
-	while (apple_dma_index_handle_taken(e, start)) {
-		if (++tries > HANDLE_TRIES || start < APPLE_DMA_GRANULE_SIZE ||
-		    !apple_dma_ram_mappable(e, start - APPLE_DMA_GRANULE_SIZE,
-					    size)) {
-			*cause = APPLE_DMA_FAIL_HANDLE;
-			return NULL;
-		}
-		start -= APPLE_DMA_GRANULE_SIZE;
+	if (!worth_asking(e, end - start)) {
+		*cause = APPLE_DMA_FAIL_HOST;
+		return NULL;
 	}
 	if (!within_budget(e, end - start, cause))
 		return NULL;
@@ -300,18 +321,20 @@ struct apple_dma_estimate {
 static void estimate(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		     struct apple_dma_estimate *est)
 {
-	u64 phys, size, shape = apple_dma_shape(e), behind = 0;
+	u64 phys, size, start, shape = apple_dma_shape(e), behind = 0;
 
 	memset(est, 0, sizeof(*est));
 	while (est->entries < apple_dma_engine_batch(e) &&
 	       next_miss(e, &todo, &phys, &size)) {
 		u64 end = phys + size;
-		u64 need = round_up(end, APPLE_DMA_GRANULE_SIZE) -
-			   round_down(phys, APPLE_DMA_GRANULE_SIZE);
+		u64 need;
 
 		/* Neighbours in one window; not all of them come in order. */
 		if (end <= behind && phys >= behind - shape)
 			continue;
+		if (!exact_start(e, phys, size, &start))
+			start = round_down(phys, APPLE_DMA_GRANULE_SIZE);
+		need = round_up(end, APPLE_DMA_GRANULE_SIZE) - start;
 		est->exact += need;
 		est->shared += max(need, shape);
 		est->entries++;
@@ -362,6 +385,7 @@ struct apple_dma_plan {
 	struct list_head windows;
 	unsigned int n;
 	u64 largest;
+	bool shared;
 };
 
 /*
@@ -378,6 +402,7 @@ static void plan_batch(struct apple_dma_engine *e, struct apple_dma_todo todo,
 	INIT_LIST_HEAD(&p->windows);
 	p->n = 0;
 	p->largest = 0;
+	p->shared = false;
 	while (p->n < apple_dma_engine_batch(e) &&
 	       next_miss(e, &todo, &phys, &size)) {
 		enum apple_dma_fail why = APPLE_DMA_FAIL_HOST;
@@ -390,6 +415,9 @@ static void plan_batch(struct apple_dma_engine *e, struct apple_dma_todo todo,
 			break;
 		list_add_tail(&w->list, &p->windows);
 		p->largest = max(p->largest, w->size);
+		p->shared |= w->size > round_up(phys + size,
+						APPLE_DMA_GRANULE_SIZE) -
+				       w->first;
 		p->n++;
 	}
 }
@@ -444,8 +472,8 @@ unsigned int apple_dma_cover(struct apple_dma_engine *e,
 			if (apple_dma_idle_evict(e, p.largest, 1))
 				continue;
 		}
-		if (shape <= APPLE_DMA_GRANULE_SIZE) {
-			learn_refusal(e);
+		if (!p.shared) {
+			learn_refusal(e, p.largest);
 			break;
 		}
 		learn_shape(e, min(shape, p.largest));
