@@ -10,7 +10,7 @@
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 
-#include "window.h"
+#include "hit.h"
 
 /* What drivers are told is a good size: likely to be inside one window. */
 #define OPT_MAPPING_SIZE	(256UL << 10)
@@ -62,17 +62,17 @@ static void quarantine_sg(struct apple_dma *ad, struct scatterlist *sgl,
 		quarantine(ad, sg_phys(sg), sg->length);
 }
 
-static dma_addr_t map_range(struct device *dev, phys_addr_t phys, size_t size,
-			    unsigned long attrs)
+static noinline dma_addr_t map_slowly(struct apple_dma *ad, phys_addr_t phys,
+				      size_t size, u64 mask,
+				      unsigned long attrs)
 {
-	struct apple_dma *ad = to_apple_dma(dev);
 	bool broken = READ_ONCE(ad->engine.broken);
 	dma_addr_t addr;
 
 	if (attrs & DMA_ATTR_MMIO)
 		return apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_NOT_RAM,
 					size);
-	addr = apple_dma_pin(&ad->engine, phys, size, streaming_reach(dev));
+	addr = apple_dma_pin(&ad->engine, phys, size, mask);
 	/* It broke just now: the host may have mapped this all the same. */
 	if (addr == DMA_MAPPING_ERROR && !broken &&
 	    READ_ONCE(ad->engine.broken))
@@ -80,13 +80,37 @@ static dma_addr_t map_range(struct device *dev, phys_addr_t phys, size_t size,
 	return addr;
 }
 
-static void unmap_range(struct device *dev, dma_addr_t addr, size_t size)
+/* What is not guest RAM, such as MMIO, is in no window. */
+static __always_inline dma_addr_t map_range(struct device *dev,
+					    phys_addr_t phys, size_t size,
+					    unsigned long attrs)
 {
 	struct apple_dma *ad = to_apple_dma(dev);
+	u64 mask = streaming_reach(dev);
+	dma_addr_t addr = apple_dma_hit(&ad->engine, phys, size, mask);
+
+	if (likely(addr != DMA_MAPPING_ERROR))
+		return addr;
+	return map_slowly(ad, phys, size, mask, attrs);
+}
+
+static noinline void unmap_slowly(struct apple_dma *ad, dma_addr_t addr,
+				  size_t size)
+{
 	phys_addr_t phys;
 
 	if (apple_dma_unpin(&ad->engine, addr, size, &phys) == -EIO)
 		quarantine(ad, phys, size);
+}
+
+static __always_inline void unmap_range(struct device *dev, dma_addr_t addr,
+					size_t size)
+{
+	struct apple_dma *ad = to_apple_dma(dev);
+	u64 phys;
+
+	if (unlikely(!apple_dma_unhit(&ad->engine, addr, size, &phys)))
+		unmap_slowly(ad, addr, size);
 }
 
 #ifdef APPLE_DMA_HAVE_MAP_PHYS

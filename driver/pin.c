@@ -10,7 +10,7 @@
 
 #include <linux/scatterlist.h>
 
-#include "window.h"
+#include "hit.h"
 
 static const char *const fail_texts[APPLE_DMA_FAIL_COUNT] = {
 	[APPLE_DMA_FAIL_BYTES] = "the byte budget is used up (module parameter max_bytes)",
@@ -24,75 +24,7 @@ static const char *const fail_texts[APPLE_DMA_FAIL_COUNT] = {
 	[APPLE_DMA_FAIL_BROKEN] = "the companion is broken or stopped, or the device has no driver",
 };
 
-/* ---- hits: under RCU, no lock ---- */
-
-static void count_map(struct apple_dma_engine *e, u64 size)
-{
-	this_cpu_inc(e->percpu->maps);
-	this_cpu_add(e->percpu->live_bytes, size);
-}
-
-static void count_unmap(struct apple_dma_engine *e, u64 size)
-{
-	this_cpu_inc(e->percpu->unmaps);
-	this_cpu_sub(e->percpu->live_bytes, size);
-}
-
-/*
- * Map in a window. Returns DMA_MAPPING_ERROR when it is being given back, or
- * when the device does not reach it.
- */
-static dma_addr_t take(struct apple_dma_engine *e, struct apple_dma_window *w,
-		       u64 phys, u64 size, u64 mask)
-{
-	u64 addr;
-
-	if (!apple_dma_window_get(e, w))
-		return DMA_MAPPING_ERROR;
-	addr = w->iova + (phys - w->phys);
-	if (unlikely(addr + size - 1 > mask)) {
-		apple_dma_window_put(e, w);
-		return DMA_MAPPING_ERROR;
-	}
-	count_map(e, size);
-	return addr;
-}
-
-static dma_addr_t hit(struct apple_dma_engine *e, u64 phys, u64 size, u64 mask)
-{
-	dma_addr_t addr = DMA_MAPPING_ERROR;
-	struct apple_dma_window *w;
-
-	rcu_read_lock();
-	if (likely(READ_ONCE(e->fast))) {
-		w = xa_load(&e->by_phys, phys >> APPLE_DMA_GRANULE_SHIFT);
-		if (likely(w && apple_dma_window_covers(w, phys, size)))
-			addr = take(e, w, phys, size, mask);
-	}
-	rcu_read_unlock();
-	return addr;
-}
-
-static bool unhit(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys)
-{
-	struct apple_dma_window *w;
-	bool done = false;
-
-	rcu_read_lock();
-	if (likely(READ_ONCE(e->fast))) {
-		w = xa_load(&e->by_iova, addr >> APPLE_DMA_GRANULE_SHIFT);
-		if (likely(w)) {
-			*phys = w->phys + (addr - w->iova);
-			done = apple_dma_window_put(e, w);
-		}
-		if (likely(done))
-			count_unmap(e, size);
-	}
-	rcu_read_unlock();
-	return done;
-}
-
-/* ---- the rest; the lock is held ---- */
+/* ---- what is not a hit; the lock is held ---- */
 
 static int put(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys)
 {
@@ -105,7 +37,7 @@ static int put(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys)
 		return -ENOENT;
 	}
 	*phys = w->phys + (addr - w->iova);
-	count_unmap(e, size);
+	apple_dma_count_unmap(e, size);
 	return e->broken ? -EIO : 0;
 }
 
@@ -179,7 +111,7 @@ static dma_addr_t take_made(struct apple_dma_engine *e,
 	if (e->broken) {
 		*cause = APPLE_DMA_FAIL_BROKEN;
 	} else if (w) {
-		addr = take(e, w, phys, size, mask);
+		addr = apple_dma_take(e, w, phys, size, mask);
 		if (addr == DMA_MAPPING_ERROR)
 			*cause = APPLE_DMA_FAIL_MASK;
 	}
@@ -188,8 +120,8 @@ static dma_addr_t take_made(struct apple_dma_engine *e,
 
 /* ---- one range ---- */
 
-static dma_addr_t pin_slowly(struct apple_dma_engine *e, u64 phys, u64 size,
-			     u64 mask)
+static noinline dma_addr_t pin_slowly(struct apple_dma_engine *e, u64 phys,
+				      u64 size, u64 mask)
 {
 	const struct apple_dma_todo todo = {
 		.one = { .phys = phys, .size = size },
@@ -245,7 +177,7 @@ out:
 dma_addr_t apple_dma_pin(struct apple_dma_engine *e, phys_addr_t phys,
 			 size_t size, u64 mask)
 {
-	dma_addr_t addr = hit(e, phys, size, mask);
+	dma_addr_t addr = apple_dma_hit(e, phys, size, mask);
 
 	if (likely(addr != DMA_MAPPING_ERROR))
 		return addr;
@@ -273,6 +205,25 @@ dma_addr_t apple_dma_refuse(struct apple_dma_engine *e,
 	return DMA_MAPPING_ERROR;
 }
 
+static noinline int unpin_slowly(struct apple_dma_engine *e, u64 addr, u64 size,
+				 u64 *phys)
+{
+	unsigned long flags;
+	int err;
+
+	spin_lock_irqsave(&e->lock, flags);
+	e->stats.slow_paths++;
+	err = put(e, addr, size, phys);
+	settle(e, &flags);
+	if (!err && e->broken)
+		err = -EIO;
+	spin_unlock_irqrestore(&e->lock, flags);
+
+	if (err == -ENOENT)
+		log_bad_unmap(e, addr);
+	return err;
+}
+
 /**
  * apple_dma_unpin() - end one mapping
  * @e: the engine
@@ -291,23 +242,9 @@ dma_addr_t apple_dma_refuse(struct apple_dma_engine *e,
 int apple_dma_unpin(struct apple_dma_engine *e, dma_addr_t addr, size_t size,
 		    phys_addr_t *phys)
 {
-	unsigned long flags;
-	int err;
-
-	if (likely(unhit(e, addr, size, phys)))
+	if (likely(apple_dma_unhit(e, addr, size, phys)))
 		return 0;
-
-	spin_lock_irqsave(&e->lock, flags);
-	e->stats.slow_paths++;
-	err = put(e, addr, size, phys);
-	settle(e, &flags);
-	if (!err && e->broken)
-		err = -EIO;
-	spin_unlock_irqrestore(&e->lock, flags);
-
-	if (err == -ENOENT)
-		log_bad_unmap(e, addr);
-	return err;
+	return unpin_slowly(e, addr, size, phys);
 }
 
 /* ---- scatterlists ---- */
@@ -320,7 +257,8 @@ static int hit_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 	int i, left = 0;
 
 	for_each_sg(sgl, sg, nents, i) {
-		dma_addr_t addr = hit(e, sg_phys(sg), sg->length, mask);
+		dma_addr_t addr = apple_dma_hit(e, sg_phys(sg), sg->length,
+						mask);
 
 		sg_dma_address(sg) = addr;
 		sg_dma_len(sg) = sg->length;
@@ -465,8 +403,8 @@ int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 	int i;
 
 	for (i = 0; i < nents; i++, sg = sg_next(sg))
-		if (unlikely(!unhit(e, sg_dma_address(sg), sg_dma_len(sg),
-				    &phys)))
+		if (unlikely(!apple_dma_unhit(e, sg_dma_address(sg),
+					      sg_dma_len(sg), &phys)))
 			break;
 	if (likely(i == nents))
 		return 0;

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Hits: a map in a window that is there, and its unmap. No lock, no allocation,
+ * no doorbell. All of it inline, because this is what every I/O pays.
+ *
+ * RCU is held the sched way: preemption is off for some fifty instructions,
+ * which costs less than the nesting counter of preemptible RCU, and grace
+ * periods wait for it all the same.
+ */
+#ifndef APPLE_DMA_HIT_H
+#define APPLE_DMA_HIT_H
+
+#include <linux/rcupdate.h>
+
+#include "window.h"
+
+/* Below the head of an xarray, what is not above this is not a pointer. */
+#define APPLE_DMA_XA_INTERNAL_MAX	4096UL
+
+/*
+ * What xa_load() does, with nothing around it. Where the array changes under
+ * way there may be no answer; xa_load() would try again, here the lock is taken.
+ */
+static __always_inline struct apple_dma_window *
+apple_dma_lookup(const struct xarray *xa, unsigned long granule)
+{
+	const void *entry = rcu_dereference_sched(xa->xa_head);
+	const struct xa_node *node;
+	unsigned int shift;
+
+	if (unlikely(!xa_is_node(entry)))
+		return NULL;
+	node = xa_to_node(entry);
+	shift = node->shift;
+	if (unlikely(granule >> shift > XA_CHUNK_MASK))
+		return NULL;
+	for (; shift; shift -= XA_CHUNK_SHIFT) {
+		entry = rcu_dereference_sched(node->slots[(granule >> shift) &
+							  XA_CHUNK_MASK]);
+		if (unlikely((unsigned long)entry <= APPLE_DMA_XA_INTERNAL_MAX))
+			return NULL;
+		node = xa_to_node(entry);
+	}
+	entry = rcu_dereference_sched(node->slots[granule & XA_CHUNK_MASK]);
+	if (unlikely((unsigned long)entry <= APPLE_DMA_XA_INTERNAL_MAX))
+		return NULL;
+	return (void *)entry;
+}
+
+/**
+ * apple_dma_count_unmap() - a mapping has ended
+ * @e: the engine
+ * @size: its bytes
+ *
+ * Context: any.
+ */
+static inline void apple_dma_count_unmap(struct apple_dma_engine *e, u64 size)
+{
+	this_cpu_inc(e->percpu->unmaps);
+	this_cpu_sub(e->percpu->live_bytes, size);
+}
+
+/**
+ * apple_dma_take() - map in a window
+ * @e: the engine
+ * @w: a window with the whole range in it
+ * @phys: guest-physical address
+ * @size: bytes
+ * @mask: highest device address the device reaches
+ *
+ * Context: any, under RCU or the lock.
+ * Return: the device address of @phys, or DMA_MAPPING_ERROR when the window is
+ * being given back, or the device does not reach it.
+ */
+static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
+						 struct apple_dma_window *w,
+						 u64 phys, u64 size, u64 mask)
+{
+	u64 addr;
+
+	if (!apple_dma_window_get(e, w))
+		return DMA_MAPPING_ERROR;
+	addr = w->iova + (phys - w->phys);
+	if (unlikely(addr + size - 1 > mask)) {
+		apple_dma_window_put(e, w);
+		return DMA_MAPPING_ERROR;
+	}
+	this_cpu_inc(e->percpu->maps);
+	this_cpu_add(e->percpu->live_bytes, size);
+	return addr;
+}
+
+/**
+ * apple_dma_hit() - map in a window that is there
+ * @e: the engine
+ * @phys: guest-physical address
+ * @size: bytes
+ * @mask: highest device address the device reaches
+ *
+ * Context: any.
+ * Return: the device address, or DMA_MAPPING_ERROR: then apple_dma_pin() has
+ * to look, and knows why.
+ */
+static __always_inline dma_addr_t apple_dma_hit(struct apple_dma_engine *e,
+						u64 phys, u64 size, u64 mask)
+{
+	dma_addr_t addr = DMA_MAPPING_ERROR;
+	struct apple_dma_window *w;
+
+	rcu_read_lock_sched();
+	if (likely(READ_ONCE(e->fast))) {
+		w = apple_dma_lookup(&e->by_phys,
+				     phys >> APPLE_DMA_GRANULE_SHIFT);
+		if (likely(w && apple_dma_window_covers(w, phys, size)))
+			addr = apple_dma_take(e, w, phys, size, mask);
+	}
+	rcu_read_unlock_sched();
+	return addr;
+}
+
+/**
+ * apple_dma_unhit() - end a mapping, its window stays
+ * @e: the engine
+ * @addr: what was returned for it
+ * @size: its bytes
+ * @phys: set to the guest-physical address, if it was ended
+ *
+ * Context: any.
+ * Return: false if apple_dma_unpin() has to look.
+ */
+static __always_inline bool apple_dma_unhit(struct apple_dma_engine *e,
+					    u64 addr, u64 size, u64 *phys)
+{
+	struct apple_dma_window *w;
+	bool done = false;
+
+	rcu_read_lock_sched();
+	if (likely(READ_ONCE(e->fast))) {
+		w = apple_dma_lookup(&e->by_iova,
+				     addr >> APPLE_DMA_GRANULE_SHIFT);
+		if (likely(w)) {
+			*phys = w->phys + (addr - w->iova);
+			done = apple_dma_window_put(e, w);
+		}
+		if (likely(done))
+			apple_dma_count_unmap(e, size);
+	}
+	rcu_read_unlock_sched();
+	return done;
+}
+
+#endif /* APPLE_DMA_HIT_H */
