@@ -15,6 +15,7 @@ KEYS = {
     "seed": ("dart", "number"),
     "max-bytes": ("dart", "size"),
     "max-entries": ("dart", "number"),
+    "max-segment": ("dart", "size"),
     "enforce": ("dart", ("auto", "on", "off")),
     "layout": ("companion", ("rfc", "wide")),
     "batch-entries": ("companion", "number"),
