@@ -9,6 +9,8 @@ KDIR ?= $(lastword $(shell ls -d /lib/modules/*/build 2>/dev/null | sort -V))
 help:
 	@echo 'make demo      a VM with an NVMe disk behind the emulated DART, end to end'
 	@echo 'make check     every test; what CI runs'
+	@echo 'make bench     what mapping costs beside other IOMMUs, into build/bench; 40 minutes'
+	@echo '               (scripts/bench --quick: 10; --help for parts of it)'
 	@echo
 	@echo 'make module    build apple_dma.ko against KDIR, with W=1'
 	@echo '               (KDIR=$(if $(KDIR),$(KDIR),none found: install linux-headers-amd64 or set it))'
@@ -43,6 +45,10 @@ demo:
 .PHONY: check
 check:
 	scripts/check
+
+.PHONY: bench
+bench:
+	scripts/bench
 
 .PHONY: static
 static:

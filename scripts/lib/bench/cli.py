@@ -2,6 +2,7 @@
 """The command line of scripts/bench."""
 
 import argparse
+import concurrent.futures
 import json
 import os
 import subprocess
@@ -11,9 +12,10 @@ import time
 from testbed import cache
 from testbed.errors import TestbedError, allowed, reported
 
-from . import config, pairs
+from . import config, instructions, pairs, plot, steady, targets, traces, wall
 
-PARTS = {"pairs": pairs}
+PARTS = {"pairs": pairs, "instructions": instructions, "traces": traces,
+         "steady": steady, "wall": wall}
 
 
 class Bench:
@@ -26,6 +28,28 @@ class Bench:
         self.results = {}
         self._start = time.monotonic()
 
+    def each_guest(self, what, measure, configs=None, kernels=None):
+        """Call MEASURE(self, config, kernel) for all there are, a guest on each core.
+
+        Only for what does not depend on wall time. {kernel: {config: result}}.
+        """
+        kernels = self.kernels if kernels is None else kernels
+        wanted = [(name, each) for name in kernels
+                  for each in (self.configs if configs is None else configs)
+                  if name in each.kernels]
+
+        def one(pair):
+            name, each = pair
+            self.say(f"{what}: {each.label}, Linux {name}")
+            return measure(self, each, name)
+
+        with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            results = list(pool.map(one, wanted))
+        found = {name: {} for name in kernels}
+        for (name, each), result in zip(wanted, results):
+            found[name][each.name] = result
+        return found
+
     def say(self, text):
         """Progress, on stderr."""
         print(f"[{time.monotonic() - self._start:6.0f} s] {text}", file=sys.stderr, flush=True)
@@ -34,11 +58,21 @@ class Bench:
 def write(folder, results, tables):
     """Leave the results in FOLDER, in every form."""
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, "bench.json"), "w", encoding="utf-8") as file:
-        json.dump(results, file, indent=1)
-        file.write("\n")
-    with open(os.path.join(folder, "bench.md"), "w", encoding="utf-8") as file:
-        file.write("# Benchmark\n\n" + "\n\n".join(each.markdown() for each in tables) + "\n")
+
+    def put(name, text):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    put("bench.json", json.dumps(results, indent=1) + "\n")
+    put("bench.md", "# Benchmark\n\n" + "\n\n".join(each.markdown() for each in tables) + "\n")
+    picture = plot.svg(results)
+    if picture:
+        put("bench.svg", picture)
+
+
+def show(each):
+    """Print a Table."""
+    print(f"\n{each.text()}", flush=True)
 
 
 def arguments(argv):
@@ -81,8 +115,13 @@ def main(argv):
                 continue
             for each in part.tables(bench.results[name]):
                 tables.append(each)
-                print(f"\n{each.text()}", flush=True)
+                show(each)
             write(args.output, bench.results, tables)
+        for each in targets.tables(bench.results):
+            tables.append(each)
+            show(each)
+        write(args.output, bench.results, tables)
+        print(f"\nIn {args.output}: bench.md, bench.json, bench.svg")
         for name in failed:
             print(f"bench: {name} could not be measured; see above", file=sys.stderr)
         return 1 if failed else 0

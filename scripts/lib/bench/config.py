@@ -17,6 +17,7 @@ class Config:
     label: str
     module: str = ""        # parameters of apple_dma; empty: not loaded, no DART
     qemu: str = ""          # arguments for QEMU, before the devices
+    bus: str = "pcie.0"     # where the devices' ports are
     append: str = ""        # kernel arguments
     driver: str = ""        # a module to load before the devices' drivers
     domain: str = ""        # what the device's IOMMU group has to say of its type
@@ -29,7 +30,10 @@ class Config:
 
 
 _INTEL = {"qemu": "-device intel-iommu,intremap=off"}
-_VIRTIO = {"qemu": "-device virtio-iommu-pci", "driver": "virtio_iommu",
+# Its driver is a module, on the testbed's disk; so the disk is not behind it.
+_VIRTIO = {"qemu": "-machine default_bus_bypass_iommu=on -device virtio-iommu-pci "
+                   "-device pxb-pcie,id=bench-root,bus=pcie.0,bus_nr=64",
+           "bus": "bench-root", "driver": "virtio_iommu",
            "kernels": (NEWEST,)}         # Debian's 6.1 has no driver for it
 
 CONFIGS = (

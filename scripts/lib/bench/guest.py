@@ -25,12 +25,12 @@ at() { echo "@@ $*"; }
 fail() { echo "guest: $*" >&2; exit 1; }
 apple=$(echo /sys/bus/pci/drivers/apple_dma/0*/apple_dma)
 edu=/sys/bus/pci/drivers/apple_dma_bench
+for each in $edu/0000:*; do [ ! -e "$each" ] || edu=$each; done
 counts() {
 	echo "host $(host-stats | tr -d '\n')"
 	for each in $apple; do
 		[ -d "$each" ] || continue
-		echo "sysfs $(for f in "$each"/*; do
-			[ ! -f "$f" ] || [ ! -r "$f" ] || echo "${f##*/}=$(cat "$f")"; done | tr '\n' ' ')"
+		echo "sysfs $(cd "$each" && grep -s '' -- * | sed 's/:/=/' | tr '\n' ' ')"
 	done
 }
 load() {
@@ -129,17 +129,19 @@ def command_line(config, name, devices=(EDU,), host=(), qemu=(), append="", modu
         argv += ["--no-module"]
         # An IOMMU's driver may have to come first.
         words += ["modprobe.blacklist=nvme,e1000e"]
-        argv += ["--qemu", config.qemu + "".join(f" -device {each}" for each in devices)]
+        argv += ["--qemu", " ".join([config.qemu] + [
+            f"-device pcie-root-port,id=bench{i},bus={config.bus},chassis={100 + i} "
+            f"-device {each},bus=bench{i},romfile=" for i, each in enumerate(devices)])]
     return argv + ["--append", " ".join(filter(None, words))]
 
 
-def script(config, text):
-    """TEXT as the guest runs it: the shell's functions, the drivers of CONFIG."""
+def script(config, text, first=True):
+    """TEXT as the guest runs it: the shell's functions, at FIRST the drivers."""
     start = f"want_domain={config.domain}\n"
-    if config.driver:
+    if first and config.driver:
         start += f"modprobe {config.driver}\n"
-    if not config.apple:
-        start += "modprobe -q nvme; modprobe -q e1000e\n"
+    if first and not config.apple:
+        start += "modprobe nvme\nmodprobe e1000e\n"
     return PRELUDE + start + text
 
 

@@ -29,7 +29,7 @@ def per_operation(section):
     return median, (max(each) - min(each)) / median
 
 
-def measure(config, name):
+def measure(_bench, config, name):
     """One guest; {case: {...}}."""
     sections = guest.run(config, name, SCRIPT, "--icount", "--cpus", "1")
     found = {}
@@ -48,13 +48,7 @@ def measure(config, name):
 
 def run(bench):
     """All configurations on all kernels; {kernel: {config: {case: ...}}}."""
-    found = {name: {} for name in bench.kernels}
-    for name in bench.kernels:
-        for config in bench.configs:
-            if name in config.kernels:
-                bench.say(f"pairs: {config.label}, Linux {name}")
-                found[name][config.name] = measure(config, name)
-    return found
+    return bench.each_guest("map+unmap pairs", measure)
 
 
 CASES = (("page", "one 4 KiB page (64 pages, 2 MiB apart, in turn)"),

@@ -85,7 +85,8 @@ class Session:
         words = rest.split(" ", 2)
         if len(words) != 3:
             raise QmpError("usage: set DEVICE PROPERTY VALUE")
-        self._qemu.qmp.set(*words)
+        device, name, value = words
+        self._qemu.qmp.set(device, name, int(value) if value.isdigit() else value)
         return ""
 
     def _exit(self, rest):

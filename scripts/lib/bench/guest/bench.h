@@ -15,6 +15,7 @@
  * @length: bytes in @result
  * @held: what bench_sparse() maps and bench_release() ends
  * @held_count: mappings in @held
+ * @mix: the trace that bench_grow() began and bench_shrink() ends
  *
  * Commands are serialised by the driver's mutex and run in the context of the
  * process that wrote them.
@@ -26,6 +27,7 @@ struct bench {
 	size_t length;
 	struct bench_held *held;
 	unsigned int held_count;
+	struct bench_mix *mix;
 };
 
 struct bench_held {
@@ -59,19 +61,19 @@ void bench_free_pages(struct page **pages, unsigned int count,
 		      unsigned int order);
 bool bench_is_ram(u64 pfn, u64 count);
 u64 bench_end_pfn(void);
+unsigned long *bench_ram_map(u64 units, u64 unit);
 
 /* pairs.c */
 int bench_pairs(struct bench *bench);
 int bench_scale(struct bench *bench);
+int bench_time_pages(struct bench *bench, struct page **pages,
+		     unsigned int count, unsigned long attrs);
 /* sparse.c */
 int bench_sparse(struct bench *bench);
 int bench_hits(struct bench *bench);
 int bench_release(struct bench *bench);
 /* mix.c */
-int bench_mix(struct bench *bench);
-
-struct bench_rounds;
-int bench_time_pages(struct bench *bench, struct page **pages,
-		     unsigned int count, unsigned long attrs);
+int bench_grow(struct bench *bench);
+int bench_shrink(struct bench *bench);
 
 #endif

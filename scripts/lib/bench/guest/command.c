@@ -30,6 +30,8 @@ static const struct {
 	{ "sparse", bench_sparse },
 	{ "hits", bench_hits },
 	{ "release", bench_release },
+	{ "grow", bench_grow },
+	{ "shrink", bench_shrink },
 };
 
 /* The text after "key=" in the arguments, or NULL. */
@@ -83,11 +85,24 @@ u64 bench_random(struct bench_random *random)
 	return x ^ (x >> 31);
 }
 
+#ifdef CONFIG_X86
+/* The mark that the plugin insn.c looks for. */
+static int bench_mark(const char *val, const struct kernel_param *param)
+{
+	asm volatile("nopl 0x62656e63(%rax)");
+	return 0;
+}
+
+static const struct kernel_param_ops bench_mark_ops = { .set = bench_mark };
+module_param_cb(mark, &bench_mark_ops, NULL, 0200);
+MODULE_PARM_DESC(mark, "Pass a mark that a plugin of QEMU sees");
+#endif
+
 static ssize_t run_store(struct device *dev, struct device_attribute *attr,
 			 const char *buf, size_t count)
 {
 	struct bench *bench = dev_get_drvdata(dev);
-	size_t length = strcspn(buf, " \n");
+	size_t length = strcspn(buf, "\n ");
 	int err = -ENOENT;
 	unsigned int i;
 
@@ -152,7 +167,11 @@ static int bench_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 static void bench_remove(struct pci_dev *pdev)
 {
-	bench_release(pci_get_drvdata(pdev));
+	struct bench *bench = pci_get_drvdata(pdev);
+
+	bench_release(bench);
+	bench->arguments = "percent=100";
+	bench_shrink(bench);
 	pci_clear_master(pdev);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The memory that is mapped. None of it is read or written. */
 
+#include <linux/bitmap.h>
 #include <linux/ioport.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
@@ -48,6 +49,11 @@ bool bench_is_ram(u64 pfn, u64 count)
 	return page_is_ram(end - 1) && pfn_to_online_page(end - 1);
 }
 
+static bool bench_resource_is_ram(const struct resource *r)
+{
+	return (r->flags & IORESOURCE_SYSTEM_RAM) == IORESOURCE_SYSTEM_RAM;
+}
+
 /* The page after the last one of RAM. */
 u64 bench_end_pfn(void)
 {
@@ -55,8 +61,28 @@ u64 bench_end_pfn(void)
 	u64 end = 0;
 
 	for (r = iomem_resource.child; r; r = r->sibling)
-		if ((r->flags & IORESOURCE_SYSTEM_RAM) ==
-		    IORESOURCE_SYSTEM_RAM)
+		if (bench_resource_is_ram(r))
 			end = max_t(u64, end, PHYS_PFN(r->end + 1));
 	return end;
+}
+
+/* A bitmap of @units units of @unit bytes; set where not all of it is RAM. */
+unsigned long *bench_ram_map(u64 units, u64 unit)
+{
+	unsigned long *map = bitmap_alloc(units, GFP_KERNEL);
+	const struct resource *r;
+	u64 first, end;
+
+	if (!map)
+		return NULL;
+	bitmap_fill(map, units);
+	for (r = iomem_resource.child; r; r = r->sibling) {
+		if (!bench_resource_is_ram(r))
+			continue;
+		first = div64_u64(r->start + unit - 1, unit);
+		end = min(div64_u64(r->end + 1, unit), units);
+		if (first < end)
+			bitmap_clear(map, first, end - first);
+	}
+	return map;
 }

@@ -58,27 +58,42 @@ static unsigned int bench_nothing(const struct bench_work *work,
 	return 0;
 }
 
-/* The loop around each: the same instructions, whatever is in it. */
-#define BENCH_LOOP(name, one)						\
-static noinline unsigned int name(const struct bench_work *work,	\
-				  unsigned int n)			\
-{									\
-	unsigned int failed = 0, i = 0;					\
-									\
-	while (n--) {							\
-		failed += one(work, i);					\
-		if (++i == work->count)					\
-			i = 0;						\
-	}								\
-	return failed;							\
-}
-
-BENCH_LOOP(bench_loop_pages, bench_one_page)
-BENCH_LOOP(bench_loop_lists, bench_one_list)
-BENCH_LOOP(bench_loop_nothing, bench_nothing)
-
+typedef unsigned int (*bench_one)(const struct bench_work *work,
+				  unsigned int i);
 typedef unsigned int (*bench_loop)(const struct bench_work *work,
 				   unsigned int n);
+
+/* The loop around each: the same instructions, whatever is in it. */
+static __always_inline unsigned int bench_repeat(const struct bench_work *work,
+						 unsigned int n, bench_one one)
+{
+	unsigned int failed = 0, i = 0;
+
+	while (n--) {
+		failed += one(work, i);
+		if (++i == work->count)
+			i = 0;
+	}
+	return failed;
+}
+
+static noinline unsigned int bench_loop_pages(const struct bench_work *work,
+					      unsigned int n)
+{
+	return bench_repeat(work, n, bench_one_page);
+}
+
+static noinline unsigned int bench_loop_lists(const struct bench_work *work,
+					      unsigned int n)
+{
+	return bench_repeat(work, n, bench_one_list);
+}
+
+static noinline unsigned int bench_loop_nothing(const struct bench_work *work,
+						unsigned int n)
+{
+	return bench_repeat(work, n, bench_nothing);
+}
 
 static u64 bench_round(bench_loop loop, const struct bench_work *work,
 		       unsigned int n, unsigned int *failed)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Guests that stay up and are given steps, one guest at a time.
+
+Wall time on a shared machine drifts. With every configuration's guest up, each
+round of a measurement goes through all of them, and what drifts hits all.
+"""
+
+import base64
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+from testbed import cache
+
+from . import guest
+
+AGENT = os.path.join(cache.SCRIPTS, "lib", "bench", "agent.sh")
+BOOT = 240              # seconds a guest may take to be ready
+STEP = 300              # and to carry out a step
+
+
+class Live:
+    """One guest that is up; use it as a context."""
+
+    def __init__(self, config, name, *options, qemu=(), **devices):
+        self.config = config
+        self._folder = tempfile.mkdtemp(prefix="apple-dma-bench.")
+        path = os.path.join(self._folder, "port")
+        port = (f"-chardev socket,id=bench,path={path},server=on,wait=off -device "
+                "virtserialport,bus=testbed-serial.0,nr=9,chardev=bench,name=bench")
+        argv = [os.path.join(cache.SCRIPTS, "testbed"),
+                *guest.command_line(config, name, qemu=(*qemu, port), **devices), *options,
+                "--timeout", "7200", "--push", f"{AGENT}:/root/agent.sh", "--",
+                "bash", "/root/agent.sh"]
+        with open(os.path.join(self._folder, "log"), "wb") as log:
+            self._process = subprocess.Popen(  # pylint: disable=consider-using-with
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._socket = self._connect(path)
+        self._rest = b""
+        self._first = True
+
+    def _connect(self, path):
+        end = time.monotonic() + BOOT
+        while time.monotonic() < end and self._process.poll() is None:
+            ours = socket.socket(socket.AF_UNIX)
+            try:
+                ours.connect(path)
+                return ours
+            except OSError:
+                ours.close()
+                time.sleep(0.1)
+        raise self._error("QEMU did not start")
+
+    def _error(self, what):
+        with open(os.path.join(self._folder, "log"), encoding="utf-8", errors="replace") as file:
+            tail = "\n  ".join(file.read().strip().splitlines()[-20:])
+        return guest.BenchError(f"{self.config.name}: {what}\n  {tail}")
+
+    def _line(self, timeout):
+        end = time.monotonic() + timeout
+        while b"\n" not in self._rest:
+            self._socket.settimeout(1)
+            data = None
+            with contextlib.suppress(TimeoutError):
+                data = self._socket.recv(1 << 16)
+            if data == b"" or self._process.poll() is not None:
+                raise self._error("the guest ended")
+            if time.monotonic() > end:
+                raise self._error(f"no answer in {timeout} s")
+            self._rest += data or b""
+        line, self._rest = self._rest.split(b"\n", 1)
+        return line.decode()
+
+    def ready(self):
+        """Wait until the guest takes steps."""
+        self._line(BOOT)
+
+    def step(self, text):
+        """Run the script TEXT; {section: Section} of its output."""
+        text = guest.script(self.config, text, self._first)
+        self._first = False
+        self._socket.sendall(base64.b64encode(text.encode()) + b"\n")
+        status, _, answer = self._line(STEP).partition(" ")
+        output = base64.b64decode(answer).decode(errors="replace")
+        if status != "0":
+            tail = "\n  ".join(output.strip().splitlines()[-15:])
+            raise self._error(f"a step ended with {status}:\n  {tail}")
+        return guest.parse(output)
+
+    def close(self):
+        """End the guest."""
+        with contextlib.suppress(OSError):
+            self._socket.sendall(b"end\n")
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(30)
+        self._socket.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return self._process.returncode
+
+
+@contextlib.contextmanager
+def together(bench, configs, name, *options, **devices):
+    """The guests of CONFIGS, all up: a list of Live."""
+    guests = []
+    try:
+        for config in configs:
+            bench.say(f"booting {config.label}, Linux {name}")
+            guests.append(Live(config, name, *options, **devices))
+            guests[-1].ready()
+        yield guests
+    finally:
+        for each in guests:
+            status = each.close()
+            if status:
+                bench.say(f"{each.config.label}: the guest ended with {status}")

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Doorbells when nothing changes any more, counted by the host."""
+
+import os
+
+from testbed import cache
+
+from . import guest, nvme, table
+from .config import OLDEST
+
+IOS = 10000
+LONG = 200000           # 800 MiB of buffers
+SWEEP = os.path.join(cache.SCRIPTS, "lib", "bench", "sweep.c")
+SMALL, BIG = "1G", "4G"
+DEVICES = (nvme.DEVICE, guest.EDU)
+NVME, EDU = range(len(DEVICES))
+
+LIST = "pairs entries=32 pages=32 order=9 n=1 rounds=1 warm=0"
+
+# All of RAM that user space can have is made a buffer once, as it is when a
+# guest has been up for a while.
+SMALL_SCRIPT = nvme.SHELL + f"""
+load
+await_disk
+bench list {LIST}
+/root/sweep $disk 640 163840 up
+job 4k 32 --number_ios={IOS}
+io direct 4k 32 --number_ios={IOS}
+"""
+
+# The page cache is filled, with readahead, until memory has been reclaimed for
+# a while; then single blocks push others out of it.
+BIG_SCRIPT = nvme.SHELL + r"""
+await_disk
+dd if=$disk of=/dev/null bs=1M count=7168 2>/dev/null
+buffered() { io "$1" 4k 1 --direct=0 --fadvise_hint=random --invalidate=0 --number_ios="$2"; }
+buffered warm $((ios / 4))
+buffered cache $ios
+echo 1 >/proc/sys/vm/drop_caches
+sweep() {
+	at "$1.before"
+	counts
+	/root/sweep $disk 3072 "$3" "$2"
+	at "$1"
+	echo "ios $3"
+	counts
+}
+sweep ascending up $ios
+sweep random random 20000
+"""
+CASES = {
+    "direct": f"{SMALL} guest, direct 4k reads, QD32",
+    "cache": f"{BIG} guest, 4k reads at random through a full page cache",
+    "ascending": f"{BIG} guest, direct 4k reads into 3 GiB, page after page",
+    "random": f"{BIG} guest, direct 4k reads into random pages of 3 GiB",
+}
+
+
+def program():
+    """The program that sweeps, built for the guest."""
+    target = os.path.join(cache.REPO, "build", "bench", "sweep")
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    cache.run([cache.tool("gcc"), "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o", target,
+               SWEEP], "building scripts/lib/bench/sweep.c")
+    return target
+
+
+def _case(sections, name):
+    ios = sections[name].number("ios")
+    return {"ios": ios,
+            "doorbells": guest.delta(sections, name, "doorbells", index=NVME),
+            "entries": guest.delta(sections, name, "map_entries", index=NVME) +
+            guest.delta(sections, name, "unmap_entries", index=NVME),
+            "slow_paths": guest.delta(sections, name, "slow_paths", "module", NVME),
+            "live": sections[name].host("live", NVME),
+            "live_bytes": sections[name].host("live_bytes", NVME)}
+
+
+def measure(bench, config, name):
+    """Two guests; {case: ...}."""
+    push = ("--push", f"{program()}:/root/sweep")
+    small = guest.run(config, name, SMALL_SCRIPT, "--mem", SMALL, *push, devices=DEVICES,
+                      qemu=(nvme.BACKEND,))
+    found = {"direct": _case(small, "direct"),
+             "list": {"doorbells": guest.delta(small, "list", "doorbells", index=EDU),
+                      "failed": small["list"].number("failed")}}
+    # Where every I/O rings, a few tell as much.
+    ios = LONG if config.name == "cached" and not bench.quick else 2 * IOS
+    big = guest.run(config, name, f"ios={ios}\n{BIG_SCRIPT}", "--mem", BIG, *push,
+                    devices=(nvme.DEVICE,), qemu=(nvme.BACKEND,))
+    for case in CASES:
+        if case != "direct":
+            found[case] = _case(big, case)
+    return found
+
+
+def run(bench):
+    """{config: ...} of the configurations with apple_dma."""
+    program()
+    return bench.each_guest("doorbells", measure, [each for each in bench.configs if each.apple],
+                            [OLDEST])[OLDEST]
+
+
+def tables(found):
+    """The doorbells of each case."""
+    rows = []
+    for case, title in CASES.items():
+        for name, each in found.items():
+            cell = each[case]
+            rows.append([f"{title}: {name}",
+                         table.decimal(10000 * cell["doorbells"] / cell["ios"], 0),
+                         table.decimal(10000 * cell["entries"] / cell["ios"], 0),
+                         table.number(cell["slow_paths"]), table.number(cell["live"]),
+                         table.number(cell["live_bytes"] >> 20)])
+    yield table.Table("Doorbells per 10,000 NVMe 4k I/Os, steady state",
+                      ["", "doorbells", "host entries", "slow paths", "windows", "MiB"], rows,
+                      f"Linux {OLDEST}. Limits: 1536 MiB, 65,536 entries, so that a guest of "
+                      f"{BIG} does not fit. Into random pages of twice the budget no engine "
+                      "can be without misses.")
+    yield table.Table("Doorbells for a scatter list of 32 pages that misses, with its unmap",
+                      ["", "doorbells"],
+                      [[name, table.number(each["list"]["doorbells"])]
+                       for name, each in found.items()],
+                      "The pages are 2 MiB apart, and nothing is registered before.")

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What was aimed at, beside what was measured."""
+
+from . import table, traces
+from .config import NEWEST, OLDEST
+from .wall import CPUS, LATENCY
+
+WANTED = {OLDEST: 400, NEWEST: 550}     # instructions for a pair on a hit
+
+
+class Missing(Exception):
+    """The part that measures this was not run."""
+
+
+def dig(results, *path):
+    """results[a][b]...; raises Missing where there is nothing."""
+    for key in path:
+        try:
+            results = results[key]
+        except (KeyError, TypeError):
+            raise Missing from None
+    if results is None:
+        raise Missing
+    return results
+
+
+def _pair(results, kernel):
+    value = dig(results, "pairs", kernel, "cached", "page", "instructions")
+    return f"{value:,.0f}", value <= WANTED[kernel]
+
+
+def _direct(results):
+    cell = dig(results, "steady", "cached", "direct")
+    value = 10000 * cell["doorbells"] / cell["ios"]
+    return f"{value:,.0f}", value == 0
+
+
+def _big(results):
+    values = {}
+    for case in ("cache", "ascending"):
+        cell = dig(results, "steady", "cached", case)
+        values[case] = 10000 * cell["doorbells"] / cell["ios"]
+    return (f"{values['cache']:,.1f} (page cache), {values['ascending']:,.1f} (sweep)",
+            max(values.values()) <= 100)
+
+
+def _list(results):
+    cached, strict = (dig(results, "steady", name, "list", "doorbells")
+                      for name in ("cached", "strict"))
+    return f"{cached}; {strict}", (cached, strict) == (1, 2)
+
+
+def _io(results, kernel, case):
+    cells = dig(results, "instructions", kernel)
+    value = (dig(cells, "cached", case, "instructions") /
+             dig(cells, "none", case, "instructions"))
+    return f"{value:.3f}×", value <= 1.03
+
+
+def _iops(results, case):
+    cell = dig(results, "wall", "nvme", f"cached+{LATENCY}", case)
+    return (f"{dig(cell, 'ratio'):.2f}× (spread of its rounds {100 * cell['spread']:.0f} %)",
+            cell["ratio"] >= 0.95)
+
+
+def _sparse(results):
+    values = [dig(results, "traces", "cached", "sparse", case, "live")
+              for case in ("256k-up", "256k-random")]
+    return f"{values[0]:,} ascending, {values[1]:,} at random", min(values) >= 60000
+
+
+def _mix(results):
+    cached, fixed = (dig(results, "traces", name, "mix", "failures")
+                     for name in ("cached", "fixed"))
+    return f"{cached:,} failures (fixed: {fixed:,})", cached == 0 and fixed > 0
+
+
+def _flat(results):
+    hits = dig(results, "traces", "cached", "hits")
+    base = hits[str(traces.SIZES[0])]["instructions"]
+    ratios = [hits[str(size)]["instructions"] / base for size in traces.SIZES]
+    windows = [f"{hits[str(size)]['entries']:,}" for size in traces.SIZES]
+    return (f"1 : {ratios[1]:.2f} : {ratios[2]:.2f} at {', '.join(windows)} windows",
+            max(ratios) <= 1.5)
+
+
+def _lock(results):
+    cell = dig(results, "wall", "scale", "cached", f"cpus{CPUS}")
+    return f"{dig(cell, 'slow_paths'):,.0f} operations took a lock", cell["slow_paths"] == 0
+
+
+def _slab(results):
+    slab = dig(results, "traces", "cached", "slab")
+    value = dig(slab, "apple_dma_window")
+    return f"{value} bytes", value <= 256
+
+
+ROWS = (
+    ("doorbells per 10,000 NVMe 4k I/Os, RAM within the budget", "0", _direct),
+    ("the same, 4 GiB of RAM, buffers all over it", "≤ 100", _big),
+    ("doorbells, 32-page list that misses (cached; strict)", "1; 2", _list),
+    (f"instructions per pair on a hit, {OLDEST}", "≤ 400", lambda r: _pair(r, OLDEST)),
+    (f"instructions per pair on a hit, {NEWEST}", "≤ 550", lambda r: _pair(r, NEWEST)),
+    (f"instructions per 4k I/O against none, QD32, {OLDEST}", "≤ 1.03×",
+     lambda r: _io(r, OLDEST, "4k-qd32")),
+    (f"instructions per 4k I/O against none, QD32, {NEWEST}", "≤ 1.03×",
+     lambda r: _io(r, NEWEST, "4k-qd32")),
+    (f"instructions per 4k I/O against none, QD1, {NEWEST}", "≤ 1.03×",
+     lambda r: _io(r, NEWEST, "4k-qd1")),
+    (f"IOPS at {LATENCY} µs against none, 4k QD1", "≥ 0.95×", lambda r: _iops(r, "4k-qd1")),
+    (f"IOPS at {LATENCY} µs against none, 4k QD32", "≥ 0.95×", lambda r: _iops(r, "4k-qd32")),
+    (f"IOPS at {LATENCY} µs against none, 128k", "≥ 0.95×", lambda r: _iops(r, "128k-qd32")),
+    ("single pages live, one per 256 KiB of 16 GiB", "≥ 60,000", _sparse),
+    ("GPU-like trace, where fixed windows fail", "0 failures", _mix),
+    ("a hit at 10, 1,000 and 60,000 windows", "within 1.5×", _flat),
+    (f"hits on {CPUS} vCPUs", "no shared lock", _lock),
+    ("kernel memory for a window", "≤ 256 bytes", _slab),
+)
+
+
+def judge(results):
+    """[(what, target, measured, met)]; met is None where it was not measured."""
+    found = []
+    for what, target, measure in ROWS:
+        try:
+            measured, met = measure(results)
+        except Missing:
+            measured, met = "not measured", None
+        found.append((what, target, measured, met))
+    return found
+
+
+def tables(results):
+    """The table of all targets."""
+    words = {True: "yes", False: "no", None: table.NOTHING}
+    yield table.Table("Targets", ["", "target", "measured", "met"],
+                      [[what, target, measured, words[met]]
+                       for what, target, measured, met in judge(results)])

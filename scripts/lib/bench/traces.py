@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Traces in a guest of 16 GiB: many small mappings, and a GPU's.
+
+What is mapped is RAM that the trace does not own: nothing is transferred, and
+mapping without a transfer touches no byte of it.
+"""
+
+from . import guest, table
+from .config import OLDEST
+
+MEMORY = "16G"
+LIMIT_BYTES = 1536 << 20
+LIMIT_ENTRIES = 65536
+SIZES = (10, 1000, 60000)
+WAVES = 4
+
+# (section, what is mapped): how many live before the first failure.
+SPARSE = {
+    "256k-up": ("sparse step=256K", "1 page per 256 KiB, ascending"),
+    "256k-random": ("sparse step=256K order=random", "1 page per 256 KiB, random order"),
+    "2m-up": ("sparse step=2M", "1 page per 2 MiB, ascending"),
+    "2m-random": ("sparse step=2M order=random", "1 page per 2 MiB, random order"),
+}
+# How to come to so many windows: what is far apart shares none.
+SPREAD = {10: "step=64M max=10", 1000: "step=16M max=1000",
+          60000: "step=256K max=60000 order=random"}
+
+
+def script():
+    """The guest's script."""
+    # First, as the host's peaks are of all that was ever live.
+    text = "load\n"
+    for wave in range(WAVES):
+        text += f"bench grow{wave} grow\nbench shrink{wave} shrink percent=50\n"
+    forget = ('bench forget release\n'
+              'for each in $apple; do [ ! -w "$each/flush" ] || echo 1 >"$each/flush"; done\n')
+    text += f"bench end shrink percent=100\n{forget}"
+    for size in SIZES:
+        text += (f"bench map{size} sparse {SPREAD[size]}\n"
+                 f"bench hits{size} hits n=2000 rounds=5 pick=500\n{forget}")
+    for name, (command, _) in SPARSE.items():
+        text += f"bench {name} {command}\n{forget}"
+    text += ("at slab\nfor each in /sys/kernel/slab/apple_dma*; do "
+             '[ ! -e "$each/object_size" ] || echo "slab.${each##*/} $(cat "$each/object_size") '
+             '$(cat "$each/objs_per_slab") $(cat "$each/order")"; done\n')
+    return text
+
+
+def _sparse(sections, name):
+    section = sections[name]
+    live = section.number("live")
+    bytes_now = section.host("live_bytes")
+    return {
+        "slots": section.number("slots"), "live": live, "failed": section.number("failed"),
+        "entries": section.host("live"), "bytes": bytes_now,
+        "registered_per_mapped": bytes_now / (live * 4096) if live else None,
+        "doorbells": guest.delta(sections, name, "doorbells"),
+        "evictions": guest.delta(sections, name, "evictions", "module"),
+    }
+
+
+def _mix(sections):
+    waves = [sections[f"grow{wave}"] for wave in range(WAVES)]
+    last = waves[-1]
+    return {
+        "maps": last.number("maps"), "peak": last.number("peak"),
+        "peak_bytes": last.number("peak_bytes"),
+        "failures": last.number("failures"),
+        "first_failure": last.number("first_failure"),
+        "first_failure_bytes": last.number("first_failure_bytes"),
+        "entries": [wave.host("live") for wave in waves],
+        "bytes": [wave.host("live_bytes") for wave in waves],
+        "peak_entries": sections["end"].host("peak"),
+        "peak_registered": sections["end"].host("peak_bytes"),
+        "doorbells": sections["end"].host("doorbells") -
+        sections["grow0.before"].host("doorbells"),
+        "left": sections["end"].host("live"),
+    }
+
+
+def measure(_bench, config, name):
+    """One guest; {"sparse": ..., "hits": ..., "mix": ..., "slab": ...}."""
+    sections = guest.run(config, name, script(), "--icount", "--cpus", "1", "--mem", MEMORY)
+    hits = {}
+    for size in SIZES:
+        section = sections[f"hits{size}"]
+        n, empty = section.number("n"), section.number("empty")
+        rounds = sorted((int(word) - empty) / n for word in section.values["rounds"])
+        hits[str(size)] = {"entries": sections[f"map{size}"].host("live"),
+                      "instructions": rounds[len(rounds) // 2],
+                      "failed": section.number("failed"),
+                      "doorbells": guest.delta(sections, f"hits{size}", "doorbells"),
+                      "slow_paths": guest.delta(sections, f"hits{size}", "slow_paths", "module")}
+    slab = {key[5:]: int(words[0]) for key, words in sections["slab"].values.items()}
+    return {"hits": hits, "slab": slab, "mix": _mix(sections),
+            "sparse": {each: _sparse(sections, each) for each in SPARSE}}
+
+
+def run(bench):
+    """{config: ...} of the configurations with apple_dma."""
+    return bench.each_guest("traces", measure, [each for each in bench.configs if each.apple],
+                            [OLDEST])[OLDEST]
+
+
+def tables(found):
+    """One Table for each trace."""
+    limits = f"Limits: {LIMIT_BYTES >> 20} MiB, {LIMIT_ENTRIES:,} entries; guest of {MEMORY}. "
+    rows = []
+    for name, each in found.items():
+        for case, (_, title) in SPARSE.items():
+            cell = each["sparse"][case]
+            rows.append([f"{name}: {title}", table.number(cell["slots"]),
+                         table.number(cell["live"]), "yes" if cell["failed"] else "no",
+                         table.number(cell["entries"]), table.decimal(cell["bytes"] / (1 << 20), 0),
+                         table.decimal(cell["registered_per_mapped"], 1),
+                         table.number(cell["doorbells"])])
+    yield table.Table("Sparse single pages", ["", "pages", "live", "a map failed", "host entries",
+                                              "MiB registered", "bytes per byte mapped",
+                                              "doorbells"], rows,
+                      limits + "Until the first failure, or all of the guest's RAM.")
+    rows = []
+    for name, each in found.items():
+        cell = each["mix"]
+        rows.append([name, table.number(cell["maps"]), table.number(cell["peak"]),
+                     table.number(cell["peak_bytes"] >> 20), table.number(cell["failures"]),
+                     table.number(cell["first_failure"]), table.number(cell["peak_entries"]),
+                     table.number(cell["peak_registered"] >> 20), table.number(cell["doorbells"])])
+    yield table.Table("GPU-like trace", ["", "maps", "most live", "MiB live", "failures",
+                                         "live at the first", "peak host entries",
+                                         "peak MiB registered", "doorbells"], rows,
+                      limits + f"{WAVES} waves; a trace stops at 1,000 failures.")
+    rows = []
+    for name, each in found.items():
+        base = each["hits"][str(SIZES[0])]["instructions"]
+        row = [name]
+        for size in SIZES:
+            cell = each["hits"][str(size)]
+            row += [table.number(cell["entries"]), table.number(cell["instructions"]),
+                    table.ratio(cell["instructions"], base)]
+        rows.append(row)
+    head = [""]
+    for size in SIZES:
+        head += [f"windows of {size:,}", "instructions", "×"]
+    yield table.Table("Instructions per pair on a hit, by live windows (icount)", head, rows,
+                      "Pages that are mapped already, picked at random, mapped once more and "
+                      "unmapped. Windows: entries that the host had.")

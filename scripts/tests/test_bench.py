@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The benchmark: its guest module is clean, its arithmetic right, its words checked."""
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from conftest import TOP
+
+sys.path.insert(0, str(TOP / "scripts" / "lib"))
+
+from bench import config, guest, pairs, plot, table, targets, wall  # noqa: E402
+from testbed.errors import UsageError  # noqa: E402
+
+GUEST = TOP / "scripts" / "lib" / "bench" / "guest"
+
+
+def bench(*args):
+    """Run scripts/bench; nothing here gets as far as a guest."""
+    return subprocess.run([TOP / "scripts" / "bench", *args], capture_output=True, text=True,
+                          check=False)
+
+
+@pytest.mark.parametrize("kernel", ["6.1", "newest"])
+def test_guest_module_builds_without_a_warning(kernel):
+    done = subprocess.run([TOP / "scripts" / "build-module", "--src", GUEST, "--kernel", kernel,
+                           "--w1"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_guest_module_passes_checkpatch():
+    done = subprocess.run(["scripts/checkpatch", *sorted(GUEST.glob("*.[ch]"))], cwd=TOP,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and not done.stdout, done.stdout + done.stderr
+
+
+def test_guest_module_compares_no_version():
+    for path in GUEST.glob("*.[ch]"):
+        assert "VERSION_CODE" not in path.read_text()
+
+
+@pytest.mark.parametrize("args, said", [
+    (["--only", "nonsense"], "unknown part 'nonsense'; allowed: pairs"),
+    (["--config", "none,nonsense"], "unknown configuration 'nonsense'; allowed: none"),
+])
+def test_a_wrong_word_names_those_there_are(args, said):
+    done = bench(*args)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_configurations_keep_their_order():
+    assert [each.name for each in config.choose("fixed,none")] == ["none", "fixed"]
+    with pytest.raises(UsageError):
+        config.choose("")
+
+
+def test_sections_of_a_script():
+    sections = guest.parse('@@ a.before\nhost [{"doorbells": 5}]\n@@ a\nn 10\n'
+                           'rounds 30 20 25\nempty 10\nfailed 0\nhost [{"doorbells": 9}]\n'
+                           "sysfs doorbells=9 mode=cached \n")
+    assert guest.delta(sections, "a", "doorbells") == 4
+    assert guest.delta(sections, "a", "doorbells", "module") is None
+    assert sections["a"].module("doorbells") == 9
+    assert sections["a"].module("mode") is None
+    assert pairs.per_operation(sections["a"]) == (1.5, 1 / 1.5)
+
+
+def test_a_counter_that_is_not_there_is_a_dash():
+    assert table.number(None) == table.decimal(None) == table.percent(None) == "–"
+    assert table.ratio(None, 3) == table.ratio(3, None) == "–"
+    made = table.Table("T", ["", "a"], [["x", table.number(None)]], "why")
+    assert "| x | – |" in made.markdown()
+    assert made.text().splitlines()[-1] == "  (why)"
+
+
+def test_ratios_are_within_a_round():
+    """A machine that is twice as slow in one round changes no ratio."""
+    def rounds(*rates):
+        return [{"case": {"rate": rate, "doorbells": 0}} for rate in rates]
+
+    cell = wall.summary(rounds(90, 45, 180), rounds(100, 50, 200))["case"]
+    assert cell["ratio"] == pytest.approx(0.9)
+    assert cell["rate"] == 90 and cell["doorbells"] == 0
+
+
+def test_targets_are_judged_by_what_was_measured():
+    judged = {what: (measured, met) for what, _, measured, met in targets.judge({
+        "pairs": {"6.1": {"cached": {"page": {"instructions": 400.4}}}},
+        "steady": {"cached": {"list": {"doorbells": 1}, "direct": {"doorbells": 0, "ios": 10000}},
+                   "strict": {"list": {"doorbells": 2}}}})}
+    assert judged["instructions per pair on a hit, 6.1"] == ("400", False)
+    assert judged["instructions per pair on a hit, newest"] == ("not measured", None)
+    assert judged["doorbells, 32-page list that misses (cached; strict)"] == ("1; 2", True)
+    assert judged["doorbells per 10,000 NVMe 4k I/Os, RAM within the budget"] == ("0", True)
+
+
+def test_the_plot_is_a_picture():
+    cell = {"page": {"instructions": 145.0}}
+    picture = plot.svg({"pairs": {"6.1": {"none": cell, "cached": cell}}})
+    root = ElementTree.fromstring(picture)
+    assert len(root.findall("{http://www.w3.org/2000/svg}rect")) == 3
+    assert plot.svg({}) is None
