@@ -415,9 +415,10 @@ static void plan_batch(struct apple_dma_engine *e, struct apple_dma_todo todo,
 			break;
 		list_add_tail(&w->list, &p->windows);
 		p->largest = max(p->largest, w->size);
-		p->shared |= w->size > round_up(phys + size,
-						APPLE_DMA_GRANULE_SIZE) -
-				       w->first;
+		/* Exact ones end with the range, and were made for its start. */
+		p->shared |= w->first < round_down(phys, APPLE_DMA_GRANULE_SIZE) ||
+			     apple_dma_window_end(w) > round_up(phys + size,
+							APPLE_DMA_GRANULE_SIZE);
 		p->n++;
 	}
 }
