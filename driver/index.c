@@ -180,22 +180,20 @@ static bool fill(struct xarray *xa, struct apple_dma_window *w, u64 start)
 {
 	unsigned long last = (start + w->size - 1) >> APPLE_DMA_GRANULE_SHIFT;
 	XA_STATE(xas, xa, start >> APPLE_DMA_GRANULE_SHIFT);
-	unsigned long index;
 	bool complete;
 
 	do {
-		xas_lock(&xas);
-		for (index = xas.xa_index; index <= last; index++) {
-			struct apple_dma_window *there;
+		struct apple_dma_window *there;
 
-			xas_set(&xas, index);
-			there = xas_load(&xas);
-			if (there && apple_dma_window_end(there) >
-				     apple_dma_window_end(w))
-				continue;
-			xas_store(&xas, w);
-			if (xas_error(&xas))
+		xas_lock(&xas);
+		there = xas_load(&xas);
+		for (;;) {
+			if (!there || apple_dma_window_end(there) <=
+				      apple_dma_window_end(w))
+				xas_store(&xas, w);
+			if (xas_error(&xas) || xas.xa_index == last)
 				break;
+			there = xas_next(&xas);
 		}
 		xas_unlock(&xas);
 		complete = !xas_error(&xas);

@@ -225,10 +225,10 @@ static void apple_dma_remove(struct pci_dev *pdev)
 	apple_dma_managed_hide(ad);
 	sysfs_remove_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
 	apple_dma_managed_stop(ad);
+	apple_dma_balloon_stop(ad);
 	apple_dma_engine_stop(&ad->engine);
 	apple_dma_transport_clear(&ad->transport);
 	apple_dma_transport_free(&ad->transport, ad->engine.broken);
-	apple_dma_balloon_stop(ad);
 	apple_dma_engine_destroy(&ad->engine);
 	apple_dma_unmap_bar(pdev, bar);
 	pci_set_drvdata(pdev, NULL);
@@ -266,6 +266,7 @@ static int apple_dma_freeze(struct device *dev)
 	struct apple_dma *ad = dev_get_drvdata(dev);
 	struct apple_dma_stats stats;
 
+	apple_dma_engine_flush(&ad->engine);
 	apple_dma_engine_snapshot(&ad->engine, &stats);
 	if (!stats.mapped_entries)
 		return 0;
