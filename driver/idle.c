@@ -30,7 +30,6 @@
 
 static void enlist(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
-	w->seen = READ_ONCE(w->stamp);
 	list_add_tail(&w->list, &e->idle);
 	e->listed++;
 }
@@ -54,8 +53,10 @@ static void delist(struct apple_dma_engine *e, struct apple_dma_window *w)
 	/* Pairs with the cmpxchg in apple_dma_window_put(). */
 	smp_mb__after_atomic();
 	if (!atomic_read(&w->live) &&
-	    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags))
+	    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags)) {
+		w->seen = READ_ONCE(w->stamp);
 		enlist(e, w);
+	}
 }
 
 /* Close an idle window on the list. Returns false if it is in use again. */

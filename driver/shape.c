@@ -319,9 +319,9 @@ struct apple_dma_estimate {
 };
 
 static void estimate(struct apple_dma_engine *e, struct apple_dma_todo todo,
-		     struct apple_dma_estimate *est)
+		     u64 shape, struct apple_dma_estimate *est)
 {
-	u64 phys, size, start, shape = apple_dma_shape(e), behind = 0;
+	u64 phys, size, start, behind = 0;
 
 	memset(est, 0, sizeof(*est));
 	while (est->entries < apple_dma_engine_batch(e) &&
@@ -340,6 +340,28 @@ static void estimate(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		est->entries++;
 		behind = round_down(phys, shape) + shape;
 	}
+}
+
+static u64 todo_shape(struct apple_dma_engine *e,
+		      const struct apple_dma_todo *todo)
+{
+	return todo->exact ? APPLE_DMA_GRANULE_SIZE : apple_dma_shape(e);
+}
+
+/* The largest shape of which a batch fits in the room there is. */
+static u64 fitting_shape(struct apple_dma_engine *e, struct apple_dma_todo todo)
+{
+	u64 shape = todo_shape(e, &todo);
+	struct apple_dma_estimate est;
+
+	if (e->mode == APPLE_DMA_MODE_FIXED)
+		return shape;
+	for (; shape > APPLE_DMA_GRANULE_SIZE; shape /= SHAPE_STEP) {
+		estimate(e, todo, shape, &est);
+		if (within_learned(e, est.shared, est.entries))
+			break;
+	}
+	return shape;
 }
 
 /**
@@ -361,7 +383,7 @@ bool apple_dma_make_room(struct apple_dma_engine *e,
 	u64 bytes, entries;
 
 	learn_expire(e);
-	estimate(e, todo, &est);
+	estimate(e, todo, todo_shape(e, &todo), &est);
 	if (within_learned(e, est.shared, est.entries))
 		return false;
 
@@ -387,6 +409,14 @@ struct apple_dma_plan {
 	u64 largest;
 	bool shared;
 };
+
+/* Exact ones end with the range, and were made for its start. */
+static bool is_shared(const struct apple_dma_window *w, u64 phys, u64 size)
+{
+	return w->first < round_down(phys, APPLE_DMA_GRANULE_SIZE) ||
+	       apple_dma_window_end(w) > round_up(phys + size,
+						  APPLE_DMA_GRANULE_SIZE);
+}
 
 /*
  * Plan windows of up to @shape for ranges that have none, a batch at most.
@@ -415,10 +445,7 @@ static void plan_batch(struct apple_dma_engine *e, struct apple_dma_todo todo,
 			break;
 		list_add_tail(&w->list, &p->windows);
 		p->largest = max(p->largest, w->size);
-		/* Exact ones end with the range, and were made for its start. */
-		p->shared |= w->first < round_down(phys, APPLE_DMA_GRANULE_SIZE) ||
-			     apple_dma_window_end(w) > round_up(phys + size,
-							APPLE_DMA_GRANULE_SIZE);
+		p->shared |= is_shared(w, phys, size);
 		p->n++;
 	}
 }
@@ -443,7 +470,7 @@ unsigned int apple_dma_cover(struct apple_dma_engine *e,
 			     enum apple_dma_fail *cause)
 {
 	u64 bytes = 0, entries = 0, refused_size = 0;
-	u64 shape = apple_dma_shape(e);
+	u64 shape = fitting_shape(e, todo);
 	bool retried = false;
 	unsigned int made = 0;
 

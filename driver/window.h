@@ -34,7 +34,7 @@ enum apple_dma_window_state {
  * @engine: whose it is
  * @state: enum apple_dma_window_state
  * @indexed: completely in engine->by_phys and engine->by_iova
- * @seen: @stamp when it got its place in engine->idle
+ * @seen: @stamp when it got its place in engine->freed or engine->idle
  * @phys_node: in engine->phys, always
  * @phys_last: last guest-physical address in the subtree of @phys_node
  * @iova_node: in engine->iova, once the host has confirmed it
@@ -147,8 +147,10 @@ static inline bool apple_dma_window_put(struct apple_dma_engine *e,
 		this_cpu_add(e->percpu->idle_bytes, w->size);
 		/* Ordered after @live by the cmpxchg; pairs with delist(). */
 		if (!test_bit(APPLE_DMA_WINDOW_LISTED, &w->flags) &&
-		    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags))
+		    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags)) {
+			w->seen = READ_ONCE(w->stamp);
 			llist_add(&w->freed, &e->freed);
+		}
 	}
 	return true;
 }
@@ -230,6 +232,7 @@ void apple_dma_idle_stop(struct apple_dma_engine *e);
  *	not mapped yet; or NULL for
  * @one: one range
  * @left: entries of @sg; 1 for @one
+ * @exact: in windows of exact granules
  *
  * The first entry is not mapped yet, and has no window.
  */
@@ -237,6 +240,7 @@ struct apple_dma_todo {
 	struct scatterlist *sg;
 	struct apple_dma_range one;
 	int left;
+	bool exact;
 };
 
 void apple_dma_shape_init(struct apple_dma_engine *e);
