@@ -130,6 +130,53 @@ struct apple_dma_stats fixture_stats(struct fixture *f)
 }
 
 /**
+ * fixture_counts() - the host's counters
+ * @f: the fixture
+ */
+struct fake_host_counts fixture_counts(struct fixture *f)
+{
+	struct fake_host_counts counts;
+
+	fake_host_read(f->host, &counts, NULL, NULL);
+	return counts;
+}
+
+/**
+ * fixture_touch() - map a page for a moment
+ * @f: the fixture
+ * @from: bytes from the start of the first piece
+ *
+ * Return: 0 or -EINVAL.
+ */
+int fixture_touch(struct fixture *f, u64 from)
+{
+	dma_addr_t addr = apple_dma_pin(f->e, STRESS_RAM + from, PAGE, ANY);
+	phys_addr_t phys;
+
+	CHECK(fixture_right(f, addr, STRESS_RAM + from, PAGE));
+	CHECK_EQ(apple_dma_unpin(f->e, addr, PAGE, &phys), 0);
+	CHECK_EQ(phys, STRESS_RAM + from);
+	return 0;
+}
+
+/**
+ * fixture_right() - does the host have a mapping?
+ * @f: the fixture
+ * @addr: its device address
+ * @phys: where it should lead to
+ * @size: bytes
+ */
+bool fixture_right(struct fixture *f, u64 addr, u64 phys, u64 size)
+{
+	struct fake_host_found first, last;
+
+	return addr != DMA_MAPPING_ERROR &&
+	       fake_host_translate(f->host, addr, &first) &&
+	       fake_host_translate(f->host, addr + size - 1, &last) &&
+	       first.gpa == phys && last.gpa == phys + size - 1;
+}
+
+/**
  * fixture_list() - a scatterlist in made-up memory
  * @from: bytes from the start of the first piece
  * @n: entries

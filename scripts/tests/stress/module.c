@@ -74,6 +74,14 @@ u64 stress_random(u64 *state, u64 below)
 	return (*state >> 8) % below;
 }
 
+static int run_case(const struct stress_case *c)
+{
+	struct fixture f;
+	int err = fixture_open(&f, &c->plan);
+
+	return err ?: fixture_close(&f, c->run(&f));
+}
+
 static unsigned int run_cases(const struct stress_case *c, unsigned int n)
 {
 	for (; c->name; c++) {
@@ -81,7 +89,7 @@ static unsigned int run_cases(const struct stress_case *c, unsigned int n)
 
 		if (only && strcmp(only, c->name))
 			continue;
-		if (c->run())
+		if (run_case(c))
 			verdict = "not ok";
 		pr_info("apple_dma_stress: %s %u - %s\n", verdict, ++n, c->name);
 	}

@@ -72,16 +72,24 @@ struct fixture_plan {
  * struct stress_case - one case of run=unit
  * @name: of the case
  * @run: 0, or an error after a line that says why
+ * @plan: of the fixture that it gets
  */
 struct stress_case {
 	const char *name;
-	int (*run)(void);
+	int (*run)(struct fixture *f);
+	struct fixture_plan plan;
 };
+
+#define CASE(function, ...)						\
+	{ .name = #function, .run = function, .plan = { __VA_ARGS__ } }
 
 int fixture_open(struct fixture *f, const struct fixture_plan *plan);
 int fixture_close(struct fixture *f, int err);
 u64 fixture_doorbells(struct fixture *f);
 struct apple_dma_stats fixture_stats(struct fixture *f);
+struct fake_host_counts fixture_counts(struct fixture *f);
+int fixture_touch(struct fixture *f, u64 from);
+bool fixture_right(struct fixture *f, u64 addr, u64 phys, u64 size);
 struct scatterlist *fixture_list(u64 from, unsigned int n, u64 stride, u64 size);
 
 #define CHECK(cond) do {						\
