@@ -13,6 +13,10 @@
  * @arguments: "key=value ..." of the command, or an empty string
  * @result: lines "name value", at most a page
  * @length: bytes in @result
+ * @pages: what bench_keep_pages() made last, kept so that a command that comes
+ *	again finds the same pages
+ * @page_count: blocks in @pages
+ * @page_order: pages in each, as a power of two
  * @held: what bench_sparse() maps and bench_release() ends
  * @held_count: mappings in @held
  * @mix: the trace that bench_grow() began and bench_shrink() ends
@@ -25,6 +29,8 @@ struct bench {
 	const char *arguments;
 	char *result;
 	size_t length;
+	struct page **pages;
+	unsigned int page_count, page_order;
 	struct bench_held *held;
 	unsigned int held_count;
 	struct bench_mix *mix;
@@ -56,9 +62,9 @@ static inline u64 bench_below(struct bench_random *random, u64 limit)
 }
 
 /* pages.c: memory, allocated or only pointed at */
-struct page **bench_alloc_pages(unsigned int count, unsigned int order);
-void bench_free_pages(struct page **pages, unsigned int count,
-		      unsigned int order);
+int bench_keep_pages(struct bench *bench, unsigned int count,
+		     unsigned int order);
+void bench_drop_pages(struct bench *bench);
 bool bench_is_ram(u64 pfn, u64 count);
 u64 bench_end_pfn(void);
 unsigned long *bench_ram_map(u64 units, u64 unit);

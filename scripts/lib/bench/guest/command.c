@@ -172,6 +172,7 @@ static void bench_remove(struct pci_dev *pdev)
 	bench_release(bench);
 	bench->arguments = "percent=100";
 	bench_shrink(bench);
+	bench_drop_pages(bench);
 	pci_clear_master(pdev);
 }
 

@@ -9,32 +9,40 @@
 
 #include "bench.h"
 
-/* @count blocks of 2^@order pages each; the first page of each is what counts. */
-struct page **bench_alloc_pages(unsigned int count, unsigned int order)
+/*
+ * Make bench->pages @count blocks of 2^@order pages each; the first page of each
+ * is what counts. Nothing is done if they are so already.
+ */
+int bench_keep_pages(struct bench *bench, unsigned int count,
+		     unsigned int order)
 {
-	struct page **pages = kvcalloc(count, sizeof(*pages), GFP_KERNEL);
-	unsigned int i;
+	if (bench->page_count == count && bench->page_order == order)
+		return 0;
+	bench_drop_pages(bench);
+	bench->pages = kvcalloc(count, sizeof(*bench->pages), GFP_KERNEL);
+	if (!bench->pages)
+		return -ENOMEM;
+	bench->page_order = order;
+	for (; bench->page_count < count; bench->page_count++) {
+		struct page *page = alloc_pages(GFP_KERNEL | __GFP_NOWARN,
+						order);
 
-	if (!pages)
-		return NULL;
-	for (i = 0; i < count; i++) {
-		pages[i] = alloc_pages(GFP_KERNEL | __GFP_NOWARN, order);
-		if (!pages[i]) {
-			bench_free_pages(pages, i, order);
-			return NULL;
+		if (!page) {
+			bench_drop_pages(bench);
+			return -ENOMEM;
 		}
+		bench->pages[bench->page_count] = page;
 	}
-	return pages;
+	return 0;
 }
 
-void bench_free_pages(struct page **pages, unsigned int count,
-		      unsigned int order)
+void bench_drop_pages(struct bench *bench)
 {
-	unsigned int i;
-
-	for (i = 0; i < count; i++)
-		__free_pages(pages[i], order);
-	kvfree(pages);
+	while (bench->page_count)
+		__free_pages(bench->pages[--bench->page_count],
+			     bench->page_order);
+	kvfree(bench->pages);
+	bench->pages = NULL;
 }
 
 /* Whether all of the range is online memory of the kernel's. */

@@ -180,7 +180,8 @@ static struct sg_table *bench_make_lists(struct page **pages,
  * pairs [entries=1] [pages=64] [order=9] [n=1000] [rounds=5] [warm=n]
  *
  * Single pages, or lists of @entries. The pages are the first of @pages blocks
- * of 2^@order, that is, far from each other.
+ * of 2^@order, that is, far from each other, and the same when the command
+ * comes again.
  */
 int bench_pairs(struct bench *bench)
 {
@@ -188,24 +189,23 @@ int bench_pairs(struct bench *bench)
 	unsigned int count = bench_number(bench, "pages", 64);
 	unsigned int order = bench_number(bench, "order", 9);
 	struct bench_work work = { .dev = bench->dev, .entries = entries };
-	int err = -ENOMEM;
+	int err;
 
 	if (!entries || count < entries)
 		return -EINVAL;
-	work.pages = bench_alloc_pages(count, order);
-	if (!work.pages)
-		return -ENOMEM;
+	err = bench_keep_pages(bench, count, order);
+	if (err)
+		return err;
+	work.pages = bench->pages;
 	work.count = count / entries;
 	if (entries > 1) {
 		work.lists = bench_make_lists(work.pages, work.count, entries);
 		if (!work.lists)
-			goto free;
+			return -ENOMEM;
 	}
 	err = bench_measure(bench, &work);
 	if (work.lists)
 		bench_free_lists(work.lists, work.count);
-free:
-	bench_free_pages(work.pages, count, order);
 	return err;
 }
 
@@ -250,27 +250,25 @@ int bench_scale(struct bench *bench)
 	DECLARE_COMPLETION_ONSTACK(start);
 	u64 pairs = 0, took = 0, failed = 0;
 	struct bench_thread *threads;
-	struct page **pages;
 	unsigned int i, begun = 0;
-	int err = 0;
+	int err;
 
 	if (!cpus || cpus > num_online_cpus() || !count)
 		return -EINVAL;
+	/* As many for one CPU as for all, so that they are the same. */
+	err = bench_keep_pages(bench, num_online_cpus() * count, order);
+	if (err)
+		return err;
 	threads = kcalloc(cpus, sizeof(*threads), GFP_KERNEL);
 	if (!threads)
 		return -ENOMEM;
-	pages = bench_alloc_pages(cpus * count, order);
-	if (!pages) {
-		err = -ENOMEM;
-		goto free;
-	}
 	for (i = 0; i < cpus; i++, begun++) {
 		struct bench_thread *thread = &threads[i];
 		struct task_struct *task;
 
 		thread->work = (struct bench_work){
 			.dev = bench->dev,
-			.pages = pages + i * count,
+			.pages = bench->pages + i * count,
 			.count = count,
 			.entries = 1,
 		};
@@ -294,8 +292,6 @@ int bench_scale(struct bench *bench)
 	}
 	bench_say(bench, "pairs %llu\nns %llu\nfailed %llu\n", pairs, took,
 		  failed);
-	bench_free_pages(pages, cpus * count, order);
-free:
 	kfree(threads);
 	return err;
 }
