@@ -99,6 +99,21 @@ static struct apple_dma_window *find(struct apple_dma_engine *e, u64 phys,
 }
 
 /*
+ * The host refused exact granules. Is it worth another try, with less of what
+ * is idle on it? The lock is dropped if so.
+ */
+static bool try_with_less(struct apple_dma_engine *e, enum apple_dma_fail cause,
+			  u64 size, unsigned long *flags)
+{
+	if (cause != APPLE_DMA_FAIL_HOST || e->broken ||
+	    !apple_dma_idle_evict(e, size, 1))
+		return false;
+	spin_unlock_irqrestore(&e->lock, *flags);
+	spin_lock_irqsave(&e->lock, *flags);
+	return true;
+}
+
+/*
  * Map in a window that was looked for, and made if need be; @cause is why it is
  * not there, if it is not.
  */
@@ -135,6 +150,7 @@ static noinline dma_addr_t pin_slowly(struct apple_dma_engine *e, u64 phys,
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
+again:
 	do {
 		cause = check(e, phys, size);
 		if (cause != APPLE_DMA_FAIL_COUNT)
@@ -149,6 +165,8 @@ static noinline dma_addr_t pin_slowly(struct apple_dma_engine *e, u64 phys,
 		w = find(e, phys, size);
 		if (w)
 			e->stats.misses++;
+		else if (try_with_less(e, cause, size, &flags))
+			goto again;
 	}
 	addr = take_made(e, w, phys, size, mask, &cause);
 	drop_guards(e, &fresh);
@@ -313,6 +331,8 @@ again:
 							   &cause);
 			rang = true;
 			w = find(e, phys, sg->length);
+			if (!w && try_with_less(e, cause, sg->length, flags))
+				goto again;
 		}
 		sg_dma_address(sg) = take_made(e, w, phys, sg->length, mask,
 					       &cause);

@@ -25,7 +25,7 @@ agree() {
 	[ "$(counter mapped_bytes)" = "$(host live_bytes)" ] || fail "$1: bytes"
 }
 await() {
-	for i in $(seq 100); do eval "$1" && return; sleep 0.1; done
+	for i in $(seq 600); do eval "$1" && return; sleep 0.1; done
 	fail "waited in vain for $1"
 }
 """
@@ -34,16 +34,21 @@ await() {
 def test_steady_state_rings_no_doorbell(testbed):
     """10,000 I/Os in windows that are there: the host sees none of them."""
     run = testbed(TOOLS + """
-reads 2000
-before=$(host doorbells) slow=$(counter slow_paths) hits=$(counter hits)
-reads 10000
-echo "rang=$(($(host doorbells) - before))"
-echo "slow=$(($(counter slow_paths) - slow))"
+ios() { awk '{ print $1 }' /sys/block/nvme0n1/stat; }
+fio --name=r --filename=/dev/nvme0n1 --direct=1 --rw=randread --bs=4k --iodepth=32 \\
+    --ioengine=libaio --number_ios=1000000 --minimal >/dev/null 2>&1 & load=$!
+start=$(ios)
+await '[ $(ios) -gt $((start + 2000)) ]'
+rings=$(host doorbells) slow=$(counter slow_paths) hits=$(counter hits) first=$(ios)
+await '[ $(ios) -gt $((first + 10000)) ]'
 echo "hit=$(($(counter hits) - hits))"
+echo "slow=$(($(counter slow_paths) - slow))"
+echo "rang=$(($(host doorbells) - rings))"
+kill $load
+wait $load || true
 agree end
 """, qemu=[NULL], devices=NVME)
-    # A few pages of fio itself may lie in a window that nothing used before.
-    assert run.value("rang") <= 2 and run.value("slow") <= 2
+    assert run.value("rang") == run.value("slow") == 0
     assert run.value("hit") >= 10000
 
 
@@ -59,9 +64,10 @@ agree end
 counters
 """, qemu=[NULL], devices=NVME, mem="512M")
     assert run.value("mapped_bytes") > 0.75 * run.value("total")
-    # 512 MiB in pieces of 4 MiB, and smaller ones at the ends of memory.
-    assert run.value("mapped_entries") < 128 + 64
-    assert run.value("rang") <= 8
+    # 512 MiB in pieces of 4 MiB; where a request crosses from one to the next
+    # it has one of its own, and at the ends of memory they are smaller.
+    assert run.value("mapped_entries") < 2 * 128 + 64
+    assert run.value("rang") < 32
     assert run.value("evictions") == run.value("map_failures") == 0
 
 
@@ -152,24 +158,23 @@ counters
 def test_memory_that_goes_offline_is_let_go(testbed):
     """A block of memory leaves the guest while a disk is read into others."""
     run = testbed(TOOLS + """
-dd if=/dev/nvme0n1 of=/dev/null bs=1M count=1200 2>/dev/null
+dd if=/dev/nvme0n1 of=/dev/null bs=128k count=12000 2>/dev/null
 echo 3 >/proc/sys/vm/drop_caches
-dd if=/dev/nvme0n1 of=/dev/null bs=1M count=600 2>/dev/null & load=$!
-block=
-for b in $(ls -d /sys/devices/system/memory/memory* | sort -t y -k 4 -rn); do
-	grep -q Movable $b/valid_zones || continue
-	before=$(counter evictions)
-	if echo offline >$b/state 2>/dev/null; then block=$b; break; fi
-done
+dd if=/dev/nvme0n1 of=/dev/null bs=128k count=4000 2>/dev/null & load=$!
+block=$(grep -lx Movable /sys/devices/system/memory/memory*/valid_zones |
+	sort -V | tail -2 | head -1 | xargs dirname)
+before=$(counter evictions)
+echo offline >$block/state
 wait $load
-[ -n "$block" ] || fail "no block of memory can go offline"
-dd if=/dev/nvme0n1 of=/dev/null bs=1M count=600 2>/dev/null
+dd if=/dev/nvme0n1 of=/dev/null bs=128k count=4000 2>/dev/null
 echo online >$block/state
-dd if=/dev/nvme0n1 of=/dev/null bs=1M count=1200 2>/dev/null
+dd if=/dev/nvme0n1 of=/dev/null bs=128k count=12000 2>/dev/null
 agree end
 echo "evicted=$(($(counter evictions) - before))"
 counters
-""", qemu=[NULL], devices=NVME, append="movablecore=512M")
+""", qemu=[NULL, "-m slots=1,maxmem=2G -object memory-backend-ram,id=m1,size=512M "
+                       "-device pc-dimm,memdev=m1"],
+                  devices=NVME, append="memhp_default_state=online_movable")
     assert run.value("evicted") > 0
     assert run.value("map_failures") == 0
 
@@ -191,12 +196,12 @@ counters
 
 
 @pytest.mark.parametrize("limit", ["max-bytes=33554432", "max-entries=24",
-                                   "max-segment=262144"])
+                                   "max-segment=1048576"])
 def test_limits_of_the_host_are_learned(testbed, disk, limit):
     """The host allows less than the module believes: it is not hammered."""
     drive, _ = disk()
     run = testbed(TOOLS + """
-dd if=/dev/nvme0n1 of=/dev/null bs=1M count=64 2>/dev/null
+dd if=/dev/nvme0n1 of=/dev/null bs=128k count=500 2>/dev/null
 verify a
 verify b
 agree end
