@@ -269,7 +269,7 @@ static size_t apple_dma_max_mapping_size(struct device *dev)
 	const struct apple_dma_limits *limits =
 		&to_apple_dma(dev)->engine.limits;
 	u64 pages = min_t(u64, limits->bytes, APPLE_DMA_DEFAULT_MAX_BYTES) /
-		    max(APPLE_DMA_GRANULE_SIZE, PAGE_SIZE);
+		    max_t(u64, APPLE_DMA_GRANULE_SIZE, PAGE_SIZE);
 
 	/*
 	 * Drivers cut their requests to this, and a request is a list of pages
