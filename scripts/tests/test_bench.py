@@ -11,7 +11,7 @@ from conftest import TOP
 
 sys.path.insert(0, str(TOP / "scripts" / "lib"))
 
-from bench import config, guest, pairs, plot, table, targets, wall  # noqa: E402
+from bench import cli, config, guest, pairs, plot, table, targets, wall  # noqa: E402
 from testbed.errors import UsageError  # noqa: E402
 
 GUEST = TOP / "scripts" / "lib" / "bench" / "guest"
@@ -55,6 +55,20 @@ def test_configurations_keep_their_order():
     assert [each.name for each in config.choose("fixed,none")] == ["none", "fixed"]
     with pytest.raises(UsageError):
         config.choose("")
+
+
+def test_one_guest_that_fails_does_not_take_the_others_along(capsys):
+    def measure(_bench, each, name):
+        if each.name == "swiotlb":
+            raise guest.BenchError("no such luck")
+        return f"{each.name} {name}"
+
+    made = cli.Bench(cli.arguments(["--config", "none,swiotlb,virtio-lazy"]))
+    assert made.each_guest("it", measure) == {
+        "6.1": {"none": "none 6.1"},
+        "newest": {"none": "none newest", "virtio-lazy": "virtio-lazy newest"}}
+    assert sorted(made.failed) == ["it: swiotlb, Linux 6.1", "it: swiotlb, Linux newest"]
+    assert "no such luck" in capsys.readouterr().err
 
 
 def test_sections_of_a_script():

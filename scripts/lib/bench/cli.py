@@ -3,6 +3,7 @@
 
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import os
 import subprocess
@@ -30,6 +31,7 @@ class Bench:
         self.kernels = args.kernel or [config.OLDEST, config.NEWEST]
         self.quick = args.quick
         self.results = {}
+        self.failed = []        # what could not be measured
         self._start = time.monotonic()
 
     def each_guest(self, what, measure, configs=None, kernels=None):
@@ -47,14 +49,25 @@ class Bench:
         def one(pair):
             name, each = pair
             self.say(f"{what}: {each.label}, Linux {name}")
-            return measure(self, each, name)
+            with self.attempt(f"{what}: {each.name}, Linux {name}"):
+                return measure(self, each, name)
 
         with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
             results = list(pool.map(one, wanted))
         found = {name: {} for name in kernels}
         for (name, each), result in zip(wanted, results):
-            found[name][each.name] = result
+            if result:
+                found[name][each.name] = result
         return found
+
+    @contextlib.contextmanager
+    def attempt(self, what):
+        """Report a failure of the block and go on: WHAT could not be measured."""
+        try:
+            yield
+        except TestbedError as error:
+            self.failed.append(what)
+            print(f"bench: {what}: {error}", file=sys.stderr, flush=True)
 
     def say(self, text):
         """Progress, on stderr."""
@@ -93,7 +106,8 @@ def arguments(argv):
     parser.add_argument("--kernel", action="append", metavar="NAME",
                         help="only this kernel, for parts that compare kernels")
     parser.add_argument("--quick", action="store_true", help="a few minutes: less of each")
-    parser.add_argument("--output", metavar="DIR", default=os.path.join(cache.REPO, "build", "bench"),
+    parser.add_argument("--output", metavar="DIR",
+                        default=os.path.join(cache.REPO, "build", "bench"),
                         help="where bench.md, bench.json and bench.svg go; default build/bench")
     return parser.parse_args(argv)
 
@@ -109,15 +123,13 @@ def main(argv):
         if subprocess.run([os.path.join(cache.SCRIPTS, "setup"), "module", "emulator", "vm"],
                           stdin=subprocess.DEVNULL, check=False).returncode:
             raise TestbedError("the packages the benchmark needs are not there; see above")
-        tables, failed = [], []
+        tables = []
         for name, part in PARTS.items():
             if args.only and name not in args.only:
                 continue
-            try:
+            with bench.attempt(name):
                 bench.results[name] = part.run(bench)
-            except TestbedError as error:
-                failed.append(name)
-                print(f"bench: {name}: {error}", file=sys.stderr, flush=True)
+            if name not in bench.results:
                 continue
             for each in part.tables(bench.results[name]):
                 tables.append(each)
@@ -129,6 +141,6 @@ def main(argv):
         write(args.output, bench.results, tables)
         print()
         print(f"In {args.output}: bench.md, bench.json, bench.svg")
-        for name in failed:
-            print(f"bench: {name} could not be measured; see above", file=sys.stderr)
-        return 1 if failed else 0
+        for what in bench.failed:
+            print(f"bench: could not be measured, see above: {what}", file=sys.stderr)
+        return 1 if bench.failed else 0

@@ -39,9 +39,14 @@ class Live:
         with open(os.path.join(self._folder, "log"), "wb") as log:
             self._process = subprocess.Popen(  # pylint: disable=consider-using-with
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self._socket = self._connect(path)
+        self._socket = None
         self._rest = b""
         self._first = True
+        try:
+            self._socket = self._connect(path)
+        except guest.BenchError:
+            self.close()
+            raise
 
     def _connect(self, path):
         end = time.monotonic() + BOOT
@@ -92,32 +97,35 @@ class Live:
         return guest.parse(output)
 
     def close(self):
-        """End the guest."""
-        with contextlib.suppress(OSError):
-            self._socket.sendall(b"end\n")
+        """End the guest; returns the testbed's exit status."""
+        if self._socket:
+            with contextlib.suppress(OSError):
+                self._socket.sendall(b"end\n")
+            self._socket.close()
         try:
-            self._process.wait(30)
+            self._process.wait(60 if self._socket else 0)
         except subprocess.TimeoutExpired:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(30)
-        self._socket.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         return self._process.returncode
 
 
 @contextlib.contextmanager
 def together(bench, configs, name, *options, **devices):
-    """The guests of CONFIGS, all up: a list of Live."""
-    guests = []
+    """The guests of CONFIGS, all up: {configuration's name: Live}."""
+    guests = {}
     try:
         for config in configs:
             bench.say(f"booting {config.label}, Linux {name}")
-            guests.append(Live(config, name, *options, **devices))
-            guests[-1].ready()
+            with bench.attempt(f"{config.name}: boot"):
+                each = Live(config, name, *options, **devices)
+                guests[config.name] = each
+                each.ready()
         yield guests
     finally:
-        for each in guests:
+        for each in guests.values():
             status = each.close()
             if status:
                 bench.say(f"{each.config.label}: the guest ended with {status}")

@@ -165,19 +165,30 @@ def run(bench):
     kinds = {"scale": (one_scale, 300), "nvme": (one_nvme, 1 if bench.quick else 2),
              "network": (one_network, 1 if bench.quick else 2)}
     raw = {kind: {} for kind in kinds}
+    lost = set()
     with live.together(bench, bench.configs, NEWEST, "--cpus", str(CPUS), devices=DEVICES,
                        qemu=(nvme.BACKEND, NETWORK)) as guests:
-        by_name = {each.config.name: each for each in guests}
-        for each in guests:
-            each.step(SETUP)
+        def step(config, what, *args):
+            """A step in a guest; one that fails is not asked again."""
+            if config.name not in guests or config.name in lost:
+                return None
+            with bench.attempt(f"wall: {config.name}"):
+                return what(guests[config.name], *args)
+            lost.add(config.name)
+            return None
+
+        for config in bench.configs:
+            step(config, lambda each: each.step(SETUP))
         for turn in range(rounds):
             for kind, (measure, length) in kinds.items():
                 bench.say(f"{kind}: round {turn + 1} of {rounds}")
                 for key, config, delay in rows(bench.configs):
                     if kind == "scale" and delay:
                         continue
-                    raw[kind].setdefault(key, []).append(
-                        measure(by_name[config.name], delay, length))
+                    found = step(config, measure, delay, length)
+                    raw[kind].setdefault(key, []).append(found)
+    raw = {kind: {key: each for key, each in found.items() if None not in each}
+           for kind, found in raw.items()}
     return {kind: {key: summary(each, found.get("none")) for key, each in found.items()}
             for kind, found in raw.items()}
 
@@ -228,5 +239,5 @@ def tables(found):
                       table.number(all_of_them["slow_paths"])])
     yield table.Table(
         f"Map+unmap pairs on {CPUS} vCPUs, Linux {NEWEST}", head, lines,
-        f"This machine has {cores} cores, so that no more than {cores}.00× can be had. Slow paths: "
-        "operations that took the engine's lock.")
+        f"This machine has {cores} cores, so that no more than {cores}.00× can be had. Slow "
+        "paths: operations that took the engine's lock.")
