@@ -11,18 +11,17 @@ from .wall import LATENCY, label
 WIDTH, LABELS, BAR, GAP, TITLE = 900, 260, 18, 6, 44
 COLOURS = {"none": "#777777", "cached": "#1f77b4", "strict": "#5fa2d0", "fixed": "#a6c8e4"}
 OTHERS = "#d9a05b"
+LEAST = 10              # where a logarithmic axis begins
 
 
 def _panel(title, bars, top, log):
     """SVG of one panel, and where it ends; BARS are (key, label, value, text)."""
     most = max(value for _, _, value, _ in bars)
-    least = min(value for _, _, value, _ in bars if value > 0)
 
     def length(value):
         room = WIDTH - LABELS - 120
         if log:
-            low = 10 ** math.floor(math.log10(least))
-            return room * math.log10(max(value, low) / low) / math.log10(most / low * 1.0001)
+            return room * math.log10(max(value, LEAST) / LEAST) / math.log10(most / LEAST)
         return room * value / most
 
     lines = [f'<text x="10" y="{top + 26}" class="title">{escape(title)}</text>']

@@ -144,3 +144,7 @@ def tables(found):
     yield table.Table("Instructions per pair on a hit, by live windows (icount)", head, rows,
                       "Pages that are mapped already, picked at random, mapped once more and "
                       "unmapped. Windows: entries that the host had.")
+    slabs = {name: size for each in found.values() for name, size in each["slab"].items()}
+    yield table.Table("Kernel memory", ["slab", "bytes in an object"],
+                      [[name, table.number(size)] for name, size in sorted(slabs.items())],
+                      "From /sys/kernel/slab; one object for each window.")
