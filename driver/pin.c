@@ -100,13 +100,14 @@ static struct apple_dma_window *find(struct apple_dma_engine *e, u64 phys,
 
 /*
  * The host refused exact granules. Is it worth another try, with less of what
- * is idle on it? The lock is dropped if so.
+ * is idle on it? Not where it refused as much a moment ago with no more in use,
+ * and nothing idle. The lock is dropped if so.
  */
 static bool try_with_less(struct apple_dma_engine *e, enum apple_dma_fail cause,
 			  u64 size, unsigned long *flags)
 {
 	if (cause != APPLE_DMA_FAIL_HOST || e->broken ||
-	    !apple_dma_idle_evict(e, size, 1))
+	    apple_dma_learned_in_vain(e) || !apple_dma_idle_evict(e, size, 1))
 		return false;
 	spin_unlock_irqrestore(&e->lock, *flags);
 	spin_lock_irqsave(&e->lock, *flags);
@@ -292,7 +293,8 @@ static int hit_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
  */
 static enum apple_dma_fail miss_sg(struct apple_dma_engine *e,
 				   struct scatterlist *sgl, int nents,
-				   u64 mask, unsigned long *flags, u64 *failed)
+				   u64 mask, bool exact, unsigned long *flags,
+				   u64 *failed)
 {
 	enum apple_dma_fail cause = APPLE_DMA_FAIL_COUNT;
 	struct scatterlist *sg;
@@ -323,6 +325,7 @@ again:
 			struct apple_dma_todo todo = {
 				.sg = sg,
 				.left = nents - i,
+				.exact = exact,
 			};
 
 			if (apple_dma_make_room(e, todo, flags))
@@ -344,6 +347,22 @@ again:
 	return cause;
 }
 
+/* Undo what of a list is mapped. */
+static void put_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
+		   int nents)
+{
+	struct scatterlist *sg;
+	u64 phys;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i) {
+		if (sg_dma_address(sg) == DMA_MAPPING_ERROR)
+			continue;
+		put(e, sg_dma_address(sg), sg_dma_len(sg), &phys);
+		sg_dma_address(sg) = DMA_MAPPING_ERROR;
+	}
+}
+
 /**
  * apple_dma_pin_sg() - map a scatterlist
  * @e: the engine
@@ -363,22 +382,23 @@ int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		     int nents, u64 mask)
 {
 	enum apple_dma_fail cause;
-	struct scatterlist *sg;
 	unsigned long flags;
-	u64 failed = 0, phys;
-	int i;
+	u64 failed = 0;
 
 	if (likely(!hit_sg(e, sgl, nents, mask)))
 		return 0;
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
-	cause = miss_sg(e, sgl, nents, mask, &flags, &failed);
+	cause = miss_sg(e, sgl, nents, mask, false, &flags, &failed);
+	if (cause == APPLE_DMA_FAIL_BYTES && apple_dma_engine_lazy(e)) {
+		/* Large windows for some may have left no room for the rest. */
+		put_sg(e, sgl, nents);
+		apple_dma_idle_release(e, &flags);
+		cause = miss_sg(e, sgl, nents, mask, true, &flags, &failed);
+	}
 	if (cause != APPLE_DMA_FAIL_COUNT)
-		for_each_sg(sgl, sg, nents, i)
-			if (sg_dma_address(sg) != DMA_MAPPING_ERROR)
-				put(e, sg_dma_address(sg), sg_dma_len(sg),
-				    &phys);
+		put_sg(e, sgl, nents);
 	if (cause == APPLE_DMA_FAIL_HOST)
 		apple_dma_recover_start(e);
 	settle(e, &flags);

@@ -146,8 +146,9 @@ static void learn_success(struct apple_dma_engine *e)
 		e->learned.bytes = e->stats.mapped_bytes;
 	if (e->learned.entries < e->stats.mapped_entries)
 		e->learned.entries = e->stats.mapped_entries;
-	if (e->stats.mapped_bytes >= e->learned.refused_bytes +
-				     e->learned.refused)
+	/* It says nothing of ranges that were too long for the host. */
+	if (e->learned.refused <= APPLE_DMA_GRANULE_SIZE &&
+	    e->stats.mapped_bytes > e->learned.refused_bytes)
 		e->learned.refused = 0;
 }
 
@@ -161,6 +162,24 @@ static bool worth_asking(struct apple_dma_engine *e, u64 size)
 	       e->stats.mapped_bytes < e->learned.refused_bytes ||
 	       e->stats.mapped_entries < e->learned.refused_entries ||
 	       time_after(jiffies, e->learned.refused_until);
+}
+
+/**
+ * apple_dma_learned_in_vain() - does it help no more to give idle windows back?
+ * @e: the engine; its lock is held
+ *
+ * Return: true if the host refused exact granules a moment ago although nothing
+ * was idle, and no less is in use now.
+ */
+bool apple_dma_learned_in_vain(struct apple_dma_engine *e)
+{
+	u64 entries, bytes;
+
+	apple_dma_idle_sum(e, &entries, &bytes);
+	return e->learned.refused &&
+	       e->stats.mapped_bytes >= e->learned.refused_bytes + bytes &&
+	       e->stats.mapped_entries >= e->learned.refused_entries + entries &&
+	       !time_after(jiffies, e->learned.refused_until);
 }
 
 /* ---- shapes; the lock is held ---- */

@@ -253,6 +253,7 @@ unsigned int apple_dma_cover(struct apple_dma_engine *e,
 			     struct list_head *fresh,
 			     enum apple_dma_fail *cause);
 void apple_dma_learn_forget(struct apple_dma_engine *e);
+bool apple_dma_learned_in_vain(struct apple_dma_engine *e);
 
 /* ---- ram.c: where the guest has memory ---- */
 
