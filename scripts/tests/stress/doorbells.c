@@ -193,6 +193,26 @@ static int list_fits_in_exact_granules(struct fixture *f)
 	return 0;
 }
 
+/*
+ * The same with 320 pages in several batches, of which the first leave too
+ * little for the last, whatever the shapes: all is given back, and made anew.
+ */
+static int long_list_fits_in_exact_granules(struct fixture *f)
+{
+	struct scatterlist *sgl = fixture_list(100 * MIB, 320, MIB, PAGE);
+	unsigned int i;
+
+	CHECK(sgl);
+	for (i = 0; i < 59; i++)
+		CHECK(apple_dma_pin(f->e, STRESS_RAM + i * MIB, MIB, ANY) !=
+		      DMA_MAPPING_ERROR);
+	CHECK_EQ(apple_dma_pin_sg(f->e, sgl, 320, ANY), 0);
+	CHECK_EQ(fixture_stats(f).mapped_bytes, 64 * MIB);
+	CHECK_EQ(apple_dma_unpin_sg(f->e, sgl, 320), 0);
+	kvfree(sgl);
+	return 0;
+}
+
 /* Four windows, the first one used again later: the second is the coldest. */
 static int coldest_goes_first(struct fixture *f)
 {
@@ -344,6 +364,7 @@ const struct stress_case doorbell_cases[] = {
 	CASE(byte_budget_is_exact, .limits.bytes = 8 * GRANULE),
 	CASE(list_fails_as_a_whole, .limits.entries = 3),
 	CASE(list_fits_in_exact_granules, .limits.bytes = 16 * MIB),
+	CASE(long_list_fits_in_exact_granules, .limits.bytes = 64 * MIB),
 	CASE(coldest_goes_first, .limits.entries = 4),
 	CASE(flush_goes_in_batches),
 	CASE(abandoned_go_in_one_doorbell),

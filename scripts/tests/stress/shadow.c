@@ -15,6 +15,9 @@
 /* How far around a cluster's start most mappings are. */
 #define CLUSTER			(2 * MIB)
 
+/* What everybody wants when it is hot. */
+#define HOT			(64 * KIB)
+
 /* One step in so many looks at one more mapping, or at all. */
 #define LOOK_AT_ONE		16
 #define LOOK_AT_ALL		4096
@@ -51,6 +54,10 @@ static struct apple_dma_range choose(struct shadow *sh, u64 largest)
 	r.phys = s->clusters[below(sh, STORM_CLUSTERS)] +
 		 below(sh, CLUSTER / PAGE) * PAGE;
 	r.size = PAGE;
+	if (s->hot) {
+		r.phys = s->clusters[0] + below(sh, HOT / PAGE) * PAGE;
+		return r;
+	}
 	if (kind >= 80 && kind < 90) {
 		r.phys += below(sh, PAGE);
 		r.size = 1 + below(sh, PAGE);
@@ -290,9 +297,9 @@ void shadow_step(struct shadow *sh)
 	bool flood = !(sh->ops / (sh->most * 4ULL) % 2);
 
 	sh->ops++;
-	if (!below(sh, 32)) {
+	if (!below(sh, sh->storm->hot ? 1024 : 32)) {
 		step_list(sh);
-	} else if (sh->n < sh->most &&
+	} else if (sh->n < (sh->storm->hot ? 1 : sh->most) &&
 		   (!sh->n || below(sh, 10) < (flood ? 6 : 4))) {
 		pin(sh);
 	} else {

@@ -180,6 +180,29 @@ static int much_refused_is_not_all_refused(struct fixture *f)
 	return 0;
 }
 
+/*
+ * 10 idle windows go before a map is refused for good: then it is known that
+ * they were not in the way. The next ones stay, and the host is left alone.
+ */
+static int what_cannot_be_is_not_hammered(struct fixture *f)
+{
+	unsigned int i;
+
+	for (i = 0; i < 10; i++)
+		CHECK(!fixture_touch(f, i * 4 * MIB));
+	f->host->limits.segment = 4 * MIB;
+	CHECK(pin(f, 100 * MIB, 5 * MIB) == DMA_MAPPING_ERROR);
+	CHECK_EQ(fixture_stats(f).mapped_entries, 0);
+	for (i = 0; i < 10; i++)
+		CHECK(!fixture_touch(f, i * 4 * MIB));
+	fixture_doorbells(f);
+	for (i = 0; i < 50; i++)
+		CHECK(pin(f, 100 * MIB, 5 * MIB) == DMA_MAPPING_ERROR);
+	CHECK_EQ(fixture_doorbells(f), 0);
+	CHECK_EQ(fixture_stats(f).mapped_entries, 10);
+	return 0;
+}
+
 /* The offset in the granule is all that can be relied on, and is kept. */
 static int any_granule_will_do(struct fixture *f)
 {
@@ -246,6 +269,7 @@ const struct stress_case shape_cases[] = {
 	CASE(refused_shape_is_retried_smaller),
 	CASE(limit_of_host_is_learned),
 	CASE(much_refused_is_not_all_refused, .mode = APPLE_DMA_MODE_STRICT),
+	CASE(what_cannot_be_is_not_hammered),
 	CASE(any_granule_will_do, .policy = FAKE_HOST_UNALIGNED),
 	CASE(handles_are_unique, .mode = APPLE_DMA_MODE_STRICT),
 	CASE(room_is_made_for_the_handle, .limits.bytes = 6 * GRANULE),

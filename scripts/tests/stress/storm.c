@@ -183,8 +183,14 @@ static int storm_meddler(void *arg)
 	struct storm_meddler *m = arg;
 
 	while (!READ_ONCE(m->stop)) {
-		meddle_once(m);
-		usleep_range(500, 4000);
+		if (m->storm->hot) {
+			/* Windows go whenever nobody looks. */
+			apple_dma_engine_flush(m->storm->e);
+			usleep_range(10, 50);
+		} else {
+			meddle_once(m);
+			usleep_range(500, 4000);
+		}
 	}
 	complete(&m->done);
 	return 0;
@@ -333,8 +339,13 @@ static void run_round(struct storm *s, u64 ops, u64 *seed)
 	};
 	static const unsigned int idle[] = { 0, 1, 4, 100 };
 	struct fake_host_limits limits = host_limits(s, seed);
+	unsigned int i;
 
-	set_mode(s, modes[stress_random(seed, ARRAY_SIZE(modes))]);
+	s->hot = s->meddled && !stress_random(seed, 4);
+	for (i = 0; s->hot && i < s->threads; i++)
+		shadow_drop(&s->shadows[i], 0);
+	set_mode(s, s->hot ? APPLE_DMA_MODE_CACHED :
+		    modes[stress_random(seed, ARRAY_SIZE(modes))]);
 	fake_host_limit(s->host, &limits);
 	let_time_pass(s);
 	apple_dma_engine_set_batch(s->e, 1 + stress_random(seed,

@@ -201,6 +201,7 @@ u64 shadow_mark(struct shadow *sh, u64 mark);
  * @seed: of everything
  * @mode: between meddlings; what the round began with
  * @meddled: the mode or the host's limits change while threads run
+ * @hot: everybody wants the same few pages, and the meddler only flushes
  * @clean: nothing was mapped when @mode was set
  * @roomy: whatever is mapped, nothing may be refused
  * @alone: one thread, nothing meddles: what is refused can be checked exactly
@@ -220,6 +221,7 @@ struct storm {
 	u64 seed;
 	enum apple_dma_mode mode;
 	bool meddled;
+	bool hot;
 	bool clean;
 	bool roomy;
 	bool alone;

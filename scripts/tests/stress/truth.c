@@ -28,8 +28,11 @@ static u64 handle_cost(struct storm *s, u64 phys)
 	return cost;
 }
 
-/* So near the start of a piece that no other handle may be left. */
-static bool near_start(struct storm *s, u64 phys)
+/*
+ * So near the start of a piece, or behind so many handles in a row, that none
+ * may have been left a moment ago.
+ */
+static bool handles_rare(struct storm *s, u64 phys)
 {
 	unsigned int i;
 
@@ -37,7 +40,7 @@ static bool near_start(struct storm *s, u64 phys)
 		if (phys >= s->ram[i].phys &&
 		    phys - s->ram[i].phys < HANDLE_TRIES * GRANULE)
 			return true;
-	return false;
+	return handle_cost(s, phys) >= HANDLE_TRIES / 2 * GRANULE;
 }
 
 /**
@@ -60,7 +63,7 @@ void truth_check_refusal(struct shadow *sh, const struct apple_dma_range *r,
 
 	if (s->roomy) {
 		for (i = 0; i < n; i++)
-			if (near_start(s, r[i].phys))
+			if (handles_rare(s, r[i].phys))
 				return;
 		storm_wrong(s, sh, "%#llx bytes at %#llx refused, with much room",
 			    r->size, r->phys);
