@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import time
 from testbed import cache
 from testbed.errors import TestbedError, allowed, reported
 
-from . import config, instructions, pairs, plot, steady, targets, traces, wall
+from . import config, guest, instructions, pairs, plot, steady, targets, traces, wall
 
 PARTS = {"pairs": pairs, "instructions": instructions, "traces": traces,
          "steady": steady, "wall": wall}
@@ -53,7 +54,11 @@ class Bench:
                 return measure(self, each, name)
 
         with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            results = list(pool.map(one, wanted))
+            try:
+                results = list(pool.map(one, wanted))
+            except BaseException:
+                guest.stop_all()
+                raise
         found = {name: {} for name in kernels}
         for (name, each), result in zip(wanted, results):
             if result:
@@ -112,8 +117,13 @@ def arguments(argv):
     return parser.parse_args(argv)
 
 
+def _terminate(_signal, _frame):
+    raise KeyboardInterrupt
+
+
 def main(argv):
     """The entry point; returns the exit status."""
+    signal.signal(signal.SIGTERM, _terminate)
     with reported("bench"):
         args = arguments(argv)
         for name in args.only or []:

@@ -145,7 +145,27 @@ def script(config, text, first=True):
     return PRELUDE + start + text
 
 
-def run(config, name, text, *options, timeout=900, **devices):
+_running = set()        # testbeds that run() waits for
+
+
+def stop_all():
+    """End the guests that run() waits for, in whatever thread."""
+    for each in list(_running):
+        each.terminate()
+
+
+def _wait(argv):
+    """The exit status of the testbed and all it printed."""
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        _running.add(process)
+        try:
+            return process.communicate() + (process.returncode,)
+        finally:
+            _running.discard(process)
+
+
+def run(config, name, text, *options, timeout=1800, **devices):
     """Run the script TEXT in a guest; {section: Section}."""
     argv = [os.path.join(cache.SCRIPTS, "testbed"),
             *command_line(config, name, **devices), *options, "--timeout", str(timeout)]
@@ -153,10 +173,8 @@ def run(config, name, text, *options, timeout=900, **devices):
         file.write(script(config, text))
         file.flush()
         argv += ["--push", f"{file.name}:/root/bench.sh", "--", "bash", "/root/bench.sh"]
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              errors="replace", check=False)
-    if done.returncode:
-        tail = "\n  ".join((done.stdout + done.stderr).strip().splitlines()[-25:])
-        raise BenchError(f"{config.name} on {name}: the guest ended with "
-                         f"{done.returncode}:\n  {tail}")
-    return parse(done.stdout)
+        out, said, status = _wait(argv)
+    if status:
+        tail = "\n  ".join((out + said).strip().splitlines()[-25:])
+        raise BenchError(f"{config.name} on {name}: the guest ended with {status}:\n  {tail}")
+    return parse(out)
