@@ -233,7 +233,8 @@ u64 apple_dma_engine_abandon(struct apple_dma_engine *e)
 	for (node = rb_first(&e->iova); node; node = rb_next(node)) {
 		w = rb_entry(node, struct apple_dma_window, iova_node);
 		if (atomic_read(&w->live) > 0) {
-			atomic_set(&w->live, 1);
+			/* A map that began before still has its guard. */
+			atomic_set(&w->live, 1 + w->guarded);
 			apple_dma_window_put(e, w);
 		}
 	}

@@ -73,6 +73,7 @@ static void drop_guards(struct apple_dma_engine *e, struct list_head *fresh)
 
 	list_for_each_entry_safe(w, next, fresh, list) {
 		list_del_init(&w->list);
+		w->guarded = false;
 		apple_dma_window_put(e, w);
 	}
 }

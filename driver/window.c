@@ -121,6 +121,7 @@ static void confirm(struct apple_dma_engine *e, struct apple_dma_window *w,
 		apple_dma_window_break(e, "it gave the same device address twice");
 		return;
 	}
+	w->guarded = true;
 	list_move_tail(&w->list, fresh);
 	e->stats.peak_bytes = max(e->stats.peak_bytes, e->stats.mapped_bytes);
 	e->stats.peak_entries = max(e->stats.peak_entries,

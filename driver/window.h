@@ -33,6 +33,7 @@ enum apple_dma_window_state {
  * @first: where the range starts that it was made for; @phys or higher
  * @engine: whose it is
  * @state: enum apple_dma_window_state
+ * @guarded: one of @live is a guard; @list is one of new windows
  * @indexed: completely in engine->by_phys and engine->by_iova
  * @seen: @stamp when it got its place in engine->freed or engine->idle
  * @phys_node: in engine->phys, always
@@ -55,6 +56,7 @@ struct apple_dma_window {
 	u64 first;
 	struct apple_dma_engine *engine;
 	u8 state;
+	bool guarded;
 	bool indexed;
 	u32 seen;
 	struct rb_node phys_node;
