@@ -54,7 +54,7 @@ static void found(struct apple_dma *ad, const char *name)
 }
 
 static int pci_added(struct notifier_block *nb, unsigned long action,
-		      void *data)
+		     void *data)
 {
 	struct apple_dma *ad = container_of(nb, struct apple_dma, balloon.pci);
 	struct device *dev = data;
@@ -65,8 +65,8 @@ static int pci_added(struct notifier_block *nb, unsigned long action,
 }
 
 /* The virtio device of a platform device exists once its driver is bound. */
-static int mmio_notify(struct notifier_block *nb, unsigned long action,
-			   void *data)
+static int mmio_bound(struct notifier_block *nb, unsigned long action,
+		      void *data)
 {
 	struct apple_dma *ad = container_of(nb, struct apple_dma,
 					    balloon.platform);
@@ -93,7 +93,7 @@ int apple_dma_balloon_start(struct apple_dma *ad)
 	err = bus_register_notifier(&pci_bus_type, &ad->balloon.pci);
 	if (err)
 		return err;
-	ad->balloon.platform.notifier_call = mmio_notify;
+	ad->balloon.platform.notifier_call = mmio_bound;
 	err = bus_register_notifier(&platform_bus_type, &ad->balloon.platform);
 	if (err) {
 		bus_unregister_notifier(&pci_bus_type, &ad->balloon.pci);

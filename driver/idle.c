@@ -381,8 +381,9 @@ static unsigned long apple_dma_idle_scan(struct shrinker *shrinker,
 					 struct shrink_control *control)
 {
 	struct apple_dma_engine *e = apple_dma_compat_shrinker_data(shrinker);
-	unsigned long n = apple_dma_idle_flush(e, min(control->nr_to_scan,
-						      (unsigned long)INT_MAX));
+	unsigned long n = apple_dma_idle_flush(e, min_t(unsigned long,
+							control->nr_to_scan,
+							INT_MAX));
 
 	return n ?: SHRINK_STOP;
 }
