@@ -23,15 +23,39 @@
 /* Windows used since they were listed that are spared in one look. */
 #define SPARE_MAX	512
 
+/* Windows above this are not kept idle where there is no room for such. */
+#define LARGE_ABOVE	(64ULL << 10)
+
 /* Part of the budget that one eviction gives back beyond what is needed. */
 #define EVICT_SHARE	16
 
 /* ---- the list; the lock is held ---- */
 
+static struct list_head *list_of(struct apple_dma_engine *e,
+				 const struct apple_dma_window *w)
+{
+	return w->size > LARGE_ABOVE ? &e->idle_large : &e->idle;
+}
+
 static void enlist(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
-	list_add_tail(&w->list, &e->idle);
+	list_add_tail(&w->list, list_of(e, w));
 	e->listed++;
+}
+
+/* The window that has been on its list for longest, or NULL. */
+static struct apple_dma_window *coldest(struct apple_dma_engine *e, bool large)
+{
+	struct apple_dma_window *a =
+		list_first_entry_or_null(&e->idle_large,
+					 struct apple_dma_window, list);
+	struct apple_dma_window *b =
+		list_first_entry_or_null(&e->idle, struct apple_dma_window,
+					 list);
+
+	if (large || !b)
+		return a;
+	return a && (s32)(a->seen - b->seen) <= 0 ? a : b;
 }
 
 static void drain(struct apple_dma_engine *e)
@@ -78,6 +102,7 @@ static bool close_window(struct apple_dma_engine *e, struct apple_dma_window *w)
  * @bytes: so many bytes
  * @spare: windows used since they were listed get another turn, so many
  * @idle: stop at one that has been idle for less, in jiffies
+ * @large: large ones only
  */
 struct apple_dma_wanted {
 	unsigned int max;
@@ -85,6 +110,7 @@ struct apple_dma_wanted {
 	u64 bytes;
 	unsigned int spare;
 	u32 idle;
+	bool large;
 };
 
 /*
@@ -100,12 +126,13 @@ static unsigned int collect(struct apple_dma_engine *e,
 
 	drain(e);
 	want.spare = min(want.spare, e->listed);
-	for (looks = 0; looks < LOOK_MAX && !list_empty(&e->idle); looks++) {
-		struct apple_dma_window *w =
-			list_first_entry(&e->idle, struct apple_dma_window,
-					 list);
-		u32 stamp = READ_ONCE(w->stamp);
+	for (looks = 0; looks < LOOK_MAX; looks++) {
+		struct apple_dma_window *w = coldest(e, want.large);
+		u32 stamp;
 
+		if (!w)
+			break;
+		stamp = READ_ONCE(w->stamp);
 		if (n == want.max || (n >= want.entries && bytes >= want.bytes))
 			break;
 		if (atomic_read(&w->live)) {
@@ -113,7 +140,7 @@ static unsigned int collect(struct apple_dma_engine *e,
 		} else if (w->seen != stamp && want.spare) {
 			want.spare--;
 			w->seen = stamp;
-			list_move_tail(&w->list, &e->idle);
+			list_move_tail(&w->list, list_of(e, w));
 		} else if ((u32)jiffies - stamp < want.idle) {
 			break;
 		} else if (close_window(e, w)) {
@@ -176,6 +203,25 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 	n = give_back(e, want);
 	e->stats.evictions += n;
 	return n;
+}
+
+/**
+ * apple_dma_idle_evict_large() - no large window is to be had: keep none idle
+ * @e: the engine; its lock is held
+ *
+ * One doorbell, or none. A hit in a large window that is idle takes all of it
+ * out of the budget, for one small mapping.
+ */
+void apple_dma_idle_evict_large(struct apple_dma_engine *e)
+{
+	const struct apple_dma_wanted large = {
+		.max = UINT_MAX,
+		.entries = U64_MAX,
+		.large = true,
+	};
+
+	if (!list_empty(&e->idle_large) || !llist_empty(&e->freed))
+		e->stats.evictions += give_back(e, large);
 }
 
 /**
@@ -351,6 +397,7 @@ void apple_dma_idle_init(struct apple_dma_engine *e)
 {
 	init_llist_head(&e->freed);
 	INIT_LIST_HEAD(&e->idle);
+	INIT_LIST_HEAD(&e->idle_large);
 	INIT_DELAYED_WORK(&e->ager, apple_dma_idle_age);
 }
 

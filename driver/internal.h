@@ -255,7 +255,8 @@ struct apple_dma_learned {
  * @phys: windows by guest-physical range; ranges may overlap, starts may not
  * @iova: windows by device address; ranges never overlap
  * @idle: windows that may be idle, coldest first; see idle.c
- * @listed: how many are on @idle
+ * @idle_large: the same for large ones
+ * @listed: how many are on both
  * @stats: counters
  * @abandoned: mappings in @percpu that ended with their driver
  * @abandoned_bytes: their bytes
@@ -295,6 +296,7 @@ struct apple_dma_engine {
 	struct rb_root_cached phys;
 	struct rb_root iova;
 	struct list_head idle;
+	struct list_head idle_large;
 	unsigned int listed;
 	struct apple_dma_stats stats;
 	u64 abandoned;

@@ -22,7 +22,7 @@
 #define SHAPE_STEP	4
 
 /* Large windows may waste one part in so many of the byte budget, */
-#define WASTE_SHARE	3
+#define WASTE_SHARE	4
 /* each of them one part in so many of what is left of that, */
 #define WASTE_EACH	32
 /* and take one part in so many of the room that is left. */
@@ -184,6 +184,27 @@ bool apple_dma_learned_in_vain(struct apple_dma_engine *e)
 
 /* ---- shapes; the lock is held ---- */
 
+/* What the room, and the waste, allow in cached mode. */
+static u64 roomy_shape(struct apple_dma_engine *e)
+{
+	u64 limit = limit_bytes(e), shape = APPLE_DMA_WINDOW_MAX, most;
+	u64 idle_bytes, idle_entries, busy, waste, room;
+	struct apple_dma_stats live;
+
+	if (e->ram.bytes <= limit)
+		return shape;
+	apple_dma_idle_sum(e, &idle_entries, &idle_bytes);
+	apple_dma_engine_live(e, &live);
+	busy = e->stats.mapped_bytes - min(idle_bytes, e->stats.mapped_bytes);
+	waste = busy - min(live.live_bytes, busy);
+	room = limit - min(busy, limit);
+	most = limit / WASTE_SHARE - min(waste, limit / WASTE_SHARE);
+	most = min(most / WASTE_EACH, room / ROOM_EACH);
+	while (shape > APPLE_DMA_GRANULE_SIZE && shape > most)
+		shape /= SHAPE_STEP;
+	return shape;
+}
+
 /**
  * apple_dma_shape() - the size that a shared window has now
  * @e: the engine; its lock is held
@@ -192,28 +213,11 @@ bool apple_dma_learned_in_vain(struct apple_dma_engine *e)
  */
 u64 apple_dma_shape(struct apple_dma_engine *e)
 {
-	u64 limit = limit_bytes(e), shape = APPLE_DMA_WINDOW_MAX, most;
-	u64 idle_bytes, idle_entries, busy, waste, room;
-	struct apple_dma_stats live;
-
 	if (e->mode == APPLE_DMA_MODE_FIXED)
 		return APPLE_DMA_WINDOW_FIXED;
 	if (!apple_dma_engine_lazy(e))
 		return APPLE_DMA_GRANULE_SIZE;
-
-	if (e->ram.bytes > limit) {
-		apple_dma_idle_sum(e, &idle_entries, &idle_bytes);
-		apple_dma_engine_live(e, &live);
-		busy = e->stats.mapped_bytes -
-		       min(idle_bytes, e->stats.mapped_bytes);
-		waste = busy - min(live.live_bytes, busy);
-		room = limit - min(busy, limit);
-		most = limit / WASTE_SHARE - min(waste, limit / WASTE_SHARE);
-		most = min(most / WASTE_EACH, room / ROOM_EACH);
-		while (shape > APPLE_DMA_GRANULE_SIZE && shape > most)
-			shape /= SHAPE_STEP;
-	}
-	return min(shape, e->learned.shape);
+	return min(roomy_shape(e), e->learned.shape);
 }
 
 /* An aligned window of @len bytes around the range, or NULL. */
@@ -390,7 +394,8 @@ static u64 fitting_shape(struct apple_dma_engine *e, struct apple_dma_todo todo)
  * @flags: of spin_lock_irqsave()
  *
  * One doorbell for shared windows to fit, and more for as long as not even the
- * exact granules fit. The lock is dropped between two of them.
+ * exact granules fit. The lock is dropped between two of them. Another one where
+ * there is room for nothing but granules, and large windows are idle.
  *
  * Return: true if the lock was dropped: what was looked up has to be again.
  */
@@ -402,6 +407,9 @@ bool apple_dma_make_room(struct apple_dma_engine *e,
 	u64 bytes, entries;
 
 	learn_expire(e);
+	if (apple_dma_engine_lazy(e) &&
+	    roomy_shape(e) == APPLE_DMA_GRANULE_SIZE)
+		apple_dma_idle_evict_large(e);
 	estimate(e, todo, todo_shape(e, &todo), &est);
 	if (within_learned(e, est.shared, est.entries))
 		return false;

@@ -219,6 +219,7 @@ int apple_dma_window_give_back(struct apple_dma_engine *e,
 void apple_dma_idle_init(struct apple_dma_engine *e);
 void apple_dma_idle_sum(struct apple_dma_engine *e, u64 *entries, u64 *bytes);
 u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries);
+void apple_dma_idle_evict_large(struct apple_dma_engine *e);
 void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags);
 unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
 				  unsigned int count);
