@@ -13,10 +13,11 @@ reads() {
 	fio --name=r --filename=/dev/nvme0n1 --direct=1 --rw=randread --bs=4k --iodepth=32 \
 	    --ioengine=libaio --number_ios="$1" --minimal >/tmp/fio || { cat /tmp/fio; fail reads; }
 }
-# Written, and read back: $1 is its name.
+# Written, and read back: $1 is its name, $2 how many requests at once.
 verify() {
 	fio --name="$1" --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bsrange=4k-64k --size=12m \
-	    --iodepth=16 --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio ||
+	    --iodepth="${2:-16}" --ioengine=libaio --verify=crc32c --verify_fatal=1 \\
+	    --minimal >/tmp/fio ||
 		{ cat /tmp/fio; fail "wrong data"; }
 }
 # Both sides count the same.
@@ -55,24 +56,25 @@ agree end
 def test_whole_memory_ends_registered(testbed):
     """It fits the budget, so nothing is ever given back."""
     run = testbed(TOOLS + """
-dd if=/dev/nvme0n1 of=/dev/null bs=1M count=1500 2>/dev/null
+dd if=/dev/nvme0n1 of=/dev/null bs=1M count=900 2>/dev/null
 before=$(host doorbells)
-dd if=/dev/nvme0n1 of=/dev/null bs=1M count=500 2>/dev/null
+dd if=/dev/nvme0n1 of=/dev/null bs=1M count=300 2>/dev/null
 echo "rang=$(($(host doorbells) - before))"
 echo "total=$(awk '/MemTotal/ { print $2 * 1024 }' /proc/meminfo)"
 agree end
 counters
-""", qemu=[NULL], devices=NVME, mem="512M")
+""", qemu=[NULL], devices=NVME, mem="384M")
     assert run.value("mapped_bytes") > 0.75 * run.value("total")
-    # 512 MiB in pieces of 4 MiB; where a request crosses from one to the next
+    # 384 MiB in pieces of 4 MiB; where a request crosses from one to the next
     # it has one of its own, and at the ends of memory they are smaller.
-    assert run.value("mapped_entries") < 2 * 128 + 64
+    assert run.value("mapped_entries") < 2 * 96 + 64
     assert run.value("rang") < 32
     assert run.value("evictions") == run.value("map_failures") == 0
 
 
-def test_flush_and_age(testbed):
-    """Idle windows go when told to, and by themselves after idle_ms."""
+def test_flush_pressure_and_age(testbed):
+    """Idle windows go when told to, when the guest is short of memory, and by
+    themselves after idle_ms."""
     run = testbed(TOOLS + """
 reads 1000
 [ "$(counter idle_entries)" -gt 0 ] || fail "nothing is kept"
@@ -84,6 +86,11 @@ echo 1 >$sys/flush
 [ "$(counter mapped_entries)" = "$busy" ] || fail "flush took what is in use"
 agree flush
 reads 1000
+[ "$(counter idle_entries)" -gt 0 ] || fail "nothing is kept after flush"
+await 'echo 2 >/proc/sys/vm/drop_caches; [ "$(counter idle_entries)" = 0 ]'
+agree pressure
+reads 1000
+[ "$(counter idle_entries)" -gt 0 ] || fail "nothing is kept after pressure"
 echo 300 >$sys/idle_ms
 await '[ "$(counter idle_entries)" = 0 ]'
 agree age
@@ -92,18 +99,6 @@ counters
 """, qemu=[NULL], devices=NVME)
     assert run.value("evictions") > 0
     assert run.value("map_failures") == 0
-
-
-def test_memory_pressure_takes_idle_windows(testbed):
-    run = testbed(TOOLS + """
-reads 2000
-[ "$(counter idle_entries)" -gt 0 ]
-for i in 1 2 3 4 5 6 7 8; do echo 2 >/proc/sys/vm/drop_caches; done
-counters
-agree end
-""", qemu=[NULL], devices=NVME)
-    assert run.value("evictions") > 0
-    assert run.value("idle_entries") == 0
 
 
 def test_mode_is_switched_under_io(testbed, disk):
@@ -158,17 +153,17 @@ counters
 def test_memory_that_goes_offline_is_let_go(testbed):
     """A block of memory leaves the guest while a disk is read into others."""
     run = testbed(TOOLS + """
-dd if=/dev/nvme0n1 of=/dev/null bs=128k count=12000 2>/dev/null
+dd if=/dev/nvme0n1 of=/dev/null bs=128k count=4500 2>/dev/null
 echo 3 >/proc/sys/vm/drop_caches
-dd if=/dev/nvme0n1 of=/dev/null bs=128k count=4000 2>/dev/null & load=$!
+dd if=/dev/nvme0n1 of=/dev/null bs=128k count=2000 2>/dev/null & load=$!
 block=$(grep -lx Movable /sys/devices/system/memory/memory*/valid_zones |
 	sort -V | tail -2 | head -1 | xargs dirname)
 before=$(counter evictions)
 echo offline >$block/state
 wait $load
-dd if=/dev/nvme0n1 of=/dev/null bs=128k count=4000 2>/dev/null
+dd if=/dev/nvme0n1 of=/dev/null bs=128k count=2000 2>/dev/null
 echo online >$block/state
-dd if=/dev/nvme0n1 of=/dev/null bs=128k count=12000 2>/dev/null
+dd if=/dev/nvme0n1 of=/dev/null bs=128k count=4500 2>/dev/null
 agree end
 echo "evicted=$(($(counter evictions) - before))"
 counters
@@ -198,12 +193,16 @@ counters
 @pytest.mark.parametrize("limit", ["max-bytes=33554432", "max-entries=24",
                                    "max-segment=1048576"])
 def test_limits_of_the_host_are_learned(testbed, disk, limit):
-    """The host allows less than the module believes: it is not hammered."""
+    """The host allows less than the module believes: it is not hammered.
+
+    Two requests at once have room even where 24 registrations are all: more
+    would fail at times, and be tried again, for want of exact granules.
+    """
     drive, _ = disk()
     run = testbed(TOOLS + """
 dd if=/dev/nvme0n1 of=/dev/null bs=128k count=500 2>/dev/null
-verify a
-verify b
+verify a 2
+verify b 2
 agree end
 host-stats
 counters
@@ -216,28 +215,29 @@ counters
     assert run.companion()["live"] == 0
 
 
-@pytest.mark.parametrize("params, complaint", [
-    ("mode=lazy", "mode=lazy is not known"),
-    ("batch_max=0", "batch_max must be 1 to 64"),
-    ("batch_max=65", "batch_max must be 1 to 64"),
-    ("max_entries=0", "max_entries at least 1"),
-    ("max_bytes=16383", "max_bytes must be at least 16384"),
-])
-def test_bad_parameters_are_refused(testbed, params, complaint):
-    run = testbed(f"""
+BAD_PARAMETERS = {
+    "mode=lazy": "mode=lazy is not known",
+    "batch_max=0": "batch_max must be 1 to 64",
+    "batch_max=65": "batch_max must be 1 to 64",
+    "max_entries=0": "max_entries at least 1",
+    "max_bytes=16383": "max_bytes must be at least 16384",
+}
+
+
+def test_bad_values_are_refused(testbed):
+    """Parameters of the module, with a line that names what is allowed; and
+    values in sysfs, which stay as they were."""
+    tries = "".join(f"""
+dmesg -C
 insmod "$APPLE_DMA_KO" {params} 2>/dev/null && fail "loaded with {params}"
-dmesg | tail -3
-""", devices=["edu"], no_module=True, no_wait=True)
-    assert complaint in run.out
-
-
-def test_bad_values_in_sysfs_change_nothing(testbed):
-    run = testbed(TOOLS + """
+dmesg | grep -q "{complaint}" || fail "{params}: $(dmesg)"
+""" for params, complaint in BAD_PARAMETERS.items())
+    run = testbed(tries + 'insmod "$APPLE_DMA_KO"\n' + TOOLS + """
 for pair in mode:lazy mode: idle_ms:-1 idle_ms:soon batch_max:0 batch_max:65 flush:maybe; do
 	! echo "${pair#*:}" >$sys/${pair%%:*} 2>/dev/null || fail "$pair was taken"
 done
 echo "mode is $(cat $sys/mode)"
 counters | grep -v mode
-""", devices=["edu"])
+""", devices=["edu"], no_module=True, no_wait=True)
     assert "mode is cached" in run.out
     assert run.value("idle_ms") == 60000 and run.value("batch_max") == 64

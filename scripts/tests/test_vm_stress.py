@@ -15,7 +15,7 @@ from conftest import TOP
 SOURCE = TOP / "scripts" / "tests" / "stress"
 
 # Steps of all threads together; more of them for a longer look.
-OPS = int(os.environ.get("APPLE_DMA_STRESS_OPS", "400000"))
+OPS = int(os.environ.get("APPLE_DMA_STRESS_OPS", "240000"))
 SEED = int(os.environ.get("APPLE_DMA_STRESS_SEED", "1"))
 
 # Load it, take memory away from the guest while it runs, and ask what it said.
