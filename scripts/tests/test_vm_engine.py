@@ -16,7 +16,7 @@ reads() {
 # Written, and read back: $1 is its name, $2 how many requests at once.
 verify() {
 	fio --name="$1" --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bsrange=4k-64k --size=12m \
-	    --iodepth="${2:-16}" --ioengine=libaio --verify=crc32c --verify_fatal=1 \\
+	    --iodepth="${2:-16}" --ioengine=libaio --verify=crc32c --verify_fatal=1 \
 	    --minimal >/tmp/fio ||
 		{ cat /tmp/fio; fail "wrong data"; }
 }
