@@ -2,9 +2,10 @@
 /*
  * Idle windows: those without a mapping, kept for the next one.
  *
- * engine->idle has every window that may be idle, coldest first. A hit takes
- * no lock, so it does not touch the list: a window on it may be in use, and
- * who looks for idle windows finds out and takes it off (delist). Only then,
+ * engine->idle and, for large ones, engine->idle_large have every window that
+ * may be idle, coldest first; below, the list. A hit takes no lock, so it does
+ * not touch the list: a window on it may be in use, and who looks for idle
+ * windows finds out and takes it off (delist). Only then,
  * when it goes idle again, has it to be listed anew, which is one push to a
  * lock-free stack, engine->freed, that is emptied into the list here. So an
  * idle window is always listed, and a look at a window in use is paid for by
