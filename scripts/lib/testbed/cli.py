@@ -137,9 +137,13 @@ def list_kernels(args):
     """Print the kernels that --kernel can name."""
     chosen = [arches.find(args.arch)] if args.arch else list(arches.ARCHES.values())
     max_age = 0 if args.refresh else kernel.DAY
+
+    def listed(arch):
+        return kernel.every(arch, max_age) + (kernel.built_here() if arch is arches.X86_64 else [])
+
     print(f"{'NAME':8} {'ARCH':8} {'VERSION':20} {'RELEASE':28} {'SUITE':18} CACHED")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        for found in pool.map(lambda arch: kernel.every(arch, max_age), chosen):
+        for found in pool.map(listed, chosen):
             for each in found:
                 print(f"{each.name:8} {each.arch:8} {each.version:20} {each.release:28} "
                       f"{each.suite:18} {'yes' if each.cached else 'no'}")

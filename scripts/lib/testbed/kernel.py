@@ -8,7 +8,8 @@ import re
 import time
 from dataclasses import asdict, dataclass
 
-from . import cache, cpio, packages
+from . import built, cache, cpio, packages
+from .arch import X86_64
 from .errors import TestbedError, UsageError, warn
 
 DAY = 24 * 3600
@@ -128,6 +129,11 @@ def every(arch, max_age=DAY):
     return sorted(found.values(), key=lambda k: [int(n) for n in k.name.split(".")])
 
 
+def built_here():
+    """The kernels that are built from source, as Debian's can be listed."""
+    return [built.find(name, X86_64, own_suite()) for name in built.KERNELS]
+
+
 def find(name, arch):
     """The kernel called NAME (6.1) or released as NAME (6.1.0-56-amd64).
 
@@ -136,6 +142,8 @@ def find(name, arch):
     What is in the cache is used as it is; the mirror is asked, suite by suite,
     only for a name that is not known yet.
     """
+    if name in built.KERNELS:
+        return built.find(name, arch, own_suite())
     if name == NEWEST:
         return [k for k in every(arch) if "~rc" not in k.version][-1]
     for max_age in (float("inf"), DAY):
@@ -145,14 +153,17 @@ def find(name, arch):
             kernel = of_suite(suite, arch, max_age)
             if kernel and name in (kernel.name, kernel.release):
                 return kernel
-    names = ", ".join([*(k.name for k in every(arch)), NEWEST])
+    names = ", ".join([*(k.name for k in every(arch)), NEWEST, *built.KERNELS])
     raise UsageError(f"unknown kernel '{name}' for {arch.name}; there are: {names}")
 
 
 def prepare(kernel, arch):
     """The folder with vmlinuz, modules.ext4 and boot-modules/ of KERNEL."""
-    return cache.entry(kernel.folder, f"getting the kernel {kernel.release}", 1200,
-                       lambda work, final: _make(kernel, arch, work))
+    if kernel.name in built.KERNELS:
+        what, mib = f"building the kernel {kernel.release}, which takes long", built.MIB
+    else:
+        what, mib = f"getting the kernel {kernel.release}", 1200
+    return cache.entry(kernel.folder, what, mib, lambda work, final: _make(kernel, arch, work))
 
 
 def _image_packages(kernel, arch):
@@ -168,7 +179,8 @@ def _image_packages(kernel, arch):
     return wanted
 
 
-def _make(kernel, arch, work):
+def _unpack(kernel, arch, work):
+    """A root with the files of KERNEL's packages, modules unpacked."""
     debs = packages.download(kernel.suite, arch.debian, _image_packages(kernel, arch),
                              os.path.join(work, "debs"))
     tree = os.path.join(work, "tree")
@@ -183,6 +195,16 @@ def _make(kernel, arch, work):
     cache.run(["sh", "-c", 'find "$1" -name "*.ko.xz" -print0 | xargs -0r -P2 -n64 xz -d &&'
                'find "$1" -name "*.ko.zst" -print0 | xargs -0r -P2 -n64 zstd -q -d --rm',
                "sh", modules], "unpacking modules")
+    return tree
+
+
+def _make(kernel, arch, work):
+    build = None
+    if kernel.name in built.KERNELS:
+        tree, build = built.compile_tree(kernel, work)
+    else:
+        tree = _unpack(kernel, arch, work)
+    modules = os.path.join(tree, "lib", "modules", kernel.release)
     cache.run([cache.tool("depmod"), "-b", tree, kernel.release], "depmod")
 
     made = os.path.join(work, "made")
@@ -201,6 +223,8 @@ def _make(kernel, arch, work):
     cpio.make_ext4(os.path.join(tree, "lib", "modules"), os.path.join(made, "modules.ext4"))
     with open(os.path.join(made, "kernel.json"), "w", encoding="utf-8") as file:
         json.dump(asdict(kernel), file, indent=1)
+    if build:
+        os.rename(build, os.path.join(made, "build"))
     return made
 
 
