@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The benchmark: its guest module is clean, its arithmetic right, its words checked."""
 
+import json
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -69,6 +70,25 @@ def test_one_guest_that_fails_does_not_take_the_others_along(capsys):
         "newest": {"none": "none newest", "virtio-lazy": "virtio-lazy newest"}}
     assert sorted(made.failed) == ["it: swiotlb, Linux 6.1", "it: swiotlb, Linux newest"]
     assert "no such luck" in capsys.readouterr().err
+
+
+def test_parts_can_be_measured_one_by_one(tmp_path, monkeypatch, capsys):
+    """What was kept of another part is in the files and the tables again."""
+    class Part:
+        """A part that measures nothing."""
+        run = staticmethod(lambda bench: {"n": 1 + len(bench.results)})
+        tables = staticmethod(lambda found: [table.Table(f"T{found['n']}", ["", "a"], [], "")])
+
+    monkeypatch.setattr(cli, "PARTS", {"one": Part, "two": Part})
+    for args in (["--only", "one"], ["--only", "two", "--keep"]):
+        assert cli.main([*args, "--output", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "bench.json").read_text())
+    assert found["one"] == {"n": 1} and "two" in found
+    assert set(found["commits"]) == {"one", "two"}
+    assert "T1" in capsys.readouterr().out.rpartition("T3")[2]
+    (tmp_path / "bench.json").write_text("{")
+    with pytest.raises(SystemExit):
+        cli.main(["--keep", "--output", str(tmp_path)])
 
 
 def test_sections_of_a_script():

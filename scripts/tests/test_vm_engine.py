@@ -241,3 +241,36 @@ counters | grep -v mode
 """, devices=["edu"], no_module=True, no_wait=True)
     assert "mode is cached" in run.out
     assert run.value("idle_ms") == 60000 and run.value("batch_max") == 64
+
+
+@pytest.mark.full
+def test_hits_on_four_cpus_take_no_shared_lock(testbed):
+    """By the kernel's own lock statistics: the engine's lock does not appear."""
+    run = testbed(TOOLS + """
+fio --name=r --filename=/dev/nvme0n1 --direct=1 --rw=randread --bs=4k --iodepth=8 --numjobs=4 \\
+    --ioengine=libaio --number_ios=1000000 --minimal >/dev/null 2>&1 & load=$!
+ios() { awk '{ print $1 }' /sys/block/nvme0n1/stat; }
+start=$(ios)
+await '[ $(ios) -gt $((start + 4000)) ]'
+hits=$(counter hits)
+echo 0 >/proc/lock_stat
+echo 1 >/proc/sys/kernel/lock_stat
+first=$(ios)
+await '[ $(ios) -gt $((first + 4000)) ]'
+echo 0 >/proc/sys/kernel/lock_stat
+cat /proc/lock_stat >/tmp/hits
+echo "hit=$(($(counter hits) - hits))"
+kill $load
+wait $load || true
+echo "of_hits=$(grep -c '&e->lock' /tmp/hits || true)"
+echo "other_locks=$(grep -c 'nvmeq' /tmp/hits || true)"
+# The same statistics do see it when it is taken.
+echo 0 >/proc/lock_stat
+echo 1 >/proc/sys/kernel/lock_stat
+echo 1 >$sys/flush
+echo 0 >/proc/sys/kernel/lock_stat
+echo "of_flush=$(grep -c '&e->lock' /proc/lock_stat || true)"
+""", qemu=[NULL], devices=NVME, kernel="debug", cpus=4, timeout=600)
+    assert run.value("hit") >= 4000
+    assert run.value("of_hits") == 0
+    assert run.value("other_locks") > 0 and run.value("of_flush") > 0

@@ -12,7 +12,7 @@ import sys
 import time
 
 from testbed import cache
-from testbed.errors import TestbedError, allowed, reported
+from testbed.errors import TestbedError, UsageError, allowed, reported
 
 from . import config, guest, instructions, pairs, plot, steady, targets, traces, wall
 
@@ -92,6 +92,34 @@ def write(folder, results, tables):
     picture = plot.svg(results)
     if picture:
         put("bench.svg", picture)
+    else:
+        cache.remove(os.path.join(folder, "bench.svg"))
+
+
+def kept(folder):
+    """The results that an earlier run left in FOLDER."""
+    path = os.path.join(folder, "bench.json")
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UsageError(f"--keep: {path} is not what a run left there: {error}") from None
+
+
+def commit():
+    """What the checkout is at, for the record."""
+    done = subprocess.run(["git", "-C", cache.REPO, "describe", "--always", "--dirty"],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def all_tables(results):
+    """Every Table there is for RESULTS, the targets last."""
+    found = [each for name, part in PARTS.items() if name in results
+             for each in part.tables(results[name])]
+    return found + list(targets.tables(results))
 
 
 def show(each):
@@ -110,6 +138,9 @@ def arguments(argv):
                         help="only these configurations: " + ", ".join(config.NAMES))
     parser.add_argument("--kernel", action="append", metavar="NAME",
                         help="only this kernel, for parts that compare kernels")
+    parser.add_argument("--keep", action="store_true",
+                        help="with --only: keep the other parts of an earlier run in the output "
+                             "folder, and print them, too")
     parser.add_argument("--quick", action="store_true", help="a few minutes: less of each")
     parser.add_argument("--output", metavar="DIR",
                         default=os.path.join(cache.REPO, "build", "bench"),
@@ -133,24 +164,29 @@ def main(argv):
         if subprocess.run([os.path.join(cache.SCRIPTS, "setup"), "module", "emulator", "vm"],
                           stdin=subprocess.DEVNULL, check=False).returncode:
             raise TestbedError("the packages the benchmark needs are not there; see above")
-        tables = []
+        earlier = kept(args.output) if args.keep else {}
+        bench.results.update(earlier)
         for name, part in PARTS.items():
             if args.only and name not in args.only:
                 continue
+            bench.results.pop(name, None)
             with bench.attempt(name):
                 bench.results[name] = part.run(bench)
-            if name not in bench.results:
-                continue
-            for each in part.tables(bench.results[name]):
-                tables.append(each)
-                show(each)
-            write(args.output, bench.results, tables)
+                bench.results.setdefault("commits", {})[name] = commit()
+            if name in bench.results:
+                for each in part.tables(bench.results[name]):
+                    show(each)
+            write(args.output, bench.results, all_tables(bench.results))
+        for name, part in PARTS.items():
+            if args.only and name not in args.only and name in bench.results:
+                for each in part.tables(bench.results[name]):
+                    show(each)
         for each in targets.tables(bench.results):
-            tables.append(each)
             show(each)
-        write(args.output, bench.results, tables)
         print()
-        print(f"In {args.output}: bench.md, bench.json, bench.svg")
+        names = [name for name in ("bench.md", "bench.json", "bench.svg")
+                 if os.path.exists(os.path.join(args.output, name))]
+        print(f"In {args.output}: {', '.join(names)}")
         for what in bench.failed:
             print(f"bench: could not be measured, see above: {what}", file=sys.stderr)
         return 1 if bench.failed else 0
