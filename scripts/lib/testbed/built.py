@@ -25,13 +25,20 @@ CONFIGS = os.path.join(os.path.dirname(__file__), "configs")
 # Name for --kernel: fragments, from the most general.
 KERNELS = {"debug": ("base", "debug"), "kcsan": ("base", "kcsan")}
 
+# kmemleak reads all memory, and may: unchecked it takes half the time.
+VARIABLES = ("KASAN_SANITIZE_kmemleak.o=n",)
+
+# Suites are to run, and lock statistics are for those who turn them on.
+APPEND = "kunit.enable=1 lockdep.lock_stat=0"
+
 # Of the source, what no configuration here compiles and much of its size.
 NOT_UNPACKED = ("Documentation/*.rst", "Documentation/devicetree", "drivers/gpu/drm/amd/include",
                 "drivers/gpu/drm/nouveau/include", "tools/perf")
 
 # Of a built tree, what modules are built with.
 KEPT = ("Makefile", ".config", "Module.symvers", "include", "scripts", "arch/x86/include",
-        "arch/x86/Makefile", "arch/x86/Makefile.um", "arch/x86/Makefile_32.cpu", "tools/objtool/objtool")
+        "arch/x86/Makefile", "arch/x86/Makefile.um", "arch/x86/Makefile_32.cpu",
+        "tools/objtool/objtool")
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,11 @@ class Kernel:
     def folder(self):
         """Its boot files, relative to the cache."""
         return f"kernels/{self.arch}/{self.release}.{key(self.version, KERNELS[self.name])}"
+
+    @property
+    def append(self):
+        """What it is booted with besides."""
+        return APPEND
 
     @property
     def cached(self):
@@ -68,7 +80,7 @@ def fragment(name):
 
 def key(version, names):
     """What a build of the source VERSION with the fragments NAMES is known by."""
-    return cache.digest(version, str(RECIPE), *(fragment(name) for name in names))
+    return cache.digest(version, str(RECIPE), *VARIABLES, *(fragment(name) for name in names))
 
 
 def _known_path():
@@ -160,7 +172,7 @@ def configure(source, names, arch="x86_64"):
 def compile_kernel(source, targets, arch="x86_64"):
     """Make TARGETS in SOURCE on all cores."""
     jobs = f"-j{len(os.sched_getaffinity(0)) + 1}"
-    _make(source, ["-s", jobs, *targets], f"building a kernel ({', '.join(targets)})", arch)
+    _make(source, ["-s", jobs, *VARIABLES, *targets], f"building a kernel ({', '.join(targets)})", arch)
 
 
 def _prune(source, target):
@@ -184,7 +196,8 @@ def compile_tree(kernel, work):
     os.makedirs(os.path.join(tree, "boot"))
     os.makedirs(os.path.join(tree, "usr", "lib"))
     os.symlink("usr/lib", os.path.join(tree, "lib"))
-    _make(source, ["-s", f"INSTALL_MOD_PATH={tree}", "modules_install"], "installing modules", "x86_64")
+    _make(source, ["-s", f"INSTALL_MOD_PATH={tree}", "modules_install"], "installing modules",
+          "x86_64")
     modules = os.path.join(tree, "lib", "modules", kernel.release)
     if not os.path.isdir(modules):
         raise TestbedError(f"the kernel that was built is not {kernel.release}")

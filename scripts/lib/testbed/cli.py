@@ -234,7 +234,7 @@ def _parts(args, arch):
             built = pool.submit(module.build, wanted, arch)
         preload = pool.submit(qemu.shim, arch) if args.device else None
         return (boot.result(), guest.result(), built.result() if built else None,
-                preload.result() if preload else None)
+                preload.result() if preload else None, wanted.append)
 
 
 def _verdict(session, args, folder, stats):
@@ -280,7 +280,7 @@ def _statistics(session, names, folder):
 def run(args, command):
     """Run COMMAND in a guest; the exit status."""
     arch, models, options, raw, pushes, mem = check(args, command)
-    boot, guest, module_path, preload = _parts(args, arch)
+    boot, guest, module_path, preload, append = _parts(args, arch)
     interactive = (command[0] in SHELLS and len(command) == 1 and
                    sys.stdin.isatty() and sys.stdout.isatty())
     if interactive and args.timeout == 300.0:
@@ -292,7 +292,9 @@ def run(args, command):
         run_disk, initrd = os.path.join(folder, "run.tar"), os.path.join(folder, "initramfs")
         image.initramfs(boot, guest, initrd)
         _run_disk(args, command, pushes, module_path, interactive, initrd, run_disk)
-        kernel_line = f"{arch.append} {tsc.append(arch, args.icount)} loglevel=7 panic=0 watchdog_thresh=30 {args.append}".strip()
+        kernel_line = " ".join(filter(None, (
+            arch.append, tsc.append(arch, args.icount), "loglevel=7 panic=0 watchdog_thresh=30",
+            append, args.append)))
         argv = qemu.base(arch, args, mem) + [
             "-kernel", os.path.join(boot, "vmlinuz"), "-initrd", initrd, "-append", kernel_line,
         ] + qemu.disks([os.path.join(guest, "root.ext4"), os.path.join(boot, "modules.ext4"),

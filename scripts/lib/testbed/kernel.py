@@ -44,6 +44,11 @@ class Kernel:
         return f"kernels/{self.arch}/{self.release}.{RECIPE}"
 
     @property
+    def append(self):
+        """What it is booted with besides."""
+        return ""
+
+    @property
     def cached(self):
         """Whether its boot files are there."""
         return os.path.isdir(os.path.join(cache.root(), self.folder))
