@@ -25,8 +25,9 @@ CONFIGS = os.path.join(os.path.dirname(__file__), "configs")
 # Name for --kernel: fragments, from the most general.
 KERNELS = {"debug": ("base", "debug"), "kcsan": ("base", "kcsan")}
 
-# kmemleak reads all memory, and may: unchecked it takes half the time.
-VARIABLES = ("KASAN_SANITIZE_kmemleak.o=n",)
+# Variables of make. kmemleak reads all memory, and may: unchecked it takes half
+# the time. Races are looked for in modules alone.
+VARIABLES = {"debug": ("KASAN_SANITIZE_kmemleak.o=n",), "kcsan": ("KCSAN_SANITIZE=n",)}
 
 # Suites are to run, and lock statistics are for those who turn them on.
 APPEND = "kunit.enable=1 lockdep.lock_stat=0"
@@ -54,7 +55,8 @@ class Kernel:
     @property
     def folder(self):
         """Its boot files, relative to the cache."""
-        return f"kernels/{self.arch}/{self.release}.{key(self.version, KERNELS[self.name])}"
+        return f"kernels/{self.arch}/{self.release}." + key(
+            self.version, KERNELS[self.name], VARIABLES[self.name])
 
     @property
     def append(self):
@@ -78,9 +80,9 @@ def fragment(name):
         return file.read()
 
 
-def key(version, names):
+def key(version, names, variables=()):
     """What a build of the source VERSION with the fragments NAMES is known by."""
-    return cache.digest(version, str(RECIPE), *VARIABLES, *(fragment(name) for name in names))
+    return cache.digest(version, str(RECIPE), *variables, *(fragment(name) for name in names))
 
 
 def _known_path():
@@ -169,10 +171,11 @@ def configure(source, names, arch="x86_64"):
         raise TestbedError("the kernel's configuration did not take: " + ", ".join(lost))
 
 
-def compile_kernel(source, targets, arch="x86_64"):
-    """Make TARGETS in SOURCE on all cores."""
+def compile_kernel(source, targets, arch="x86_64", variables=()):
+    """Make TARGETS in SOURCE on all cores, with VARIABLES set for all of it."""
     jobs = f"-j{len(os.sched_getaffinity(0)) + 1}"
-    _make(source, ["-s", jobs, *VARIABLES, *targets], f"building a kernel ({', '.join(targets)})", arch)
+    _make(source, ["-s", jobs, *variables, *targets],
+          f"building a kernel ({', '.join(targets)})", arch)
 
 
 def _prune(source, target):
@@ -191,7 +194,7 @@ def compile_tree(kernel, work):
     """Build KERNEL below WORK: (a root with boot/ and lib/modules, its build tree)."""
     source = unpack(kernel.suite, work)
     configure(source, KERNELS[kernel.name])
-    compile_kernel(source, ["bzImage", "modules"])
+    compile_kernel(source, ["bzImage", "modules"], variables=VARIABLES[kernel.name])
     tree, build = os.path.join(work, "tree"), os.path.join(work, "build")
     os.makedirs(os.path.join(tree, "boot"))
     os.makedirs(os.path.join(tree, "usr", "lib"))
