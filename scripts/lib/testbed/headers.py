@@ -35,6 +35,14 @@ class Tree:
         return command
 
     @property
+    def page_size(self):
+        """Of the kernel, in bytes."""
+        with open(os.path.join(self.folder, "include", "config", "auto.conf"),
+                  encoding="utf-8") as file:
+            shift = re.search(r"^CONFIG_(?:ARM64_)?PAGE_SHIFT=(\d+)$", file.read(), re.MULTILINE)
+        return 1 << int(shift[1]) if shift else 4096    # x86 has no choice, and so no option
+
+    @property
     def folder_root(self):
         """The cache entry the headers are in."""
         return os.path.realpath(os.path.join(self.folder, "..", "..", ".."))

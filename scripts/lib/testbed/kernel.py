@@ -32,8 +32,8 @@ UNUSED = ("sound", "drivers/media", "drivers/staging", "drivers/iio", "drivers/i
 class Kernel:
     """One kernel of one suite for one architecture."""
 
-    name: str           # 6.1
-    release: str        # 6.1.0-56-amd64
+    name: str           # 6.1, or 6.12-16k
+    release: str        # 6.1.0-56-amd64, or 6.12.1+deb13-arm64-16k
     version: str        # 6.1.192-2
     suite: str          # bookworm
     arch: str           # x86_64
@@ -53,6 +53,22 @@ class Kernel:
         """Whether its boot files are there."""
         return os.path.isdir(os.path.join(cache.root(), self.folder))
 
+    @property
+    def variant(self):
+        """What distinguishes it from the default kernel of its version: 16k, or nothing."""
+        return self.name.partition("-")[2]
+
+    @property
+    def order(self):
+        """What kernels are sorted by: the version, then the variant."""
+        version = self.name.partition("-")[0]
+        return [int(number) for number in version.split(".")], self.variant
+
+    @property
+    def candidate(self):
+        """Whether it is a release candidate."""
+        return "~rc" in self.version
+
 
 def own_suite():
     """The code name of this machine's Debian release."""
@@ -63,8 +79,19 @@ def own_suite():
     raise TestbedError("/etc/os-release names no VERSION_CODENAME; is this Debian?")
 
 
-# The name for whatever kernel is newest.
+# The name for whatever kernel is newest; of a variant it is newest-16k.
 NEWEST = "newest"
+
+# The kernels that are looked for beside the default one of an architecture.
+VARIANTS = {"arm64": ("16k",)}
+
+
+def _variants(arch):
+    return ("", *VARIANTS.get(arch.name, ()))
+
+
+def _named(name, variant):
+    return f"{name}-{variant}" if variant else name
 
 
 def suites():
@@ -96,25 +123,30 @@ def _store(key, value):
         os.rename(path + ".new", path)
 
 
-def _ask(suite, arch):
+def _ask(suite, arch, variant):
     """The default kernel of SUITE for ARCH, from the mirror, or None."""
-    stanzas = packages.show(suite, arch.debian, [f"linux-image-{arch.debian}"])
+    flavour = _named(arch.debian, variant)
+    stanzas = packages.show(suite, arch.debian, [f"linux-image-{flavour}"])
     for fields in stanzas[:1]:
-        match = re.search(rf"linux-image-(\S+-{arch.debian})(?:-unsigned)?\b",
+        match = re.search(rf"linux-image-(\S+-{flavour})(?:-unsigned)?(?![\w-])",
                           fields.get("Depends", ""))
         if match:
             release = match.group(1)
             name = ".".join(re.match(r"(\d+)\.(\d+)", release).groups())
-            return Kernel(name, release, fields["Version"], suite, arch.name)
+            return Kernel(_named(name, variant), release, fields["Version"], suite, arch.name)
     return None
 
 
-def of_suite(suite, arch, max_age):
+def _key(suite, arch, variant):
+    return f"{suite} {_named(arch.name, variant)}"
+
+
+def of_suite(suite, arch, max_age, variant=""):
     """The default kernel of SUITE, asked for again after MAX_AGE seconds."""
-    key = f"{suite} {arch.name}"
+    key = _key(suite, arch, variant)
     known = _load_index().get(key)
     if known is None or time.time() - known["asked"] > max_age:
-        found = _ask(suite, arch)
+        found = _ask(suite, arch, variant)
         known = {"asked": time.time(), "kernel": asdict(found) if found else None}
         _store(key, known)
     return Kernel(**known["kernel"]) if known["kernel"] else None
@@ -124,14 +156,27 @@ def every(arch, max_age=DAY):
     """All kernels there are for ARCH, the oldest first, one for each name."""
     found = {}
     for suite in suites():
-        try:
-            kernel = of_suite(suite, arch, max_age)
-        except TestbedError as error:
-            warn(error)
-            continue
-        if kernel:
-            found.setdefault(kernel.name, kernel)
-    return sorted(found.values(), key=lambda k: [int(n) for n in k.name.split(".")])
+        for variant in _variants(arch):
+            try:
+                kernel = of_suite(suite, arch, max_age, variant)
+            except TestbedError as error:
+                warn(error)
+                continue
+            if kernel:
+                found.setdefault(kernel.name, kernel)
+    return sorted(found.values(), key=lambda kernel: kernel.order)
+
+
+def newest(arch, variant=""):
+    """The newest kernel of VARIANT for ARCH that is no release candidate, or None."""
+    known = [k for k in every(arch) if k.variant == variant and not k.candidate]
+    return known[-1] if known else None
+
+
+def names(arch):
+    """What --kernel takes for ARCH, releases apart."""
+    return [*(kernel.name for kernel in every(arch)),
+            *(_named(NEWEST, variant) for variant in _variants(arch))]
 
 
 def built_here():
@@ -142,24 +187,27 @@ def built_here():
 def find(name, arch):
     """The kernel called NAME (6.1) or released as NAME (6.1.0-56-amd64).
 
-    NEWEST is the newest that is no release candidate.
+    NEWEST is the newest that is no release candidate, newest-16k that of a variant.
 
     What is in the cache is used as it is; the mirror is asked, suite by suite,
     only for a name that is not known yet.
     """
     if name in built.KERNELS:
         return built.find(name, arch, own_suite())
-    if name == NEWEST:
-        return [k for k in every(arch) if "~rc" not in k.version][-1]
+    for variant in _variants(arch):
+        kernel = newest(arch, variant) if name == _named(NEWEST, variant) else None
+        if kernel:
+            return kernel
     for max_age in (float("inf"), DAY):
         for suite in suites():
-            if max_age == float("inf") and f"{suite} {arch.name}" not in _load_index():
-                continue
-            kernel = of_suite(suite, arch, max_age)
-            if kernel and name in (kernel.name, kernel.release):
-                return kernel
-    names = ", ".join([*(k.name for k in every(arch)), NEWEST, *built.KERNELS])
-    raise UsageError(f"unknown kernel '{name}' for {arch.name}; there are: {names}")
+            for variant in _variants(arch):
+                if max_age == float("inf") and _key(suite, arch, variant) not in _load_index():
+                    continue
+                kernel = of_suite(suite, arch, max_age, variant)
+                if kernel and name in (kernel.name, kernel.release):
+                    return kernel
+    raise UsageError(f"unknown kernel '{name}' for {arch.name}; there are: "
+                     f"{', '.join([*names(arch), *built.KERNELS])}")
 
 
 def prepare(kernel, arch):

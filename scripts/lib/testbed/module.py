@@ -81,6 +81,24 @@ def _refresh(found, copy):
         os.chmod(path, mode & 0o777)
 
 
+def copy_sources(source, copy):
+    """Make COPY hold what SOURCE's module is built from; returns its Kbuild's folder in it."""
+    _refresh(sources(source), copy)
+    return os.path.normpath(os.path.join(copy, os.path.relpath(source, root(source))))
+
+
+def make(tree, arch, folder, arguments=(), shared=()):
+    """Build the module in FOLDER with the headers.Tree TREE; (make's status, its output).
+
+    SHARED are folders outside of FOLDER that the build reads or writes.
+    """
+    command = tree.make([f"M={folder}", f"ARCH={arch.kernel}", "W=1", *arguments, "modules"],
+                        [folder, *shared])
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+    return done.returncode, done.stdout
+
+
 def build(wanted, arch, source=cache.REPO, strict=False):
     """The path of the module for the Kernel WANTED; built when SOURCE changed."""
     found = sources(source)
@@ -102,17 +120,12 @@ def build(wanted, arch, source=cache.REPO, strict=False):
         copy = os.path.join(place, "src")
         _refresh(found, copy)
         folder = os.path.normpath(os.path.join(copy, here))
-        arguments = [f"M={folder}", f"ARCH={arch.kernel}", "W=1", "modules"]
-        if strict:
-            arguments.insert(0, "KCFLAGS=-Werror")
-        done = subprocess.run(tree.make(arguments, [place]), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              errors="replace", check=False)
-        if done.returncode:
-            if "No space left on device" in done.stdout:
+        status, said = make(tree, arch, folder, ["KCFLAGS=-Werror"] if strict else [], [place])
+        if status:
+            if "No space left on device" in said:
                 raise TestbedError("no space on disk while building the module")
-            raise TestbedError(f"the module does not build for {wanted.release}:\n{done.stdout}")
-        for line in done.stdout.splitlines():
+            raise TestbedError(f"the module does not build for {wanted.release}:\n{said}")
+        for line in said.splitlines():
             if "warning:" in line or "WARNING:" in line:
                 warn(line, "build-module")
         built = os.path.join(folder, target)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The compilers of another Debian release, in a folder they are run in."""
+"""The compilers of another Debian release, in a folder they are run in; and sparse."""
 
 import os
 import re
@@ -35,6 +35,28 @@ def _make(suite, compiler, work):
         path = os.path.join(made, "usr", "bin", name)
         if not os.path.lexists(path):
             os.symlink(target, path)
+    return made
+
+
+# The release whose sparse understands the newest kernels, and older ones, too.
+SPARSE_SUITE = "sid"
+
+
+def sparse():
+    """(its folder, the command) of a sparse that runs on any machine and in any chroot.
+
+    It brings its C library along.
+    """
+    folder = cache.entry(f"toolchains/{SPARSE_SUITE}-sparse.1", "getting sparse", 30, _make_sparse)
+    library = f"{folder}/usr/lib/x86_64-linux-gnu"
+    return folder, f"{library}/ld-linux-x86-64.so.2 --library-path {library} {folder}/usr/bin/sparse"
+
+
+def _make_sparse(work, _final):
+    debs = packages.download(SPARSE_SUITE, "amd64", ["sparse", "libc6"],
+                             os.path.join(work, "debs"))
+    made = os.path.join(work, "made")
+    packages.unpack(debs, made, ["--exclude=./usr/share", "--exclude=./usr/lib/*/gconv"])
     return made
 
 

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A kernel booted: the NVMe round trip, and the driver taken off and put back."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+from testbed import cache
+
+GUEST = os.path.join(os.path.dirname(os.path.realpath(__file__)), "guest.sh")
+REBINDS = 4
+TIMEOUT = 600           # seconds; a guest that needs half of it is ill
+
+
+def _command(wanted, folder):
+    disk, stats = os.path.join(folder, "disk"), os.path.join(folder, "stats")
+    with open(disk, "wb") as file:
+        file.truncate(256 * cache.MIB)
+    return [os.path.join(cache.SCRIPTS, "testbed"), "run", "--arch", wanted.arch,
+            "--kernel", wanted.release, "--timeout", str(TIMEOUT), "--stats", stats,
+            "--qemu", f"-drive file={disk},if=none,id=d0,format=raw,cache=unsafe",
+            "--device", "nvme,drive=d0,serial=a", "--host", "iova=random",
+            "--push", f"{GUEST}:/root/guest.sh", "--", "bash", "/root/guest.sh", str(REBINDS)]
+
+
+def _wrong(wanted, page_size, said, stats):
+    """What is not as it should be after a run that ended well."""
+    for name, value in (("release", wanted.release), ("page_size", str(page_size)),
+                        ("rebinds", str(REBINDS))):
+        if said.get(name) != value:
+            yield f"{name} is {said.get(name)}, not {value}"
+    if not said.get("files", "").isdigit() or int(said["files"]) < 100:
+        yield f"{said.get('files')} files were compared"
+    for name in ("faults", "live", "live_bytes", "duplicate_handles", "failed_entries"):
+        if stats[name]:
+            yield f"{name} is {stats[name]} at the end"
+
+
+def boot(wanted, page_size):
+    """Boot the Kernel WANTED, whose PAGE_SIZE the headers say.
+
+    Returns ({name: value} that the guest printed, what went wrong, as a text).
+    """
+    with tempfile.TemporaryDirectory(prefix="apple-dma-kernels.") as folder:
+        done = subprocess.run([sys.executable, *_command(wanted, folder)], text=True,
+                              stdin=subprocess.DEVNULL, capture_output=True, errors="replace",
+                              check=False)
+        said = dict(re.findall(r"^(\w+)=(\S+)$", done.stdout, re.M))
+        if done.returncode:
+            return said, f"status {done.returncode}\n{done.stdout}{done.stderr}"
+        with open(os.path.join(folder, "stats"), encoding="utf-8") as file:
+            stats = json.load(file)["companion0"]
+    return said, "; ".join(_wrong(wanted, page_size, said, stats))

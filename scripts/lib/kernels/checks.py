@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A module built with every warning an error, and sparse run on each of its files."""
+
+import glob
+import os
+import re
+from dataclasses import dataclass, field
+
+from testbed import headers, module, toolchain
+
+_SAID = re.compile(r"\b(warning|error):", re.IGNORECASE)
+
+
+@dataclass
+class Checked:
+    """What came of one module with one kernel's headers."""
+
+    page_size: int = 0
+    built: bool = False
+    objects: list = field(default_factory=list)     # their names, as Kbuild lists them
+    checked: list = field(default_factory=list)     # the files sparse was run on
+    complaints: list = field(default_factory=list)  # lines of the compiler and of sparse
+    output: str = ""
+
+    @property
+    def clean(self):
+        """Whether it is built, sparse saw every file, and nobody complained."""
+        return self.built and not self.complaints and bool(self.objects) and \
+            sorted(self.checked) == sorted(self.objects)
+
+    @property
+    def reason(self):
+        """Why it is not clean, as a line."""
+        if self.complaints:
+            return self.complaints[0]
+        if not self.built:
+            return (self.output.strip() or "make said nothing").splitlines()[-1]
+        left = set(self.objects) - set(self.checked)
+        return f"sparse did not run on: {', '.join(sorted(left)) or 'each file once'}"
+
+
+def _stem(path):
+    return os.path.splitext(os.path.basename(path))[0]
+
+
+def check(wanted, arch, source, copy):
+    """Build the module of SOURCE for the Kernel WANTED in the folder COPY and check it.
+
+    COPY keeps its objects: a second call compiles what changed, and sparse
+    still sees everything.
+    """
+    tree = headers.prepare(wanted, arch)
+    os.makedirs(copy, exist_ok=True)
+    folder = module.copy_sources(source, copy)
+    found = Checked(page_size=tree.page_size)
+
+    def make(*arguments):
+        status, said = module.make(tree, arch, folder, ["KCFLAGS=-Werror", *arguments], shared)
+        found.output += said
+        found.complaints += [line for line in said.splitlines() if _SAID.search(line)]
+        return status == 0, said
+
+    shared = [copy]
+    found.built, _ = make()
+    if not found.built:
+        return found
+    for path in glob.glob(os.path.join(folder, "*.mod")):
+        with open(path, encoding="utf-8") as file:
+            found.objects += [_stem(name) for name in file.read().split()]
+
+    # KBUILD_CHECKSRC: Debian's headers of newer kernels lack the script that
+    # says whether CHECK is any good, and without an answer C=2 does nothing.
+    home, command = toolchain.sparse()
+    shared.append(home)
+    _, said = make("C=2", "KBUILD_CHECKSRC=2", f"CHECK={command}")
+    found.checked = [_stem(name) for name in re.findall(r"^ +CHECK +(\S+)\.c$", said, re.M)]
+    return found

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command line of scripts/kernels."""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from testbed import arch as arches
+from testbed import cache, kernel
+from testbed.errors import TestbedError, allowed, reported
+
+from . import boot, checks
+
+LINE = "{:9} {:7} {:>5}  {:27} {:6} {:9} {:26} {}"
+UNRELEASED = ("sid", "experimental")
+
+
+@dataclass
+class Row:
+    """One kernel for one architecture, and what came of it."""
+
+    kernel: kernel.Kernel
+    arch: arches.Arch
+    boots: bool
+    pages: str = "?"
+    built: str = "-"
+    sparse: str = "-"
+    booted: str = "-"
+    trouble: str = ""
+
+    def __str__(self):
+        return LINE.format(self.kernel.name, self.arch.name, self.pages, self.kernel.release,
+                           self.built, self.sparse, self.booted,
+                           "FAILED" if self.trouble else "ok").rstrip()
+
+
+def boots(wanted, newest):
+    """Whether the Kernel WANTED is booted: if a release of Debian has it, or it is the NEWEST."""
+    return wanted.suite not in UNRELEASED or wanted in newest
+
+
+def rows(only=(), archs=()):
+    """The matrix, the oldest kernel first; ONLY those names and ARCHS, if any are given."""
+    found, known = [], []
+    for arch in [arches.find(name) for name in archs] or arches.ARCHES.values():
+        there = kernel.every(arch)
+        newest = {variant: kernel.newest(arch, variant) for variant in {k.variant for k in there}}
+        known += kernel.names(arch)
+        for each in there:
+            titles = {each.name, each.release}
+            titles |= {name for name in kernel.names(arch)
+                       if name.startswith(kernel.NEWEST) and each == kernel.find(name, arch)}
+            if not only or titles & set(only):
+                found.append(Row(each, arch, boots(each, newest.values())))
+    if not found:
+        if not only:
+            raise TestbedError("no kernel was found; is the mirror in reach?")
+        raise allowed("kernel", ", ".join(only), dict.fromkeys(known))
+    return sorted(found, key=lambda row: row.kernel.order)
+
+
+def folder(wanted):
+    """Where the objects of WANTED's checks are kept."""
+    return os.path.join(cache.REPO, "build", "kernels", f"{wanted.release}-{wanted.arch}")
+
+
+def run(row, boot_too):
+    """Fill in ROW."""
+    try:
+        found = checks.check(row.kernel, row.arch, cache.REPO, folder(row.kernel))
+        row.pages = f"{found.page_size >> 10}K"
+        row.built = "yes" if found.built else "no"
+        if found.built:
+            row.sparse = f"{len(found.checked)} of {len(found.objects)}"
+        if not found.clean:
+            row.trouble = f"{found.reason}\n{found.output}"
+        elif boot_too and row.boots:
+            said, row.trouble = boot.boot(row.kernel, found.page_size)
+            row.booted = "no" if row.trouble else (
+                f"{said['files']} files, {said['rebinds']} rebinds")
+            if not row.trouble:
+                row.pages = f"{int(said['page_size']) >> 10}K"
+    except TestbedError as error:
+        row.trouble = str(error)
+
+
+def parser():
+    """The parser of the command line."""
+    top = argparse.ArgumentParser(
+        prog="kernels", allow_abbrev=False,
+        description="Build the module for every kernel the Debian mirror has, with W=1 and every "
+        "warning an error, run sparse on each file, and boot the kernels that a release of "
+        "Debian has, and the newest: the NVMe round trip, and the driver bound again and again. "
+        "Exits with 1 if a row failed.")
+    add = top.add_argument
+    add("--only", action="append", default=[], metavar="NAME",
+        help="only this kernel, as in 'testbed kernels'; may be repeated")
+    add("--arch", action="append", default=[], help="only x86_64 or arm64")
+    add("--no-boot", action="store_true", help="build and check, and boot nothing")
+    return top
+
+
+def main(argv):
+    """The entry point; returns the exit status."""
+    with reported("kernels"):
+        args = parser().parse_args(argv)
+        start = time.monotonic()
+        subprocess.run([os.path.join(cache.SCRIPTS, "setup"), "module", "emulator", "vm"],
+                       stdin=subprocess.DEVNULL, check=True)
+        wanted = rows(args.only, args.arch)
+        print(LINE.format("KERNEL", "ARCH", "PAGES", "RELEASE", "W=1", "SPARSE", "BOOTED",
+                          "RESULT"), flush=True)
+        for row in wanted:
+            run(row, not args.no_boot)
+            print(row, flush=True)
+        bad = [row for row in wanted if row.trouble]
+        for row in bad:
+            print(f"\n{row.kernel.name} {row.arch.name}: {row.trouble}", file=sys.stderr)
+        print(f"\n{len(wanted) - len(bad)} of {len(wanted)} rows are ok, "
+              f"in {time.monotonic() - start:.0f} s", flush=True)
+        return 1 if bad else 0
+    return 0

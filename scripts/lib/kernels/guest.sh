@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# guest.sh ROUNDS - run in the guest, with one NVMe disk behind apple_dma: a file
+# tree is written and read back, then the disk's driver is taken off and put
+# back ROUNDS times, the tree read and more written each time. What the module
+# counts and what the host counts has to be the same all the while.
+
+set -eu
+
+fail() { echo "guest: $*" >&2; exit 1; }
+
+counter() { cat /sys/bus/pci/drivers/apple_dma/0*/apple_dma/"$1"; }
+host() { host-stats | tr ',{}[]' '\n' | sed -n "s/^ *\"$1\": *//p" | head -1; }
+
+# same FILE KEY: the module's counter is the host's.
+same() {
+	local ours theirs
+	ours=$(counter "$1") theirs=$(host "$2")
+	[ "$ours" = "$theirs" ] || fail "$1 is $ours, and the host's $2 is $theirs"
+}
+
+consistent() {
+	same mapped_entries live
+	same mapped_bytes live_bytes
+	same doorbells doorbells
+	[ "$(host faults)" = 0 ] || fail "$(host faults) faults"
+}
+
+await_disk() {
+	for _ in $(seq 300); do
+		[ ! -b "$disk" ] || return 0
+		sleep 0.1
+	done
+	fail "the disk does not come"
+}
+
+# The tree comes from the disk: nothing of it is in memory after a mount.
+verify() {
+	sync
+	echo 3 >/proc/sys/vm/drop_caches
+	mount "$disk" /mnt
+	(cd /mnt && sha256sum --quiet -c /tmp/sums) || fail "$1: the data is not what was written"
+}
+
+disk=/dev/nvme0n1
+nvme=$(basename "$(readlink -f /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed)")
+await_disk
+mkfs.ext4 -q -F "$disk"
+mount "$disk" /mnt
+cp -a /usr/bin /etc /mnt/
+(cd /mnt && find . -xdev -type f -print0 | sort -z | xargs -0 sha256sum) >/tmp/sums
+umount /mnt
+verify "round trip"
+umount /mnt
+consistent
+
+for round in $(seq "$1"); do
+	echo "$nvme" >/sys/bus/pci/drivers/nvme/unbind
+	[ "$(counter mapped_entries)" = 0 ] || fail "round $round: $(counter mapped_entries) stay mapped"
+	consistent
+	echo "$nvme" >/sys/bus/pci/drivers/nvme/bind
+	await_disk
+	verify "round $round"
+	dd if=/dev/urandom of="/mnt/round$round" bs=64k count=24 status=none
+	(cd /mnt && sha256sum "./round$round") >>/tmp/sums
+	umount /mnt
+	consistent
+done
+verify "at the end"
+umount /mnt
+
+for name in map_failures bad_unmaps broken; do
+	[ "$(counter $name)" = 0 ] || fail "$name is $(counter $name)"
+done
+[ "$(host map_entries)" -gt 1 ] || fail "the host has mapped nothing"
+echo "release=$(uname -r)"
+echo "page_size=$(getconf PAGE_SIZE)"
+echo "files=$(wc -l </tmp/sums)"
+echo "rebinds=$1"
