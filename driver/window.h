@@ -20,7 +20,7 @@ enum apple_dma_window_state {
 };
 
 /* In struct apple_dma_window.live of a window that cannot be taken. */
-#define APPLE_DMA_WINDOW_CLOSED	INT_MIN
+#define APPLE_DMA_WINDOW_CLOSED	(-1)
 
 /**
  * struct apple_dma_window - one registration with the host
