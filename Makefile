@@ -11,6 +11,7 @@ help:
 	@echo 'make check     every test; what CI runs'
 	@echo 'make bench     what mapping costs beside other IOMMUs, into build/bench; 40 minutes'
 	@echo '               (scripts/bench --quick: 10; --help for parts of it)'
+	@echo 'make kernels   every kernel of the Debian mirror: built, sparse, booted; prints the matrix'
 	@echo
 	@echo 'make module    build apple_dma.ko against KDIR, with W=1'
 	@echo '               (KDIR=$(if $(KDIR),$(KDIR),none found: install linux-headers-amd64 or set it))'
@@ -49,6 +50,10 @@ check:
 .PHONY: bench
 bench:
 	scripts/bench
+
+.PHONY: kernels
+kernels:
+	scripts/kernels
 
 .PHONY: static
 static:

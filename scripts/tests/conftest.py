@@ -141,6 +141,20 @@ def build_module():
     return build
 
 
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="also what takes long: marked `full`")
+
+
 def pytest_configure(config):
     os.environ.setdefault("LC_ALL", "C.UTF-8")
     config.addinivalue_line("markers", "arm64: boots an arm64 guest")
+    config.addinivalue_line("markers", "full: takes long; run with --full only")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--full"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("full")]
+    items[:] = [item for item in items if not item.get_closest_marker("full")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)

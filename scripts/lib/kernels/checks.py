@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 
-from testbed import headers, module, toolchain
+from testbed import cache, headers, module, toolchain
 
 _SAID = re.compile(r"\b(warning|error):", re.IGNORECASE)
 
@@ -43,15 +43,23 @@ def _stem(path):
     return os.path.splitext(os.path.basename(path))[0]
 
 
-def check(wanted, arch, source, copy):
-    """Build the module of SOURCE for the Kernel WANTED in the folder COPY and check it.
+def place(wanted, name="apple_dma"):
+    """Where the objects of the module NAME are kept, for check()."""
+    return os.path.join(cache.REPO, "build", "kernels", f"{wanted.release}-{wanted.arch}", name)
 
-    COPY keeps its objects: a second call compiles what changed, and sparse
+
+def check(wanted, arch, source, folder):
+    """Build the module of SOURCE for the Kernel WANTED in FOLDER and check it.
+
+    FOLDER keeps its objects: a second call compiles what changed, and sparse
     still sees everything.
     """
-    tree = headers.prepare(wanted, arch)
-    os.makedirs(copy, exist_ok=True)
-    folder = module.copy_sources(source, copy)
+    with cache.lock(os.path.join(folder, "lock")):
+        return _check(headers.prepare(wanted, arch), arch, source, folder)
+
+
+def _check(tree, arch, source, top):
+    folder = module.copy_sources(source, os.path.join(top, "src"))
     found = Checked(page_size=tree.page_size)
 
     def make(*arguments):
@@ -60,7 +68,7 @@ def check(wanted, arch, source, copy):
         found.complaints += [line for line in said.splitlines() if _SAID.search(line)]
         return status == 0, said
 
-    shared = [copy]
+    shared = [top]
     found.built, _ = make()
     if not found.built:
         return found
@@ -72,6 +80,8 @@ def check(wanted, arch, source, copy):
     # says whether CHECK is any good, and without an answer C=2 does nothing.
     home, command = toolchain.sparse()
     shared.append(home)
-    _, said = make("C=2", "KBUILD_CHECKSRC=2", f"CHECK={command}")
+    went, said = make("C=2", "KBUILD_CHECKSRC=2", f"CHECK={command}")
+    if not went and not found.complaints:
+        found.complaints.append("sparse or make failed, without a word of why")
     found.checked = [_stem(name) for name in re.findall(r"^ +CHECK +(\S+)\.c$", said, re.M)]
     return found

@@ -62,15 +62,10 @@ def rows(only=(), archs=()):
     return sorted(found, key=lambda row: row.kernel.order)
 
 
-def folder(wanted):
-    """Where the objects of WANTED's checks are kept."""
-    return os.path.join(cache.REPO, "build", "kernels", f"{wanted.release}-{wanted.arch}")
-
-
 def run(row, boot_too):
     """Fill in ROW."""
     try:
-        found = checks.check(row.kernel, row.arch, cache.REPO, folder(row.kernel))
+        found = checks.check(row.kernel, row.arch, cache.REPO, checks.place(row.kernel))
         row.pages = f"{found.page_size >> 10}K"
         row.built = "yes" if found.built else "no"
         if found.built:

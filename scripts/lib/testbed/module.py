@@ -94,8 +94,12 @@ def make(tree, arch, folder, arguments=(), shared=()):
     """
     command = tree.make([f"M={folder}", f"ARCH={arch.kernel}", "W=1", *arguments, "modules"],
                         [folder, *shared])
+    # What a make above this one asks for is not for this build.
+    environment = {name: value for name, value in os.environ.items()
+                   if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+                          stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
+                          env=environment)
     return done.returncode, done.stdout
 
 

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The module for each kernel: no warning, nothing from sparse, refused where it cannot work."""
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import TOP
+
+sys.path.insert(0, str(TOP / "scripts" / "lib"))
+
+# pylint: disable=wrong-import-position
+from kernels import boot, checks, cli  # noqa: E402
+from testbed import arch, headers, kernel, module, packages  # noqa: E402
+from testbed.errors import UsageError  # noqa: E402
+
+MODULES = {"apple_dma": TOP, "edu": TOP / "scripts/tests/edu", "stress": TOP / "scripts/tests/stress"}
+LEAST = {"apple_dma": len(list(TOP.glob("driver/*.c"))), "edu": 1, "stress": 10}
+
+# Module, architecture, kernel; every other combination takes --full.
+QUICK = [("apple_dma", "x86_64", "6.1"), ("apple_dma", "x86_64", "newest"),
+         ("apple_dma", "arm64", "6.1"), ("apple_dma", "arm64", "newest"),
+         ("edu", "x86_64", "6.1"), ("stress", "x86_64", "6.1")]
+
+
+def matrix(full):
+    """The parameters (module, architecture, kernel) of all builds."""
+    cases = [pytest.param(*case, id="-".join(case)) for case in QUICK]
+    if full:
+        known = {(name, kernel.find(each, arch.find(machine)))
+                 for name, machine, each in QUICK}
+        cases += [pytest.param(name, row.arch.name, row.kernel.name, marks=pytest.mark.full,
+                               id=f"{name}-{row.arch.name}-{row.kernel.name}")
+                  for row in cli.rows() for name in MODULES if (name, row.kernel) not in known]
+    return cases
+
+
+def pytest_generate_tests(metafunc):
+    if "built" in metafunc.fixturenames:
+        metafunc.parametrize("built, machine, name", matrix(metafunc.config.getoption("--full")))
+
+
+def test_module_is_clean_with_w1_and_sparse(built, machine, name):
+    """No warning, and sparse really ran: one CHECK line for each object."""
+    wanted = kernel.find(name, arch.find(machine))
+    found = checks.check(wanted, arch.find(machine), str(MODULES[built]),
+                         checks.place(wanted, built))
+    assert found.clean, f"{found.reason}\n{found.output}"
+    assert len(found.objects) >= LEAST[built]
+
+
+def changed(tmp_path, file, old, new):
+    """The driver's sources with one change."""
+    source = module.copy_sources(str(TOP), str(tmp_path / "changed"))
+    path = tmp_path / "changed" / file
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    return source
+
+
+@pytest.mark.parametrize("name", [pytest.param("6.1", marks=pytest.mark.full), "newest"])
+def test_sparse_would_complain(tmp_path, name):
+    """The check above can fail: a wire value used without conversion."""
+    source = changed(tmp_path, "driver/transport.c", "cmd->count = cpu_to_le32(count)",
+                     "cmd->count = count")
+    found = checks.check(kernel.find(name, arch.X86_64), arch.X86_64, source,
+                         str(tmp_path / "built"))
+    assert found.built and not found.clean
+    assert "incorrect type in assignment" in found.reason
+
+
+def test_warning_fails_the_build(tmp_path):
+    source = changed(tmp_path, "driver/main.c", "\tstruct apple_dma *ad = container_of(ref,",
+                     "\tint unused;\n\tstruct apple_dma *ad = container_of(ref,")
+    found = checks.check(kernel.find("6.1", arch.X86_64), arch.X86_64, source,
+                         str(tmp_path / "built"))
+    assert not found.built and not found.clean and "unused" in found.reason
+
+
+def test_file_that_sparse_has_not_seen_is_noticed():
+    """Also when make ends well, as it does if it thinks that there is no sparse."""
+    found = checks.Checked(built=True, objects=["main", "pin"], checked=["main"])
+    assert not found.clean and found.reason == "sparse did not run on: pin"
+    found.checked.append("pin")
+    assert found.clean
+
+
+@pytest.mark.parametrize("machine, name", [
+    ("x86_64", "6.1"), ("arm64", "newest"),
+    pytest.param("x86_64", "newest", marks=pytest.mark.full),
+    pytest.param("arm64", "6.1", marks=pytest.mark.full)])
+def test_kernel_without_device_ops_is_refused(tmp_path, machine, name):
+    """The message names the option, and what brings it on arm64."""
+    tree = headers.prepare(kernel.find(name, arch.find(machine)), arch.find(machine))
+    without = tmp_path / "headers"
+    shutil.copytree(tree.folder, without, symlinks=True)
+    config = without / "include/config/auto.conf"
+    lines = config.read_text().splitlines()
+    left = [line for line in lines
+            if line not in ("CONFIG_DMA_OPS=y", "CONFIG_ARCH_HAS_DMA_OPS=y")]
+    assert len(left) == len(lines) - 1
+    config.write_text("\n".join(left) + "\n")
+    folder = module.copy_sources(str(TOP), str(tmp_path / "src"))
+    status, said = module.make(dataclasses.replace(tree, folder=str(without)),
+                               arch.find(machine), folder, shared=[str(tmp_path), tree.folder_root])
+    assert status != 0
+    assert "no DMA operations per device" in said and "CONFIG_ARCH_HAS_DMA_OPS" in said
+    assert "On arm64 they come with CONFIG_XEN=y" in said and "  CC " not in said
+
+
+# dkms.conf
+
+def dkms_builds(config):
+    """Whether dkms would build for a kernel whose .config is CONFIG; what dkms.conf asks for."""
+    done = subprocess.run(
+        ["bash", "-euc", 'kernel_source_dir=$1 kernel_config=$1/.config; . ./dkms.conf >/dev/null\n'
+         'echo "$BUILD_EXCLUSIVE_CONFIG"', "bash", config.parent],
+        cwd=TOP, capture_output=True, text=True, check=True)
+    options = done.stdout.split()
+    there = config.read_text().splitlines()
+    return all(f"{option}=y" in there or f"{option}=m" in there for option in options), options
+
+
+@pytest.mark.parametrize("lines, builds, names", [
+    ("PCI 64BIT DMA_OPS", True, "CONFIG_DMA_OPS"),
+    ("PCI 64BIT ARCH_HAS_DMA_OPS DMA_OPS_HELPERS", True, "CONFIG_ARCH_HAS_DMA_OPS"),
+    ("PCI 64BIT DMA_OPS_HELPERS ARCH_HAS_SETUP_DMA_OPS", False, "CONFIG_ARCH_HAS_DMA_OPS"),
+    ("64BIT DMA_OPS", False, "CONFIG_PCI"), ("PCI DMA_OPS", False, "CONFIG_64BIT")])
+def test_dkms_builds_where_the_module_can_work(tmp_path, lines, builds, names):
+    (tmp_path / ".config").write_text("# CONFIG_XEN is not set\n" + "".join(
+        f"CONFIG_{line}=y\n" for line in lines.split()))
+    would, options = dkms_builds(tmp_path / ".config")
+    assert would == builds and names in options
+
+
+@pytest.mark.parametrize("machine", arch.ARCHES)
+@pytest.mark.parametrize("name", ["6.1", "newest"])
+def test_dkms_builds_for_debian_kernels(machine, name):
+    tree = headers.prepare(kernel.find(name, arch.find(machine)), arch.find(machine))
+    would, options = dkms_builds(TOP.joinpath(tree.folder, ".config"))
+    assert would, options
+
+
+# Which kernels there are
+
+@pytest.fixture(name="mirror")
+def _mirror(tmp_path, monkeypatch):
+    """A mirror that has these kernels, and no cache; the names that it is asked for."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(kernel, "own_suite", lambda: "bookworm")
+    has = {("bookworm", "arm64"): "6.1.0-9", ("trixie", "arm64"): "6.12.1+deb13",
+           ("trixie", "arm64-16k"): "6.12.1+deb13", ("sid", "arm64-16k"): "7.10+deb14",
+           ("sid", "arm64"): "7.9+deb14", ("experimental", "arm64"): "8.0"}
+    asked = []
+
+    def show(suite, _arch, names):
+        asked.append((suite, *names))
+        flavour = names[0].removeprefix("linux-image-")
+        if (suite, flavour) not in has:
+            return []
+        release = f"linux-image-{has[suite, flavour]}-{flavour}"
+        return [{"Version": "8.0~rc1-1" if suite == "experimental" else "1",
+                 "Depends": f"linux-base-{flavour} (= 1), {release} (= 1), "
+                            f"linux-modules-{flavour} (= 1)"}]
+
+    monkeypatch.setattr(packages, "show", show)
+    return asked
+
+
+def test_kernels_are_listed_by_version_and_page_size(mirror):
+    assert [(k.name, k.release) for k in kernel.every(arch.ARM64)] == [
+        ("6.1", "6.1.0-9-arm64"), ("6.12", "6.12.1+deb13-arm64"),
+        ("6.12-16k", "6.12.1+deb13-arm64-16k"), ("7.9", "7.9+deb14-arm64"),
+        ("7.10-16k", "7.10+deb14-arm64-16k"), ("8.0", "8.0-arm64")]
+    assert mirror
+
+
+def test_newest_is_the_newest_of_its_page_size(mirror):
+    assert kernel.find("newest", arch.ARM64).name == "7.9"
+    assert kernel.find("newest-16k", arch.ARM64).name == "7.10-16k"
+    assert kernel.find("6.12.1+deb13-arm64-16k", arch.ARM64).name == "6.12-16k"
+    with pytest.raises(UsageError, match="'newest-16k' for x86_64"):
+        kernel.find("newest-16k", arch.X86_64)
+    with pytest.raises(UsageError, match="there are: 6.1, 6.12, 6.12-16k, .*newest, newest-16k"):
+        kernel.find("6.13", arch.ARM64)
+    assert mirror
+
+
+def test_index_of_older_checkouts_is_used(mirror):
+    """What they have written keeps its name, and is not asked for again."""
+    known = kernel.Kernel("6.1", "6.1.0-8-arm64", "1", "bookworm", "arm64")
+    kernel._store("bookworm arm64",  # pylint: disable=protected-access
+                  {"asked": time.time(), "kernel": dataclasses.asdict(known)})
+    assert kernel.find("6.1", arch.ARM64) == known
+    assert ("bookworm", "linux-image-arm64") not in mirror
+
+
+def test_rows_and_what_is_booted(mirror):
+    """What a release of Debian has, and the newest of each page size."""
+    rows = [row for row in cli.rows(archs=["arm64"])]
+    assert [(row.kernel.name, row.boots) for row in rows] == [
+        ("6.1", True), ("6.12", True), ("6.12-16k", True), ("7.9", True), ("7.10-16k", True),
+        ("8.0", False)]
+    assert [row.kernel.name for row in cli.rows(["newest-16k"])] == ["7.10-16k"]
+    with pytest.raises(UsageError, match="'5.10'; allowed: .*6.12-16k"):
+        cli.rows(["5.10"])
+    assert mirror
+
+
+def test_boot_is_judged_by_all_it_says():
+    wanted = kernel.Kernel("6.12-16k", "6.12-arm64-16k", "1", "trixie", "arm64")
+    said = {"release": wanted.release, "page_size": "16384", "files": "900",
+            "rebinds": str(boot.REBINDS)}
+    stats = dict.fromkeys(("faults", "live", "live_bytes", "duplicate_handles",
+                           "failed_entries"), 0)
+
+    def wrong(size=16384, stats=stats, **other):
+        return "".join(boot.wrong(wanted, size, {**said, **other}, stats))
+
+    assert wrong() == ""
+    assert wrong(size=4096) == "page_size is 16384, not 4096"
+    assert "rebinds is 1" in wrong(rebinds="1") and "3 files" in wrong(files="3")
+    assert "live is 2" in wrong(stats={**stats, "live": 2})
+    assert os.access(boot.GUEST, os.X_OK)
