@@ -48,7 +48,7 @@ nvme=$(basename "$(readlink -f /sys/bus/pci/drivers/apple_dma/0*/apple_dma/manag
 await_disk
 mkfs.ext4 -q -F "$disk"
 mount "$disk" /mnt
-cp -a /usr/bin /etc /mnt/
+cp -a /usr/sbin /etc /mnt/
 (cd /mnt && find . -xdev -type f -print0 | sort -z | xargs -0 sha256sum) >/tmp/sums
 umount /mnt
 verify "round trip"
