@@ -37,28 +37,26 @@ class Row:
                            "FAILED" if self.trouble else "ok").rstrip()
 
 
-def boots(wanted, newest):
-    """Whether the Kernel WANTED is booted: if a release of Debian has it, or it is the NEWEST."""
-    return wanted.suite not in UNRELEASED or wanted in newest
-
-
 def rows(only=(), archs=()):
-    """The matrix, the oldest kernel first; ONLY those names and ARCHS, if any are given."""
-    found, known = [], []
+    """The matrix, the oldest kernel first; ONLY those names and ARCHS, if any are given.
+
+    Booted is what a release of Debian has, and the newest of each page size.
+    """
+    found, names, missing = [], [], set(only)
     for arch in [arches.find(name) for name in archs] or arches.ARCHES.values():
-        there = kernel.every(arch)
-        newest = {variant: kernel.newest(arch, variant) for variant in {k.variant for k in there}}
-        known += kernel.names(arch)
-        for each in there:
+        names += kernel.names(arch)
+        for each in kernel.every(arch):
             titles = {each.name, each.release}
-            titles |= {name for name in kernel.names(arch)
-                       if name.startswith(kernel.NEWEST) and each == kernel.find(name, arch)}
+            newest = each == kernel.newest(arch, each.variant)
+            if newest:
+                titles.add(kernel.named(kernel.NEWEST, each.variant))
+            missing -= titles
             if not only or titles & set(only):
-                found.append(Row(each, arch, boots(each, newest.values())))
+                found.append(Row(each, arch, newest or each.suite not in UNRELEASED))
+    if missing:
+        raise allowed("kernel", ", ".join(sorted(missing)), dict.fromkeys(names))
     if not found:
-        if not only:
-            raise TestbedError("no kernel was found; is the mirror in reach?")
-        raise allowed("kernel", ", ".join(only), dict.fromkeys(known))
+        raise TestbedError("no kernel was found; is the mirror in reach?")
     return sorted(found, key=lambda row: row.kernel.order)
 
 

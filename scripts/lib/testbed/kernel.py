@@ -90,7 +90,8 @@ def _variants(arch):
     return ("", *VARIANTS.get(arch.name, ()))
 
 
-def _named(name, variant):
+def named(name, variant):
+    """NAME (6.12, newest, arm64) with what distinguishes the variant: 6.12-16k."""
     return f"{name}-{variant}" if variant else name
 
 
@@ -125,7 +126,7 @@ def _store(key, value):
 
 def _ask(suite, arch, variant):
     """The default kernel of SUITE for ARCH, from the mirror, or None."""
-    flavour = _named(arch.debian, variant)
+    flavour = named(arch.debian, variant)
     stanzas = packages.show(suite, arch.debian, [f"linux-image-{flavour}"])
     for fields in stanzas[:1]:
         match = re.search(rf"linux-image-(\S+-{flavour})(?:-unsigned)?(?![\w-])",
@@ -133,12 +134,12 @@ def _ask(suite, arch, variant):
         if match:
             release = match.group(1)
             name = ".".join(re.match(r"(\d+)\.(\d+)", release).groups())
-            return Kernel(_named(name, variant), release, fields["Version"], suite, arch.name)
+            return Kernel(named(name, variant), release, fields["Version"], suite, arch.name)
     return None
 
 
 def _key(suite, arch, variant):
-    return f"{suite} {_named(arch.name, variant)}"
+    return f"{suite} {named(arch.name, variant)}"
 
 
 def of_suite(suite, arch, max_age, variant=""):
@@ -176,7 +177,7 @@ def newest(arch, variant=""):
 def names(arch):
     """What --kernel takes for ARCH, releases apart."""
     return [*(kernel.name for kernel in every(arch)),
-            *(_named(NEWEST, variant) for variant in _variants(arch))]
+            *(named(NEWEST, variant) for variant in _variants(arch))]
 
 
 def built_here():
@@ -195,7 +196,7 @@ def find(name, arch):
     if name in built.KERNELS:
         return built.find(name, arch, own_suite())
     for variant in _variants(arch):
-        kernel = newest(arch, variant) if name == _named(NEWEST, variant) else None
+        kernel = newest(arch, variant) if name == named(NEWEST, variant) else None
         if kernel:
             return kernel
     for max_age in (float("inf"), DAY):
