@@ -235,6 +235,7 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
  * is broken.
  */
 void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags)
+	__must_hold(&e->lock)
 {
 	const struct apple_dma_wanted all = {
 		.max = UINT_MAX,

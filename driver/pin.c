@@ -106,6 +106,7 @@ static struct apple_dma_window *find(struct apple_dma_engine *e, u64 phys,
  */
 static bool try_with_less(struct apple_dma_engine *e, enum apple_dma_fail cause,
 			  u64 size, unsigned long *flags)
+	__must_hold(&e->lock)
 {
 	if (cause != APPLE_DMA_FAIL_HOST || e->broken ||
 	    apple_dma_learned_in_vain(e) || !apple_dma_idle_evict(e, size, 1))
@@ -296,6 +297,7 @@ static enum apple_dma_fail miss_sg(struct apple_dma_engine *e,
 				   struct scatterlist *sgl, int nents,
 				   u64 mask, bool exact, unsigned long *flags,
 				   u64 *failed)
+	__must_hold(&e->lock)
 {
 	enum apple_dma_fail cause = APPLE_DMA_FAIL_COUNT;
 	struct scatterlist *sg;

@@ -401,6 +401,7 @@ static u64 fitting_shape(struct apple_dma_engine *e, struct apple_dma_todo todo)
  */
 bool apple_dma_make_room(struct apple_dma_engine *e,
 			 struct apple_dma_todo todo, unsigned long *flags)
+	__must_hold(&e->lock)
 {
 	struct apple_dma_estimate est;
 	bool dropped = false;
