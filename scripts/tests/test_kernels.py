@@ -19,7 +19,8 @@ from kernels import boot, checks, cli  # noqa: E402
 from testbed import arch, headers, kernel, module, packages  # noqa: E402
 from testbed.errors import UsageError  # noqa: E402
 
-MODULES = {"apple_dma": TOP, "edu": TOP / "scripts/tests/edu", "stress": TOP / "scripts/tests/stress"}
+MODULES = {"apple_dma": TOP, "edu": TOP / "scripts/tests/edu",
+           "stress": TOP / "scripts/tests/stress"}
 LEAST = {"apple_dma": len(list(TOP.glob("driver/*.c"))), "edu": 1, "stress": 10}
 
 # Module, architecture, kernel; every other combination takes --full.

@@ -48,8 +48,8 @@ def sparse():
     It brings its C library along.
     """
     folder = cache.entry(f"toolchains/{SPARSE_SUITE}-sparse.1", "getting sparse", 30, _make_sparse)
-    library = f"{folder}/usr/lib/x86_64-linux-gnu"
-    return folder, f"{library}/ld-linux-x86-64.so.2 --library-path {library} {folder}/usr/bin/sparse"
+    libc = f"{folder}/usr/lib/x86_64-linux-gnu"
+    return folder, f"{libc}/ld-linux-x86-64.so.2 --library-path {libc} {folder}/usr/bin/sparse"
 
 
 def _make_sparse(work, _final):
