@@ -16,13 +16,14 @@ static uint64_t max_of(const struct tree_node *node)
 	return node ? node->max : 0;
 }
 
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 static struct tree_node *update(struct tree_node *node)
 {
-	node->max = node->size;
-	if (max_of(node->left) > node->max)
-		node->max = node->left->max;
-	if (max_of(node->right) > node->max)
-		node->max = node->right->max;
+	node->max = larger(node->size, larger(max_of(node->left), max_of(node->right)));
 	return node;
 }
 

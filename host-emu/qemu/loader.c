@@ -79,7 +79,7 @@ static void load(void)
 	slash = strrchr(path, '/');
 	if ((size_t)(slash - path) + sizeof("/" APPLE_DMA_DEVICES) > sizeof(path))
 		refuse("its path is too long: %s", path);
-	strcpy(slash, "/" APPLE_DMA_DEVICES);
+	memcpy(slash, "/" APPLE_DMA_DEVICES, sizeof("/" APPLE_DMA_DEVICES));
 	if (!dlopen(path, RTLD_NOW | RTLD_LOCAL))
 		refuse("%s", dlerror());
 }

@@ -269,7 +269,7 @@ static void more_than_one_segment_is_not_aligned_and_rolls_back(void **state)
 	assert_int_equal(reg(f->client, 1, VA, 65536, NULL), DEXT_SUCCESS);
 	assert_int_equal(reg(f->client, 2, VA, 65537, NULL), DEXT_NOT_ALIGNED);
 	assert_int_equal(reg(f->client, 2, VA + 1, 65536, NULL), DEXT_NOT_ALIGNED);
-	assert_int_equal(reg(f->client, 2, VA, 65536 * DART_MAX_SEGMENTS, NULL), DEXT_NOT_ALIGNED);
+	assert_int_equal(reg(f->client, 2, VA, 65536ULL * DART_MAX_SEGMENTS, NULL), DEXT_NOT_ALIGNED);
 	assert_int_equal(reg(f->client, 2, VA, 65536 * DART_MAX_SEGMENTS + 1, NULL), DEXT_NO_SPACE);
 	expect(f, 1, 65536, 1);
 	teardown((void **)&f);

@@ -48,7 +48,7 @@ static struct sample both(void)
 
 int main(void)
 {
-	struct timespec wait = { 0, 100 * 1000 * 1000 };
+	struct timespec wait = { 0, 100L * 1000 * 1000 };
 	struct sample first = both(), last;
 
 	nanosleep(&wait, NULL);
