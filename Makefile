@@ -8,7 +8,8 @@ KDIR ?= $(lastword $(shell ls -d /lib/modules/*/build 2>/dev/null | sort -V))
 .PHONY: help
 help:
 	@echo 'make demo      a VM with an NVMe disk behind the emulated DART, end to end'
-	@echo 'make check     every test; what CI runs'
+	@echo 'make check     the quick set of tests, for every change; 15 minutes'
+	@echo 'make check-full   every test; what CI runs once the cache is warm'
 	@echo 'make bench     what mapping costs beside other IOMMUs, into build/bench; 40 minutes'
 	@echo '               (scripts/bench --quick: 10; --help for parts of it)'
 	@echo 'make kernels   every kernel of the Debian mirror: built, sparse, booted; prints the matrix'
@@ -17,7 +18,7 @@ help:
 	@echo '               (KDIR=$(if $(KDIR),$(KDIR),none found: install linux-headers-amd64 or set it))'
 	@echo 'make emulator  build the host emulator for the installed QEMU'
 	@echo 'make unit      unit tests of the emulator: DART, extension, wire encoding'
-	@echo 'make static    static checks only: sparse, checkpatch, shellcheck, codespell'
+	@echo 'make static    static checks only: sparse, coccinelle, clang-tidy, shellcheck ...'
 	@echo 'make clean     remove what was built here (caches stay in ~/.cache/apple-dma)'
 	@echo
 	@echo 'scripts/testbed run --help   boot a guest with any QEMU device behind the DART'
@@ -45,7 +46,11 @@ demo:
 
 .PHONY: check
 check:
-	scripts/check
+	scripts/check $(CHECK)
+
+.PHONY: check-full
+check-full:
+	scripts/check --full
 
 .PHONY: bench
 bench:
