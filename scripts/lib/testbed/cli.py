@@ -13,7 +13,7 @@ import tempfile
 import time
 
 from . import arch as arches
-from . import cache, device, host, image, kernel, module, qemu, tsc
+from . import cache, device, host, image, kernel, module, otherqemu, qemu, tsc
 from .errors import EXIT_FAULT, EXIT_REPORT, TestbedError, UsageError, detail, reported, warn
 from .session import Session, failure_details, window
 
@@ -81,6 +81,9 @@ def parser():
         help="a QEMU device behind its own DART, e.g. nvme,drive=d0,serial=a")
     add("--qemu", action="append", default=[], metavar="'ARGS'",
         help="arguments for QEMU itself: drives, netdevs, devices not behind a DART")
+    add("--qemu-suite", default="", metavar="SUITE",
+        help="the QEMU of another Debian suite (" + ", ".join(otherqemu.SUITES) +
+        "), for models that this machine's is too old for")
     add("--host", action="append", default=[], metavar="[I:]KEY=VALUE",
         help="an option of the emulated hosts, or of that of device I: " + ", ".join(host.KEYS))
     group = run.add_mutually_exclusive_group()
@@ -161,7 +164,7 @@ def check(args, command):
     """Everything that can be found wrong before anything heavy starts."""
     if not command:
         raise UsageError("no COMMAND: end the options with '-- COMMAND [ARG...]'")
-    arch = arches.find(args.arch)
+    arch = otherqemu.find(arches.find(args.arch), args.qemu_suite)
     models = device.Models(arch) if args.device else None
     if len(args.device) > device.MAX_DEVICES:
         raise UsageError(f"{len(args.device)} devices; at most {device.MAX_DEVICES} fit")
@@ -183,7 +186,7 @@ def _enforce(arch, args, options):
     for number, each in enumerate(options):
         if "enforce" in each["dart"]:
             continue
-        if arch is arches.ARM64:
+        if arch.name == "arm64":
             each["dart"]["enforce"] = "on"
         elif args.no_module:
             later[f"dart{number}"] = "on"

@@ -13,6 +13,7 @@ LIES = ("wrong-id", "short", "long", "misaligned", "zero", "wrap", "overlap", "u
 KEYS = {
     "iova": ("dart", ("high", "random", "fragmented")),
     "seed": ("dart", "number"),
+    "iova-bits": ("dart", "number"),
     "max-bytes": ("dart", "size"),
     "max-entries": ("dart", "number"),
     "max-segment": ("dart", "size"),

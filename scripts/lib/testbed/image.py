@@ -17,7 +17,7 @@ GUEST = os.path.join(cache.SCRIPTS, "lib", "guest")
 PACKAGES = (
     "bash bsdutils coreutils dash debianutils diffutils findutils gawk grep gzip hostname libc-bin "
     "login mount procps sed tar util-linux xxd "
-    "e2fsprogs ethtool fdisk fio hdparm iperf3 iproute2 iputils-ping kexec-tools kmod "
+    "alsa-utils e2fsprogs ethtool fdisk fio hdparm iperf3 iproute2 iputils-ping kexec-tools kmod "
     "nvme-cli pciutils strace usbutils busybox-static base-files base-passwd").split()
 
 # What the guest never reads.
