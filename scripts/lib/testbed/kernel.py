@@ -20,7 +20,8 @@ BOOT_MODULES = ("virtio_pci", "virtio_scsi", "sr_mod", "virtio_console", "crc32c
                 "libcrc32c", "ext4", "overlay")
 
 # Parts of a kernel package no guest here has hardware for.
-UNUSED = ("sound/firewire", "sound/isa", "sound/soc", "sound/usb", "drivers/media", "drivers/staging", "drivers/iio", "drivers/isdn",
+UNUSED = ("sound/firewire", "sound/isa", "sound/soc", "sound/usb",
+          "drivers/media", "drivers/staging", "drivers/iio", "drivers/isdn",
           "drivers/net/wireless", "drivers/net/can", "drivers/infiniband",
           "drivers/bluetooth", "drivers/gpu/drm/amd", "drivers/gpu/drm/i915",
           "drivers/gpu/drm/nouveau", "drivers/gpu/drm/radeon", "drivers/gpu/drm/xe",

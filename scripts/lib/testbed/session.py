@@ -3,12 +3,14 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import selectors
 import shutil
 import signal
 import sys
+import tempfile
 import termios
 import time
 import tty
@@ -89,6 +91,13 @@ class Session:
         self._qemu.qmp.set(device, name, int(value) if value.isdigit() else value)
         return ""
 
+    def _screen(self, device):
+        """Width, height, and the digest of the red, green and blue of each pixel."""
+        with tempfile.NamedTemporaryFile(suffix=".ppm") as file:
+            self._qemu.qmp.command("screendump", filename=file.name, device=device)
+            header = [file.readline() for _ in range(3)]
+            return f"{header[1].decode().strip()} {hashlib.sha256(file.read()).hexdigest()}"
+
     def _exit(self, rest):
         self.status = int(rest)
         self._mark("command returned")
@@ -100,7 +109,7 @@ class Session:
     def _answer(self, line):
         verb, _, rest = line.partition(" ")
         verbs = {"hello": self._hello, "ready": self._ready, "note": self._note,
-                 "fail": self._fail, "stats": self._stats, "set": self._set,
+                 "fail": self._fail, "stats": self._stats, "set": self._set, "screen": self._screen,
                  "exit": self._exit}
         if verb not in verbs:
             return f"error unknown request '{verb}'"
