@@ -201,7 +201,7 @@ def _config(args, interactive):
         "devices": " ".join(f"{spec.split(',')[0]}#{number}"
                             for number, spec in enumerate(args.device)),
         "first_port": qemu.FIRST_PORT,
-        "device_deadline": 0 if args.no_module or args.no_wait else 60,
+        "device_deadline": 0 if args.no_module or args.no_wait else int(max(60, args.timeout / 10)),
         "interactive": "1" if interactive else "",
         "rows": rows, "columns": columns,
         "now": int(time.time()),
