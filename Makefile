@@ -13,6 +13,8 @@ help:
 	@echo 'make bench     what mapping costs beside other IOMMUs, into build/bench; 40 minutes'
 	@echo '               (scripts/bench --quick: 10; --help for parts of it)'
 	@echo 'make kernels   every kernel of the Debian mirror: built, sparse, booted; prints the matrix'
+	@echo 'make compat    stock devices and drivers behind the DART, a table into build/compat;'
+	@echo '               long (scripts/compat --help for parts of it)'
 	@echo
 	@echo 'make module    build apple_dma.ko against KDIR, with W=1'
 	@echo '               (KDIR=$(if $(KDIR),$(KDIR),none found: install linux-headers-amd64 or set it))'
@@ -59,6 +61,11 @@ bench:
 .PHONY: kernels
 kernels:
 	scripts/kernels
+
+.PHONY: compat
+compat:
+	scripts/setup emulator vm module
+	scripts/compat
 
 .PHONY: static
 static:

@@ -48,6 +48,7 @@ BAD = {
     "empty device": (["run", "--device", "", "--", "true"], ["--device needs"]),
     "device with a bus": (["run", "--device", "nvme,bus=x", "--", "true"], ["bus", "leave it out"]),
     "too many devices": (["run", *["--device", "edu"] * 15, "--", "true"], ["15", "14"]),
+    "QEMU's suite": (["run", "--qemu-suite", "sarge", "--", "true"], ["sarge", "trixie"]),
     "host key": (["run", "--device", "edu", "--host", "speed=9", "--", "true"],
                  ["speed", "iova", "layout", "max-bytes", "latency-us"]),
     "host value": (["run", "--device", "edu", "--host", "iova=identity", "--", "true"],

@@ -116,7 +116,8 @@ def command(chosen, setting, folder, together):
         for text in (models.backend(model, number, folder), model.more.format(i=number)):
             if text:
                 argv += ["--qemu", text]
-        words.append(f"dev{number}:{model.kind}")
+        words.append(f"dev{number}:{model.kind}" +
+                     (":bound" if model.leaves and setting.slow else ""))
     for text in setting.qemu:
         argv += ["--qemu", text]
     for kind, push in ((models.SCREEN, f"{drm_show(setting.arch)}:/usr/bin/drm-show"),

@@ -8,7 +8,7 @@ from .errors import UsageError, allowed
 
 # Models that are known to work behind the DART with Debian's drivers.
 KNOWN_GOOD = ("nvme", "ich9-ahci", "e1000e", "qemu-xhci", "virtio-blk-pci", "virtio-net-pci",
-              "edu")
+              "virtio-scsi-pci", "virtio-gpu-pci", "megasas", "vmxnet3", "rtl8139", "edu")
 
 MAX_DEVICES = 14
 # Of no use behind a port, or part of the machine.
