@@ -66,7 +66,7 @@ MODELS = (
     _nic("rtl8139", "8139cp"),
     Model("virtio-gpu", SCREEN, "virtio-gpu-pci,id=screen,xres=640,yres=480", "virtio_gpu"),
     _audio("intel-hda", "intel-hda,id=c{i}", "snd_hda_intel",
-           "-device hda-duplex,bus=c{i}.0,audiodev=a{i},mixer=off"),
+           "-device hda-duplex,bus=c{i}.0,audiodev=a{i},mixer=off,use-timer=off"),
     _audio("AC97", "AC97,audiodev=a{i}", "snd_intel8x0", bits=32, note=NARROW),
     _audio("ES1370", "ES1370,audiodev=a{i}", "snd_ens1370", bits=32, note=NARROW),
 )
