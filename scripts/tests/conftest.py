@@ -149,9 +149,16 @@ def pytest_configure(config):
     os.environ.setdefault("LC_ALL", "C.UTF-8")
     config.addinivalue_line("markers", "arm64: boots an arm64 guest")
     config.addinivalue_line("markers", "full: takes long; run with --full only")
+    config.addinivalue_line("markers", "scene(guest, ...): a test that shares that guest")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        scene = item.get_closest_marker("scene")
+        if scene:
+            # For one worker, which boots the guest once.
+            item.add_marker(pytest.mark.xdist_group(scene.args[0]))
     if config.getoption("--full"):
         return
     left_out = [item for item in items if item.get_closest_marker("full")]
