@@ -43,10 +43,16 @@ def check_round_trip(run):
     assert end["faults"] == end["duplicate_handles"] == 0
 
 
-@pytest.mark.parametrize("iova, layout, mode", [
+# Each architecture, layout, mode and the hardest placement; the full set has all.
+QUICK = [("x86_64", "fragmented", "rfc", "strict"), ("arm64", "fragmented", "wide", "cached")]
+ROUND_TRIPS = [(arch, *host) for arch in ("x86_64", "arm64") for host in (
     ("high", "rfc", "cached"), ("random", "wide", "cached"),
-    ("fragmented", "rfc", "strict"), ("fragmented", "wide", "cached")])
-@pytest.mark.parametrize("arch", ["x86_64", pytest.param("arm64", marks=pytest.mark.arm64)])
+    ("fragmented", "rfc", "strict"), ("fragmented", "wide", "cached"))]
+
+
+@pytest.mark.parametrize("arch, iova, layout, mode", [
+    pytest.param(*trip, marks=[pytest.mark.arm64] * (trip[0] == "arm64") +
+                 [pytest.mark.full] * (trip not in QUICK)) for trip in ROUND_TRIPS])
 def test_nvme_round_trip(testbed, disk, arch, layout, iova, mode):
     drive, _ = disk()
     run = testbed(ROUND_TRIP, arch=arch, qemu=[drive], module=f"mode={mode}",
@@ -55,7 +61,8 @@ def test_nvme_round_trip(testbed, disk, arch, layout, iova, mode):
     check_round_trip(run)
 
 
-@pytest.mark.parametrize("arch", ["x86_64", pytest.param("arm64", marks=pytest.mark.arm64)])
+@pytest.mark.parametrize("arch", [
+    "x86_64", pytest.param("arm64", marks=[pytest.mark.arm64, pytest.mark.full])])
 def test_nvme_round_trip_on_the_newest_kernel(testbed, disk, arch):
     """map_phys instead of map_page, and no map_resource."""
     drive, _ = disk()
@@ -84,6 +91,7 @@ def test_faults_fail_the_run(testbed, disk):
     assert "fault" in run.err
 
 
+@pytest.mark.full
 def test_four_threads_on_two_cpus(testbed, disk):
     drive, _ = disk(size="256M")
     run = testbed("""

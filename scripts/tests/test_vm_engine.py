@@ -53,6 +53,7 @@ agree end
     assert run.value("hit") >= 10000
 
 
+@pytest.mark.full
 def test_whole_memory_ends_registered(testbed):
     """It fits the budget, so nothing is ever given back."""
     run = testbed(TOOLS + """
@@ -150,6 +151,7 @@ counters
     assert run.value("map_failures") == 0
 
 
+@pytest.mark.full
 def test_memory_that_goes_offline_is_let_go(testbed):
     """A block of memory leaves the guest while a disk is read into others."""
     run = testbed(TOOLS + """
@@ -190,8 +192,9 @@ counters
     assert run.companion()["failed_entries"] == 0
 
 
-@pytest.mark.parametrize("limit", ["max-bytes=33554432", "max-entries=24",
-                                   "max-segment=1048576"])
+@pytest.mark.parametrize("limit", [
+    "max-entries=24", pytest.param("max-bytes=33554432", marks=pytest.mark.full),
+    pytest.param("max-segment=1048576", marks=pytest.mark.full)])
 def test_limits_of_the_host_are_learned(testbed, disk, limit):
     """The host allows less than the module believes: it is not hammered.
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Binding, loading, unloading, rebooting: with a disk in use around it."""
 
+import pytest
+
 from conftest import TOP
 
 NVME = ["nvme,drive=d0,serial=a"]
@@ -74,6 +76,7 @@ counters
     assert run.companion()["faults"] == 0
 
 
+@pytest.mark.full
 def test_module_loaded_after_a_failed_probe(testbed, disk):
     """The driver has given up; loading the module brings the disk."""
     drive, _ = disk()
@@ -150,6 +153,7 @@ done
     assert run.companion()["faults"] == run.companion()["live"] == 0
 
 
+@pytest.mark.full
 def test_reboot_in_the_same_qemu(testbed, disk):
     """An orderly restart leaves the host clean, and the disk works again."""
     drive, _ = disk()
@@ -194,6 +198,7 @@ rmmod apple_dma_edu
     assert run.companion()["live"] == 200 - run.value("recovered")
 
 
+@pytest.mark.full
 def test_leftovers_that_fill_the_host_are_found(testbed, build_module):
     """They are not in the way, but the host has no room: all are released."""
     run = reset_with_leftovers(testbed, build_module, r"""

@@ -55,8 +55,8 @@ def stress(testbed, build_module):
 
 
 @pytest.mark.parametrize("arch, kernel, share", [
-    ("x86_64", "6.1", 1), ("x86_64", "newest", 4),
-    pytest.param("arm64", "6.1", 4, marks=pytest.mark.arm64)])
+    ("x86_64", "6.1", 1), pytest.param("x86_64", "newest", 4, marks=pytest.mark.full),
+    pytest.param("arm64", "6.1", 4, marks=[pytest.mark.arm64, pytest.mark.full])])
 def test_engine_on_a_fake_host(stress, arch, kernel, share):
     """The exact cases, and threads and interrupts in a changing world."""
     stress("run=unit", f"run=storm,threads=3,ops={OPS // share},seed={SEED}",
