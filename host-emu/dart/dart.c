@@ -12,6 +12,7 @@ struct mapping {
 	struct tree_node node;		/* IOVA pages; first */
 	struct space_range taken;	/* of the space, for its end */
 	uint64_t va_page;
+	void *owner;			/* of the addresses; only handed back */
 };
 
 struct dart {
@@ -110,8 +111,8 @@ enum dart_status dart_reserve(struct dart *dart, uint64_t iova, uint64_t size)
 	return status;
 }
 
-static enum dart_status map_pages(struct dart *dart, uint64_t va_page, uint64_t count,
-				  const uint64_t avoid[2], uint64_t *iova_page)
+static enum dart_status map_pages(struct dart *dart, void *owner, uint64_t va_page,
+				  uint64_t count, const uint64_t avoid[2], uint64_t *iova_page)
 {
 	struct mapping *mapping;
 	enum dart_status status;
@@ -128,6 +129,7 @@ static enum dart_status map_pages(struct dart *dart, uint64_t va_page, uint64_t 
 	mapping->node.key = *iova_page;
 	mapping->node.size = count;
 	mapping->va_page = va_page;
+	mapping->owner = owner;
 	tree_insert(&dart->mappings, &mapping->node);
 	dart->usage.bytes += count << DART_PAGE_SHIFT;
 	dart->usage.entries++;
@@ -144,8 +146,9 @@ static enum dart_status unmap_page(struct dart *dart, uint64_t iova_page)
 	return DART_OK;
 }
 
-static enum dart_status map_locked(struct dart *dart, uint64_t va, uint64_t size, uint64_t avoid,
-				   struct dart_segment *segments, unsigned int *count)
+static enum dart_status map_locked(struct dart *dart, void *owner, uint64_t va, uint64_t size,
+				   uint64_t avoid, struct dart_segment *segments,
+				   unsigned int *count)
 {
 	const struct dart_config *config = &dart->config;
 	uint64_t page, pages, most, pieces, left = size;
@@ -171,7 +174,7 @@ static enum dart_status map_locked(struct dart *dart, uint64_t va, uint64_t size
 		enum dart_status status;
 		uint64_t iova_page, len;
 
-		status = map_pages(dart, page + at, n, same, &iova_page);
+		status = map_pages(dart, owner, page + at, n, same, &iova_page);
 		if (status != DART_OK) {
 			while (done)
 				unmap_page(dart, segments[--done].iova >> DART_PAGE_SHIFT);
@@ -192,10 +195,17 @@ static enum dart_status map_locked(struct dart *dart, uint64_t va, uint64_t size
 enum dart_status dart_map(struct dart *dart, uint64_t va, uint64_t size, uint64_t avoid,
 			  struct dart_segment *segments, unsigned int *count)
 {
+	return dart_map_owned(dart, NULL, va, size, avoid, segments, count);
+}
+
+enum dart_status dart_map_owned(struct dart *dart, void *owner, uint64_t va, uint64_t size,
+				uint64_t avoid, struct dart_segment *segments,
+				unsigned int *count)
+{
 	enum dart_status status;
 
 	pthread_mutex_lock(&dart->lock);
-	status = map_locked(dart, va, size, avoid, segments, count);
+	status = map_locked(dart, owner, va, size, avoid, segments, count);
 	pthread_mutex_unlock(&dart->lock);
 	return status;
 }
@@ -212,6 +222,13 @@ enum dart_status dart_unmap(struct dart *dart, uint64_t iova)
 
 bool dart_lookup(struct dart *dart, uint64_t iova, uint64_t *va)
 {
+	void *owner;
+
+	return dart_find(dart, iova, va, &owner);
+}
+
+bool dart_find(struct dart *dart, uint64_t iova, uint64_t *va, void **owner)
+{
 	const uint64_t page = iova >> DART_PAGE_SHIFT;
 	const struct mapping *mapping;
 	bool found;
@@ -219,9 +236,11 @@ bool dart_lookup(struct dart *dart, uint64_t iova, uint64_t *va)
 	pthread_mutex_lock(&dart->lock);
 	mapping = (const struct mapping *)tree_floor(&dart->mappings, page);
 	found = mapping && page - mapping->node.key < mapping->node.size;
-	if (found)
+	if (found) {
 		*va = ((mapping->va_page + (page - mapping->node.key)) << DART_PAGE_SHIFT) |
 		      (iova & ~DART_PAGE_MASK);
+		*owner = mapping->owner;
+	}
 	pthread_mutex_unlock(&dart->lock);
 	return found;
 }

@@ -147,6 +147,14 @@ enum dart_status dart_map(struct dart *dart, uint64_t va, uint64_t size, uint64_
 			  struct dart_segment *segments, unsigned int *count);
 
 /**
+ * dart_map_owned() - dart_map() of memory that is not of this process
+ * @owner: what tells whose addresses these are; dart_find() gives it back
+ */
+enum dart_status dart_map_owned(struct dart *dart, void *owner, uint64_t va, uint64_t size,
+				uint64_t avoid, struct dart_segment *segments,
+				unsigned int *count);
+
+/**
  * dart_unmap() - end one mapping
  * @iova: start of a segment, as dart_map() gave it
  *
@@ -160,6 +168,12 @@ enum dart_status dart_unmap(struct dart *dart, uint64_t iova);
  * Return: false when no mapping covers it.
  */
 bool dart_lookup(struct dart *dart, uint64_t iova, uint64_t *va);
+
+/**
+ * dart_find() - dart_lookup(), and the owner; NULL when dart_map() made it
+ * Return: false when no mapping covers it.
+ */
+bool dart_find(struct dart *dart, uint64_t iova, uint64_t *va, void **owner);
 
 /** dart_fault() - count one access that was not translated */
 void dart_fault(struct dart *dart, bool write);

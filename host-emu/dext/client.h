@@ -1,28 +1,80 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Inside the extension: its state, and the methods on DMA regions. */
+/* Inside the extension: its state, and the methods. */
 #ifndef APPLE_DMA_DEXT_CLIENT_H
 #define APPLE_DMA_DEXT_CLIENT_H
 
 #include "dart/tree.h"
 #include "dext.h"
+#include "memory.h"
+#include "physical.h"
+
+#define DEXT_INTERRUPT_PAGE	UINT64_C(16384)
 
 struct dext {
 	struct dart *dart;
+	struct physical *device;	/* NULL for none */
+	struct dext_client *clients;	/* all of them */
 	struct dext_client *opener;	/* the first to claim; NULL is not open */
+	struct dext_traps traps;
+	uint64_t calls;			/* since the traps were set */
+};
+
+/* What AllocateDMABuffer made. */
+struct dext_buffer {
+	void *here;			/* NULL for none */
+	uint64_t size;
+	int fd;
+	struct dart_segment segments[DART_MAX_SEGMENTS];
+	unsigned int count;
 };
 
 struct dext_client {
 	struct dext *dext;
+	struct dext_client *next;
+	struct memory *memory;		/* whose addresses it registers */
 	struct tree regions;		/* by handle */
 	uint64_t bytes;
+	struct dext_buffer buffer;
+	struct dext_interrupt_page *page;	/* NULL before SetupInterrupts */
+	int page_fd;
+	struct dext_completion wait;	/* armed when it has a function */
+	struct dext_interrupts counts;
 };
+
+/** dext_status() - the IOReturn for what the DART says */
+uint32_t dext_status(enum dart_status status);
 
 /* Methods: @in and @out have the size that the table of selectors says. */
 uint32_t dext_register_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
 uint32_t dext_unregister_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
 uint32_t dext_probe_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
+uint32_t dext_allocate_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out);
+uint32_t dext_free_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out);
+uint32_t dext_get_identity(struct dext_client *client, const uint64_t *in, uint64_t *out);
+uint32_t dext_config_read(struct dext_client *client, const uint64_t *in, uint64_t *out);
+uint32_t dext_config_write(struct dext_client *client, const uint64_t *in, uint64_t *out);
+uint32_t dext_get_bar_info(struct dext_client *client, const uint64_t *in, uint64_t *out);
+uint32_t dext_mmio_read(struct dext_client *client, const uint64_t *in, uint64_t *out);
+uint32_t dext_mmio_write(struct dext_client *client, const uint64_t *in, uint64_t *out);
+uint32_t dext_reset_device(struct dext_client *client, const uint64_t *in, uint64_t *out);
+uint32_t dext_setup_interrupts(struct dext_client *client, const uint64_t *in, uint64_t *out);
+uint32_t dext_check_interrupt(struct dext_client *client, const uint64_t *in, uint64_t *out);
+uint32_t dext_set_irq_mask(struct dext_client *client, const uint64_t *in, uint64_t *out);
+
+/** dext_wait_interrupt() - the asynchronous method */
+uint32_t dext_wait_interrupt(struct dext_client *client,
+			     const struct dext_completion *completion);
+
+/** dext_interrupt() - a vector of the device fired; @arg is the extension */
+void dext_interrupt(void *arg, unsigned int vector);
 
 /** dext_drop_regions() - end every region of a client */
 void dext_drop_regions(struct dext_client *client);
+
+/** dext_drop_interrupts() - end the interrupts of a client, and its wait */
+void dext_drop_interrupts(struct dext_client *client);
+
+/** dext_set_command() - memory space and bus mastering on or off */
+void dext_set_command(struct dext *dext, bool on);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "client.h"
 
@@ -13,10 +14,16 @@
  */
 static uint32_t claim(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
+	struct dext *dext = client->dext;
+
 	(void)in;
 	(void)out;
-	if (!client->dext->opener)
-		client->dext->opener = client;
+	if (dext->opener)
+		return DEXT_SUCCESS;
+	if (dext->traps.busy)
+		return DEXT_EXCLUSIVE_ACCESS;
+	dext->opener = client;
+	dext_set_command(dext, true);
 	return DEXT_SUCCESS;
 }
 
@@ -29,16 +36,32 @@ static uint32_t terminate(struct dext_client *client, const uint64_t *in, uint64
 	return DEXT_SUCCESS;
 }
 
+enum { CLAIMED = 1, DEVICE = 2 };
+
 static const struct method {
 	uint32_t (*call)(struct dext_client *client, const uint64_t *in, uint64_t *out);
 	uint32_t in_count;
 	uint32_t out_count;
+	unsigned int needs;
 } methods[DEXT_SELECTORS] = {
-	[DEXT_CLAIM] = { claim, 0, 0 },
-	[DEXT_TERMINATE] = { terminate, 0, 0 },
-	[DEXT_REGISTER_DMA_REGION] = { dext_register_region, 3, 3 },
-	[DEXT_UNREGISTER_DMA_REGION] = { dext_unregister_region, 1, 0 },
-	[DEXT_PROBE_DMA_REGION] = { dext_probe_region, 2, 1 },
+	[DEXT_GET_IDENTITY] = { dext_get_identity, 0, 6, DEVICE },
+	[DEXT_CLAIM] = { claim, 0, 0, 0 },
+	[DEXT_TERMINATE] = { terminate, 0, 0, 0 },
+	[DEXT_ALLOCATE_DMA_BUFFER] = { dext_allocate_buffer, 2, 6, CLAIMED },
+	[DEXT_FREE_DMA_BUFFER] = { dext_free_buffer, 0, 0, 0 },
+	[DEXT_REGISTER_DMA_REGION] = { dext_register_region, 3, 3, CLAIMED },
+	[DEXT_UNREGISTER_DMA_REGION] = { dext_unregister_region, 1, 0, 0 },
+	[DEXT_PROBE_DMA_REGION] = { dext_probe_region, 2, 1, 0 },
+	[DEXT_CONFIG_READ] = { dext_config_read, 2, 1, DEVICE },
+	[DEXT_CONFIG_WRITE] = { dext_config_write, 3, 0, DEVICE },
+	[DEXT_GET_BAR_INFO] = { dext_get_bar_info, 1, 3, DEVICE },
+	[DEXT_MMIO_READ] = { dext_mmio_read, 3, 1, DEVICE },
+	[DEXT_MMIO_WRITE] = { dext_mmio_write, 4, 0, DEVICE },
+	[DEXT_SETUP_INTERRUPTS] = { dext_setup_interrupts, 0, 1, CLAIMED | DEVICE },
+	[DEXT_CHECK_INTERRUPT] = { dext_check_interrupt, 0, DEXT_IRQ_WORDS, 0 },
+	[DEXT_WAIT_INTERRUPT] = { NULL, 0, 0, 0 },
+	[DEXT_SET_IRQ_MASK] = { dext_set_irq_mask, DEXT_IRQ_WORDS, 0, 0 },
+	[DEXT_RESET_DEVICE] = { dext_reset_device, 0, 0, CLAIMED | DEVICE },
 };
 
 struct dext *dext_create(struct dart *dart)
@@ -50,45 +73,132 @@ struct dext *dext_create(struct dart *dart)
 	return dext;
 }
 
+void dext_attach(struct dext *dext, struct physical *dev)
+{
+	dext->device = dev;
+	dev->raise = dext_interrupt;
+	dev->raise_arg = dext;
+}
+
+void dext_set_traps(struct dext *dext, const struct dext_traps *traps)
+{
+	dext->traps = *traps;
+	dext->calls = 0;
+	if (dext->device)
+		dext->device->lost = false;
+}
+
 void dext_destroy(struct dext *dext)
 {
+	if (dext && dext->device)
+		dext->device->raise = NULL;
 	free(dext);
 }
 
 struct dext_client *dext_open(struct dext *dext)
 {
+	return dext_open_for(dext, memory_own());
+}
+
+struct dext_client *dext_open_for(struct dext *dext, struct memory *memory)
+{
 	struct dext_client *client = calloc(1, sizeof(*client));
 
-	if (client)
-		client->dext = dext;
+	if (!client)
+		return NULL;
+	client->dext = dext;
+	client->memory = memory;
+	client->next = dext->clients;
+	dext->clients = client;
 	return client;
 }
 
 void dext_close(struct dext_client *client)
 {
+	struct dext_client **link;
+
 	if (!client)
 		return;
-	dext_drop_regions(client);
-	if (client->dext->opener == client)
+	/* The device is stopped before what it may be using goes. */
+	if (client->dext->opener == client) {
+		dext_set_command(client->dext, false);
 		client->dext->opener = NULL;
+	}
+	dext_drop_interrupts(client);
+	dext_drop_regions(client);
+	dext_free_buffer(client, NULL, NULL);
+	for (link = &client->dext->clients; *link != client; link = &(*link)->next)
+		;
+	*link = client->next;
 	free(client);
 }
 
 uint32_t dext_call(struct dext_client *client, uint32_t selector, const uint64_t *in,
 		   uint32_t in_count, uint64_t *out, uint32_t *out_count)
 {
+	return dext_call_async(client, selector, in, in_count, out, out_count, NULL);
+}
+
+static uint32_t call(struct dext_client *client, uint32_t selector, const uint64_t *in,
+		     uint64_t *out, const struct dext_completion *completion)
+{
+	const struct method *method = &methods[selector];
+	const struct dext *dext = client->dext;
+
+	if (selector == DEXT_WAIT_INTERRUPT)
+		return dext_wait_interrupt(client, completion);
+	if (method->needs & DEVICE && !dext->device)
+		return DEXT_NOT_ATTACHED;
+	if (method->needs & CLAIMED && !dext->opener)
+		return DEXT_NOT_OPEN;
+	return method->call(client, in, out);
+}
+
+/* Slow calls, and the call at which the device is pulled out. */
+static bool is_lost(struct dext *dext)
+{
+	const struct dext_traps *traps = &dext->traps;
+
+	if (traps->latency_us) {
+		const struct timespec delay = {
+			.tv_sec = traps->latency_us / 1000000,
+			.tv_nsec = traps->latency_us % 1000000 * 1000L,
+		};
+
+		nanosleep(&delay, NULL);
+	}
+	dext->calls++;
+	if (!traps->lost_after || dext->calls <= traps->lost_after)
+		return false;
+	if (dext->device)
+		dext->device->lost = true;
+	return true;
+}
+
+uint32_t dext_call_async(struct dext_client *client, uint32_t selector, const uint64_t *in,
+			 uint32_t in_count, uint64_t *out, uint32_t *out_count,
+			 const struct dext_completion *completion)
+{
+	const struct dext_traps *traps = &client->dext->traps;
 	const struct method *method;
 	uint32_t ret;
 
-	if (selector >= DEXT_SELECTORS || !methods[selector].call)
+	if (is_lost(client->dext)) {
+		if (out_count)
+			*out_count = 0;
+		return DEXT_NOT_ATTACHED;
+	}
+	if (selector >= DEXT_SELECTORS)
 		return DEXT_UNSUPPORTED;
 	method = &methods[selector];
 	if (method->in_count && (!in || in_count < method->in_count))
 		return DEXT_BAD_ARGUMENT;
 	if (method->out_count && (!out || !out_count || *out_count < method->out_count))
 		return DEXT_BAD_ARGUMENT;
-	ret = method->call(client, in, out);
+	ret = call(client, selector, in, out, completion);
 	if (out_count)
 		*out_count = ret == DEXT_SUCCESS ? method->out_count : 0;
+	if (ret == DEXT_SUCCESS && traps->lie && client->dext->calls > traps->lie_after)
+		ret = dext_lie(traps->lie, selector, out, out_count);
 	return ret;
 }

@@ -4,10 +4,9 @@
  * physical PCI device, user clients on top of it, and one entry for all calls.
  * Its platform is a DART. It knows nothing of virtual machines.
  *
- * Here are the selectors that concern DMA regions. The others answer
- * Unsupported; they need a physical device to act on.
+ * Without a physical device the selectors that need one answer NotAttached.
  *
- * Calls on one extension must not overlap in time.
+ * Calls on one extension, and its device's work, must not overlap in time.
  */
 #ifndef APPLE_DMA_DEXT_H
 #define APPLE_DMA_DEXT_H
@@ -16,6 +15,7 @@
 #include <stdint.h>
 
 #include "dart/dart.h"
+#include "traps.h"
 
 /* IOReturn, as far as the extension uses it. */
 #define DEXT_SUCCESS		UINT32_C(0)
@@ -36,18 +36,57 @@
 #define DEXT_CHUNK_SIZE		(UINT64_C(1536) << 20)
 #define DEXT_MAX_CHUNKS		128			/* of one region */
 
-/** enum dext_selector - the calls; those not named here are not emulated yet */
+#define DEXT_MAX_VECTORS	256
+#define DEXT_IRQ_WORDS		(DEXT_MAX_VECTORS / 64)
+#define DEXT_MAX_ARGUMENTS	16			/* scalars, of any selector */
+
+/** enum dext_selector - the calls, with their inputs : outputs */
 enum dext_selector {
-	DEXT_CLAIM = 1,			/* - */
-	DEXT_TERMINATE = 2,		/* - */
-	DEXT_REGISTER_DMA_REGION = 5,	/* handle, va, size : segments, address, length */
-	DEXT_UNREGISTER_DMA_REGION = 6,	/* handle */
-	DEXT_PROBE_DMA_REGION = 7,	/* handle, offset : word */
-	DEXT_SELECTORS = 18
+	DEXT_GET_IDENTITY,		/* - : bus, device, function, vendor, device id, class */
+	DEXT_CLAIM,			/* - */
+	DEXT_TERMINATE,			/* - */
+	DEXT_ALLOCATE_DMA_BUFFER,	/* size, alignment : size, flags, segments, address,
+					 * length, class */
+	DEXT_FREE_DMA_BUFFER,		/* - */
+	DEXT_REGISTER_DMA_REGION,	/* handle, va, size : segments, address, length */
+	DEXT_UNREGISTER_DMA_REGION,	/* handle */
+	DEXT_PROBE_DMA_REGION,		/* handle, offset : word */
+	DEXT_CONFIG_READ,		/* offset, width : value */
+	DEXT_CONFIG_WRITE,		/* offset, width, value */
+	DEXT_GET_BAR_INFO,		/* bar : memory index, size, type */
+	DEXT_MMIO_READ,			/* memory index, offset, width : value */
+	DEXT_MMIO_WRITE,		/* memory index, offset, width, value */
+	DEXT_SETUP_INTERRUPTS,		/* - : vectors */
+	DEXT_CHECK_INTERRUPT,		/* - : pending word 0..3 */
+	DEXT_WAIT_INTERRUPT,		/* -, asynchronous */
+	DEXT_SET_IRQ_MASK,		/* enable word 0..3 */
+	DEXT_RESET_DEVICE,		/* - */
+	DEXT_SELECTORS
+};
+
+/** enum dext_memory_type - what dext_get_memory() gives */
+enum dext_memory_type {
+	DEXT_MEMORY_BUFFER = 0,
+	DEXT_MEMORY_BAR0 = 1,		/* .. 6 for BAR5 */
+	DEXT_MEMORY_INTERRUPTS = 7
+};
+
+/**
+ * struct dext_interrupt_page - memory type DEXT_MEMORY_INTERRUPTS
+ * @pending: vectors that fired since they were taken out
+ * @enabled: vectors that may become pending
+ *
+ * Both sides change its words atomically.
+ */
+struct dext_interrupt_page {
+	uint64_t pending[DEXT_IRQ_WORDS];
+	uint64_t enabled[DEXT_IRQ_WORDS];
 };
 
 struct dext;
 struct dext_client;
+struct memory;
+struct physical;
 
 /**
  * struct dext_usage - what one client has registered
@@ -60,6 +99,32 @@ struct dext_usage {
 };
 
 /**
+ * struct dext_interrupts - what became of the interrupts of one client
+ * @pended: they set a pending bit
+ * @merged: the bit was set already
+ * @dropped: the vector was masked
+ * @completed: waits that were completed
+ */
+struct dext_interrupts {
+	uint64_t pended;
+	uint64_t merged;
+	uint64_t dropped;
+	uint64_t completed;
+};
+
+/**
+ * struct dext_completion - how an asynchronous call ends, later
+ * @complete: called at most once, from a call on the extension or its device
+ * @arg: for @complete
+ * @token: for @complete
+ */
+struct dext_completion {
+	void (*complete)(void *arg, uint64_t token, uint32_t ret);
+	void *arg;
+	uint64_t token;
+};
+
+/**
  * dext_create() - the extension of one device
  * @dart: the device's; must outlive the extension
  * Return: NULL without memory. Ended by dext_destroy(), after its clients.
@@ -69,8 +134,23 @@ struct dext *dext_create(struct dart *dart);
 /** dext_destroy() - end an extension that has no client; NULL is allowed */
 void dext_destroy(struct dext *dext);
 
+/**
+ * dext_attach() - give it its physical device, before any client is opened
+ * @dev: behind the same DART; must outlive the extension
+ */
+void dext_attach(struct dext *dext, struct physical *dev);
+
+/** dext_set_traps() - from now on; calls are counted from here */
+void dext_set_traps(struct dext *dext, const struct dext_traps *traps);
+
 /** dext_open() - a new user client, ended by dext_close(); NULL without memory */
 struct dext_client *dext_open(struct dext *dext);
+
+/**
+ * dext_open_for() - a user client whose addresses are those of @memory
+ * @memory: must outlive the client
+ */
+struct dext_client *dext_open_for(struct dext *dext, struct memory *memory);
 
 /**
  * dext_close() - the client dies: its regions go, and its claim if it was first
@@ -92,6 +172,28 @@ void dext_close(struct dext_client *client);
  */
 uint32_t dext_call(struct dext_client *client, uint32_t selector, const uint64_t *in,
 		   uint32_t in_count, uint64_t *out, uint32_t *out_count);
+
+/**
+ * dext_call_async() - dext_call() with a completion
+ * @completion: copied; used by WaitInterrupt alone
+ *
+ * It may be called before this returns.
+ */
+uint32_t dext_call_async(struct dext_client *client, uint32_t selector, const uint64_t *in,
+			 uint32_t in_count, uint64_t *out, uint32_t *out_count,
+			 const struct dext_completion *completion);
+
+/**
+ * dext_get_memory() - what IOConnectMapMemory64 maps
+ * @fd: set to the file; it stays the extension's
+ * @size: set to its size
+ * Return: an IOReturn: Unsupported for a type that there is not and for
+ * registers, NotReady for what the client has not made yet.
+ */
+uint32_t dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uint64_t *size);
+
+/** dext_get_interrupts() - what became of the client's interrupts */
+void dext_get_interrupts(const struct dext_client *client, struct dext_interrupts *counts);
 
 /** dext_get_usage() - what the client has registered now */
 void dext_get_usage(const struct dext_client *client, struct dext_usage *usage);

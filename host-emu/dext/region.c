@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* DMA regions of a user client. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "client.h"
 
@@ -13,7 +12,7 @@ struct region {
 	struct dart_segment chunk[];
 };
 
-static uint32_t ioreturn(enum dart_status status)
+uint32_t dext_status(enum dart_status status)
 {
 	switch (status) {
 	case DART_OK:
@@ -40,8 +39,10 @@ static void unmap_chunks(struct dart *dart, struct region *region)
 }
 
 /* One chunk, which must be one segment of its whole length. */
-static uint32_t map_chunk(struct dart *dart, struct region *region, uint64_t handle)
+static uint32_t map_chunk(struct dext_client *client, struct region *region, uint64_t handle)
 {
+	struct dart *dart = client->dext->dart;
+	struct memory *memory = client->memory;
 	struct dart_segment segments[DART_MAX_SEGMENTS];
 	const uint64_t done = region->chunks * DEXT_CHUNK_SIZE;
 	const uint64_t left = region->size - done;
@@ -49,9 +50,12 @@ static uint32_t map_chunk(struct dart *dart, struct region *region, uint64_t han
 	enum dart_status status;
 	unsigned int count;
 
-	status = dart_map(dart, region->va + done, len, handle + done, segments, &count);
+	if (memory->ops->present && !memory->ops->present(memory, region->va + done, len))
+		return DEXT_BAD_ARGUMENT;
+	status = dart_map_owned(dart, memory, region->va + done, len, handle + done,
+				segments, &count);
 	if (status != DART_OK)
-		return ioreturn(status);
+		return dext_status(status);
 	if (count != 1 || segments[0].len != len) {
 		while (count)
 			dart_unmap(dart, segments[--count].iova);
@@ -69,8 +73,6 @@ uint32_t dext_register_region(struct dext_client *client, const uint64_t *in, ui
 	uint64_t chunks;
 	uint32_t ret;
 
-	if (!client->dext->opener)
-		return DEXT_NOT_OPEN;
 	if (!size || !va)
 		return DEXT_BAD_ARGUMENT;
 	if (tree_find(&client->regions, handle))
@@ -88,7 +90,7 @@ uint32_t dext_register_region(struct dext_client *client, const uint64_t *in, ui
 	region->va = va;
 	region->size = size;
 	while (region->chunks < chunks) {
-		ret = map_chunk(dart, region, handle);
+		ret = map_chunk(client, region, handle);
 		if (ret != DEXT_SUCCESS) {
 			unmap_chunks(dart, region);
 			free(region);
@@ -124,7 +126,6 @@ uint32_t dext_unregister_region(struct dext_client *client, const uint64_t *in, 
 	return DEXT_SUCCESS;
 }
 
-/* The client is in this process, so that its address is an address here. */
 uint32_t dext_probe_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	const struct region *region = (struct region *)tree_find(&client->regions, in[0]);
@@ -134,7 +135,9 @@ uint32_t dext_probe_region(struct dext_client *client, const uint64_t *in, uint6
 		return DEXT_NOT_FOUND;
 	if (region->size < sizeof(out[0]) || offset > region->size - sizeof(out[0]))
 		return DEXT_OVERRUN;
-	memcpy(&out[0], (const void *)(uintptr_t)(region->va + offset), sizeof(out[0]));
+	if (!client->memory->ops->read(client->memory, region->va + offset, &out[0],
+				       sizeof(out[0])))
+		return DEXT_BAD_ARGUMENT;
 	return DEXT_SUCCESS;
 }
 

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The DMA buffer of a user client, and the memory that a client may map. */
+#include "client.h"
+
+uint32_t dext_free_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	struct dext_buffer *buffer = &client->buffer;
+
+	(void)in;
+	(void)out;
+	while (buffer->count)
+		dart_unmap(client->dext->dart, buffer->segments[--buffer->count].iova);
+	memory_object_free(buffer->here, buffer->size, buffer->fd);
+	buffer->here = NULL;
+	return DEXT_SUCCESS;
+}
+
+uint32_t dext_allocate_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	const uint64_t alignment = in[1] ? in[1] : 4096;
+	struct dext_buffer *buffer = &client->buffer;
+	const uint64_t size = in[0];
+	enum dart_status status;
+
+	if (!size || size > DEXT_CHUNK_SIZE || alignment & (alignment - 1))
+		return DEXT_BAD_ARGUMENT;
+	dext_free_buffer(client, NULL, NULL);
+	buffer->here = memory_object("apple-dma-buffer", size, &buffer->fd);
+	if (!buffer->here)
+		return DEXT_NO_MEMORY;
+	buffer->size = size;
+	status = dart_map_owned(client->dext->dart, memory_own(), (uintptr_t)buffer->here, size,
+				0, buffer->segments, &buffer->count);
+	if (status != DART_OK) {
+		buffer->count = 0;
+		dext_free_buffer(client, NULL, NULL);
+		return dext_status(status);
+	}
+	out[0] = size;
+	out[1] = 0;
+	out[2] = buffer->count;
+	out[3] = buffer->segments[0].iova;
+	out[4] = buffer->segments[0].len;
+	out[5] = 0;
+	return DEXT_SUCCESS;
+}
+
+uint32_t dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uint64_t *size)
+{
+	const struct physical *dev = client->dext->device;
+	const struct physical_bar *bar;
+
+	if (dev && dev->lost)
+		return DEXT_NOT_ATTACHED;
+	switch (type) {
+	case DEXT_MEMORY_BUFFER:
+		if (!client->buffer.here)
+			return DEXT_NOT_READY;
+		*fd = client->buffer.fd;
+		*size = client->buffer.size;
+		return DEXT_SUCCESS;
+	case DEXT_MEMORY_INTERRUPTS:
+		if (!client->page)
+			return DEXT_NOT_READY;
+		*fd = client->page_fd;
+		*size = DEXT_INTERRUPT_PAGE;
+		return DEXT_SUCCESS;
+	default:
+		break;
+	}
+	if (type > DEXT_MEMORY_INTERRUPTS)
+		return DEXT_UNSUPPORTED;
+	if (!dev)
+		return DEXT_NOT_ATTACHED;
+	bar = &dev->bars[type - DEXT_MEMORY_BAR0];
+	if (!bar->size)
+		return DEXT_NOT_FOUND;
+	/* Registers cannot be memory here: nothing would see the access. */
+	if (!bar->here)
+		return DEXT_UNSUPPORTED;
+	*fd = bar->fd;
+	*size = bar->size;
+	return DEXT_SUCCESS;
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Methods on the device itself: identity, configuration space, BARs, reset. */
+#include "client.h"
+
+uint32_t dext_get_identity(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	struct physical *dev = client->dext->device;
+
+	(void)in;
+	out[0] = dev->bdf >> 8;
+	out[1] = dev->bdf >> 3 & 0x1f;
+	out[2] = dev->bdf & 7;
+	out[3] = physical_config_read(dev, PCI_VENDOR, 2);
+	out[4] = physical_config_read(dev, PCI_DEVICE, 2);
+	out[5] = physical_config_read(dev, PCI_CLASS_REVISION, 4) >> 8;
+	return DEXT_SUCCESS;
+}
+
+void dext_set_command(struct dext *dext, bool on)
+{
+	const uint32_t bits = PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	uint32_t command;
+
+	if (!dext->device)
+		return;
+	command = physical_config_read(dext->device, PCI_COMMAND, 2);
+	physical_config_write(dext->device, PCI_COMMAND, 2, on ? command | bits : command & ~bits);
+}
+
+static bool is_width(uint64_t width, uint64_t most)
+{
+	return width && width <= most && !(width & (width - 1));
+}
+
+uint32_t dext_config_read(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	const struct physical *dev = client->dext->device;
+	const uint64_t offset = in[0], width = in[1];
+
+	if (!is_width(width, 4))
+		return DEXT_BAD_ARGUMENT;
+	/* The platform does not tell where it put a BAR. */
+	if (width == 4 && !(offset & 3) && offset >= PCI_BAR0 && offset < PCI_BAR5_END) {
+		const struct physical_bar *bar = &dev->bars[(offset - PCI_BAR0) / 4];
+
+		out[0] = bar->size ? bar->type : 0;
+		return DEXT_SUCCESS;
+	}
+	out[0] = physical_config_read(client->dext->device, offset, width);
+	return DEXT_SUCCESS;
+}
+
+uint32_t dext_config_write(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	(void)out;
+	if (!is_width(in[1], 4))
+		return DEXT_BAD_ARGUMENT;
+	physical_config_write(client->dext->device, in[0], in[1], in[2]);
+	return DEXT_SUCCESS;
+}
+
+/* BARs that are there, counted from 0. */
+static unsigned int memory_index(const struct physical *dev, unsigned int bar)
+{
+	unsigned int index = 0;
+
+	for (unsigned int i = 0; i < bar; i++)
+		index += dev->bars[i].size != 0;
+	return index;
+}
+
+static unsigned int bar_of(const struct physical *dev, uint64_t index)
+{
+	for (unsigned int i = 0; i < PHYSICAL_BARS; i++)
+		if (dev->bars[i].size && memory_index(dev, i) == index)
+			return i;
+	return PHYSICAL_BARS;
+}
+
+uint32_t dext_get_bar_info(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	const struct physical *dev = client->dext->device;
+
+	if (in[0] >= PHYSICAL_BARS)
+		return DEXT_BAD_ARGUMENT;
+	if (!dev->bars[in[0]].size)
+		return DEXT_NOT_FOUND;
+	out[0] = memory_index(dev, in[0]);
+	out[1] = dev->bars[in[0]].size;
+	out[2] = dev->bars[in[0]].type;
+	return DEXT_SUCCESS;
+}
+
+/* The platform's accessors have no error: what is not there reads all ones. */
+uint32_t dext_mmio_read(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	struct physical *dev = client->dext->device;
+
+	if (!is_width(in[2], 8))
+		return DEXT_BAD_ARGUMENT;
+	out[0] = physical_bar_read(dev, bar_of(dev, in[0]), in[1], in[2]);
+	return DEXT_SUCCESS;
+}
+
+uint32_t dext_mmio_write(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	struct physical *dev = client->dext->device;
+
+	(void)out;
+	if (!is_width(in[2], 8))
+		return DEXT_BAD_ARGUMENT;
+	physical_bar_write(dev, bar_of(dev, in[0]), in[1], in[2], in[3]);
+	return DEXT_SUCCESS;
+}
+
+/* The platform restores COMMAND; a device without FLR would need a hot reset. */
+uint32_t dext_reset_device(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	struct physical *dev = client->dext->device;
+	const uint32_t command = physical_config_read(dev, PCI_COMMAND, 2);
+
+	(void)in;
+	(void)out;
+	physical_reset(dev);
+	physical_config_write(dev, PCI_COMMAND, 2, command);
+	return DEXT_SUCCESS;
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Interrupts of a user client: pending and enabled bits, and the one wait. */
+#include "client.h"
+
+uint32_t dext_setup_interrupts(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	const unsigned int vectors = client->dext->device->vectors;
+
+	(void)in;
+	if (client->page)
+		return DEXT_STILL_OPEN;
+	if (!vectors)
+		return DEXT_NOT_FOUND;
+	client->page = memory_object("apple-interrupts", DEXT_INTERRUPT_PAGE, &client->page_fd);
+	if (!client->page)
+		return DEXT_NO_MEMORY;
+	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
+		client->page->enabled[i] = UINT64_MAX;
+	out[0] = vectors < DEXT_MAX_VECTORS ? vectors : DEXT_MAX_VECTORS;
+	return DEXT_SUCCESS;
+}
+
+uint32_t dext_check_interrupt(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	(void)in;
+	if (!client->page)
+		return DEXT_NOT_READY;
+	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
+		out[i] = __atomic_exchange_n(&client->page->pending[i], 0, __ATOMIC_ACQ_REL);
+	return DEXT_SUCCESS;
+}
+
+uint32_t dext_set_irq_mask(struct dext_client *client, const uint64_t *in, uint64_t *out)
+{
+	(void)out;
+	if (!client->page)
+		return DEXT_NOT_READY;
+	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
+		__atomic_store_n(&client->page->enabled[i], in[i], __ATOMIC_RELEASE);
+	return DEXT_SUCCESS;
+}
+
+static void complete(struct dext_client *client)
+{
+	const struct dext_completion wait = client->wait;
+
+	if (!wait.complete)
+		return;
+	client->wait.complete = NULL;
+	client->counts.completed++;
+	wait.complete(wait.arg, wait.token, DEXT_SUCCESS);
+}
+
+uint32_t dext_wait_interrupt(struct dext_client *client, const struct dext_completion *completion)
+{
+	uint64_t pending = 0;
+
+	if (!client->page)
+		return DEXT_NOT_READY;
+	if (!completion || !completion->complete)
+		return DEXT_BAD_ARGUMENT;
+	/* A wait that was armed before is forgotten, and never completed. */
+	client->wait = *completion;
+	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
+		pending |= __atomic_load_n(&client->page->pending[i], __ATOMIC_ACQUIRE);
+	if (pending)
+		complete(client);
+	return DEXT_SUCCESS;
+}
+
+static void deliver(struct dext_client *client, unsigned int vector)
+{
+	const uint64_t bit = UINT64_C(1) << (vector % 64);
+	struct dext_interrupt_page *page = client->page;
+	const unsigned int word = vector / 64;
+
+	if (!(__atomic_load_n(&page->enabled[word], __ATOMIC_ACQUIRE) & bit)) {
+		client->counts.dropped++;
+		return;
+	}
+	if (__atomic_fetch_or(&page->pending[word], bit, __ATOMIC_ACQ_REL) & bit)
+		client->counts.merged++;
+	else
+		client->counts.pended++;
+	complete(client);
+}
+
+void dext_interrupt(void *arg, unsigned int vector)
+{
+	struct dext *dext = arg;
+
+	for (struct dext_client *client = dext->clients; client; client = client->next)
+		if (client->page && vector < DEXT_MAX_VECTORS)
+			deliver(client, vector);
+}
+
+void dext_drop_interrupts(struct dext_client *client)
+{
+	client->wait.complete = NULL;
+	memory_object_free(client->page, DEXT_INTERRUPT_PAGE, client->page_fd);
+	client->page = NULL;
+}
+
+void dext_get_interrupts(const struct dext_client *client, struct dext_interrupts *counts)
+{
+	*counts = client->counts;
+}
