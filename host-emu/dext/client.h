@@ -17,6 +17,7 @@ struct dext {
 	struct dext_client *opener;	/* the first to claim; NULL is not open */
 	struct dext_traps traps;
 	uint64_t calls;			/* since the traps were set */
+	struct dext_interrupts gone;	/* of clients that were closed */
 };
 
 /* What AllocateDMABuffer made. */
@@ -73,6 +74,9 @@ void dext_drop_regions(struct dext_client *client);
 
 /** dext_drop_interrupts() - end the interrupts of a client, and its wait */
 void dext_drop_interrupts(struct dext_client *client);
+
+/** dext_add_interrupts() - @to += @counts */
+void dext_add_interrupts(struct dext_interrupts *to, const struct dext_interrupts *counts);
 
 /** dext_set_command() - memory space and bus mastering on or off */
 void dext_set_command(struct dext *dext, bool on);

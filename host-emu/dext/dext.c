@@ -130,7 +130,17 @@ void dext_close(struct dext_client *client)
 	for (link = &client->dext->clients; *link != client; link = &(*link)->next)
 		;
 	*link = client->next;
+	dext_add_interrupts(&client->dext->gone, &client->counts);
 	free(client);
+}
+
+void dext_get_totals(const struct dext *dext, struct dext_totals *totals)
+{
+	*totals = (struct dext_totals){ .calls = dext->calls, .interrupts = dext->gone };
+	for (const struct dext_client *client = dext->clients; client; client = client->next) {
+		totals->clients++;
+		dext_add_interrupts(&totals->interrupts, &client->counts);
+	}
 }
 
 uint32_t dext_call(struct dext_client *client, uint32_t selector, const uint64_t *in,

@@ -195,6 +195,21 @@ uint32_t dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uin
 /** dext_get_interrupts() - what became of the client's interrupts */
 void dext_get_interrupts(const struct dext_client *client, struct dext_interrupts *counts);
 
+/**
+ * struct dext_totals - what an extension has done
+ * @calls: external methods, since the traps were set
+ * @clients: user clients now
+ * @interrupts: of all clients, those that have gone too
+ */
+struct dext_totals {
+	uint64_t calls;
+	unsigned int clients;
+	struct dext_interrupts interrupts;
+};
+
+/** dext_get_totals() - for statistics */
+void dext_get_totals(const struct dext *dext, struct dext_totals *totals);
+
 /** dext_get_usage() - what the client has registered now */
 void dext_get_usage(const struct dext_client *client, struct dext_usage *usage);
 

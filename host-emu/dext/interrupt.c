@@ -105,3 +105,11 @@ void dext_get_interrupts(const struct dext_client *client, struct dext_interrupt
 {
 	*counts = client->counts;
 }
+
+void dext_add_interrupts(struct dext_interrupts *to, const struct dext_interrupts *counts)
+{
+	to->pended += counts->pended;
+	to->merged += counts->merged;
+	to->dropped += counts->dropped;
+	to->completed += counts->completed;
+}

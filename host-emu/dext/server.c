@@ -44,19 +44,7 @@ struct server {
 	struct service services[PROTOCOL_MAX_SERVICES];
 	unsigned int service_count;
 	struct connection connections[SERVER_CLIENTS];
-	struct dext_interrupts totals;	/* of clients that have gone */
 };
-
-static void add_counts(struct dext_interrupts *to, const struct dext_client *client)
-{
-	struct dext_interrupts counts;
-
-	dext_get_interrupts(client, &counts);
-	to->pended += counts.pended;
-	to->merged += counts.merged;
-	to->dropped += counts.dropped;
-	to->completed += counts.completed;
-}
 
 static void say(const struct server *server, const struct connection *c, const char *text)
 {
@@ -80,8 +68,6 @@ static void refuse(struct connection *c, const char *why)
 
 static void drop(struct connection *c)
 {
-	if (c->client)
-		add_counts(&c->server->totals, c->client);
 	dext_close(c->client);
 	memory_peer_fini(&c->peer);
 	close(c->fd);
@@ -417,14 +403,6 @@ unsigned int server_clients(const struct server *server)
 	for (unsigned int i = 0; i < SERVER_CLIENTS; i++)
 		count += server->connections[i].fd >= 0;
 	return count;
-}
-
-void server_totals(const struct server *server, struct dext_interrupts *totals)
-{
-	*totals = server->totals;
-	for (unsigned int i = 0; i < SERVER_CLIENTS; i++)
-		if (server->connections[i].client)
-			add_counts(totals, server->connections[i].client);
 }
 
 void server_destroy(struct server *server)

@@ -50,9 +50,6 @@ bool server_turn(struct server *server, int timeout_ms);
 /** server_clients() - connections now; from the thread of server_run() */
 unsigned int server_clients(const struct server *server);
 
-/** server_totals() - what became of all interrupts, also of clients that have gone */
-void server_totals(const struct server *server, struct dext_interrupts *totals);
-
 /** server_destroy() - end it and its clients, and remove the socket; NULL is allowed */
 void server_destroy(struct server *server);
 

@@ -21,7 +21,7 @@
 struct async {
 	struct async *next;
 	uint64_t token;
-	bool armed;
+	bool used;			/* a call with it succeeded */
 	struct IONotificationPort *port;
 	IOAsyncCallback function;
 	void *refcon;
@@ -42,6 +42,7 @@ struct connection {
 	pthread_mutex_t lock;		/* everything below */
 	pthread_cond_t changed;
 	bool dead;
+	bool closing;			/* by this side: nothing is called back */
 	bool waiting;			/* for the reply to @id */
 	uint32_t id;
 	struct protocol_message reply;
@@ -75,16 +76,16 @@ int socket_connect(void)
 	return fd;
 }
 
-/* With the lock. */
+/*
+ * With the lock. Not only when one is known to be armed: a completion and the
+ * next call with the same callback may have crossed.
+ */
 static void complete(struct connection *c, const struct protocol_completion *completion)
 {
-	for (struct async *async = c->asyncs; async; async = async->next) {
-		if (async->token != completion->token || !async->armed)
-			continue;
-		async->armed = false;
-		port_deliver(async->port, async->function, async->refcon,
-			     (IOReturn)completion->ret);
-	}
+	for (struct async *async = c->asyncs; async; async = async->next)
+		if (async->token == completion->token)
+			port_deliver(async->port, async->function, async->refcon,
+				     (IOReturn)completion->ret);
 }
 
 /* With the lock. A reply that nobody waits for ends the connection. */
@@ -116,12 +117,8 @@ static void die(struct connection *c)
 {
 	pthread_mutex_lock(&c->lock);
 	c->dead = true;
-	for (struct async *async = c->asyncs; async; async = async->next) {
-		if (async->armed)
-			port_deliver(async->port, async->function, async->refcon,
-				     kIOReturnAborted);
-		async->armed = false;
-	}
+	for (struct async *async = c->asyncs; async && !c->closing; async = async->next)
+		port_deliver(async->port, async->function, async->refcon, kIOReturnAborted);
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
 	/* So that the other side sees it too. */
@@ -182,6 +179,7 @@ static bool ask(struct connection *c, uint16_t type, const void *payload, uint32
 			fprintf(stderr, "iokit: dextd's reply has another form\n");
 			c->dead = true;
 			ok = false;
+			shutdown(c->fd, SHUT_RDWR);
 		}
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -266,6 +264,9 @@ kern_return_t IOServiceClose(io_connect_t connect)
 
 	if (!c)
 		return kIOReturnBadArgument;
+	pthread_mutex_lock(&c->lock);
+	c->closing = true;
+	pthread_mutex_unlock(&c->lock);
 	shutdown(c->fd, SHUT_RDWR);
 	pthread_join(c->receiver, NULL);
 	object_put(&c->object);
@@ -329,13 +330,16 @@ kern_return_t IOConnectCallMethod(mach_port_t connection, uint32_t selector,
 	return ret;
 }
 
-/* Those of ports that are gone go. With the lock. */
-static void prune(struct connection *c)
+/*
+ * Those of ports that are gone go, and so does the one with this token when no
+ * call with it succeeded. With the lock.
+ */
+static void prune(struct connection *c, uint64_t token)
 {
 	struct async **link = &c->asyncs, *async;
 
 	while ((async = *link) != NULL) {
-		if (!port_is_destroyed(async->port)) {
+		if (!port_is_destroyed(async->port) && (async->token != token || async->used)) {
 			link = &async->next;
 			continue;
 		}
@@ -358,7 +362,7 @@ static uint64_t arm(struct connection *c, mach_port_t wake, const uint64_t *refe
 	if (!port)
 		return 0;
 	pthread_mutex_lock(&c->lock);
-	prune(c);
+	prune(c, 0);
 	for (async = c->asyncs; async; async = async->next)
 		if ((struct object *)async->port == port && async->function == function &&
 		    async->refcon == refcon)
@@ -375,21 +379,19 @@ static uint64_t arm(struct connection *c, mach_port_t wake, const uint64_t *refe
 			c->asyncs = async;
 		}
 	}
-	if (async) {
-		async->armed = true;
+	if (async)
 		token = async->token;
-	}
 	pthread_mutex_unlock(&c->lock);
 	object_put(port);
 	return token;
 }
 
-static void disarm(struct connection *c, uint64_t token)
+static void call_ended(struct connection *c, uint64_t token, kern_return_t ret)
 {
 	pthread_mutex_lock(&c->lock);
-	for (struct async *async = c->asyncs; async; async = async->next)
-		if (async->token == token)
-			async->armed = false;
+	for (struct async *async = c->asyncs; async && ret == KERN_SUCCESS; async = async->next)
+		async->used |= async->token == token;
+	prune(c, token);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -414,8 +416,7 @@ kern_return_t IOConnectCallAsyncMethod(mach_port_t connection, uint32_t selector
 		token = arm(c, wakePort, reference);
 	if (token) {
 		ret = call(c, selector, PROTOCOL_ASYNC, token, input, inputCnt, output, outputCnt);
-		if (ret != KERN_SUCCESS)
-			disarm(c, token);
+		call_ended(c, token, ret);
 	}
 	object_put(&c->object);
 	return ret;

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What --device of dextd says. */
+#include "options.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A number with K, M, G or T behind it; all of @text. */
+static bool parse_number(const char *text, uint64_t most, uint64_t *value)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	unsigned int shift = 0;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	*value = strtoull(text, &end, 0);
+	if (*end && !end[1]) {
+		unit = strchr(units, *end);
+		if (!unit)
+			return false;
+		shift = 10 * (unsigned int)(unit - units + 1);
+		end++;
+	}
+	if (errno || *end || *value > most >> shift)
+		return false;
+	*value <<= shift;
+	return true;
+}
+
+/* bb:dd.f in hex, as lspci writes it. */
+static bool parse_bdf(const char *text, uint16_t *bdf)
+{
+	unsigned int bus, device, function;
+	char rest;
+
+	if (sscanf(text, "%2x:%2x.%1x%c", &bus, &device, &function, &rest) != 3 ||
+	    device > 31 || function > 7)
+		return false;
+	*bdf = (uint16_t)(bus << 8 | device << 3 | function);
+	return true;
+}
+
+static bool set_number(struct device_options *options, const char *key, const char *value,
+		       bool *known)
+{
+	uint64_t number, most = UINT64_MAX;
+
+	*known = true;
+	if (!strcmp(key, "iova-bits"))
+		most = DART_MAX_IOVA_BITS;
+	else if (!strcmp(key, "max-entries") || !strcmp(key, "latency-us"))
+		most = UINT32_MAX;
+	else if (!strcmp(key, "queues"))
+		most = 64;
+	else if (!strcmp(key, "size"))
+		most = INT64_MAX;
+	else if (!strcmp(key, "block"))
+		most = 4096;
+	if (!parse_number(value, most, &number))
+		return false;
+
+	if (!strcmp(key, "size")) {
+		options->size = number;
+	} else if (!strcmp(key, "block")) {
+		options->lba_shift = number == 4096 ? 12 : 9;
+		return number == 512 || number == 4096;
+	} else if (!strcmp(key, "queues")) {
+		options->queues = (unsigned int)number;
+		return number >= 1;
+	} else if (!strcmp(key, "seed")) {
+		options->dart.seed = number;
+	} else if (!strcmp(key, "max-bytes")) {
+		options->dart.max_bytes = number;
+		return number >= DART_PAGE_SIZE;
+	} else if (!strcmp(key, "max-entries")) {
+		options->dart.max_entries = (uint32_t)number;
+		return number >= 1;
+	} else if (!strcmp(key, "max-segment")) {
+		options->dart.max_segment = number;
+	} else if (!strcmp(key, "iova-bits")) {
+		options->dart.iova_bits = (unsigned int)number;
+		return number >= DART_MIN_IOVA_BITS;
+	} else if (!strcmp(key, "latency-us")) {
+		options->traps.latency_us = (uint32_t)number;
+	} else if (!strcmp(key, "lost-after")) {
+		options->traps.lost_after = number;
+	} else if (!strcmp(key, "lie-after")) {
+		options->traps.lie_after = number;
+	} else {
+		*known = false;
+	}
+	return true;
+}
+
+static bool set(struct device_options *options, const char *key, const char *value, char *why,
+		size_t why_size)
+{
+	bool known = true, ok;
+
+	if (!strcmp(key, "busy") && (!strcmp(value, "on") || !strcmp(value, "off"))) {
+		options->traps.busy = !strcmp(value, "on");
+		return true;
+	}
+	if (!strcmp(key, "bdf")) {
+		ok = parse_bdf(value, &options->bdf);
+	} else if (!strcmp(key, "iova")) {
+		ok = dart_policy_parse(value, &options->dart.policy);
+	} else if (!strcmp(key, "lie")) {
+		ok = dext_lie_parse(value, &options->traps.lie);
+	} else if (!strcmp(key, "file")) {
+		ok = *value && strlen(value) < sizeof(options->file);
+		if (ok)
+			strcpy(options->file, value);
+	} else {
+		ok = set_number(options, key, value, &known);
+	}
+	if (!known)
+		snprintf(why, why_size, "there is no %s; dextd --help has the keys", key);
+	else if (!ok)
+		snprintf(why, why_size, "%s cannot be '%s'", key, value);
+	return ok && known;
+}
+
+bool options_parse(const char *text, struct device_options *options, char *why, size_t why_size)
+{
+	char copy[1024], *rest = copy, *word, *value;
+
+	*options = (struct device_options){
+		.bdf = 0x0100, .lba_shift = 9, .queues = 8,
+		.dart = {
+			.policy = DART_HIGH, .seed = 1, .iova_bits = 47,
+			.max_bytes = UINT64_C(1536) << 20, .max_entries = 65536,
+		},
+	};
+	if (strlen(text) >= sizeof(copy)) {
+		snprintf(why, why_size, "the device's options are too long");
+		return false;
+	}
+	strcpy(copy, text);
+	word = strsep(&rest, ",");
+	if (!strcmp(word, "nvme")) {
+		options->model = MODEL_NVME;
+	} else if (!strcmp(word, "dma-engine")) {
+		options->model = MODEL_ENGINE;
+	} else {
+		snprintf(why, why_size, "there is no device '%s'; there are nvme and dma-engine",
+			 word);
+		return false;
+	}
+	while ((word = strsep(&rest, ",")) != NULL) {
+		value = strchr(word, '=');
+		if (!value) {
+			snprintf(why, why_size, "'%s' is not KEY=VALUE", word);
+			return false;
+		}
+		*value++ = '\0';
+		if (!set(options, word, value, why, why_size))
+			return false;
+	}
+	return true;
+}
+
+const char *options_help(void)
+{
+	return "  bdf=BB:DD.F             where the device is on the host; default 01:00.0\n"
+	       "nvme alone:\n"
+	       "  file=PATH               the disk; without it, memory\n"
+	       "  size=BYTES              of the disk; default is the file's, or 64M\n"
+	       "  block=512|4096          of the disk; default 512\n"
+	       "  queues=N                most I/O queues; default 8\n"
+	       "the DART:\n"
+	       "  iova=POLICY             high, random or fragmented\n"
+	       "  seed=N                  makes the placement repeatable\n"
+	       "  max-bytes=BYTES         default 1536M\n"
+	       "  max-entries=N           default 65536\n"
+	       "  max-segment=BYTES       longer maps come in several segments\n"
+	       "  iova-bits=N             32 to 64, default 47\n"
+	       "the extension:\n"
+	       "  latency-us=N            each call takes that much longer\n"
+	       "  lost-after=N            the device is pulled out after so many calls\n"
+	       "  lie=NAME, lie-after=N   answers wrongly after so many right ones: no-output,\n"
+	       "                          short-output, short-length, long-length,\n"
+	       "                          zero-address, wrong-address, all-ones, bad-status\n"
+	       "  busy=on                 another driver has the device\n";
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What --device of dextd says. */
+#ifndef APPLE_DMA_OPTIONS_H
+#define APPLE_DMA_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dart/dart.h"
+#include "traps.h"
+
+enum device_model { MODEL_ENGINE, MODEL_NVME };
+
+/**
+ * struct device_options - one device
+ * @file: of an nvme's disk; empty for memory
+ * @size: of the disk in bytes; 0 for that of the file
+ * @lba_shift: of the disk's blocks
+ * @queues: most I/O queues
+ */
+struct device_options {
+	enum device_model model;
+	uint16_t bdf;
+	struct dart_config dart;
+	struct dext_traps traps;
+	char file[512];
+	uint64_t size;
+	unsigned int lba_shift;
+	unsigned int queues;
+};
+
+/**
+ * options_parse() - MODEL[,KEY=VALUE]...
+ * @why: set to a sentence for false, of @why_size bytes
+ */
+bool options_parse(const char *text, struct device_options *options, char *why, size_t why_size);
+
+/** options_help() - what --help says of the keys */
+const char *options_help(void);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Calls of a service's client, for tests. */
+#ifndef APPLE_DMA_TEST_CALLS_H
+#define APPLE_DMA_TEST_CALLS_H
+
+#include "service.h"
+
+static inline uint32_t call(struct service *s, uint32_t selector, const uint64_t *in, uint32_t in_count,
+		     uint64_t *out, uint32_t out_count)
+{
+	uint32_t count = out_count, ret;
+
+	ret = s->side->call(s->client, selector, in, in_count, out, out ? &count : NULL);
+	if (out)
+		assert_int_equal(count, ret == DEXT_SUCCESS ? out_count : 0);
+	return ret;
+}
+
+#define IN(...)		(const uint64_t[]){ __VA_ARGS__ }, \
+			sizeof((const uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t)
+#define NO_IN		NULL, 0
+#define NO_OUT		NULL, 0
+
+static inline uint32_t simple(struct service *s, uint32_t selector)
+{
+	return call(s, selector, NO_IN, NO_OUT);
+}
+
+static inline void claim(struct service *s)
+{
+	assert_int_equal(simple(s, DEXT_CLAIM), DEXT_SUCCESS);
+}
+
+static inline uint64_t mmio_read(struct service *s, uint64_t index, uint64_t offset, uint64_t width)
+{
+	uint64_t value;
+
+	assert_int_equal(call(s, DEXT_MMIO_READ, IN(index, offset, width), &value, 1),
+			 DEXT_SUCCESS);
+	return value;
+}
+
+static inline void mmio_write(struct service *s, uint64_t index, uint64_t offset, uint64_t width,
+		       uint64_t value)
+{
+	assert_int_equal(call(s, DEXT_MMIO_WRITE, IN(index, offset, width, value), NO_OUT),
+			 DEXT_SUCCESS);
+}
+
+static inline uint64_t config_read(struct service *s, uint64_t offset, uint64_t width)
+{
+	uint64_t value;
+
+	assert_int_equal(call(s, DEXT_CONFIG_READ, IN(offset, width), &value, 1), DEXT_SUCCESS);
+	return value;
+}
+
+static inline void entries_are(struct service *s, uint64_t entries)
+{
+	struct dart_usage usage;
+
+	dart_get_usage(s->dart, &usage);
+	assert_int_equal(usage.entries, entries);
+}
+
+#endif

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The interrupt selectors, in process and through dextd's socket with IOKit's
+ * calls. The device is a dma-engine.
+ */
+#include "calls.h"
+
+#include <sys/mman.h>
+
+#include "dext/engine.h"
+
+#define DEVICE	"dma-engine,bdf=02:03.1,max-bytes=1T,max-entries=100000"
+
+static const struct side *side;
+
+static int setup(void **state)
+{
+	*state = service_start(side, DEVICE);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	service_stop(*state);
+	return 0;
+}
+
+static void interrupts_need_claim_and_setup(void **state)
+{
+	struct service *s = *state;
+	struct waiter waiter = WAITER;
+	uint64_t out[4];
+
+	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, out, 1), DEXT_NOT_OPEN);
+	assert_int_equal(call(s, DEXT_CHECK_INTERRUPT, NO_IN, out, 4), DEXT_NOT_READY);
+	assert_int_equal(call(s, DEXT_SET_IRQ_MASK, IN(1, 2, 3, 4), NO_OUT), DEXT_NOT_READY);
+	assert_int_equal(s->side->wait(s->client, &waiter), DEXT_NOT_READY);
+	claim(s);
+	assert_int_equal(call(s, DEXT_CHECK_INTERRUPT, NO_IN, out, 4), DEXT_NOT_READY);
+	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, out, 1), DEXT_SUCCESS);
+	assert_int_equal(out[0], ENGINE_VECTORS);
+	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, out, 1), DEXT_STILL_OPEN);
+	/* Without a way to complete. */
+	assert_int_equal(simple(s, DEXT_WAIT_INTERRUPT), DEXT_BAD_ARGUMENT);
+}
+
+static void set_up(struct service *s)
+{
+	uint64_t vectors;
+
+	claim(s);
+	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, &vectors, 1), DEXT_SUCCESS);
+}
+
+static uint64_t pending(struct service *s)
+{
+	uint64_t out[4];
+
+	assert_int_equal(call(s, DEXT_CHECK_INTERRUPT, NO_IN, out, 4), DEXT_SUCCESS);
+	assert_int_equal(out[1] | out[2] | out[3], 0);
+	return out[0];
+}
+
+static void raise_vector(struct service *s, uint32_t vector)
+{
+	mmio_write(s, 0, ENGINE_RAISE, 4, vector);
+}
+
+static void pending_bits_are_exchanged_with_0(void **state)
+{
+	struct service *s = *state;
+
+	set_up(s);
+	raise_vector(s, 3);
+	raise_vector(s, 3);
+	raise_vector(s, 15);
+	raise_vector(s, 16);
+	assert_int_equal(pending(s), 1 << 3 | 1 << 15);
+	assert_int_equal(pending(s), 0);
+}
+
+static void masked_vectors_are_dropped_not_latched(void **state)
+{
+	struct service *s = *state;
+
+	set_up(s);
+	assert_int_equal(call(s, DEXT_SET_IRQ_MASK, IN(1 << 4, 0, 0, 0), NO_OUT), DEXT_SUCCESS);
+	raise_vector(s, 3);
+	raise_vector(s, 4);
+	assert_int_equal(call(s, DEXT_SET_IRQ_MASK, IN(UINT64_MAX, 0, 0, 0), NO_OUT),
+			 DEXT_SUCCESS);
+	assert_int_equal(pending(s), 1 << 4);
+	raise_vector(s, 3);
+	assert_int_equal(pending(s), 1 << 3);
+}
+
+static void wait_completes_once_when_a_vector_fires(void **state)
+{
+	struct service *s = *state;
+	struct waiter waiter = WAITER;
+
+	set_up(s);
+	assert_int_equal(s->side->wait(s->client, &waiter), DEXT_SUCCESS);
+	assert_int_equal(pending(s), 0);
+	assert_int_equal(waiter_get(&waiter, 0), 0);
+	raise_vector(s, 1);
+	raise_vector(s, 2);
+	assert_int_equal(waiter_get(&waiter, 1), 1);
+	assert_int_equal(waiter.ret, DEXT_SUCCESS);
+	assert_int_equal(pending(s), 6);
+	assert_int_equal(waiter_get(&waiter, 1), 1);
+}
+
+static void wait_completes_at_once_when_a_bit_is_pending(void **state)
+{
+	struct service *s = *state;
+	struct waiter waiter = WAITER;
+
+	set_up(s);
+	raise_vector(s, 1);
+	assert_int_equal(s->side->wait(s->client, &waiter), DEXT_SUCCESS);
+	assert_int_equal(waiter_get(&waiter, 1), 1);
+	/* Nobody took it. */
+	assert_int_equal(s->side->wait(s->client, &waiter), DEXT_SUCCESS);
+	assert_int_equal(waiter_get(&waiter, 2), 2);
+}
+
+static void second_wait_replaces_the_first_silently(void **state)
+{
+	struct service *s = *state;
+	struct waiter first = WAITER, second = WAITER;
+
+	set_up(s);
+	assert_int_equal(s->side->wait(s->client, &first), DEXT_SUCCESS);
+	assert_int_equal(s->side->wait(s->client, &second), DEXT_SUCCESS);
+	raise_vector(s, 1);
+	assert_int_equal(waiter_get(&second, 1), 1);
+	assert_int_equal(waiter_get(&first, 0), 0);
+}
+
+static void interrupt_page_is_shared_with_the_client(void **state)
+{
+	struct dext_interrupt_page *page;
+	struct service *s = *state;
+	uint64_t size;
+
+	set_up(s);
+	assert_int_equal(s->side->map(s->client, 7, (void **)&page, &size), DEXT_SUCCESS);
+	assert_int_equal(offsetof(struct dext_interrupt_page, enabled), 0x20);
+	assert_true(size >= 0x40);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(page->enabled[i], UINT64_MAX);
+	raise_vector(s, 5);
+	assert_int_equal(page->pending[0], 1 << 5);
+	assert_int_equal(call(s, DEXT_SET_IRQ_MASK, IN(7, 8, 9, 10), NO_OUT), DEXT_SUCCESS);
+	assert_int_equal(page->enabled[3], 10);
+	assert_int_equal(pending(s), 1 << 5);
+	assert_int_equal(page->pending[0], 0);
+}
+
+static void two_clients_have_regions_and_interrupts_of_their_own(void **state)
+{
+	struct service *s = *state;
+	uint8_t *memory = service_memory(4096);
+	void *mine = s->client, *other = s->side->open(s);
+	uint64_t out[4];
+
+	set_up(s);
+	assert_int_equal(call(s, DEXT_REGISTER_DMA_REGION, IN(1, (uintptr_t)memory, 64), out, 3),
+			 DEXT_SUCCESS);
+	s->client = other;
+	assert_int_equal(call(s, DEXT_REGISTER_DMA_REGION, IN(1, (uintptr_t)memory, 64), out, 3),
+			 DEXT_SUCCESS);
+	assert_int_equal(call(s, DEXT_CHECK_INTERRUPT, NO_IN, out, 4), DEXT_NOT_READY);
+	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, out, 1), DEXT_SUCCESS);
+	raise_vector(s, 2);
+	assert_int_equal(pending(s), 4);
+	s->client = mine;
+	assert_int_equal(pending(s), 4);
+	entries_are(s, 2);
+	s->side->close(other);
+	assert_int_equal(call(s, DEXT_UNREGISTER_DMA_REGION, IN(1), NO_OUT), DEXT_SUCCESS);
+	munmap(memory, 4096);
+}
+
+static const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	TEST(interrupts_need_claim_and_setup),
+	TEST(pending_bits_are_exchanged_with_0),
+	TEST(masked_vectors_are_dropped_not_latched),
+	TEST(wait_completes_once_when_a_vector_fires),
+	TEST(wait_completes_at_once_when_a_bit_is_pending),
+	TEST(second_wait_replaces_the_first_silently),
+	TEST(interrupt_page_is_shared_with_the_client),
+	TEST(two_clients_have_regions_and_interrupts_of_their_own),
+};
+
+int main(void)
+{
+	int failed;
+
+	side = &side_in_process;
+	failed = cmocka_run_group_tests_name("interrupts in process", tests, NULL, NULL);
+	side = &side_iokit;
+	return failed + cmocka_run_group_tests_name("interrupts through the socket", tests, NULL,
+						    NULL);
+}
