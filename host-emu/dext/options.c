@@ -46,56 +46,59 @@ static bool parse_bdf(const char *text, uint16_t *bdf)
 	return true;
 }
 
+/* Keys that have a number, and what it may be. */
+static const struct {
+	const char *key;
+	uint64_t least, most;
+} numbers[] = {
+	{ "size", 0, INT64_MAX },
+	{ "block", 512, 4096 },
+	{ "queues", 1, 64 },
+	{ "seed", 0, UINT64_MAX },
+	{ "max-bytes", DART_PAGE_SIZE, UINT64_MAX },
+	{ "max-entries", 1, UINT32_MAX },
+	{ "max-segment", 0, UINT64_MAX },
+	{ "iova-bits", DART_MIN_IOVA_BITS, DART_MAX_IOVA_BITS },
+	{ "latency-us", 0, UINT32_MAX },
+	{ "lost-after", 0, UINT64_MAX },
+	{ "lie-after", 0, UINT64_MAX },
+};
+
 static bool set_number(struct device_options *options, const char *key, const char *value,
 		       bool *known)
 {
-	uint64_t number, most = UINT64_MAX;
+	uint64_t number;
+	size_t i = 0;
 
-	*known = true;
-	if (!strcmp(key, "iova-bits"))
-		most = DART_MAX_IOVA_BITS;
-	else if (!strcmp(key, "max-entries") || !strcmp(key, "latency-us"))
-		most = UINT32_MAX;
-	else if (!strcmp(key, "queues"))
-		most = 64;
-	else if (!strcmp(key, "size"))
-		most = INT64_MAX;
-	else if (!strcmp(key, "block"))
-		most = 4096;
-	if (!parse_number(value, most, &number))
+	while (i < sizeof(numbers) / sizeof(numbers[0]) && strcmp(numbers[i].key, key))
+		i++;
+	*known = i < sizeof(numbers) / sizeof(numbers[0]);
+	if (!*known || !parse_number(value, numbers[i].most, &number) ||
+	    number < numbers[i].least)
 		return false;
-
-	if (!strcmp(key, "size")) {
+	if (!strcmp(key, "size"))
 		options->size = number;
-	} else if (!strcmp(key, "block")) {
+	else if (!strcmp(key, "block"))
 		options->lba_shift = number == 4096 ? 12 : 9;
-		return number == 512 || number == 4096;
-	} else if (!strcmp(key, "queues")) {
+	else if (!strcmp(key, "queues"))
 		options->queues = (unsigned int)number;
-		return number >= 1;
-	} else if (!strcmp(key, "seed")) {
+	else if (!strcmp(key, "seed"))
 		options->dart.seed = number;
-	} else if (!strcmp(key, "max-bytes")) {
+	else if (!strcmp(key, "max-bytes"))
 		options->dart.max_bytes = number;
-		return number >= DART_PAGE_SIZE;
-	} else if (!strcmp(key, "max-entries")) {
+	else if (!strcmp(key, "max-entries"))
 		options->dart.max_entries = (uint32_t)number;
-		return number >= 1;
-	} else if (!strcmp(key, "max-segment")) {
+	else if (!strcmp(key, "max-segment"))
 		options->dart.max_segment = number;
-	} else if (!strcmp(key, "iova-bits")) {
+	else if (!strcmp(key, "iova-bits"))
 		options->dart.iova_bits = (unsigned int)number;
-		return number >= DART_MIN_IOVA_BITS;
-	} else if (!strcmp(key, "latency-us")) {
+	else if (!strcmp(key, "latency-us"))
 		options->traps.latency_us = (uint32_t)number;
-	} else if (!strcmp(key, "lost-after")) {
+	else if (!strcmp(key, "lost-after"))
 		options->traps.lost_after = number;
-	} else if (!strcmp(key, "lie-after")) {
+	else
 		options->traps.lie_after = number;
-	} else {
-		*known = false;
-	}
-	return true;
+	return strcmp(key, "block") || number == 512 || number == 4096;
 }
 
 static bool set(struct device_options *options, const char *key, const char *value, char *why,

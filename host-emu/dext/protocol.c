@@ -45,25 +45,34 @@ int protocol_send(int socket, uint16_t type, uint32_t id, const void *payload, u
 	return sent < 0 ? errno : 0;
 }
 
-/* The one file of a message. The kernel closes what there was no room for. */
-static int take_file(struct msghdr *message)
+/* How many files came; the first is kept, for the caller to close. */
+static unsigned int take_files(struct msghdr *message, int *fd)
 {
 	struct cmsghdr *head = CMSG_FIRSTHDR(message);
-	int fd = -1;
+	unsigned int count = 0;
+	int file;
 
-	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS &&
-	    head->cmsg_len == CMSG_LEN(sizeof(fd)))
-		memcpy(&fd, CMSG_DATA(head), sizeof(fd));
-	return fd;
+	if (!head || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
+		return 0;
+	/* There may be room for one more than asked for. */
+	for (size_t at = CMSG_LEN(0); at + sizeof(file) <= head->cmsg_len; at += sizeof(file)) {
+		memcpy(&file, (const uint8_t *)head + at, sizeof(file));
+		if (count++)
+			close(file);
+		else
+			*fd = file;
+	}
+	return count;
 }
 
-static const char *check(const struct protocol_message *message, ssize_t len, int flags)
+static const char *check(const struct protocol_message *message, ssize_t len, int flags,
+			 unsigned int files)
 {
 	const struct protocol_header *header = &message->header;
 
 	if (flags & MSG_TRUNC)
 		return "the message is longer than any";
-	if (flags & MSG_CTRUNC)
+	if (flags & MSG_CTRUNC || files > 1)
 		return "the message has more than one file";
 	if ((size_t)len < sizeof(*header))
 		return "the message is shorter than its header";
@@ -92,7 +101,6 @@ int protocol_receive(int socket, struct protocol_message *message, int *fd, cons
 	while (len < 0 && errno == EINTR);
 	if (len <= 0)
 		return 0;
-	*fd = take_file(&head);
-	*why = check(message, len, head.msg_flags);
+	*why = check(message, len, head.msg_flags, take_files(&head, fd));
 	return *why ? -1 : 1;
 }
