@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Fuzzing dextd's socket: the input is a list of packets to two connections,
+ * with headers made right most of the time, since a wrong one only ends the
+ * connection. Another client must be served afterwards.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "dext/protocol.h"
+#include "dext/server.h"
+#include "fuzz.h"
+
+/* What the server sent is of the protocol, whatever it was sent. */
+static void check_answers(int fd)
+{
+	struct protocol_message message;
+	const char *why;
+	uint8_t byte;
+	int file, got;
+
+	while (recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) {
+		got = protocol_receive(fd, &message, &file, &why);
+		if (got < 0)
+			abort();
+		if (file >= 0)
+			close(file);
+	}
+}
+
+static void send_packet(int fd, struct fuzz_input *input)
+{
+	struct protocol_message message;
+	const uint8_t kind = fuzz_byte(input);
+	size_t len = fuzz_byte(input);
+
+	memset(&message, 0, sizeof(message));
+	len = len < input->left ? len : input->left;
+	if (kind & 0x80) {
+		memcpy(&message, input->at, len);
+		send(fd, &message, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} else {
+		protocol_send(fd, kind & 7, kind, input->at, len, kind & 0x40 ? fd : -1,
+			      MSG_DONTWAIT);
+	}
+	input->at += len;
+	input->left -= len;
+}
+
+/* The address space of this process is not the client's: nothing is there. */
+#define NOBODY	0x7ffffffe
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fuzz_input input = { data, size };
+	struct protocol_open open = { 0 };
+	struct fuzz_device f;
+	struct server *server;
+	char why[128];
+	int fds[3];
+
+	fuzz_device_create(&f, fuzz_byte(&input) & 1 ? "nvme,size=64K" : "dma-engine");
+	server = server_create(NULL, why, sizeof(why));
+	if (!server || !server_add(server, f.dext, f.dev))
+		abort();
+	for (unsigned int i = 0; i < 3; i++) {
+		int pair[2];
+
+		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+			abort();
+		server_adopt(server, pair[0], NOBODY);
+		fds[i] = pair[1];
+	}
+	protocol_send(fds[0], PROTOCOL_OPEN, 1, &open, sizeof(open), -1, 0);
+	for (unsigned int n = 0; n < 100 && input.left; n++) {
+		const int fd = fds[fuzz_byte(&input) & 1];
+
+		send_packet(fd, &input);
+		if (!server_turn(server, 0))
+			abort();
+		check_answers(fd);
+	}
+	protocol_send(fds[2], PROTOCOL_LIST, 1, NULL, 0, -1, 0);
+	for (unsigned int n = 0; n < 4; n++)
+		server_turn(server, 0);
+	if (recv(fds[2], &why, 1, MSG_PEEK | MSG_DONTWAIT) != 1)
+		abort();
+	for (unsigned int i = 0; i < 3; i++)
+		close(fds[i]);
+	server_destroy(server);
+	fuzz_device_destroy(&f);
+	return 0;
+}
