@@ -351,6 +351,29 @@ static void the_address_is_never_the_handle(void **state)
 	teardown((void **)&same);
 }
 
+static void without_a_device_what_needs_one_is_not_attached(void **state)
+{
+	static const uint32_t selectors[] = {
+		DEXT_GET_IDENTITY, DEXT_CONFIG_READ, DEXT_CONFIG_WRITE, DEXT_GET_BAR_INFO,
+		DEXT_MMIO_READ, DEXT_MMIO_WRITE, DEXT_SETUP_INTERRUPTS, DEXT_RESET_DEVICE,
+	};
+	const uint64_t in[4] = { 0, 4 };
+	struct fixture *f = *state;
+	uint64_t out[6], size;
+	int fd;
+
+	simple(f->client, DEXT_CLAIM);
+	for (size_t i = 0; i < sizeof(selectors) / sizeof(selectors[0]); i++) {
+		uint32_t count = 6;
+
+		assert_int_equal(dext_call(f->client, selectors[i], in, 4, out, &count),
+				 DEXT_NOT_ATTACHED);
+		assert_int_equal(count, 0);
+	}
+	assert_int_equal(dext_get_memory(f->client, DEXT_MEMORY_BAR0, &fd, &size),
+			 DEXT_NOT_ATTACHED);
+}
+
 static void other_region_is_another_one(void **state)
 {
 	struct fixture *f = *state;
@@ -386,6 +409,7 @@ int main(void)
 		TEST(a_dying_client_frees_everything),
 		TEST(probe_reads_a_word_of_the_region),
 		TEST(the_address_is_never_the_handle),
+		TEST(without_a_device_what_needs_one_is_not_attached),
 		TEST(other_region_is_another_one),
 	};
 

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "dext/engine.h"
+#include "dext/physical.h"
 
 #define DEVICE	"dma-engine,bdf=02:03.1,max-bytes=1T,max-entries=100000"
 
@@ -42,6 +43,16 @@ static void interrupts_need_claim_and_setup(void **state)
 	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, out, 1), DEXT_STILL_OPEN);
 	/* Without a way to complete. */
 	assert_int_equal(simple(s, DEXT_WAIT_INTERRUPT), DEXT_BAD_ARGUMENT);
+}
+
+static void device_without_vectors_has_none_to_set_up(void **state)
+{
+	struct service *s = *state;
+	uint64_t out[1];
+
+	claim(s);
+	s->dev->vectors = 0;
+	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, out, 1), DEXT_NOT_FOUND);
 }
 
 static void set_up(struct service *s)
@@ -186,6 +197,7 @@ static void two_clients_have_regions_and_interrupts_of_their_own(void **state)
 static const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	TEST(interrupts_need_claim_and_setup),
+	TEST(device_without_vectors_has_none_to_set_up),
 	TEST(pending_bits_are_exchanged_with_0),
 	TEST(masked_vectors_are_dropped_not_latched),
 	TEST(wait_completes_once_when_a_vector_fires),

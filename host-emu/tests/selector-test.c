@@ -175,6 +175,30 @@ static void buffer_is_one_and_replaces_the_one_before(void **state)
 	entries_are(s, 0);
 }
 
+static void long_buffers_have_several_segments_and_long_regions_none(void **state)
+{
+	struct service *s = service_start(side, "dma-engine,max-segment=16K");
+	uint8_t *memory = service_memory(65536);
+	uint64_t out[6];
+
+	(void)state;
+	claim(s);
+	assert_int_equal(call(s, DEXT_ALLOCATE_DMA_BUFFER, IN(65536, 16384), out, 6),
+			 DEXT_SUCCESS);
+	assert_true(out[2] >= 4);
+	assert_true(out[4] <= 16384);
+	entries_are(s, out[2]);
+	/* Over 32 of them are too many, and the buffer before is gone. */
+	assert_int_equal(call(s, DEXT_ALLOCATE_DMA_BUFFER, IN(33 * 16384, 0), out, 6),
+			 DEXT_NO_SPACE);
+	entries_are(s, 0);
+	assert_int_equal(call(s, DEXT_REGISTER_DMA_REGION, IN(1, (uintptr_t)memory, 65536), out, 3),
+			 DEXT_NOT_ALIGNED);
+	entries_are(s, 0);
+	munmap(memory, 65536);
+	service_stop(s);
+}
+
 static void regions_check_in_this_order(void **state)
 {
 	struct service *s = *state;
@@ -428,6 +452,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(terminate_and_free_buffer_always_succeed),
 	TEST(buffer_needs_a_claim_and_a_size),
 	TEST(buffer_is_one_and_replaces_the_one_before),
+	cmocka_unit_test(long_buffers_have_several_segments_and_long_regions_none),
 	TEST(regions_check_in_this_order),
 	TEST(regions_report_their_first_chunk),
 	TEST(probe_reads_a_word_and_not_past_the_end),
