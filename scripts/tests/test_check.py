@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0
+"""scripts/check itself: what it counts, what it says, which set it takes."""
+
+import importlib.machinery
+import importlib.util
+import sys
+from argparse import Namespace
+
+import pytest
+
+from conftest import TOP
+
+
+@pytest.fixture
+def check(monkeypatch, tmp_path):
+    """The script as a module; its files go elsewhere."""
+    loader = importlib.machinery.SourceFileLoader("check", str(TOP / "scripts" / "check"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("check", loader))
+    monkeypatch.setitem(sys.modules, "check", module)
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    loader.exec_module(module)
+    monkeypatch.setattr(module, "BUILD", tmp_path)
+    return module
+
+
+def of_tap(check, script):
+    result = check.Result("unit")
+    check.tap(result, ["sh", "-c", script])
+    return result
+
+
+def test_tap_is_counted(check):
+    result = of_tap(check, "echo 1..4; echo ok 1 - a; echo not ok 2 - b; echo 'ok 3 - c # SKIP d';"
+                           "echo '    ok 1 - inside'; echo ok 4 e; exit 1")
+    assert (result.passed, result.failed, result.skipped) == \
+        (2, [("b", "see above")], [("c", "d")])
+    assert result.cases == 4
+
+
+@pytest.mark.parametrize("script", ["echo ok 1 - a; exit 3", "true"])
+def test_command_that_ends_early_has_failed(check, script):
+    """With cases that passed before, and with none."""
+    assert len(of_tap(check, script).failed) == 1
+
+
+def test_table_names_reasons_and_ends_with_the_sum(check, capsys):
+    first, second = check.Result("static", passed=3), check.Result("vm", passed=1)
+    second.skipped.append(("one", "no disk"))
+    assert check.report([first, second]) == 0
+    second.failed.append(("other", "1 == 2"))
+    assert check.report([first, second]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "4 passed, 0 failed, 1 skipped" in lines
+    assert lines[-3:] == ["skipped: vm: one: no disk", "failed: vm: other: 1 == 2",
+                          "4 passed, 1 failed, 1 skipped"]
+    assert lines[-4].split() == ["vm", "3", "0", "1", "1", "1"]
+
+
+def test_nothing_run_is_a_failure(check):
+    assert check.report([check.Result("static")]) == 1
+
+
+@pytest.mark.parametrize("missing, full", [(["debug"], False), ([], True)])
+def test_full_set_waits_for_the_kernels(check, monkeypatch, capsys, missing, full):
+    monkeypatch.setattr(check, "unbuilt", lambda: missing)
+    assert check.which_set(Namespace(full=False, full_if_warm=True)) is full
+    said = capsys.readouterr().out
+    assert "the full set" in said if full else "the quick set" in said and "debug" in said
+
+
+def test_every_test_belongs_to_a_suite(check, monkeypatch):
+    """To one, and only one."""
+    taken = []
+    monkeypatch.setattr(check, "pytest_suite", lambda result, paths: taken.extend(paths))
+    monkeypatch.setattr(check, "prepared", lambda result, argv: True)
+    monkeypatch.setattr(check, "tap", lambda *args: None)
+    for name, suite in check.SUITES.items():
+        if (TOP / suite.where).exists():
+            suite.call(check.Result(name))
+    taken = [p for p in taken if p != "host-emu/tests"]
+    assert sorted(taken) == sorted((TOP / "scripts" / "tests").glob("test_*.py"))
