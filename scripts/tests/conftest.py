@@ -44,13 +44,21 @@ class Run:
         return int(found[-1])
 
 
-# Shell functions for the guest: a counter of the module, and all of them.
+# Shell functions for the guest: a counter of the module, and all of them. They
+# start no program: an emulated machine is slow at that.
 GUEST_PRELUDE = r"""
 set -eu
-counter() { cat /sys/bus/pci/drivers/apple_dma/*/apple_dma/"$1"; }
+counter() {
+	local f v
+	for f in /sys/bus/pci/drivers/apple_dma/*/apple_dma/"$1"; do
+		read -r v <"$f"
+		echo "$v"
+	done
+}
 counters() {
+	local f v
 	for f in /sys/bus/pci/drivers/apple_dma/0*/apple_dma/*; do
-		[ -d "$f" ] || echo "$(basename "$f")=$(cat "$f")"
+		[ -d "$f" ] || ! read -r v 2>/dev/null <"$f" || echo "${f##*/}=$v"
 	done
 }
 host() { host-stats | tr ',{}[]' '\n' | sed -n "s/^ *\"$1\": *//p" | head -1; }
