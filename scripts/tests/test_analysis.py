@@ -95,7 +95,7 @@ def dry_run(*targets):
 @pytest.fixture(scope="session")
 def flags_of():
     """What the Makefile compiles a source with, but for what makes output."""
-    lines = {**dry_run("unit", "print-wire"), **dry_run("shim-alone")}
+    lines = {**dry_run("fuzz"), **dry_run("unit", "print-wire"), **dry_run("shim-alone")}
 
     def find(source):
         # What is not of the emulator is a tool of one file, or a plugin of QEMU.
