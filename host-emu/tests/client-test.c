@@ -377,6 +377,8 @@ static void shared_memory_must_not_be_able_to_shrink(void **state)
 	uint64_t word;
 
 	assert_non_null(at);
+	assert_non_null(other);
+	assert_int_equal(ftruncate(fileno(other), 65536), 0);
 	assert_int_equal(iokit_share_memory(f->connection, (uintptr_t)at, 65536, fileno(other), 0),
 			 kIOReturnBadArgument);
 	assert_int_equal(iokit_share_memory(f->connection, (uintptr_t)at, 65536, fd, 16384),

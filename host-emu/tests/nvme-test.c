@@ -229,12 +229,14 @@ static void write_read_verify_and_count_interrupts(void **state)
 
 	service_halt(h->service);
 	dext_get_totals(h->service->dext, &totals);
+	pthread_mutex_lock(&h->lock);
 	for (unsigned int i = 0; i < HOST_QUEUES; i++) {
 		assert_int_equal(h->service->dev->raised[i], h->queues[i].interrupts);
 		assert_int_equal(h->bits[i], h->queues[i].interrupts);
 		raised += h->service->dev->raised[i];
 		seen += h->bits[i];
 	}
+	pthread_mutex_unlock(&h->lock);
 	assert_int_equal(seen, 402 + 2 * (HOST_QUEUES - 1));
 	assert_int_equal(totals.interrupts.pended, raised);
 	assert_int_equal(totals.interrupts.merged + totals.interrupts.dropped, 0);

@@ -5,14 +5,14 @@ import os
 import re
 import subprocess
 
-from conftest import HERE
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def test_kept_inputs_and_a_bounded_run_find_nothing():
     """No crash, no sanitizer's report, and every target really ran."""
     options = [f"{name}={os.environ[name]}" for name in ("BUILD",) if name in os.environ]
     env = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL")}
-    done = subprocess.run(["make", "-s", "-C", os.path.dirname(HERE), *options, "fuzz-short"],
+    done = subprocess.run(["make", "-s", "-C", TOP, *options, "fuzz-short"],
                           env=env, capture_output=True, text=True, timeout=900, check=False)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-4000:]
