@@ -19,6 +19,7 @@ help:
 	@echo 'make module    build apple_dma.ko against KDIR, with W=1'
 	@echo '               (KDIR=$(if $(KDIR),$(KDIR),none found: install linux-headers-amd64 or set it))'
 	@echo 'make emulator  build the host emulator for the installed QEMU'
+	@echo 'make kunit     the KUnit suites: in user-mode Linux, and in a debug kernel'
 	@echo 'make unit      unit tests of the emulator: DART, extension, wire encoding'
 	@echo 'make static    static checks only: sparse, coccinelle, clang-tidy, shellcheck ...'
 	@echo 'make clean     remove what was built here (caches stay in ~/.cache/apple-dma)'
@@ -41,6 +42,11 @@ emulator:
 unit:
 	scripts/setup emulator
 	$(MAKE) -C host-emu unit
+
+.PHONY: kunit
+kunit:
+	scripts/setup module emulator vm kernel
+	scripts/kunit
 
 .PHONY: demo
 demo:

@@ -215,20 +215,26 @@ static void insert(struct fake_host *h, struct fake_host_slot *new)
 /* Returns false if the host refuses. */
 static bool map_one(struct fake_host *h, u64 gpa, u64 len, u64 *iova)
 {
-	struct fake_host_slot *slot = h->free;
+	struct fake_host_slot *slot;
 
 	if (h->refuse) {
 		h->refuse--;
 		return false;
 	}
-	if (!slot || find_gpa(h, gpa) || len > h->limits.segment ||
+	if ((!h->free && h->used == SLOTS) || find_gpa(h, gpa) ||
+	    len > h->limits.segment ||
 	    h->bytes + len > h->limits.bytes ||
 	    h->entries >= h->limits.entries)
 		return false;
-	*iova = place(h, len);
+	*iova = h->force ?: place(h, len);
+	h->force = 0;
 	if (!*iova)
 		return false;
-	h->free = slot->next;
+	slot = h->free;
+	if (slot)
+		h->free = slot->next;
+	else
+		slot = &h->slots[h->used++];
 	slot->gpa = gpa;
 	slot->len = len;
 	slot->iova = *iova;
@@ -337,7 +343,8 @@ static int fake_host_unmap(void *host, struct apple_dma_unmap_entry *entries,
 	watch_call(h, n);
 	h->counts.unmap_entries += n;
 	for (i = 0; i < n; i++) {
-		struct fake_host_slot *slot = find_gpa(h, entries[i].handle);
+		struct fake_host_slot *slot =
+			h->keeps ? NULL : find_gpa(h, entries[i].handle);
 
 		entries[i].err = slot ? 0 : -EIO;
 		h->counts.unknown += !slot;
@@ -374,15 +381,13 @@ const struct apple_dma_host_ops fake_host_ops = {
  */
 int fake_host_init(struct fake_host *h, enum fake_host_policy policy, u64 seed)
 {
-	unsigned int i;
 
 	memset(h, 0, sizeof(*h));
 	h->slots = vmalloc(array_size(SLOTS, sizeof(*h->slots)));
 	if (!h->slots)
 		return -ENOMEM;
-	for (i = 0; i < SLOTS; i++)
-		h->slots[i].next = i + 1 < SLOTS ? &h->slots[i + 1] : NULL;
-	h->free = h->slots;
+	h->free = NULL;
+	h->used = 0;
 	spin_lock_init(&h->lock);
 	h->by_gpa = RB_ROOT;
 	h->by_iova = RB_ROOT;

@@ -87,6 +87,8 @@ struct fake_host_slot {
  * @ram: what may be mapped; nothing is watched if NULL
  * @ram_ranges: how many of @ram
  * @refuse: refuse so many map entries, whatever they are
+ * @force: give this device address next, whatever is there; or 0
+ * @keeps: release nothing, and say so
  * @breaks: break the protocol after so many more calls; 0 for never
  * @lock: protects all below; taken inside the engine's
  * @counts: what it was asked
@@ -96,7 +98,8 @@ struct fake_host_slot {
  * @by_gpa: registrations by handle
  * @by_iova: registrations by device address
  * @slots: memory of the registrations
- * @free: those of @slots not in use
+ * @used: so many of @slots have been in use
+ * @free: those of them that are not any more
  * @next: device address to try next
  * @seed: state of the random numbers
  */
@@ -109,6 +112,8 @@ struct fake_host {
 	const struct apple_dma_range *ram;
 	unsigned int ram_ranges;
 	u64 refuse;
+	u64 force;
+	bool keeps;
 	u64 breaks;
 	spinlock_t lock; /* all below */
 	struct fake_host_counts counts;
@@ -118,6 +123,7 @@ struct fake_host {
 	struct rb_root by_gpa;
 	struct rb_root by_iova;
 	struct fake_host_slot *slots;
+	unsigned int used;
 	struct fake_host_slot *free;
 	u64 next;
 	u64 seed;

@@ -20,13 +20,14 @@ from testbed import arch, headers, kernel, module, packages  # noqa: E402
 from testbed.errors import UsageError  # noqa: E402
 
 MODULES = {"apple_dma": TOP, "edu": TOP / "scripts/tests/edu",
-           "stress": TOP / "scripts/tests/stress"}
-LEAST = {"apple_dma": len(list(TOP.glob("driver/*.c"))), "edu": 1, "stress": 10}
+           "stress": TOP / "scripts/tests/stress", "kunit": TOP / "kunit"}
+LEAST = {"apple_dma": len(list(TOP.glob("driver/*.c"))), "edu": 1, "stress": 10,
+         "kunit": len(list(TOP.glob("kunit/*_test.c")))}
 
 # Module, architecture, kernel; every other combination takes --full.
 QUICK = [("apple_dma", "x86_64", "6.1"), ("apple_dma", "x86_64", "newest"),
          ("apple_dma", "arm64", "6.1"), ("apple_dma", "arm64", "newest"),
-         ("edu", "x86_64", "6.1"), ("stress", "x86_64", "6.1")]
+         ("edu", "x86_64", "6.1"), ("stress", "x86_64", "6.1"), ("kunit", "x86_64", "6.1")]
 
 
 def matrix(full):
@@ -50,7 +51,7 @@ def test_module_is_clean_with_w1_and_sparse(built, machine, name):
     """No warning, and sparse really ran: one CHECK line for each object."""
     wanted = kernel.find(name, arch.find(machine))
     found = checks.check(wanted, arch.find(machine), str(MODULES[built]),
-                         checks.place(wanted, built))
+                         checks.place(wanted, built), linked=built != "kunit")
     assert found.clean, f"{found.reason}\n{found.output}"
     assert len(found.objects) >= LEAST[built]
 
@@ -111,7 +112,7 @@ def test_kernel_without_device_ops_is_refused(tmp_path, machine, name):
     config.write_text("\n".join(left) + "\n")
     folder = module.copy_sources(str(TOP), str(tmp_path / "src"))
     status, said = module.make(dataclasses.replace(tree, folder=str(without)),
-                               arch.find(machine), folder, shared=[str(tmp_path), tree.folder_root])
+                               arch.find(machine).kernel, folder, shared=[str(tmp_path), tree.folder_root])
     assert status != 0
     assert "no DMA operations per device" in said and "CONFIG_ARCH_HAS_DMA_OPS" in said
     assert "On arm64 they come with CONFIG_XEN=y" in said and "  CC " not in said

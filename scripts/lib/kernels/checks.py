@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from testbed import cache, headers, module, toolchain
 
 _SAID = re.compile(r"\b(warning|error):", re.IGNORECASE)
+_UNLINKED = re.compile(r"^WARNING: modpost: .*(undefined!|suppressed )")
 
 
 @dataclass
@@ -48,24 +49,29 @@ def place(wanted, name="apple_dma"):
     return os.path.join(cache.REPO, "build", "kernels", f"{wanted.release}-{wanted.arch}", name)
 
 
-def check(wanted, arch, source, folder):
+def check(wanted, arch, source, folder, linked=True):
     """Build the module of SOURCE for the Kernel WANTED in FOLDER and check it.
+
+    Not LINKED is a module that calls what this kernel lacks, KUnit for one.
 
     FOLDER keeps its objects: a second call compiles what changed, and sparse
     still sees everything.
     """
     with cache.lock(os.path.join(folder, "lock")):
-        return _check(headers.prepare(wanted, arch), arch, source, folder)
+        return _check(headers.prepare(wanted, arch), arch, source, folder, linked)
 
 
-def _check(tree, arch, source, top):
+def _check(tree, arch, source, top, linked):
     folder = module.copy_sources(source, os.path.join(top, "src"))
     found = Checked(page_size=tree.page_size)
 
     def make(*arguments):
-        status, said = module.make(tree, arch, folder, ["KCFLAGS=-Werror", *arguments], shared)
+        more = [] if linked else ["KBUILD_MODPOST_WARN=1"]
+        status, said = module.make(tree, arch.kernel, folder,
+                                   ["KCFLAGS=-Werror", *more, *arguments], shared)
         found.output += said
-        found.complaints += [line for line in said.splitlines() if _SAID.search(line)]
+        found.complaints += [line for line in said.splitlines() if _SAID.search(line) and
+                             (linked or not _UNLINKED.search(line))]
         return status == 0, said
 
     shared = [top]

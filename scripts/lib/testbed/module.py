@@ -88,11 +88,13 @@ def copy_sources(source, copy):
 
 
 def make(tree, arch, folder, arguments=(), shared=()):
-    """Build the module in FOLDER with the headers.Tree TREE; (make's status, its output).
+    """Build the module in FOLDER with the headers.Tree TREE and the kernel's ARCH.
+
+    Returns make's status and its output.
 
     SHARED are folders outside of FOLDER that the build reads or writes.
     """
-    command = tree.make([f"M={folder}", f"ARCH={arch.kernel}", "W=1", *arguments, "modules"],
+    command = tree.make([f"M={folder}", f"ARCH={arch}", "W=1", *arguments, "modules"],
                         [folder, *shared])
     # What a make above this one asks for is not for this build.
     environment = {name: value for name, value in os.environ.items()
@@ -105,13 +107,18 @@ def make(tree, arch, folder, arguments=(), shared=()):
 
 def build(wanted, arch, source=cache.REPO, strict=False):
     """The path of the module for the Kernel WANTED; built when SOURCE changed."""
+    return build_in(headers.prepare(wanted, arch), f"{wanted.release}-{wanted.arch}",
+                    arch.kernel, source, strict)
+
+
+def build_in(tree, name, arch, source=cache.REPO, strict=False):
+    """The same with a headers.Tree, of a kernel with a NAME and the ARCH of its makefiles."""
     found = sources(source)
     here = os.path.relpath(source, root(source))
     target = _target(found[os.path.normpath(os.path.join(here, "Kbuild"))][0])
-    tree = headers.prepare(wanted, arch)
     key = cache.digest(*(part for path, (data, _) in sorted(found.items())
                          for part in (path, data)), tree.folder, str(strict))
-    place = os.path.join(cache.REPO, "build", "modules", f"{wanted.release}-{wanted.arch}",
+    place = os.path.join(cache.REPO, "build", "modules", name,
                          cache.digest(os.path.realpath(source)))
     result, stamp = os.path.join(place, target), os.path.join(place, "stamp")
     with cache.lock(os.path.join(place, "lock")):
@@ -128,13 +135,13 @@ def build(wanted, arch, source=cache.REPO, strict=False):
         if status:
             if "No space left on device" in said:
                 raise TestbedError("no space on disk while building the module")
-            raise TestbedError(f"the module does not build for {wanted.release}:\n{said}")
+            raise TestbedError(f"the module does not build for {name}:\n{said}")
         for line in said.splitlines():
             if "warning:" in line or "WARNING:" in line:
                 warn(line, "build-module")
         built = os.path.join(folder, target)
         if not os.path.exists(built):
-            raise TestbedError(f"the build for {wanted.release} left no {target}")
+            raise TestbedError(f"the build for {name} left no {target}")
         shutil.copyfile(built, result + ".new")
         os.rename(result + ".new", result)
         with open(stamp, "w", encoding="ascii") as file:

@@ -370,7 +370,7 @@ static void run_round(struct storm *s, u64 ops, u64 *seed)
 
 static void choose_ram(struct storm *s, u64 *seed)
 {
-	u64 phys = STRESS_RAM;
+	u64 phys = FAKE_RAM;
 	unsigned int i;
 
 	s->ram_ranges = ARRAY_SIZE(s->ram);
@@ -439,7 +439,7 @@ static int open_engine(struct storm *s, u64 *seed)
 	s->host->ram_ranges = s->ram_ranges;
 	s->host->engine = s->e;
 	memset(s->e, 0, sizeof(*s->e));
-	err = apple_dma_engine_init(s->e, stress_device, &s->limits,
+	err = apple_dma_engine_init(s->e, fixture_device, &s->limits,
 				    &fake_host_ops, s->host);
 	if (err)
 		goto free_host;

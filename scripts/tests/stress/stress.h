@@ -1,118 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The stress module: the mapping engine against the fake host, no device.
- *
- * Guest memory is made up: addresses from STRESS_RAM on, where no machine has
- * any. The engine never follows one, and with a virtual memory map a struct
- * page is only arithmetic, so scatterlists can have them too.
+ * The stress module: the mapping engine against the fake host, no device, in
+ * memory that is made up (kunit/fixture.h).
  */
 #ifndef APPLE_DMA_STRESS_H
 #define APPLE_DMA_STRESS_H
 
-#include <linux/scatterlist.h>
-
-#include "fake-host.h"
-#include "window.h"
-
-#ifndef CONFIG_SPARSEMEM_VMEMMAP
-#error the pages of made-up memory have to be mere arithmetic
-#endif
-
-#define STRESS_RAM		BIT_ULL(40)
-
-#define PAGE			4096ULL
-#define GRANULE			((u64)APPLE_DMA_GRANULE_SIZE)
-#define KIB			1024ULL
-#define MIB			(1024 * KIB)
-#define GIB			(1024 * MIB)
-
-#define ANY			U64_MAX	/* a DMA mask that reaches everything */
+#include "fixture.h"
 
 /* ---- module.c ---- */
 
-extern struct device *stress_device;
-
 /* A random number below @below. */
 u64 stress_random(u64 *state, u64 below);
-
-/* ---- fixture.c: an engine on a fake host, for the cases ---- */
-
-/**
- * struct fixture - what a case works with
- * @e: an open engine in mode=cached that ages nothing
- * @host: its host
- * @ram: where it believes to have memory
- * @ram_ranges: how many
- * @doorbells: fixture_doorbells() has told of so many
- */
-struct fixture {
-	struct apple_dma_engine *e;
-	struct fake_host *host;
-	struct apple_dma_range ram[4];
-	unsigned int ram_ranges;
-	u64 doorbells;
-};
-
-/**
- * struct fixture_plan - what a case wants
- * @limits: of the engine; what is 0 is the default
- * @ram: pieces of memory, up to 4, in bytes, 1 GiB of nothing in between;
- *	1 GiB if there is none
- * @policy: of the host
- * @mode: of the engine
- */
-struct fixture_plan {
-	struct apple_dma_limits limits;
-	u64 ram[4];
-	enum fake_host_policy policy;
-	enum apple_dma_mode mode;
-};
-
-/**
- * struct stress_case - one case of run=unit
- * @name: of the case
- * @run: 0, or an error after a line that says why
- * @plan: of the fixture that it gets
- */
-struct stress_case {
-	const char *name;
-	int (*run)(struct fixture *f);
-	struct fixture_plan plan;
-};
-
-#define CASE(function, ...)						\
-	{ .name = #function, .run = function, .plan = { __VA_ARGS__ } }
-
-int fixture_open(struct fixture *f, const struct fixture_plan *plan);
-int fixture_close(struct fixture *f, int err);
-u64 fixture_doorbells(struct fixture *f);
-struct apple_dma_stats fixture_stats(struct fixture *f);
-struct fake_host_counts fixture_counts(struct fixture *f);
-int fixture_touch(struct fixture *f, u64 from);
-bool fixture_right(struct fixture *f, u64 addr, u64 phys, u64 size);
-struct scatterlist *fixture_list(u64 from, unsigned int n, u64 stride, u64 size);
-
-#define CHECK(cond) do {						\
-	if (!(cond)) {							\
-		pr_err("apple_dma_stress: # %s, line %d: %s\n",		\
-		       __func__, __LINE__, #cond);			\
-		return -EINVAL;						\
-	}								\
-} while (0)
-
-#define CHECK_EQ(found, wanted) do {					\
-	u64 found__ = (found), wanted__ = (wanted);			\
-									\
-	if (found__ != wanted__) {					\
-		pr_err("apple_dma_stress: # %s, line %d: %s is %llu, not %llu\n", \
-		       __func__, __LINE__, #found, found__, wanted__);	\
-		return -EINVAL;						\
-	}								\
-} while (0)
-
-extern const struct stress_case doorbell_cases[];
-extern const struct stress_case shape_cases[];
-extern const struct stress_case mode_cases[];
 
 /* ---- shadow.c: what one thread has mapped ---- */
 

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A device with the module's ops and a fake host behind them: what the DMA API
+ * comes to, with no PCI in between.
+ */
+#ifndef APPLE_DMA_DEVICE_H
+#define APPLE_DMA_DEVICE_H
+
+#include "fixture.h"
+
+/**
+ * struct device_fixture - what a case works with
+ * @f: engine and host
+ * @dev: the device; reaches 64 bits
+ * @reaped: the last orphan is gone
+ */
+struct device_fixture {
+	struct fixture *f;
+	struct device *dev;
+	bool reaped;
+};
+
+/* With fields of struct fixture_plan that differ. */
+#define device_open(test, ...)						\
+	device_new(test, &(const struct fixture_plan){			\
+		.real = true, __VA_ARGS__ })
+
+struct device_fixture *device_new(struct kunit *test,
+				  const struct fixture_plan *plan);
+void device_close(struct kunit *test);
+u64 device_leads(struct device_fixture *d, dma_addr_t addr);
+u64 device_failures(struct device_fixture *d, enum apple_dma_fail cause);
+
+#endif /* APPLE_DMA_DEVICE_H */

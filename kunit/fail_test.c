@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What maps, unmaps, starts and ends is done again and again, and each time
+ * another one of its allocations fails, until one run had none left to fail.
+ * Whatever happens then, the next map works, nothing stays on the host, all
+ * counters are back at 0 and all memory is back.
+ */
+
+#include <linux/rcupdate.h>
+
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
+#include "fail.h"
+#include "fixture.h"
+#include "suites.h"
+
+/* ---- the engine at work ---- */
+
+/* All is given back: is there nothing? */
+static void check_nothing_left(struct fixture *f, long balance)
+{
+	struct kunit *test = f->test;
+	const struct apple_dma_stats *stats;
+	u64 entries;
+
+	apple_dma_engine_flush(f->e);
+	rcu_barrier();
+	stats = fixture_stats(f);
+	fake_host_read(f->host, NULL, NULL, &entries);
+	CHECK_EQ(test, entries, 0);
+	CHECK_EQ(test, stats->mapped_entries, 0);
+	CHECK_EQ(test, stats->mapped_bytes, 0);
+	CHECK_EQ(test, stats->live_mappings, 0);
+	CHECK_EQ(test, stats->live_bytes, 0);
+	CHECK_EQ(test, stats->idle_entries, 0);
+	CHECK_EQ(test, stats->idle_bytes, 0);
+	CHECK(test, xa_empty(&f->e->by_phys) && xa_empty(&f->e->by_iova));
+	CHECK_EQ(test, seam_balance(), balance);
+	CHECK(test, !f->e->broken);
+}
+
+/**
+ * struct outcome - what has come of a run
+ * @fine: everything was mapped
+ * @right: what was mapped is where it should be, and was unmapped
+ */
+struct outcome {
+	bool fine;
+	bool right;
+};
+
+/* Fail each allocation of @run in turn. */
+static void fail_each(struct fixture *f, struct outcome (*run)(struct fixture *f))
+{
+	u64 memory, refused = 0, unharmed = 0;
+	struct kunit *test = f->test;
+	long balance = seam_balance();
+	unsigned int nth;
+	bool failed;
+
+	fail_needed(test);
+	for (nth = 1; nth < FAIL_MOST; nth++) {
+		struct outcome o;
+
+		fail_arm(nth);
+		o = run(f);
+		failed = fail_disarm();
+		CHECK(test, o.right);
+		check_nothing_left(f, balance);
+		if (!failed)
+			break;
+		refused += !o.fine;
+		unharmed += o.fine;
+	}
+	/* The last one had nothing that failed. */
+	CHECK(test, !failed);
+	CHECK(test, nth > 1);
+	memory = fixture_stats(f)->failures[APPLE_DMA_FAIL_MEMORY];
+	/* A refused list is one refusal, whatever else was tried. */
+	CHECK(test, refused <= memory);
+	CHECK_EQ(test, !refused, !memory);
+	kunit_info(test, "%u allocations failed: %llu maps refused, %llu made all the same\n",
+		   nth - 1, refused, unharmed);
+}
+
+static struct outcome run_pin(struct fixture *f)
+{
+	dma_addr_t addr = fixture_pin(f, 5 * MIB, 3 * PAGE);
+	struct outcome o = { .right = true };
+
+	o.fine = addr != DMA_MAPPING_ERROR;
+	if (o.fine)
+		o.right = fixture_right(f, addr, FAKE_RAM + 5 * MIB, 3 * PAGE) &&
+			  !fixture_unpin(f, addr, 3 * PAGE);
+	return o;
+}
+
+static void cached_map(struct kunit *test)
+{
+	fail_each(fixture_open(test), run_pin);
+}
+
+static void strict_map(struct kunit *test)
+{
+	fail_each(fixture_open(test, .mode = APPLE_DMA_MODE_STRICT), run_pin);
+}
+
+static void fixed_map(struct kunit *test)
+{
+	fail_each(fixture_open(test, .mode = APPLE_DMA_MODE_FIXED), run_pin);
+}
+
+/* Of a list. */
+#define ENTRIES	6
+
+/* The list is made once, and is the first memory of the fixture. */
+static struct outcome run_list(struct fixture *f)
+{
+	struct scatterlist *sgl = f->memory[0], *sg;
+	struct outcome o = { .right = true };
+	int i;
+
+	o.fine = !apple_dma_pin_sg(f->e, sgl, ENTRIES, ANY);
+	if (!o.fine) {
+		for_each_sg(sgl, sg, ENTRIES, i)
+			o.right &= sg_dma_address(sg) == DMA_MAPPING_ERROR;
+		return o;
+	}
+	for_each_sg(sgl, sg, ENTRIES, i)
+		o.right &= fixture_right(f, sg_dma_address(sg), sg_phys(sg),
+					 sg->length);
+	o.right &= !apple_dma_unpin_sg(f->e, sgl, ENTRIES);
+	return o;
+}
+
+/* Pages far apart: a window for each, with slots in nodes of their own. */
+static void cached_list(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+
+	fixture_list(f, 0, ENTRIES, 8 * MIB, PAGE);
+	fail_each(f, run_list);
+}
+
+static void strict_list(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+
+	fixture_list(f, 0, ENTRIES, 8 * MIB, PAGE);
+	fail_each(f, run_list);
+}
+
+/* The host refuses the first shape; exact granules follow. */
+static struct outcome run_refused(struct fixture *f)
+{
+	f->host->refuse = 1;
+	return run_pin(f);
+}
+
+static void refused_map(struct kunit *test)
+{
+	fail_each(fixture_open(test), run_refused);
+}
+
+/* Room is made first: the second map evicts what the first one left. */
+static struct outcome run_evict(struct fixture *f)
+{
+	dma_addr_t addr = fixture_pin(f, 100 * MIB, PAGE);
+	struct outcome o;
+
+	if (addr != DMA_MAPPING_ERROR)
+		fixture_unpin(f, addr, PAGE);
+	o = run_pin(f);
+	o.fine &= addr != DMA_MAPPING_ERROR;
+	return o;
+}
+
+/*
+ * A window without slots, because there was no memory for them, is found by way
+ * of the lock; the first map that finds it so gives it some.
+ */
+static void window_without_slots_is_used(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	struct apple_dma_window *w;
+	dma_addr_t a, b;
+
+	seam_no_slots = true;
+	a = fixture_pin(f, 0, PAGE);
+	b = fixture_pin(f, PAGE, PAGE);
+	w = rb_entry_safe(rb_first(&f->e->iova), struct apple_dma_window,
+			  iova_node);
+	CHECK(test, w && !w->indexed);
+	CHECK(test, xa_empty(&f->e->by_phys) && xa_empty(&f->e->by_iova));
+	CHECK(test, fixture_right(f, a, FAKE_RAM, PAGE));
+	CHECK_EQ(test, b, a + PAGE);
+	CHECK_EQ(test, fixture_unpin(f, a, PAGE), 0);
+	/* None of the three was a hit. */
+	CHECK_EQ(test, fixture_stats(f)->slow_paths, 3);
+
+	seam_no_slots = false;
+	a = fixture_pin(f, 0, PAGE);
+	CHECK_EQ(test, fixture_stats(f)->slow_paths, 4);
+	CHECK(test, w->indexed);
+	fixture_touch(f, MIB);
+	CHECK_EQ(test, fixture_unpin(f, a, PAGE), 0);
+	CHECK_EQ(test, fixture_unpin(f, b, PAGE), 0);
+	CHECK_EQ(test, fixture_stats(f)->slow_paths, 4);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+}
+
+static void eviction(struct kunit *test)
+{
+	fail_each(fixture_open(test, .limits.entries = 1), run_evict);
+}
+
+/* ---- starting and ending ---- */
+
+/* Like driver/main.c's probe, as far as it needs no device; and the reverse. */
+static int start_engine(struct apple_dma_engine *e, struct fake_host *host)
+{
+	static const struct apple_dma_limits limits = {
+		.bytes = APPLE_DMA_DEFAULT_MAX_BYTES,
+		.entries = APPLE_DMA_DEFAULT_MAX_MAPPINGS,
+		.batch = APPLE_DMA_BATCH_MAX,
+	};
+	int err = apple_dma_engine_init(e, fixture_device, &limits,
+					&fake_host_ops, host);
+
+	if (err)
+		return err;
+	err = apple_dma_ram_init(e) ?: apple_dma_shrinker_start(e);
+	if (err) {
+		apple_dma_engine_destroy(e);
+		return err;
+	}
+	apple_dma_engine_open(e);
+	return 0;
+}
+
+static void engine_start(struct kunit *test)
+{
+	/* For the memory alone. */
+	struct fixture *f = fixture_open(test);
+	struct apple_dma_engine *e = fixture_memory(f, sizeof(*e));
+	long balance = seam_balance();
+	unsigned int nth, refused = 0;
+	bool failed;
+
+	fail_needed(test);
+	for (nth = 1; nth < FAIL_MOST; nth++) {
+		int err;
+
+		memset(e, 0, sizeof(*e));
+		fail_arm(nth);
+		err = start_engine(e, f->host);
+		failed = fail_disarm();
+		if (!err) {
+			apple_dma_engine_stop(e);
+			apple_dma_engine_destroy(e);
+		}
+		CHECK_EQ(test, seam_balance(), balance);
+		/* Where a large slab is not to be had, a small one will do. */
+		CHECK(test, !err || (failed && err == -ENOMEM));
+		refused += !!err;
+		if (!failed)
+			break;
+	}
+	CHECK(test, !failed);
+	/* Counters, the pool, its reserve, two tables of memory, a shrinker. */
+	CHECK(test, refused >= 5);
+	kunit_info(test, "%u allocations failed: %u starts refused\n", nth - 1,
+		   refused);
+}
+
+/* Memory that comes and goes: the table is as it was, or right. */
+static void memory_table(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	const struct apple_dma_range two[] = {
+		{ .phys = FAKE_RAM, .size = MIB },
+		{ .phys = FAKE_RAM + GIB, .size = MIB },
+	};
+	unsigned int nth;
+	bool failed;
+
+	fail_needed(test);
+	for (nth = 1; nth < FAIL_MOST; nth++) {
+		int err;
+
+		CHECK_EQ(test, apple_dma_ram_set(f->e, f->ram, 1), 0);
+		fail_arm(nth);
+		err = apple_dma_ram_set(f->e, two, 2);
+		failed = fail_disarm();
+		CHECK(test, err == (failed ? -ENOMEM : 0));
+		CHECK_EQ(test, f->e->ram.n, failed ? 1 : 2);
+		CHECK_EQ(test, f->e->ram.bytes, failed ? GIB : 2 * MIB);
+		if (!failed)
+			break;
+	}
+	CHECK_EQ(test, nth - 1, 1);
+}
+
+static void fail_close(struct kunit *test)
+{
+	fail_disarm();
+	seam_no_slots = false;
+	fixture_close(test);
+}
+
+static struct kunit_case fail_cases[] = {
+	KUNIT_CASE(cached_map),
+	KUNIT_CASE(strict_map),
+	KUNIT_CASE(fixed_map),
+	KUNIT_CASE(cached_list),
+	KUNIT_CASE(strict_list),
+	KUNIT_CASE(refused_map),
+	KUNIT_CASE(eviction),
+	KUNIT_CASE(window_without_slots_is_used),
+	KUNIT_CASE(engine_start),
+	KUNIT_CASE(memory_table),
+	{ }
+};
+
+struct kunit_suite fail_suite = {
+	.name = "fail",
+	.exit = fail_close,
+	.test_cases = fail_cases,
+};

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What most cases start with, and what they have to leave behind: nothing.
+ */
+
+#include <linux/pfn.h>
+#include <linux/slab.h>
+
+#include "fixture.h"
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
+
+static void free_fixture(struct fixture *f)
+{
+	unsigned int i;
+
+	for (i = 0; i < FIXTURE_MEMORY; i++)
+		kvfree(f->memory[i]);
+	kfree(f->ad);
+	kfree(f->host);
+	kfree(f);
+}
+
+static void choose_ram(struct fixture *f, const struct fixture_plan *plan)
+{
+	u64 phys = FAKE_RAM;
+
+	do {
+		f->ram[f->ram_ranges].phys = phys;
+		f->ram[f->ram_ranges].size = plan->ram[f->ram_ranges] ?: GIB;
+		phys += f->ram[f->ram_ranges++].size + GIB;
+	} while (f->ram_ranges < ARRAY_SIZE(f->ram) &&
+		 plan->ram[f->ram_ranges]);
+}
+
+static int start(struct fixture *f, const struct fixture_plan *plan)
+{
+	struct apple_dma_limits limits = plan->limits;
+	int err;
+
+	limits.bytes = limits.bytes ?: APPLE_DMA_DEFAULT_MAX_BYTES;
+	limits.entries = limits.entries ?: APPLE_DMA_DEFAULT_MAX_MAPPINGS;
+	limits.batch = limits.batch ?: APPLE_DMA_BATCH_MAX;
+	choose_ram(f, plan);
+	f->ad = kzalloc(sizeof(*f->ad), GFP_KERNEL);
+	f->host = kzalloc(sizeof(*f->host), GFP_KERNEL);
+	if (!f->ad || !f->host)
+		return -ENOMEM;
+	f->e = &f->ad->engine;
+	err = fake_host_init(f->host, plan->policy, 1);
+	if (err)
+		return err;
+	f->host->engine = f->e;
+	f->host->ram = plan->real ? NULL : f->ram;
+	f->host->ram_ranges = plan->real ? 0 : f->ram_ranges;
+	err = apple_dma_engine_init(f->e, fixture_device, &limits,
+				    &fake_host_ops, f->host);
+	if (err)
+		goto free_host;
+	err = plan->real ? apple_dma_ram_init(f->e) :
+			   apple_dma_ram_set(f->e, f->ram, f->ram_ranges);
+	if (err)
+		goto destroy;
+	/* As after a search for what an earlier kernel left. */
+	f->e->swept = !plan->leftovers;
+	f->e->clean = !plan->leftovers;
+	f->e->mode = plan->mode;
+	apple_dma_engine_open(f->e);
+	return 0;
+
+destroy:
+	apple_dma_engine_destroy(f->e);
+free_host:
+	fake_host_free(f->host);
+	return err;
+}
+
+/**
+ * fixture_new() - an engine on a fake host
+ * @test: the case; ended if there is no memory
+ * @plan: what it wants
+ *
+ * Undone by fixture_close().
+ *
+ * Return: the fixture, also in @test->priv.
+ */
+struct fixture *fixture_new(struct kunit *test, const struct fixture_plan *plan)
+{
+	struct fixture *f = kzalloc(sizeof(*f), GFP_KERNEL);
+	long lost = seam_balance();
+	int err = -ENOMEM;
+
+	if (f)
+		err = start(f, plan);
+	if (f && err)
+		free_fixture(f);
+	CHECK_EQ(test, err, 0);
+	f->test = test;
+	f->lost = lost;
+	test->priv = f;
+	return f;
+}
+
+/* Nothing may be left, unless the host cannot be asked any more. */
+static void check_end(struct fixture *f)
+{
+	const struct apple_dma_stats *stats = fixture_stats(f);
+	u64 entries;
+
+	fake_host_read(f->host, NULL, NULL, &entries);
+	EXPECT_EQ(f->test, entries, 0);
+	EXPECT_EQ(f->test, stats->mapped_entries, 0);
+	EXPECT_EQ(f->test, stats->mapped_bytes, 0);
+	EXPECT_EQ(f->test, stats->idle_entries, 0);
+	EXPECT_EQ(f->test, stats->idle_bytes, 0);
+	EXPECT_EQ(f->test, stats->live_mappings, 0);
+	EXPECT_EQ(f->test, stats->live_bytes, 0);
+	EXPECT(f->test, xa_empty(&f->e->by_phys));
+	EXPECT(f->test, xa_empty(&f->e->by_iova));
+}
+
+/**
+ * fixture_close() - the opposite of fixture_new(): the .exit of a suite
+ * @test: the case, which may have no fixture
+ *
+ * What a case left mapped is a driver's that is gone. Nothing may be left on
+ * the host, no rule of the protocol may have been broken, and all memory has
+ * to be back.
+ */
+void fixture_close(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	bool broken;
+
+	if (!f)
+		return;
+	broken = f->e->broken;
+	apple_dma_engine_stop(f->e);
+	if (!broken)
+		check_end(f);
+	if (f->host->wrong[0])
+		kunit_info(test, "the host: %s\n", f->host->wrong);
+	EXPECT(test, !f->host->wrong[0]);
+	apple_dma_engine_destroy(f->e);
+	EXPECT_EQ(test, seam_balance(), f->lost);
+	fake_host_free(f->host);
+	free_fixture(f);
+	test->priv = NULL;
+}
+
+/**
+ * fixture_memory() - memory for a case, freed by fixture_close()
+ * @f: the fixture
+ * @size: bytes; zeroed
+ *
+ * Return: the memory; the case is ended if there is none.
+ */
+void *fixture_memory(struct fixture *f, size_t size)
+{
+	unsigned int i = 0;
+
+	while (i < FIXTURE_MEMORY && f->memory[i])
+		i++;
+	CHECK(f->test, i < FIXTURE_MEMORY);
+	f->memory[i] = kvzalloc(size, GFP_KERNEL);
+	CHECK(f->test, f->memory[i]);
+	return f->memory[i];
+}
+
+/**
+ * fixture_doorbells() - doorbells since the last time this was asked
+ * @f: the fixture
+ */
+u64 fixture_doorbells(struct fixture *f)
+{
+	struct fake_host_counts counts;
+	u64 since;
+
+	fake_host_read(f->host, &counts, NULL, NULL);
+	since = counts.doorbells - f->doorbells;
+	f->doorbells = counts.doorbells;
+	return since;
+}
+
+/**
+ * fixture_stats() - the engine's counters
+ * @f: the fixture
+ *
+ * Return: a snapshot, until the next one.
+ */
+const struct apple_dma_stats *fixture_stats(struct fixture *f)
+{
+	apple_dma_engine_snapshot(f->e, &f->stats);
+	return &f->stats;
+}
+
+/**
+ * fixture_counts() - the host's counters
+ * @f: the fixture
+ */
+struct fake_host_counts fixture_counts(struct fixture *f)
+{
+	struct fake_host_counts counts;
+
+	fake_host_read(f->host, &counts, NULL, NULL);
+	return counts;
+}
+
+/**
+ * fixture_pin() - map something in the first piece
+ * @f: the fixture
+ * @from: bytes from its start
+ * @size: bytes
+ *
+ * Return: as apple_dma_pin() for a device that reaches everything.
+ */
+dma_addr_t fixture_pin(struct fixture *f, u64 from, u64 size)
+{
+	return apple_dma_pin(f->e, FAKE_RAM + from, size, ANY);
+}
+
+/**
+ * fixture_unpin() - undo fixture_pin()
+ * @f: the fixture
+ * @addr: what it returned
+ * @size: bytes
+ *
+ * Return: as apple_dma_unpin().
+ */
+int fixture_unpin(struct fixture *f, dma_addr_t addr, u64 size)
+{
+	phys_addr_t phys;
+
+	return apple_dma_unpin(f->e, addr, size, &phys);
+}
+
+/**
+ * fixture_touch() - map a page for a moment
+ * @f: the fixture
+ * @from: bytes from the start of the first piece
+ *
+ * The case is ended if that does not work.
+ */
+void fixture_touch(struct fixture *f, u64 from)
+{
+	dma_addr_t addr = fixture_pin(f, from, PAGE);
+	phys_addr_t phys;
+
+	CHECK(f->test, fixture_right(f, addr, FAKE_RAM + from, PAGE));
+	CHECK_EQ(f->test, apple_dma_unpin(f->e, addr, PAGE, &phys), 0);
+	CHECK_EQ(f->test, phys, FAKE_RAM + from);
+}
+
+/**
+ * fixture_right() - does the host have a mapping?
+ * @f: the fixture
+ * @addr: its device address
+ * @phys: where it should lead to
+ * @size: bytes
+ */
+bool fixture_right(struct fixture *f, u64 addr, u64 phys, u64 size)
+{
+	struct fake_host_found first, last;
+
+	return addr != DMA_MAPPING_ERROR &&
+	       fake_host_translate(f->host, addr, &first) &&
+	       fake_host_translate(f->host, addr + size - 1, &last) &&
+	       first.gpa == phys && last.gpa == phys + size - 1;
+}
+
+/**
+ * fixture_list() - a scatterlist in made-up memory
+ * @f: the fixture
+ * @from: bytes from the start of the first piece
+ * @n: entries
+ * @stride: bytes from one to the next
+ * @size: bytes of each
+ *
+ * Return: the list, as fixture_memory().
+ */
+struct scatterlist *fixture_list(struct fixture *f, u64 from, unsigned int n,
+				 u64 stride, u64 size)
+{
+	struct scatterlist *sgl = fixture_memory(f, n * sizeof(*sgl)), *sg;
+	u64 phys = FAKE_RAM + from;
+	int i;
+
+	sg_init_table(sgl, n);
+	for_each_sg(sgl, sg, n, i) {
+		sg_set_page(sg, pfn_to_page(PHYS_PFN(phys)), size,
+			    offset_in_page(phys));
+		phys += stride;
+	}
+	return sgl;
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * driver/idle.c: which windows go, when, and with how many doorbells.
+ */
+
+#include <linux/delay.h>
+
+#include "fixture.h"
+#include "suites.h"
+
+/*
+ * 100 idle windows fill the budget of 100. A sixteenth, 6, makes room: one
+ * doorbell, and one for the map. The next 5 misses find room: one each. Then
+ * it starts again.
+ */
+static void eviction_is_one_doorbell(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.entries = 100);
+	unsigned int i;
+
+	for (i = 0; i < 100; i++)
+		fixture_touch(f, i * 4 * MIB);
+	CHECK_EQ(test, fixture_doorbells(f), 100);
+	for (i = 100; i < 113; i++) {
+		fixture_touch(f, i * 4 * MIB);
+		CHECK_EQ(test, fixture_doorbells(f), (i - 100) % 6 ? 1 : 2);
+	}
+	/* At 100, 106 and 112. */
+	CHECK_EQ(test, fixture_stats(f)->evictions, 3 * 6);
+}
+
+/* Four windows, the first one used again later: the second is the coldest. */
+static void coldest_goes_first(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.entries = 4);
+	unsigned int i;
+
+	for (i = 0; i < 4; i++)
+		fixture_touch(f, i * 4 * MIB);
+	msleep(50);
+	fixture_touch(f, 0);
+	CHECK_EQ(test, fixture_doorbells(f), 4);
+	/* A sixteenth of 4 is nothing: only as many go as have to. */
+	fixture_touch(f, 16 * MIB);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	CHECK(test, fake_host_has(f->host, FAKE_RAM));
+	CHECK(test, !fake_host_has(f->host, FAKE_RAM + 4 * MIB));
+	CHECK(test, fake_host_has(f->host, FAKE_RAM + 8 * MIB));
+	CHECK(test, fake_host_has(f->host, FAKE_RAM + 12 * MIB));
+}
+
+/* 100 idle windows in batches of 64: 64 + 36. What is in use stays. */
+static void flush_goes_in_batches(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t addr = apple_dma_pin(f->e, FAKE_RAM, PAGE, ANY);
+	unsigned int i;
+
+	for (i = 1; i <= 100; i++)
+		fixture_touch(f, i * 4 * MIB);
+	fixture_doorbells(f);
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 1);
+	CHECK(test, fixture_right(f, addr, FAKE_RAM, PAGE));
+}
+
+/* What was idle goes at once, what is in use with its last mapping. */
+static void retired_take_nothing_new(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t old = fixture_pin(f, 0, PAGE), new;
+
+	fixture_touch(f, 4 * MIB);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_STRICT);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 1);
+
+	new = fixture_pin(f, MIB, PAGE);
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 4 * MIB + GRANULE);
+	CHECK_EQ(test, fixture_unpin(f, old, PAGE), 0);
+	CHECK(test, !fake_host_has(f->host, FAKE_RAM));
+	CHECK(test, fixture_right(f, new, FAKE_RAM + MIB, PAGE));
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, GRANULE);
+}
+
+/* Nor when the mode is cached again before they are gone. */
+static void retired_stay_retired(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t old = fixture_pin(f, 8 * MIB, PAGE), new;
+
+	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_STRICT);
+	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_CACHED);
+	new = fixture_pin(f, 8 * MIB, PAGE);
+	CHECK(test, fixture_right(f, new, FAKE_RAM + 8 * MIB, PAGE));
+	CHECK(test, new != old);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 2);
+	CHECK_EQ(test, fixture_unpin(f, old, PAGE), 0);
+	CHECK_EQ(test, fixture_unpin(f, new, PAGE), 0);
+	CHECK_EQ(test, fixture_stats(f)->idle_entries,
+		 fixture_stats(f)->mapped_entries);
+}
+
+/* The host is left alone; what is in use stays. */
+static void idle_ones_age(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t addr = fixture_pin(f, 8 * MIB, PAGE);
+	unsigned int i;
+
+	fixture_touch(f, 0);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 2);
+	msleep(60);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 2);
+	apple_dma_engine_set_idle_ms(f->e, 20);
+	for (i = 0; i < 100 && fixture_stats(f)->mapped_entries > 1; i++)
+		msleep(20);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 1);
+	CHECK(test, fixture_right(f, addr, FAKE_RAM + 8 * MIB, PAGE));
+
+	/* It goes on while there is something, and starts again. */
+	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	for (i = 0; i < 100 && fixture_stats(f)->mapped_entries; i++)
+		msleep(20);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+	fixture_touch(f, 0);
+	for (i = 0; i < 100 && fixture_stats(f)->mapped_entries; i++)
+		msleep(20);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+	CHECK_EQ(test, fixture_stats(f)->evictions, 3);
+}
+
+static struct kunit_case idle_cases[] = {
+	KUNIT_CASE(eviction_is_one_doorbell),
+	KUNIT_CASE(coldest_goes_first),
+	KUNIT_CASE(flush_goes_in_batches),
+	KUNIT_CASE(retired_take_nothing_new),
+	KUNIT_CASE(retired_stay_retired),
+	KUNIT_CASE(idle_ones_age),
+	{ }
+};
+
+struct kunit_suite idle_suite = {
+	.name = "idle",
+	.exit = fixture_close,
+	.test_cases = idle_cases,
+};

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Included before everything else in driver/main.c: the module's life is that
+ * of the test module, and suites say when its PCI driver is registered.
+ */
+#ifndef APPLE_DMA_MAIN_SEAM_H
+#define APPLE_DMA_MAIN_SEAM_H
+
+#include <linux/init.h>
+#include <linux/module.h>
+#include <linux/pci.h>
+
+#include "board.h"
+#include "seam.h"
+
+#undef __init
+#define __init
+#undef __exit
+#define __exit
+
+#undef module_init
+#define module_init(function)						\
+int seam_main_init(void)						\
+{									\
+	return function();						\
+}
+
+#undef module_exit
+#define module_exit(function)						\
+void seam_main_exit(void)						\
+{									\
+	function();							\
+}
+
+#undef pci_register_driver
+#define pci_register_driver(driver)	seam_keep_driver(driver)
+#undef pci_unregister_driver
+#define pci_unregister_driver(driver)	seam_keep_driver(NULL)
+
+#endif /* APPLE_DMA_MAIN_SEAM_H */

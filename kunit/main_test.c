@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * driver/main.c: probe and remove of a companion, each allocation of which
+ * fails in turn, those of the driver core included.
+ */
+
+#include <linux/dma-mapping.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
+#include "board.h"
+#include "fail.h"
+#include "internal.h"
+#include "suites.h"
+
+static bool first_is_bound(void)
+{
+	return board.device[0] && board.device[0]->dev.driver;
+}
+
+/* The companion and its device have no driver, and nothing of the module's. */
+static long let_go(struct kunit *test)
+{
+	device_release_driver(&board.companion[0]->dev);
+	CHECK(test, !first_is_bound());
+	CHECK(test, !apple_dma_is_ours(get_dma_ops(&board.device[0]->dev)));
+	CHECK(test, !board_ad(0));
+	rcu_barrier();
+	return seam_balance();
+}
+
+static void probe_and_remove(struct kunit *test)
+{
+	unsigned int nth, bound = 0;
+	long balance = let_go(test);
+	bool failed;
+
+	fail_needed(test);
+	for (nth = 1; nth < FAIL_MOST; nth++) {
+		bool attached;
+
+		fail_arm(nth);
+		attached = board_attach(board.companion[0]);
+		failed = fail_disarm();
+		/* Some can be done without, such as a link in sysfs. */
+		bound += attached && failed;
+		CHECK_EQ(test, attached, !!board_ad(0));
+		if (!failed) {
+			CHECK(test, attached);
+			break;
+		}
+		CHECK_EQ(test, let_go(test), balance);
+	}
+	CHECK(test, !failed);
+	CHECK(test, nth - 1 > 10);
+	kunit_info(test, "%u allocations failed: %u probes refused, %u made all the same\n",
+		   nth - 1, nth - 1 - bound, bound);
+	/* The device gets its driver by a work item. */
+	CHECK(test, board_wait(first_is_bound));
+}
+
+/* The device's own probe: ops on, a page mapped; and off. */
+static void bind_and_unbind(struct kunit *test)
+{
+	unsigned int nth, bound = 0;
+	bool failed;
+
+	fail_needed(test);
+	device_release_driver(&board.device[0]->dev);
+	for (nth = 1; nth < FAIL_MOST; nth++) {
+		struct apple_dma_stats stats;
+		bool attached;
+
+		fail_arm(nth);
+		attached = board_attach(board.device[0]);
+		if (attached)
+			device_release_driver(&board.device[0]->dev);
+		failed = fail_disarm();
+		/* The page of the test's driver may not have been mapped. */
+		board.failed = false;
+		bound += attached && failed;
+		apple_dma_engine_snapshot(&board_ad(0)->engine, &stats);
+		CHECK_EQ(test, stats.live_mappings, 0);
+		CHECK_EQ(test, stats.mapped_entries, 0);
+		CHECK_EQ(test, stats.bad_unmaps, 0);
+		CHECK(test, attached || failed);
+		if (!failed)
+			break;
+	}
+	CHECK(test, !failed);
+	CHECK(test, nth > 1);
+	kunit_info(test, "%u allocations failed: %u probes refused, %u made all the same\n",
+		   nth - 1, nth - 1 - bound, bound);
+}
+
+/* Remove is the mirror image of probe; 10 times leave as much as none. */
+static void probe_leaves_nothing(struct kunit *test)
+{
+	long balance = let_go(test);
+	unsigned int i;
+
+	for (i = 0; i < 10; i++) {
+		CHECK(test, board_attach(board.companion[0]));
+		CHECK(test, board_wait(first_is_bound));
+		CHECK_EQ(test, let_go(test), balance);
+	}
+}
+
+static void main_exit(struct kunit *test)
+{
+	fail_disarm();
+	board_exit(test);
+}
+
+static struct kunit_case main_cases[] = {
+	KUNIT_CASE(probe_leaves_nothing),
+	KUNIT_CASE(probe_and_remove),
+	KUNIT_CASE(bind_and_unbind),
+	{ }
+};
+
+struct kunit_suite main_suite = {
+	.name = "main",
+	.suite_init = board_start,
+	.suite_exit = board_stop,
+	.init = board_init,
+	.exit = main_exit,
+	.test_cases = main_cases,
+};

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * driver/managed.c, with real companions and devices: when a device has the
+ * ops and when not, and what is left of its mappings.
+ */
+
+#include <linux/dma-mapping.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "board.h"
+#include "internal.h"
+#include "suites.h"
+
+static u64 doorbells(unsigned int i)
+{
+	return READ_ONCE(board_ad(i)->transport.doorbells);
+}
+
+static void check_counters(struct kunit *test, unsigned int i, u64 live,
+			   u64 entries)
+{
+	struct apple_dma_stats stats;
+
+	apple_dma_engine_snapshot(&board_ad(i)->engine, &stats);
+	CHECK_EQ(test, stats.live_mappings, live);
+	CHECK_EQ(test, stats.mapped_entries, entries);
+	CHECK_EQ(test, stats.bad_unmaps, 0);
+	CHECK(test, !board_ad(i)->engine.broken);
+}
+
+static bool has_ops(unsigned int i)
+{
+	return get_dma_ops(&board.device[i]->dev) == &board_ad(i)->ops;
+}
+
+static bool has_no_ops(void)
+{
+	return !apple_dma_is_ours(get_dma_ops(&board.device[0]->dev));
+}
+
+static bool first_is_bound(void)
+{
+	return board.device[0] && board.device[0]->dev.driver;
+}
+
+static bool is_unpinned(void)
+{
+	/* The other device, and insmod. */
+	return module_refcount(THIS_MODULE) <= 2;
+}
+
+/* A driver that is here before the companion's, and is bound: probed again. */
+static void device_bound_before_is_probed_again(struct kunit *test)
+{
+	unsigned int probes;
+
+	/* A new device has no link to the companion yet. */
+	board_unplug(test, 0);
+	device_release_driver(&board.companion[0]->dev);
+	probes = board.probes;
+	board_plug(test, 0);
+	CHECK(test, board_wait(first_is_bound));
+	CHECK_EQ(test, board.probes, probes + 1);
+	CHECK(test, !apple_dma_is_ours(board.ops));
+
+	CHECK(test, board_attach(board.companion[0]));
+	CHECK(test, board_wait(first_is_bound));
+	CHECK_EQ(test, board.removes, probes + 1);
+	CHECK_EQ(test, board.probes, probes + 2);
+	CHECK(test, board.ops == &board_ad(0)->ops);
+	check_counters(test, 0, 1, 1);
+}
+
+/* The ops are there in the probe, and not any more after the unbind. */
+static void ops_are_there_while_bound(struct kunit *test)
+{
+	CHECK(test, has_ops(0) && has_ops(1));
+	CHECK(test, board.ops == &board_ad(1)->ops);
+	check_counters(test, 0, 1, 1);
+
+	device_release_driver(&board.device[0]->dev);
+	CHECK_EQ(test, board.removes, 1);
+	CHECK(test, has_no_ops());
+	check_counters(test, 0, 0, 0);
+	/* The other one does not notice. */
+	CHECK(test, has_ops(1));
+	check_counters(test, 1, 1, 1);
+}
+
+/* A window for the page that is mapped, and it goes at the unbind: 2 each. */
+static void rebinding_is_two_doorbells(struct kunit *test)
+{
+	u64 before = doorbells(0);
+	unsigned int i;
+
+	for (i = 0; i < 5; i++) {
+		device_release_driver(&board.device[0]->dev);
+		check_counters(test, 0, 0, 0);
+		CHECK(test, board_attach(board.device[0]));
+		CHECK(test, has_ops(0));
+		check_counters(test, 0, 1, 1);
+	}
+	CHECK_EQ(test, board.probes, 5);
+	CHECK_EQ(test, doorbells(0) - before, 2 * 5);
+}
+
+/* Devres of the probe is freed through the ops, which go after that. */
+static void failed_probe_leaves_nothing(struct kunit *test)
+{
+	u64 before;
+
+	device_release_driver(&board.device[0]->dev);
+	before = doorbells(0);
+	board.probe = BOARD_FAIL;
+	CHECK(test, !board_attach(board.device[0]));
+	CHECK_EQ(test, board.probes, 1);
+	CHECK(test, board.ops == &board_ad(0)->ops);
+	CHECK(test, board_wait(has_no_ops));
+	CHECK(test, board_wait(is_unpinned));
+	check_counters(test, 0, 0, 0);
+	/* Its window, for two pages that are aligned in a granule; given back. */
+	CHECK_EQ(test, doorbells(0) - before, 2);
+	CHECK_EQ(test, atomic64_read(&board_ad(0)->leaked_bytes), 0);
+}
+
+/* What a driver forgets is released; its window goes with one doorbell. */
+static void forgotten_mappings_are_released(struct kunit *test)
+{
+	u64 before;
+
+	device_release_driver(&board.device[0]->dev);
+	board.probe = BOARD_LEAVE;
+	CHECK(test, board_attach(board.device[0]));
+	check_counters(test, 0, 1, 1);
+	before = doorbells(0);
+	device_release_driver(&board.device[0]->dev);
+	CHECK_EQ(test, doorbells(0) - before, 1);
+	check_counters(test, 0, 0, 0);
+	CHECK(test, has_no_ops());
+}
+
+/* Memory that outlives its driver keeps the ops, and needs no host to go. */
+static void late_free_is_safe(struct kunit *test)
+{
+	int refs;
+	u64 before;
+
+	device_release_driver(&board.device[0]->dev);
+	board.probe = BOARD_KEEP;
+	CHECK(test, board_attach(board.device[0]));
+	check_counters(test, 0, 1, 1);
+	before = doorbells(0);
+	device_release_driver(&board.device[0]->dev);
+	check_counters(test, 0, 0, 0);
+	CHECK_EQ(test, doorbells(0) - before, 1);
+	CHECK(test, has_ops(0));
+	CHECK_EQ(test, board_ad(0)->orphans, 1);
+	refs = module_refcount(THIS_MODULE);
+
+	dma_free_coherent(&board.device[0]->dev, BOARD_KEPT, board.kept,
+			  board.kept_addr);
+	CHECK(test, board_wait(has_no_ops));
+	CHECK(test, board_wait(is_unpinned));
+	CHECK_EQ(test, module_refcount(THIS_MODULE), refs - 1);
+	CHECK_EQ(test, doorbells(0) - before, 1);
+	CHECK_EQ(test, board_ad(0)->orphans, 0);
+}
+
+/* Who binds again finds its old memory still its own. */
+static void late_free_after_rebind(struct kunit *test)
+{
+	device_release_driver(&board.device[0]->dev);
+	board.probe = BOARD_KEEP;
+	CHECK(test, board_attach(board.device[0]));
+	device_release_driver(&board.device[0]->dev);
+	board.probe = BOARD_PLAIN;
+	CHECK(test, board_attach(board.device[0]));
+	dma_free_coherent(&board.device[0]->dev, BOARD_KEPT, board.kept,
+			  board.kept_addr);
+	CHECK(test, has_ops(0));
+	check_counters(test, 0, 1, 1);
+	CHECK_EQ(test, board_ad(0)->orphans, 0);
+}
+
+/* The link: without the companion's driver the device has none. */
+static void companion_goes_after_its_device(struct kunit *test)
+{
+	device_release_driver(&board.companion[0]->dev);
+	CHECK_EQ(test, board.removes, 1);
+	CHECK(test, !board.device[0]->dev.driver);
+	CHECK(test, has_no_ops());
+	CHECK(test, board_wait(is_unpinned));
+
+	/* Nor does it get one, until the companion is back. */
+	CHECK(test, !board_attach(board.device[0]));
+	CHECK_EQ(test, board.probes, 0);
+	CHECK(test, board.device[1]->dev.driver && has_ops(1));
+
+	CHECK(test, board_attach(board.companion[0]));
+	CHECK(test, board_wait(first_is_bound));
+	CHECK_EQ(test, board.probes, 1);
+	CHECK(test, has_ops(0));
+	check_counters(test, 0, 1, 1);
+}
+
+/* A device that goes, and one that comes when the companion waits for it. */
+static void device_comes_late(struct kunit *test)
+{
+	board_unplug(test, 0);
+	CHECK_EQ(test, board.removes, 1);
+	CHECK(test, !board_ad(0)->managed.dev);
+	CHECK(test, !board_ad(0)->managed.attached);
+	check_counters(test, 0, 0, 0);
+	CHECK(test, board_wait(is_unpinned));
+
+	board_plug(test, 0);
+	CHECK(test, board_wait(first_is_bound));
+	CHECK(test, board_ad(0)->managed.dev == &board.device[0]->dev);
+	CHECK(test, has_ops(0));
+	check_counters(test, 0, 1, 1);
+}
+
+/* And when there was nothing at all at the companion's probe. */
+static void companion_waits_for_its_device(struct kunit *test)
+{
+	board_unplug(test, 0);
+	device_release_driver(&board.companion[0]->dev);
+	CHECK(test, board_attach(board.companion[0]));
+	CHECK(test, !board_ad(0)->managed.dev);
+	check_counters(test, 0, 0, 0);
+	board_plug(test, 0);
+	CHECK(test, board_wait(first_is_bound));
+	CHECK_EQ(test, board.probes, 1);
+	CHECK(test, has_ops(0));
+}
+
+/* What MANAGED_BDF must not say; there is nothing to undo after. */
+static void wrong_devices_are_refused(struct kunit *test)
+{
+	struct apple_dma *ad = kzalloc(sizeof(*ad), GFP_KERNEL);
+	struct pci_dev *c = board.companion[0], *d = board.device[0];
+	struct pci_dev *bridge = d->bus->self;
+
+	CHECK(test, ad);
+	test->priv = ad;
+	ad->pdev = c;
+	EXPECT(test, apple_dma_managed_init(ad, BIT(16)) == -EINVAL);
+	EXPECT(test, apple_dma_managed_init(ad, U32_MAX) == -EINVAL);
+	EXPECT(test, apple_dma_managed_init(ad, pci_dev_id(c)) == -EINVAL);
+	EXPECT(test, apple_dma_managed_init(ad, pci_dev_id(board.companion[1])) ==
+	       -EINVAL);
+	EXPECT(test, bridge);
+	if (bridge)
+		EXPECT(test, apple_dma_managed_init(ad, pci_dev_id(bridge)) ==
+		       -EINVAL);
+	/* The first companion manages it already. */
+	ad->pdev = board.companion[1];
+	EXPECT(test, apple_dma_managed_init(ad, pci_dev_id(d)) == -EBUSY);
+	kfree(ad);
+	CHECK(test, has_ops(0) && has_ops(1));
+}
+
+/* The module stays while a device has a driver. */
+static void bound_device_pins_the_module(struct kunit *test)
+{
+	int refs = module_refcount(THIS_MODULE);
+
+	device_release_driver(&board.device[0]->dev);
+	CHECK_EQ(test, module_refcount(THIS_MODULE), refs - 1);
+	device_release_driver(&board.device[1]->dev);
+	CHECK_EQ(test, module_refcount(THIS_MODULE), refs - 2);
+	CHECK(test, board_attach(board.device[0]));
+	CHECK_EQ(test, module_refcount(THIS_MODULE), refs - 1);
+}
+
+/* Ops that are somebody else's are left alone, and so is the device. */
+static void foreign_ops_are_left_alone(struct kunit *test)
+{
+	static const struct dma_map_ops foreign;
+
+	device_release_driver(&board.device[0]->dev);
+	set_dma_ops(&board.device[0]->dev, &foreign);
+	CHECK(test, board_attach(board.device[0]));
+	EXPECT(test, board.ops == &foreign);
+	EXPECT(test, !board_ad(0)->managed.attached);
+	device_release_driver(&board.device[0]->dev);
+	EXPECT(test, get_dma_ops(&board.device[0]->dev) == &foreign);
+	set_dma_ops(&board.device[0]->dev, NULL);
+}
+
+static struct kunit_case managed_cases[] = {
+	KUNIT_CASE(device_bound_before_is_probed_again),
+	KUNIT_CASE(ops_are_there_while_bound),
+	KUNIT_CASE(rebinding_is_two_doorbells),
+	KUNIT_CASE(failed_probe_leaves_nothing),
+	KUNIT_CASE(forgotten_mappings_are_released),
+	KUNIT_CASE(late_free_is_safe),
+	KUNIT_CASE(late_free_after_rebind),
+	KUNIT_CASE(companion_goes_after_its_device),
+	KUNIT_CASE(device_comes_late),
+	KUNIT_CASE(companion_waits_for_its_device),
+	KUNIT_CASE(wrong_devices_are_refused),
+	KUNIT_CASE(bound_device_pins_the_module),
+	KUNIT_CASE(foreign_ops_are_left_alone),
+	{ }
+};
+
+struct kunit_suite managed_suite = {
+	.name = "managed",
+	.suite_init = board_start,
+	.suite_exit = board_stop,
+	.init = board_init,
+	.exit = board_exit,
+	.test_cases = managed_cases,
+};

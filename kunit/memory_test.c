@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * driver/memory.c: the record of what was allocated, memory that outlives its
+ * driver, and allocations that fail on the way.
+ */
+
+#include <linux/dma-mapping.h>
+#include <linux/mm.h>
+#include <linux/rcupdate.h>
+
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
+#include "device.h"
+#include "fail.h"
+#include "suites.h"
+
+#define SIZE	(2 * PAGE_SIZE)
+
+static void *get(struct kunit *test, struct device_fixture *d, dma_addr_t *addr)
+{
+	void *p = dma_alloc_coherent(d->dev, SIZE, addr, GFP_KERNEL);
+
+	CHECK(test, p);
+	return p;
+}
+
+static void put(struct device_fixture *d, void *p, dma_addr_t addr)
+{
+	dma_free_coherent(d->dev, SIZE, p, addr);
+}
+
+/* The driver is gone; returns how many allocations it has yet to free. */
+static u64 orphan(struct device_fixture *d, u64 *left)
+{
+	apple_dma_engine_close(d->f->e);
+	return apple_dma_memory_orphan(d->f->ad, left);
+}
+
+static void drain(struct device_fixture *d)
+{
+	apple_dma_memory_drained(d->f->ad, !apple_dma_engine_release(d->f->e));
+}
+
+/* Freed long after its window went: the host is not asked, the memory is back. */
+static void orphan_is_only_memory(struct kunit *test)
+{
+	struct device_fixture *d = device_open(test);
+	dma_addr_t addr;
+	void *p = get(test, d, &addr);
+	u64 left;
+
+	EXPECT_EQ(test, orphan(d, &left), 1);
+	EXPECT_EQ(test, left, 1);
+	drain(d);
+	/* Map, give back. */
+	EXPECT_EQ(test, fixture_doorbells(d->f), 2);
+	EXPECT(test, apple_dma_memory_ops(d->dev) == &d->f->ad->ops);
+	EXPECT_EQ(test, kref_read(&d->f->ad->ref), 2);
+	put(d, p, addr);
+	flush_work(&d->f->ad->reap);
+	EXPECT(test, d->reaped);
+	EXPECT(test, !apple_dma_memory_ops(d->dev));
+	EXPECT_EQ(test, fixture_doorbells(d->f), 0);
+	EXPECT_EQ(test, fixture_stats(d->f)->bad_unmaps, 0);
+}
+
+/* Only the last of them lets the companion go. */
+static void last_orphan_reaps(struct kunit *test)
+{
+	struct device_fixture *d = device_open(test);
+	dma_addr_t addr[3];
+	void *p[3];
+	u64 left, i;
+
+	for (i = 0; i < 3; i++)
+		p[i] = get(test, d, &addr[i]);
+	put(d, p[1], addr[1]);
+	EXPECT_EQ(test, orphan(d, &left), 2);
+	drain(d);
+	put(d, p[0], addr[0]);
+	flush_work(&d->f->ad->reap);
+	EXPECT(test, !d->reaped);
+	EXPECT_EQ(test, d->f->ad->orphans, 1);
+	put(d, p[2], addr[2]);
+	flush_work(&d->f->ad->reap);
+	EXPECT(test, d->reaped);
+}
+
+/* While the window is still there, freed memory waits for it to go. */
+static void freed_while_draining_waits(struct kunit *test)
+{
+	struct device_fixture *d = device_open(test);
+	long balance = seam_balance();
+	dma_addr_t addr;
+	void *p = get(test, d, &addr);
+	u64 left;
+
+	orphan(d, &left);
+	put(d, p, addr);
+	/* The record, its pages, and a window. */
+	EXPECT_EQ(test, seam_balance(), balance + 3);
+	drain(d);
+	rcu_barrier();
+	EXPECT_EQ(test, seam_balance(), balance);
+}
+
+/* The next driver's memory is no orphan, when the old one's is freed. */
+static void orphans_do_not_mix(struct kunit *test)
+{
+	struct device_fixture *d = device_open(test);
+	dma_addr_t old_addr, addr;
+	void *old = get(test, d, &old_addr), *p;
+	u64 left;
+
+	orphan(d, &left);
+	drain(d);
+	apple_dma_engine_open(d->f->e);
+	p = get(test, d, &addr);
+	put(d, old, old_addr);
+	EXPECT_EQ(test, fixture_stats(d->f)->live_mappings, 1);
+	EXPECT_EQ(test, device_leads(d, addr), virt_to_phys(p));
+	put(d, p, addr);
+	EXPECT_EQ(test, fixture_stats(d->f)->live_mappings, 0);
+}
+
+/* The host broke the protocol before the window was gone. */
+static void reachable_orphan_is_kept(struct kunit *test)
+{
+	struct device_fixture *d = device_open(test);
+	dma_addr_t addr;
+	void *p = get(test, d, &addr);
+	u64 left;
+
+	orphan(d, &left);
+	d->f->host->breaks = 1;
+	drain(d);
+	put(d, p, addr);
+	EXPECT_EQ(test, atomic64_read(&d->f->ad->leaked_bytes), SIZE);
+	free_pages((unsigned long)p, get_order(SIZE));
+	d->f->lost++;
+}
+
+/* Twice, or what never was: said, and not done. */
+static void bad_free_is_refused(struct kunit *test)
+{
+	struct device_fixture *d = device_open(test);
+	struct page *page = alloc_page(GFP_KERNEL);
+	dma_addr_t addr;
+	void *p = get(test, d, &addr);
+
+	CHECK(test, page);
+	/* Not by way of the DMA API, which would find it, too. */
+	apple_dma_memory_free(PAGE_SIZE, page, addr);
+	EXPECT_EQ(test, page_count(page), 1);
+	EXPECT_EQ(test, fixture_stats(d->f)->live_mappings, 1);
+	put(d, p, addr);
+	apple_dma_memory_free(SIZE, virt_to_page(p), addr);
+	EXPECT_EQ(test, fixture_stats(d->f)->bad_unmaps, 0);
+	__free_page(page);
+}
+
+/* Each allocation on the way fails in turn: see fail_test.c. */
+static void fail_each_of(struct kunit *test, struct device_fixture *d)
+{
+	long balance = seam_balance();
+	unsigned int nth, done = 0;
+	bool failed;
+
+	fail_needed(test);
+	for (nth = 1; nth < FAIL_MOST; nth++) {
+		dma_addr_t addr;
+		void *p;
+
+		fail_arm(nth);
+		p = dma_alloc_coherent(d->dev, 2 * GRANULE, &addr, GFP_KERNEL);
+		failed = fail_disarm();
+		done += p && failed;
+		CHECK(test, p || failed);
+		if (p)
+			dma_free_coherent(d->dev, 2 * GRANULE, p, addr);
+		apple_dma_engine_flush(d->f->e);
+		rcu_barrier();
+		CHECK_EQ(test, fixture_stats(d->f)->live_mappings, 0);
+		CHECK_EQ(test, fixture_stats(d->f)->mapped_entries, 0);
+		CHECK_EQ(test, seam_balance(), balance);
+		CHECK(test, list_empty(&d->f->ad->memory));
+		if (!failed)
+			break;
+	}
+	CHECK(test, !failed);
+	/* The record, the memory, the window, and its slots. */
+	CHECK(test, nth - 1 >= 3);
+	kunit_info(test, "%u allocations failed: %u refused, %u made all the same\n",
+		   nth - 1, nth - 1 - done, done);
+}
+
+static void allocation_fails(struct kunit *test)
+{
+	fail_each_of(test, device_open(test));
+}
+
+static void aligned_allocation_fails(struct kunit *test)
+{
+	fail_each_of(test, device_open(test, .mode = APPLE_DMA_MODE_STRICT,
+				       .policy = FAKE_HOST_UNALIGNED));
+}
+
+static void memory_exit(struct kunit *test)
+{
+	fail_disarm();
+	device_close(test);
+}
+
+static struct kunit_case memory_cases[] = {
+	KUNIT_CASE(orphan_is_only_memory),
+	KUNIT_CASE(last_orphan_reaps),
+	KUNIT_CASE(freed_while_draining_waits),
+	KUNIT_CASE(orphans_do_not_mix),
+	KUNIT_CASE(reachable_orphan_is_kept),
+	KUNIT_CASE(bad_free_is_refused),
+	KUNIT_CASE(allocation_fails),
+	KUNIT_CASE(aligned_allocation_fails),
+	{ }
+};
+
+struct kunit_suite memory_suite = {
+	.name = "memory",
+	.exit = memory_exit,
+	.test_cases = memory_cases,
+};

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * driver/pin.c: mappings one by one and as lists. Unless a case says otherwise
+ * there is 1 GiB of RAM, less than the budget, so that a shared window has 4 MiB.
+ */
+
+#include "fixture.h"
+#include "suites.h"
+
+/* Map and unmap a list; how many doorbells each, and how many entries. */
+static void list_costs(struct fixture *f, struct scatterlist *sgl,
+		       unsigned int n, u64 map, u64 unmap, u64 entries)
+{
+	struct fake_host_counts before = fixture_counts(f), after;
+	struct kunit *test = f->test;
+	struct scatterlist *sg;
+	int i;
+
+	fixture_doorbells(f);
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, n, ANY), 0);
+	CHECK_EQ(test, fixture_doorbells(f), map);
+	for_each_sg(sgl, sg, n, i)
+		CHECK(test, fixture_right(f, sg_dma_address(sg), sg_phys(sg),
+					  sg->length));
+	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, n), 0);
+	CHECK_EQ(test, fixture_doorbells(f), unmap);
+	after = fixture_counts(f);
+	CHECK_EQ(test, after.map_entries - before.map_entries, entries);
+	CHECK_EQ(test, after.unmap_entries - before.unmap_entries,
+		 unmap ? entries : 0);
+}
+
+/* 32 pages, 512 KiB apart: 16 MiB in 4 windows, one batch; kept. */
+static void list_that_misses_rings_once(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+
+	list_costs(f, fixture_list(f, 0, 32, 512 * KIB, PAGE), 32, 1, 0, 4);
+}
+
+/* Strict: a window of a granule for each page, one batch each way. */
+static void strict_list_rings_twice(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+
+	list_costs(f, fixture_list(f, 0, 32, 512 * KIB, PAGE), 32, 1, 1, 32);
+}
+
+/* 200 windows in batches of 64: 64 + 64 + 64 + 8. */
+static void long_list_is_split(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+
+	list_costs(f, fixture_list(f, 0, 200, 4 * MIB, PAGE), 200, 4, 0,
+		   200);
+}
+
+static void long_strict_list_is_split(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+
+	list_costs(f, fixture_list(f, 0, 200, 4 * MIB, PAGE), 200, 4, 4,
+		   200);
+}
+
+/* 256 neighbours are 64 granules: one batch, whatever the list's length. */
+static void strict_neighbours_share_granules(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+
+	list_costs(f, fixture_list(f, 0, 256, PAGE, PAGE), 256, 1, 1, 64);
+}
+
+/* 32 entries in batches of 10: 10 + 10 + 10 + 2. */
+static void batch_can_be_changed(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+
+	apple_dma_engine_set_batch(f->e, 10);
+	list_costs(f, fixture_list(f, 0, 32, MIB, PAGE), 32, 4, 4, 32);
+}
+
+/* mode=fixed is the baseline: an entry a doorbell, nothing kept. */
+static void fixed_rings_once_a_window(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_FIXED);
+
+	list_costs(f, fixture_list(f, 0, 3, 256 * KIB, PAGE), 3, 3, 3, 3);
+}
+
+/* The same list again costs nothing, not even the lock. */
+static void hits_ring_nothing(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	struct scatterlist *sgl = fixture_list(f, 0, 200, 4 * MIB, PAGE);
+	u64 slow;
+
+	list_costs(f, sgl, 200, 4, 0, 200);
+	slow = fixture_stats(f)->slow_paths;
+	sgl = fixture_list(f, 64 * KIB, 200, 4 * MIB, 3 * PAGE);
+	list_costs(f, sgl, 200, 0, 0, 0);
+	CHECK_EQ(test, fixture_stats(f)->slow_paths, slow);
+}
+
+/*
+ * A list with one entry too many: 3 windows in one doorbell, none for the
+ * fourth; then nothing is mapped, and what was made is idle.
+ */
+static void list_fails_as_a_whole(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.entries = 3);
+	struct scatterlist *sgl = fixture_list(f, 0, 4, 4 * MIB, PAGE);
+	struct apple_dma_stats stats;
+
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 4, ANY), -ENOMEM);
+	stats = *fixture_stats(f);
+	CHECK_EQ(test, stats.live_mappings, 0);
+	CHECK_EQ(test, stats.live_bytes, 0);
+	CHECK_EQ(test, stats.idle_entries, stats.mapped_entries);
+	CHECK_EQ(test, stats.failures[APPLE_DMA_FAIL_ENTRIES], 1);
+	list_costs(f, sgl, 3, 0, 0, 0);
+}
+
+/*
+ * 15 MiB of 16 are in use. 64 pages need 64 granules, the last MiB; windows of
+ * more than a granule would not leave room for all.
+ */
+static void list_fits_in_exact_granules(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.bytes = 16 * MIB);
+	struct scatterlist *sgl = fixture_list(f, 100 * MIB, 64, MIB, PAGE);
+	unsigned int i;
+
+	for (i = 0; i < 15; i++)
+		CHECK(test, apple_dma_pin(f->e, FAKE_RAM + i * MIB, MIB, ANY) !=
+		      DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 64, ANY), 0);
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 16 * MIB);
+	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 64), 0);
+}
+
+/*
+ * The same with 320 pages in several batches, of which the first leave too
+ * little for the last, whatever the shapes: all is given back, and made anew.
+ */
+static void long_list_fits_in_exact_granules(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.bytes = 64 * MIB);
+	struct scatterlist *sgl = fixture_list(f, 100 * MIB, 320, MIB, PAGE);
+	unsigned int i;
+
+	for (i = 0; i < 59; i++)
+		CHECK(test, apple_dma_pin(f->e, FAKE_RAM + i * MIB, MIB, ANY) !=
+		      DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 320, ANY), 0);
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 64 * MIB);
+	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 320), 0);
+}
+
+/* Neither an address that never was, nor one that was unmapped already. */
+static void bad_unmap_is_refused(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t addr = apple_dma_pin(f->e, FAKE_RAM, PAGE, ANY);
+	phys_addr_t phys;
+
+	CHECK_EQ(test, apple_dma_unpin(f->e, addr, PAGE, &phys), 0);
+	CHECK_EQ(test, apple_dma_unpin(f->e, addr, PAGE, &phys), -ENOENT);
+	CHECK_EQ(test, apple_dma_unpin(f->e, 0x1234000, PAGE, &phys), -ENOENT);
+	CHECK_EQ(test, fixture_stats(f)->bad_unmaps, 2);
+	CHECK_EQ(test, fixture_stats(f)->live_mappings, 0);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+}
+
+/* No range, no RAM: not asked for. */
+static void what_is_not_ram_is_not_asked_for(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+
+	CHECK(test, apple_dma_pin(f->e, FAKE_RAM, 0, ANY) == DMA_MAPPING_ERROR);
+	CHECK(test, apple_dma_pin(f->e, FAKE_RAM - MIB, PAGE, ANY) ==
+	      DMA_MAPPING_ERROR);
+	CHECK(test, apple_dma_pin(f->e, FAKE_RAM + GIB - PAGE, 2 * PAGE, ANY) ==
+	      DMA_MAPPING_ERROR);
+	CHECK(test, apple_dma_pin(f->e, U64_MAX - PAGE, 2 * PAGE, ANY) ==
+	      DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_NOT_RAM], 4);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+}
+
+/* The window is made to find out; then it is there for who reaches it. */
+static void mask_is_kept_to(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+
+	f->host->iova_base = 8 * GIB;
+	f->host->next = f->host->iova_base;
+	CHECK(test, apple_dma_pin(f->e, FAKE_RAM, PAGE, DMA_BIT_MASK(32)) ==
+	      DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_MASK], 1);
+	CHECK_EQ(test, fixture_stats(f)->live_mappings, 0);
+	fixture_touch(f, 0);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	/* To the byte. */
+	CHECK(test, apple_dma_pin(f->e, FAKE_RAM, PAGE, 8 * GIB + PAGE - 2) ==
+	      DMA_MAPPING_ERROR);
+	CHECK(test, apple_dma_pin(f->e, FAKE_RAM, PAGE, 8 * GIB + PAGE - 1) ==
+	      8 * GIB);
+}
+
+static struct kunit_case pin_cases[] = {
+	KUNIT_CASE(list_that_misses_rings_once),
+	KUNIT_CASE(strict_list_rings_twice),
+	KUNIT_CASE(long_list_is_split),
+	KUNIT_CASE(long_strict_list_is_split),
+	KUNIT_CASE(strict_neighbours_share_granules),
+	KUNIT_CASE(batch_can_be_changed),
+	KUNIT_CASE(fixed_rings_once_a_window),
+	KUNIT_CASE(hits_ring_nothing),
+	KUNIT_CASE(list_fails_as_a_whole),
+	KUNIT_CASE(list_fits_in_exact_granules),
+	KUNIT_CASE(long_list_fits_in_exact_granules),
+	KUNIT_CASE(bad_unmap_is_refused),
+	KUNIT_CASE(what_is_not_ram_is_not_asked_for),
+	KUNIT_CASE(mask_is_kept_to),
+	{ }
+};
+
+struct kunit_suite pin_suite = {
+	.name = "pin",
+	.exit = fixture_close,
+	.test_cases = pin_cases,
+};

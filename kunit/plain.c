@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Suites without KUnit: each case in a thread of its own, which a failed check
+ * ends; and a line of TAP for it.
+ */
+
+#include <linux/err.h>
+#include <linux/kthread.h>
+#include <linux/string.h>
+
+#include "check.h"
+
+/**
+ * plain_end() - end the case that runs
+ * @test: it
+ */
+void plain_end(struct kunit *test)
+{
+	kthread_complete_and_exit(&test->ended, 0);
+}
+
+void expect_true(struct kunit *test, bool ok, const char *text,
+		 const char *func, int line)
+{
+	if (ok)
+		return;
+	test->failed = true;
+	pr_err(PLAIN_LOG "# %s, line %d: %s\n", func, line, text);
+}
+
+void expect_eq(struct kunit *test, u64 found, u64 wanted, const char *text,
+	       const char *func, int line)
+{
+	if (found == wanted)
+		return;
+	test->failed = true;
+	pr_err(PLAIN_LOG "# %s, line %d: %s is %llu, not %llu\n", func, line,
+	       text, found, wanted);
+}
+
+void check_true(struct kunit *test, bool ok, const char *text,
+		const char *func, int line)
+{
+	expect_true(test, ok, text, func, line);
+	if (!ok)
+		plain_end(test);
+}
+
+void check_eq(struct kunit *test, u64 found, u64 wanted, const char *text,
+	      const char *func, int line)
+{
+	expect_eq(test, found, wanted, text, func, line);
+	if (found != wanted)
+		plain_end(test);
+}
+
+/**
+ * struct plain_job - what a thread is to do
+ * @test: the case
+ * @run: its function
+ * @suite: its suite
+ */
+struct plain_job {
+	struct kunit test;
+	void (*run)(struct kunit *test);
+	struct kunit_suite *suite;
+};
+
+static int plain_thread(void *data)
+{
+	struct plain_job *job = data;
+
+	if (job->suite->init && job->suite->init(&job->test))
+		job->test.failed = true;
+	else
+		job->run(&job->test);
+	plain_end(&job->test);
+}
+
+static void run_case(struct kunit_suite *suite, struct kunit_case *c,
+		     unsigned int n)
+{
+	struct plain_job job = { .run = c->run_case, .suite = suite };
+	struct task_struct *thread;
+
+	init_completion(&job.test.ended);
+	thread = kthread_run(plain_thread, &job, "plain");
+	if (IS_ERR(thread))
+		job.test.failed = true;
+	else
+		wait_for_completion(&job.test.ended);
+	if (suite->exit)
+		suite->exit(&job.test);
+	pr_info(PLAIN_LOG "%sok %u - %s.%s%s%s\n",
+		job.test.failed ? "not " : "", n, suite->name, c->name,
+		job.test.why[0] ? " # SKIP " : "", job.test.why);
+}
+
+/**
+ * plain_run() - run the cases of a suite
+ * @suite: the suite
+ * @only: the name of one case, or NULL for all
+ * @n: how many cases ran before
+ *
+ * Context: may sleep.
+ * Return: how many ran now and before.
+ */
+unsigned int plain_run(struct kunit_suite *suite, const char *only,
+		       unsigned int n)
+{
+	struct kunit_case *c;
+
+	if (suite->suite_init && suite->suite_init(suite)) {
+		pr_err(PLAIN_LOG "not ok %u - %s\n", n + 1, suite->name);
+		return n + 1;
+	}
+	for (c = suite->test_cases; c->run_case; c++)
+		if (!only || !strcmp(only, c->name))
+			run_case(suite, c, ++n);
+	if (suite->suite_exit)
+		suite->suite_exit(suite);
+	return n;
+}

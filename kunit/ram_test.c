@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * driver/ram.c: where there is memory, and what comes and goes of it.
+ */
+
+#include <linux/memory.h>
+
+#include "fixture.h"
+#include "suites.h"
+
+static bool has(struct fixture *f, u64 from, u64 size)
+{
+	unsigned long flags;
+	bool is;
+
+	spin_lock_irqsave(&f->e->lock, flags);
+	is = apple_dma_ram_has(f->e, FAKE_RAM + from, size);
+	spin_unlock_irqrestore(&f->e->lock, flags);
+	return is;
+}
+
+/* In any order, touching, overlapping, empty: one table. */
+static void pieces_are_joined(struct kunit *test)
+{
+	static const struct apple_dma_range pieces[] = {
+		{ FAKE_RAM + 8 * MIB, MIB }, { FAKE_RAM, MIB },
+		{ FAKE_RAM + MIB, MIB }, { FAKE_RAM + 20 * MIB, 0 },
+		{ FAKE_RAM + 8 * MIB + 4096, 4096 },
+		{ FAKE_RAM + 9 * MIB - 4096, 8192 },
+	};
+	struct fixture *f = fixture_open(test);
+	const struct apple_dma_ram *ram = &f->e->ram;
+
+	CHECK_EQ(test, apple_dma_ram_set(f->e, pieces, ARRAY_SIZE(pieces)), 0);
+	CHECK_EQ(test, ram->n, 2);
+	CHECK_EQ(test, ram->ranges[0].phys, FAKE_RAM);
+	CHECK_EQ(test, ram->ranges[0].size, 2 * MIB);
+	CHECK_EQ(test, ram->ranges[1].phys, FAKE_RAM + 8 * MIB);
+	CHECK_EQ(test, ram->ranges[1].size, MIB + 4096);
+	CHECK_EQ(test, ram->bytes, 3 * MIB + 4096);
+}
+
+/* To the byte, and in one piece. */
+static void range_is_in_one_piece(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .ram = { MIB, MIB, MIB });
+	u64 i;
+
+	for (i = 0; i < 3; i++) {
+		u64 at = i * (MIB + GIB);
+
+		CHECK(test, has(f, at, MIB));
+		CHECK(test, has(f, at + MIB - 1, 1));
+		CHECK(test, !has(f, at, MIB + 1));
+		CHECK(test, !has(f, at - 1, 1));
+		CHECK(test, !has(f, at - 1, 2));
+		CHECK(test, !has(f, at + MIB, 1));
+	}
+	CHECK(test, !has(f, 0, 2 * MIB + GIB));
+}
+
+/* Memory hotplug says so to the engine. */
+static int notify(struct fixture *f, unsigned long action, u64 from, u64 size)
+{
+	struct memory_notify memory = {
+		.start_pfn = PHYS_PFN(FAKE_RAM + from),
+		.nr_pages = PHYS_PFN(size),
+	};
+
+	return notifier_to_errno(f->e->ram.nb.notifier_call(&f->e->ram.nb, action,
+							    &memory));
+}
+
+/*
+ * The guest's own memory, and then some that is made up. (User-mode Linux does
+ * not list its own.)
+ */
+static struct fixture *open_hotplug(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .real = true);
+
+	CHECK_EQ(test, notify(f, MEM_ONLINE, 0, 64 * MIB), 0);
+	return f;
+}
+
+static void memory_comes(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .real = true);
+	u64 bytes = f->e->ram.bytes;
+	unsigned int n = f->e->ram.n;
+
+	CHECK(test, !has(f, 0, 1));
+	CHECK_EQ(test, notify(f, MEM_ONLINE, 0, 64 * MIB), 0);
+	CHECK(test, has(f, 0, 64 * MIB));
+	CHECK_EQ(test, f->e->ram.bytes, bytes + 64 * MIB);
+	CHECK_EQ(test, f->e->ram.n, n + 1);
+	/* What is next to it joins. */
+	CHECK_EQ(test, notify(f, MEM_ONLINE, 64 * MIB, 64 * MIB), 0);
+	CHECK(test, has(f, 0, 128 * MIB));
+	CHECK_EQ(test, f->e->ram.n, n + 1);
+}
+
+/* A piece from the middle leaves two. */
+static void memory_goes(struct kunit *test)
+{
+	struct fixture *f = open_hotplug(test);
+	unsigned int n = f->e->ram.n;
+
+	CHECK_EQ(test, notify(f, MEM_GOING_OFFLINE, 16 * MIB, 16 * MIB), 0);
+	CHECK_EQ(test, f->e->ram.n, n + 1);
+	CHECK(test, has(f, 0, 16 * MIB));
+	CHECK(test, !has(f, 16 * MIB - 1, 2));
+	CHECK(test, !has(f, 32 * MIB - 1, 1));
+	CHECK(test, has(f, 32 * MIB, 32 * MIB));
+	/* It stays, after all. */
+	CHECK_EQ(test, notify(f, MEM_CANCEL_OFFLINE, 16 * MIB, 16 * MIB), 0);
+	CHECK(test, has(f, 0, 64 * MIB));
+	CHECK_EQ(test, f->e->ram.n, n);
+}
+
+/*
+ * Of three windows one is in what goes, and idle: it is given back, as are all
+ * that are idle. The one in use there takes nothing more, and goes with its
+ * last mapping; the third is not touched.
+ */
+static void windows_go_with_their_memory(struct kunit *test)
+{
+	struct fixture *f = open_hotplug(test);
+	dma_addr_t there = fixture_pin(f, 16 * MIB, PAGE);
+	dma_addr_t elsewhere = fixture_pin(f, 40 * MIB, PAGE), again;
+	u64 entries;
+
+	fixture_touch(f, 20 * MIB);
+	entries = fixture_stats(f)->mapped_entries;
+	CHECK_EQ(test, entries, 3);
+	fixture_doorbells(f);
+	CHECK_EQ(test, notify(f, MEM_GOING_OFFLINE, 16 * MIB, 16 * MIB), 0);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 2);
+	CHECK(test, fixture_right(f, there, FAKE_RAM + 16 * MIB, PAGE));
+
+	/* Not by a hit, not by the tree; a new window of its own. */
+	CHECK_EQ(test, notify(f, MEM_CANCEL_OFFLINE, 16 * MIB, 16 * MIB), 0);
+	again = fixture_pin(f, 16 * MIB, PAGE);
+	CHECK(test, again != DMA_MAPPING_ERROR && again != there);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 3);
+	CHECK_EQ(test, fixture_pin(f, 41 * MIB, PAGE), elsewhere + MIB);
+	CHECK_EQ(test, fixture_unpin(f, there, PAGE), 0);
+	CHECK_EQ(test, fixture_unpin(f, again, PAGE), 0);
+	CHECK_EQ(test, fixture_unpin(f, elsewhere, PAGE), 0);
+	CHECK_EQ(test, fixture_unpin(f, elsewhere + MIB, PAGE), 0);
+}
+
+static struct kunit_case ram_cases[] = {
+	KUNIT_CASE(pieces_are_joined),
+	KUNIT_CASE(range_is_in_one_piece),
+	KUNIT_CASE(memory_comes),
+	KUNIT_CASE(memory_goes),
+	KUNIT_CASE(windows_go_with_their_memory),
+	{ }
+};
+
+struct kunit_suite ram_suite = {
+	.name = "ram",
+	.exit = fixture_close,
+	.test_cases = ram_cases,
+};

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * driver/recover.c: what an earlier kernel left on the host is found by handles
+ * that it can have used.
+ */
+
+#include <linux/delay.h>
+#include <linux/mm.h>
+#include <linux/nodemask.h>
+
+#include "fixture.h"
+#include "suites.h"
+
+/* Where the guest's own memory begins: leftovers are looked for there. */
+static u64 begin(void)
+{
+	return round_up(PFN_PHYS(node_start_pfn(first_online_node)), 16 * MIB);
+}
+
+static bool ended(struct fixture *f)
+{
+	unsigned int i;
+
+	for (i = 0; i < 3000 && !READ_ONCE(f->e->clean); i++)
+		msleep(20);
+	return READ_ONCE(f->e->clean);
+}
+
+/*
+ * Of all alignments, the one at the handle asked for first, too. The map that
+ * finds the host full fails; when the search has ended, there is room again.
+ */
+static void leftovers_are_found(struct kunit *test)
+{
+	static const u64 at[] = { 0, 4 * MIB, 5 * MIB, 256 * KIB, 64 * KIB,
+				  3 * GRANULE, 7 * GRANULE };
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+	struct fake_host_counts counts;
+	unsigned int i;
+	u64 found;
+
+	for (i = 0; i < ARRAY_SIZE(at); i++)
+		CHECK(test, fake_host_plant(f->host, begin() + at[i], GRANULE));
+	f->host->limits.entries = ARRAY_SIZE(at);
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	found = fixture_stats(f)->recovered;
+	CHECK_EQ(test, found, ARRAY_SIZE(at));
+	for (i = 0; i < ARRAY_SIZE(at); i++)
+		CHECK(test, !fake_host_has(f->host, begin() + at[i]));
+	fixture_touch(f, 0);
+
+	/* No handle is released twice: all others were not there. */
+	counts = fixture_counts(f);
+	CHECK_EQ(test, counts.unmap_entries - counts.unknown, found + 1);
+	CHECK(test, counts.longest <= APPLE_DMA_BATCH_MAX);
+}
+
+/* What is in use is no leftover, and is not released. */
+static void live_windows_are_spared(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true, .real = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+	dma_addr_t addr = apple_dma_pin(f->e, begin(), GRANULE, ANY);
+
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	f->host->limits.entries = 1;
+	CHECK(test, apple_dma_pin(f->e, begin() + MIB, GRANULE, ANY) ==
+	      DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	CHECK_EQ(test, fixture_stats(f)->recovered, 0);
+	CHECK(test, fixture_right(f, addr, begin(), GRANULE));
+	CHECK_EQ(test, fixture_unpin(f, addr, GRANULE), 0);
+}
+
+/* Once in an engine's life. */
+static void search_is_not_repeated(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+
+	f->host->limits.entries = 0;
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	fixture_doorbells(f);
+	f->e->learned.refused = 0;
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	flush_work(&f->e->sweep);
+	/* The map alone. */
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+}
+
+static struct kunit_case recover_cases[] = {
+	KUNIT_CASE(leftovers_are_found),
+	KUNIT_CASE(live_windows_are_spared),
+	KUNIT_CASE(search_is_not_repeated),
+	{ }
+};
+
+struct kunit_suite recover_suite = {
+	.name = "recover",
+	.exit = fixture_close,
+	.test_cases = recover_cases,
+};

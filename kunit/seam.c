@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Behind seam.h: the count of allocations, and those that are to fail.
+ */
+
+#include <linux/atomic.h>
+#include <linux/fault-inject.h>
+
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
+
+bool seam_no_slots;
+
+static atomic_long_t balance;
+
+void *seam_got(void *p)
+{
+	if (p)
+		atomic_long_inc(&balance);
+	return p;
+}
+
+void seam_gone(const void *p)
+{
+	if (p)
+		atomic_long_dec(&balance);
+}
+
+long seam_balance(void)
+{
+	return atomic_long_read(&balance);
+}
+
+/*
+ * By the rule of /proc/self/fail-nth, which counts the allocations that the
+ * kernel sees in the same number.
+ */
+bool seam_fails(void)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	static struct fault_attr never = {
+		.ratelimit_state = RATELIMIT_STATE_INIT_DISABLED,
+	};
+
+	return should_fail(&never, 1);
+#else
+	return false;
+#endif
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Included before everything else in the driver's files, where they are built
+ * into a test module; the driver itself knows nothing of it. Here
+ *  - registers may be those of fake-companion.c,
+ *  - what is read from the page that is shared with the host can be spoilt
+ *    behind the reader,
+ *  - allocations are counted, and those that the kernel's fault injection does
+ *    not see can fail like all others.
+ */
+#ifndef APPLE_DMA_SEAM_H
+#define APPLE_DMA_SEAM_H
+
+#include <linux/gfp.h>
+#include <linux/io.h>
+#include <linux/mempool.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/xarray.h>
+
+u32 seam_readl(const void __iomem *addr);
+void seam_writel(u32 value, void __iomem *addr);
+void *seam_memcpy(void *dst, const void *src, size_t size);
+
+/* One allocation more, unless it is NULL; one less. */
+void *seam_got(void *p);
+void seam_gone(const void *p);
+/* Is this allocation to fail? */
+bool seam_fails(void);
+/* There is no memory for the slots of an xarray. */
+extern bool seam_no_slots;
+/* Allocations of the driver's files that are not freed yet. */
+long seam_balance(void);
+
+#ifndef APPLE_DMA_SEAM_ITSELF
+
+static inline void *seam_kzalloc(size_t size, gfp_t gfp)
+{
+	return seam_got(kzalloc(size, gfp));
+}
+
+static inline void *seam_kmalloc_array(size_t n, size_t size, gfp_t gfp)
+{
+	return seam_got(kmalloc_array(n, size, gfp));
+}
+
+static inline void seam_kfree(const void *p)
+{
+	seam_gone(p);
+	kfree(p);
+}
+
+static inline unsigned long seam_get_zeroed_page(gfp_t gfp)
+{
+	return (unsigned long)seam_got((void *)get_zeroed_page(gfp));
+}
+
+static inline void seam_free_page(unsigned long page)
+{
+	seam_gone((void *)page);
+	free_page(page);
+}
+
+static inline struct page *seam_alloc_pages_node(int nid, gfp_t gfp,
+						 unsigned int order)
+{
+	return seam_got(alloc_pages_node(nid, gfp, order));
+}
+
+static inline void seam_free_pages(struct page *page, unsigned int order)
+{
+	seam_gone(page);
+	__free_pages(page, order);
+}
+
+static inline mempool_t *seam_create_slab_pool(int n, struct kmem_cache *cache)
+{
+	return seam_got(mempool_create_slab_pool(n, cache));
+}
+
+static inline void seam_mempool_destroy(mempool_t *pool)
+{
+	seam_gone(pool);
+	mempool_destroy(pool);
+}
+
+static inline void *seam_mempool_alloc(mempool_t *pool, gfp_t gfp)
+{
+	return seam_fails() ? NULL : seam_got(mempool_alloc(pool, gfp));
+}
+
+static inline void seam_mempool_free(void *p, mempool_t *pool)
+{
+	seam_gone(p);
+	mempool_free(p, pool);
+}
+
+static inline void __percpu *seam_alloc_percpu(size_t size, size_t align)
+{
+	void __percpu *p = seam_fails() ? NULL : __alloc_percpu(size, align);
+
+	seam_got((__force void *)p);
+	return p;
+}
+
+static inline void seam_free_percpu(void __percpu *p)
+{
+	seam_gone((__force void *)p);
+	free_percpu(p);
+}
+
+static inline bool seam_xas_nomem(struct xa_state *xas, gfp_t gfp)
+{
+	return !seam_no_slots && xas_nomem(xas, gfp);
+}
+
+static inline void *seam_xas_store(struct xa_state *xas, void *entry)
+{
+	if (!seam_no_slots || !entry)
+		return xas_store(xas, entry);
+	xas_set_err(xas, -ENOMEM);
+	return NULL;
+}
+
+#undef readl
+#define readl				seam_readl
+#undef writel
+#define writel				seam_writel
+#undef memcpy
+#define memcpy				seam_memcpy
+#undef kzalloc
+#define kzalloc				seam_kzalloc
+#undef kmalloc_array
+#define kmalloc_array			seam_kmalloc_array
+#undef kfree
+#define kfree				seam_kfree
+#undef get_zeroed_page
+#define get_zeroed_page			seam_get_zeroed_page
+#undef free_page
+#define free_page			seam_free_page
+#undef alloc_pages_node
+#define alloc_pages_node		seam_alloc_pages_node
+#undef __free_pages
+#define __free_pages			seam_free_pages
+#undef mempool_create_slab_pool
+#define mempool_create_slab_pool	seam_create_slab_pool
+#undef mempool_destroy
+#define mempool_destroy			seam_mempool_destroy
+#undef mempool_alloc
+#define mempool_alloc			seam_mempool_alloc
+#undef mempool_free
+#define mempool_free			seam_mempool_free
+#undef alloc_percpu
+#define alloc_percpu(type)						\
+	((typeof(type) __percpu *)seam_alloc_percpu(sizeof(type),	\
+						    __alignof__(type)))
+#undef xas_nomem
+#define xas_nomem			seam_xas_nomem
+#undef xas_store
+#define xas_store			seam_xas_store
+#undef free_percpu
+#define free_percpu			seam_free_percpu
+
+#endif /* APPLE_DMA_SEAM_ITSELF */
+
+#endif /* APPLE_DMA_SEAM_H */

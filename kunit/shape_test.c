@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * driver/shape.c: the size and place of windows, the budget, handles, and what
+ * the host teaches.
+ */
+
+#include "fixture.h"
+#include "suites.h"
+
+/* 7 of 7, not 8; after one went, 7 again: evict, map. Refusing rings nothing. */
+static void entry_budget_is_exact(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.entries = 7);
+	dma_addr_t addr[7];
+	phys_addr_t phys;
+	unsigned int i;
+
+	for (i = 0; i < 7; i++) {
+		addr[i] = apple_dma_pin(f->e, FAKE_RAM + i * 4 * MIB, PAGE, ANY);
+		CHECK(test, fixture_right(f, addr[i], FAKE_RAM + i * 4 * MIB, PAGE));
+	}
+	CHECK_EQ(test, fixture_doorbells(f), 7);
+	CHECK(test, apple_dma_pin(f->e, FAKE_RAM + 28 * MIB, PAGE, ANY) ==
+	      DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_ENTRIES], 1);
+	CHECK_EQ(test, apple_dma_unpin(f->e, addr[3], PAGE, &phys), 0);
+	fixture_touch(f, 28 * MIB);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	CHECK_EQ(test, fixture_stats(f)->peak_entries, 7);
+}
+
+/* The same in bytes: 8 granules, where shapes are granules. */
+static void byte_budget_is_exact(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.bytes = 8 * GRANULE);
+	unsigned int i;
+
+	for (i = 0; i < 8; i++)
+		CHECK(test, apple_dma_pin(f->e, FAKE_RAM + i * MIB, PAGE, ANY) !=
+		      DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 8);
+	CHECK(test, apple_dma_pin(f->e, FAKE_RAM + 8 * MIB, PAGE, ANY) ==
+	      DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_BYTES], 1);
+	CHECK_EQ(test, fixture_stats(f)->peak_bytes, 8 * GRANULE);
+}
+
+static void let_learned_expire(struct fixture *f)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&f->e->lock, flags);
+	f->e->learned.until = jiffies - 1;
+	spin_unlock_irqrestore(&f->e->lock, flags);
+}
+
+/* 512 MiB and 100 MiB are 128 and 25 windows of 4 MiB, and then all is there. */
+static void all_of_ram_ends_registered(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .ram = { 512 * MIB, 100 * MIB });
+	unsigned int i, round, piece;
+
+	for (round = 0; round < 2; round++)
+		for (piece = 0; piece < 2; piece++)
+			for (i = 0; i < f->ram[piece].size / (4 * MIB); i++)
+				fixture_touch(f, f->ram[piece].phys -
+						     FAKE_RAM + i * 4 * MIB +
+						     round * MIB);
+	CHECK_EQ(test, fixture_doorbells(f), 128 + 25);
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 612 * MIB);
+}
+
+/*
+ * Behind 4 MiB come 84 KiB less a page: nothing fits there but one window of 64
+ * KiB and one granule. The host watches that nothing crosses the end.
+ */
+static void shapes_end_with_ram(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .ram = { 4 * MIB + 80 * KIB });
+	u64 at;
+
+	for (at = 0; at < f->ram[0].size; at += PAGE)
+		fixture_touch(f, at);
+	CHECK_EQ(test, fixture_doorbells(f), 3);
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, f->ram[0].size);
+}
+
+/* Pins pages, @stride apart, until one fails; how many that were. */
+static u64 pin_until_refused(struct fixture *f, u64 stride, dma_addr_t *addr,
+			     bool *grows)
+{
+	u64 shape = U64_MAX, now, n, most = f->ram[0].size / stride;
+
+	*grows = false;
+	for (n = 0; n < most; n++) {
+		addr[n] = fixture_pin(f, n * stride, PAGE);
+		if (addr[n] == DMA_MAPPING_ERROR)
+			break;
+		if (n % 512)
+			continue;
+		cond_resched();
+		now = fixture_stats(f)->window_bytes;
+		*grows |= now > shape;
+		shape = now;
+	}
+	return n;
+}
+
+/* One live page in each 256 KiB of 16 GiB, then in each 2 MiB. */
+static void sparse_pages_fit(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .ram = { 16 * GIB });
+	dma_addr_t *addr = fixture_memory(f, 65536 * sizeof(*addr));
+	phys_addr_t phys;
+	u64 n, i;
+	bool grows;
+
+	if (IS_ENABLED(CONFIG_KASAN))
+		kunit_skip(test, "takes minutes with KASAN, and is run without it");
+	n = pin_until_refused(f, 256 * KIB, addr, &grows);
+	kunit_info(test, "%llu pages, one in 256 KiB, in %llu registrations\n",
+		   n, fixture_stats(f)->mapped_entries);
+	CHECK(test, n >= 60000);
+	CHECK(test, !grows);
+	CHECK_EQ(test, fixture_stats(f)->window_bytes, GRANULE);
+	for (i = 0; i < n; i += 7)
+		CHECK(test, fixture_right(f, addr[i], FAKE_RAM + i * 256 * KIB,
+					  PAGE));
+	for (i = 0; i < n; i++) {
+		CHECK_EQ(test, apple_dma_unpin(f->e, addr[i], PAGE, &phys), 0);
+		cond_resched();
+	}
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+
+	CHECK_EQ(test, pin_until_refused(f, 2 * MIB, addr, &grows), 8192);
+}
+
+/*
+ * A host that takes 64 KiB at most. Each miss tries one shape, and then exact
+ * granules: 4 MiB, 1 MiB, 256 KiB are refused, two doorbells each. From then on
+ * the shape is 64 KiB, and one doorbell is enough.
+ */
+static void refused_shape_is_retried_smaller(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	unsigned int i;
+
+	f->host->limits.segment = 64 * KIB;
+	for (i = 0; i < 100; i++)
+		CHECK(test, fixture_pin(f, i * 4 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 3 * 2 + 97);
+	CHECK_EQ(test, fixture_stats(f)->refusals, 3);
+	CHECK_EQ(test, fixture_stats(f)->window_bytes, 64 * KIB);
+
+	/* Later it may be otherwise. */
+	f->host->limits.segment = GIB;
+	let_learned_expire(f);
+	CHECK(test, fixture_pin(f, 500 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	CHECK_EQ(test, fixture_stats(f)->window_bytes, 4 * MIB);
+}
+
+/*
+ * A host that has 64 MiB: 16 windows. The next miss asks for a window and for
+ * a granule, and learns; the ones after it ask for nothing.
+ */
+static void limit_of_host_is_learned(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t addr[16];
+	phys_addr_t phys;
+	unsigned int i;
+
+	f->host->limits.bytes = 64 * MIB;
+	for (i = 0; i < 16; i++)
+		addr[i] = fixture_pin(f, i * 4 * MIB, PAGE);
+	CHECK_EQ(test, fixture_doorbells(f), 16);
+	CHECK(test, fixture_pin(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 64 * MIB);
+	CHECK_EQ(test, fixture_stats(f)->learned_entries, 16);
+	for (i = 0; i < 100; i++)
+		CHECK(test, fixture_pin(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	/* Unless it took a second to get here. */
+	CHECK(test, fixture_doorbells(f) <= 2);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_HOST], 101);
+
+	/* One goes idle and is given back: evict, map. */
+	CHECK_EQ(test, apple_dma_unpin(f->e, addr[0], PAGE, &phys), 0);
+	CHECK(test, fixture_pin(f, 64 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+
+	/* There is room again, and it is found after a while. */
+	f->host->limits.bytes = GIB;
+	let_learned_expire(f);
+	CHECK(test, fixture_pin(f, 128 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
+	CHECK_EQ(test, fixture_stats(f)->learned_entries, 0);
+}
+
+/* 128 KiB do not fit, and are asked for once; a page does. */
+static void much_refused_is_not_all_refused(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+
+	f->host->limits.segment = 64 * KIB;
+	CHECK(test, fixture_pin(f, 0, 128 * KIB) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	CHECK(test, fixture_pin(f, 4 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	CHECK(test, fixture_pin(f, 0, 128 * KIB) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
+}
+
+/*
+ * 10 idle windows go before a map is refused for good: then it is known that
+ * they were not in the way. The next ones stay, and the host is left alone.
+ */
+static void what_cannot_be_is_not_hammered(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	unsigned int i;
+
+	for (i = 0; i < 10; i++)
+		fixture_touch(f, i * 4 * MIB);
+	f->host->limits.segment = 4 * MIB;
+	CHECK(test, fixture_pin(f, 100 * MIB, 5 * MIB) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+	for (i = 0; i < 10; i++)
+		fixture_touch(f, i * 4 * MIB);
+	fixture_doorbells(f);
+	for (i = 0; i < 50; i++)
+		CHECK(test, fixture_pin(f, 100 * MIB, 5 * MIB) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 10);
+}
+
+/* The offset in the granule is all that can be relied on, and is kept. */
+static void any_granule_will_do(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_UNALIGNED);
+	unsigned int i;
+
+	for (i = 0; i < 200; i++) {
+		u64 from = i * 5 * MIB + i * 333;
+		dma_addr_t addr = fixture_pin(f, from, 10000 + i);
+
+		CHECK(test, fixture_right(f, addr, FAKE_RAM + from, 10000 + i));
+		CHECK(test, !((addr ^ from) & APPLE_DMA_GRANULE_MASK));
+	}
+}
+
+/*
+ * Ranges with one start. The second starts a granule earlier and has 3, the
+ * third two earlier and has 5.
+ */
+static void handles_are_unique(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	u64 n;
+
+	for (n = 1; n <= 3; n++)
+		CHECK(test, fixture_right(f, fixture_pin(f, MIB, n * GRANULE),
+					  FAKE_RAM + MIB, n * GRANULE));
+	CHECK(test, fake_host_has(f->host, FAKE_RAM + MIB - GRANULE));
+	CHECK(test, fake_host_has(f->host, FAKE_RAM + MIB - 2 * GRANULE));
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, (1 + 3 + 5) * GRANULE);
+
+	/* Nothing is in front of the first byte of RAM. */
+	CHECK(test, fixture_pin(f, 0, GRANULE) != DMA_MAPPING_ERROR);
+	fixture_doorbells(f);
+	CHECK(test, fixture_pin(f, 0, 2 * GRANULE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_HANDLE], 1);
+	CHECK_EQ(test, fixture_stats(f)->refusals, 0);
+}
+
+/*
+ * A budget of 6 granules: one in use, 5 idle. 2 granules with the start of the
+ * one in use need 3: they go in one doorbell, and are there with another.
+ */
+static void room_is_made_for_the_handle(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.bytes = 6 * GRANULE);
+	dma_addr_t addr = fixture_pin(f, 16 * MIB, GRANULE);
+	unsigned int i;
+
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	for (i = 0; i < 5; i++)
+		fixture_touch(f, i * MIB);
+	CHECK_EQ(test, fixture_doorbells(f), 6);
+	addr = fixture_pin(f, 16 * MIB, 2 * GRANULE);
+	CHECK(test, fixture_right(f, addr, FAKE_RAM + 16 * MIB, 2 * GRANULE));
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+}
+
+static struct kunit_case shape_cases[] = {
+	KUNIT_CASE(entry_budget_is_exact),
+	KUNIT_CASE(byte_budget_is_exact),
+	KUNIT_CASE(all_of_ram_ends_registered),
+	KUNIT_CASE(shapes_end_with_ram),
+	KUNIT_CASE(sparse_pages_fit),
+	KUNIT_CASE(refused_shape_is_retried_smaller),
+	KUNIT_CASE(limit_of_host_is_learned),
+	KUNIT_CASE(much_refused_is_not_all_refused),
+	KUNIT_CASE(what_cannot_be_is_not_hammered),
+	KUNIT_CASE(any_granule_will_do),
+	KUNIT_CASE(handles_are_unique),
+	KUNIT_CASE(room_is_made_for_the_handle),
+	{ }
+};
+
+struct kunit_suite shape_suite = {
+	.name = "shape",
+	.exit = fixture_close,
+	.test_cases = shape_cases,
+};

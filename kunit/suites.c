@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * All suites, in the order in which they run.
+ */
+
+#include "suites.h"
+
+struct kunit_suite *const pure_suites[] = {
+	&wire_suite,
+	&transport_suite,
+	&index_suite,
+	&window_suite,
+	&shape_suite,
+	&idle_suite,
+	&pin_suite,
+	&engine_suite,
+	&ram_suite,
+	&recover_suite,
+	&fail_suite,
+	NULL
+};
+
+struct kunit_suite *const device_suites[] = {
+#ifdef APPLE_DMA_KUNIT_DEVICES
+	&dma_ops_suite,
+	&memory_suite,
+	&managed_suite,
+	&main_suite,
+#endif
+	NULL
+};

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * All suites. A new one has to be here, and in a table of suites.c.
+ */
+#ifndef APPLE_DMA_SUITES_H
+#define APPLE_DMA_SUITES_H
+
+#include "check.h"
+
+/* What needs no device, and no DMA operations. */
+extern struct kunit_suite wire_suite;
+extern struct kunit_suite transport_suite;
+extern struct kunit_suite index_suite;
+extern struct kunit_suite window_suite;
+extern struct kunit_suite shape_suite;
+extern struct kunit_suite idle_suite;
+extern struct kunit_suite pin_suite;
+extern struct kunit_suite engine_suite;
+extern struct kunit_suite ram_suite;
+extern struct kunit_suite recover_suite;
+extern struct kunit_suite fail_suite;
+
+/* Ends with NULL. */
+extern struct kunit_suite *const pure_suites[];
+
+/* What needs DMA operations per device; managed and main also need devices. */
+extern struct kunit_suite dma_ops_suite;
+extern struct kunit_suite memory_suite;
+extern struct kunit_suite managed_suite;
+extern struct kunit_suite main_suite;
+
+/* Ends with NULL; nothing else is in it where devices have no operations. */
+extern struct kunit_suite *const device_suites[];
+
+#endif /* APPLE_DMA_SUITES_H */

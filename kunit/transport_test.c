@@ -1,0 +1,605 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * driver/transport.c: batches, each answer that a host may give, and each that
+ * none may. A wrong answer is -EPROTO, with a reason; then no answer counts.
+ */
+
+#include <linux/io.h>
+#include <linux/string.h>
+
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
+#include "fail.h"
+#include "fixture.h"
+#include "line.h"
+#include "suites.h"
+
+#define GPA(i)		(0x100000000ULL + (i) * 0x100000ULL)
+#define LEN		(4 * GRANULE)
+
+/* A batch of @n, not rung yet. */
+static void fill(struct line *l, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		l->map[i].gpa = GPA(i);
+		l->map[i].len = LEN;
+		l->map[i].iova = 0x77;
+		l->map[i].err = 0x77;
+		l->unmap[i].handle = GPA(i);
+		l->unmap[i].len = LEN;
+		l->unmap[i].err = 0x77;
+	}
+}
+
+/* Doorbells since the layout was found out. */
+static u64 rung(struct line *l)
+{
+	return l->c.doorbells - 1;
+}
+
+/* ---- what hosts answer ---- */
+
+static void check_batches(struct line *l)
+{
+	struct kunit *test = l->test;
+	static const unsigned int sizes[] = { 1, 2, 63, 64 };
+	unsigned int i, k, n;
+
+	for (k = 0; k < ARRAY_SIZE(sizes); k++) {
+		n = sizes[k];
+		fill(l, n);
+		CHECK_EQ(test, line_map(l, n), 0);
+		CHECK_EQ(test, l->c.count, n);
+		for (i = 0; i < n; i++) {
+			CHECK_EQ(test, l->map[i].err, 0);
+			CHECK_EQ(test, l->map[i].iova,
+				 0x4000000000ULL + GPA(i));
+			CHECK_EQ(test, l->c.asked[i].id, GPA(i));
+			CHECK_EQ(test, l->c.asked[i].len, LEN);
+			CHECK_EQ(test, l->c.asked[i].flags, 0);
+		}
+		CHECK_EQ(test, l->c.live, n);
+		CHECK_EQ(test, line_unmap(l, n), 0);
+		for (i = 0; i < n; i++)
+			CHECK_EQ(test, l->unmap[i].err, 0);
+		CHECK_EQ(test, l->c.live, 0);
+		/* A doorbell for each batch, whatever its size. */
+		CHECK_EQ(test, rung(l), 2 * (k + 1));
+	}
+}
+
+static void batch_is_one_doorbell(struct kunit *test)
+{
+	check_batches(line_open(test, false));
+}
+
+static void batch_is_one_doorbell_wide(struct kunit *test)
+{
+	check_batches(line_open(test, true));
+}
+
+/* Neither nothing, nor more than the page has room for; the host is not asked. */
+static void bad_batches_do_not_ring(struct kunit *test)
+{
+	struct line *l = line_open(test, false);
+
+	fill(l, APPLE_DMA_BATCH_MAX + 1);
+	CHECK_EQ(test, line_map(l, 0), -EPROTO);
+	CHECK_EQ(test, line_map(l, APPLE_DMA_BATCH_MAX + 1), -EPROTO);
+	CHECK_EQ(test, line_unmap(l, 0), -EPROTO);
+	CHECK_EQ(test, line_unmap(l, APPLE_DMA_BATCH_MAX + 1), -EPROTO);
+	CHECK_EQ(test, rung(l), 0);
+}
+
+/* The rest of a batch is done; what is refused gets an error and no address. */
+static void check_refusals(struct line *l)
+{
+	struct kunit *test = l->test;
+	unsigned int i;
+
+	fill(l, 5);
+	l->c.refuse = BIT(1) | BIT(4);
+	CHECK_EQ(test, line_map(l, 5), 0);
+	for (i = 0; i < 5; i++) {
+		CHECK(test, l->map[i].err == (i % 3 == 1 ? -EIO : 0));
+		CHECK_EQ(test, !l->map[i].iova, i % 3 == 1);
+	}
+	CHECK_EQ(test, l->c.live, 3);
+
+	/* 1 and 4 are not there to be released. */
+	l->c.refuse = 0;
+	CHECK_EQ(test, line_unmap(l, 5), 0);
+	for (i = 0; i < 5; i++)
+		CHECK(test, l->unmap[i].err == (i % 3 == 1 ? -EIO : 0));
+	CHECK_EQ(test, l->c.live, 0);
+	CHECK_EQ(test, rung(l), 2);
+}
+
+static void refusal_is_of_one_entry(struct kunit *test)
+{
+	check_refusals(line_open(test, false));
+}
+
+static void refusal_is_of_one_entry_wide(struct kunit *test)
+{
+	check_refusals(line_open(test, true));
+}
+
+/* A handle that is registered already is refused, and is not a breach. */
+static void duplicate_is_refused(struct kunit *test)
+{
+	struct line *l = line_open(test, false);
+
+	fill(l, 1);
+	CHECK_EQ(test, line_map(l, 1), 0);
+	CHECK_EQ(test, line_map(l, 1), 0);
+	CHECK(test, l->map[0].err == -EIO);
+	CHECK_EQ(test, l->c.live, 1);
+}
+
+static void say_invalid(struct fake_companion *c)
+{
+	struct fake_answer answer;
+
+	fake_companion_get(c, 0, &answer);
+	answer.status = APPLE_DMA_STATUS_INVAL;
+	fake_companion_put(c, 0, &answer);
+	c->cmd->status = cpu_to_le32(APPLE_DMA_STATUS_IOERR);
+}
+
+/* INVAL of an entry is a refusal like IOERR. */
+static void invalid_entry_is_refused(struct kunit *test)
+{
+	struct line *l = line_open(test, false);
+
+	fill(l, 2);
+	l->c.lie = say_invalid;
+	CHECK_EQ(test, line_map(l, 2), 0);
+	CHECK(test, l->map[0].err == -EIO);
+	CHECK_EQ(test, l->map[1].err, 0);
+}
+
+/*
+ * Less than was asked for counts as mapped on the host: it is released with
+ * one doorbell more, and refused. The rest of the batch stays.
+ */
+static void check_short(struct line *l)
+{
+	struct kunit *test = l->test;
+
+	fill(l, 4);
+	l->c.shorten = BIT(0) | BIT(2);
+	CHECK_EQ(test, line_map(l, 4), 0);
+	CHECK_EQ(test, rung(l), 2);
+	CHECK_EQ(test, l->c.type, APPLE_DMA_CMD_UNMAP);
+	CHECK_EQ(test, l->c.count, 2);
+	CHECK_EQ(test, l->c.asked[0].id, GPA(0));
+	CHECK_EQ(test, l->c.asked[1].id, GPA(2));
+	CHECK(test, l->map[0].err == -EIO && l->map[2].err == -EIO);
+	CHECK_EQ(test, l->map[1].err, 0);
+	CHECK_EQ(test, l->map[3].err, 0);
+	CHECK_EQ(test, l->c.live, 2);
+}
+
+static void short_map_is_undone(struct kunit *test)
+{
+	check_short(line_open(test, false));
+}
+
+static void short_map_is_undone_wide(struct kunit *test)
+{
+	check_short(line_open(test, true));
+}
+
+static void refuse_unmaps(struct fake_companion *c)
+{
+	if (c->type == APPLE_DMA_CMD_MAP)
+		c->refuse = 1;
+}
+
+/* ---- what no host may answer ---- */
+
+/* A lie, about which kind of batch, and what is said of it. */
+struct breach {
+	const char *what;
+	void (*lie)(struct fake_companion *c);
+	const char *reason;
+};
+
+/* Entry 1 of 3, of which entry 2 is refused, in a batch that says so. */
+static void change(struct fake_companion *c, const struct fake_answer *with)
+{
+	struct fake_answer answer;
+
+	fake_companion_get(c, 1, &answer);
+	answer.id = with->id ?: answer.id;
+	answer.iova = with->iova ?: answer.iova;
+	answer.len = with->len ?: answer.len;
+	answer.status = with->status ?: answer.status;
+	fake_companion_put(c, 1, &answer);
+}
+
+#define CHANGE(name, ...)						\
+static void name(struct fake_companion *c)				\
+{									\
+	change(c, &(const struct fake_answer){ __VA_ARGS__ });		\
+}
+
+CHANGE(other_handle, .id = GPA(0))
+CHANGE(handle_inside, .id = GPA(1) + 0x4000)
+CHANGE(length_longer, .len = LEN + 1)
+CHANGE(length_granule_longer, .len = LEN + GRANULE)
+CHANGE(length_huge, .len = 0xfffff000)
+CHANGE(offset_moved, .iova = 0x4000000000ULL + 0x1000)
+CHANGE(offset_one, .iova = 1)
+CHANGE(near_the_end, .iova = U64_MAX - 2 * GRANULE + 1)
+CHANGE(last_granule, .iova = U64_MAX - GRANULE + 1)
+CHANGE(one_too_far, .iova = U64_MAX - 5 * GRANULE + 1 + GRANULE)
+CHANGE(all_ones_address, .iova = U64_MAX)
+CHANGE(unknown_status, .status = 2)
+CHANGE(another_status, .status = 4)
+CHANGE(high_status, .status = 0x80000000)
+
+static void address_zero(struct fake_companion *c)
+{
+	struct fake_answer answer;
+
+	fake_companion_get(c, 1, &answer);
+	answer.iova = 0;
+	fake_companion_put(c, 1, &answer);
+}
+
+static void not_written(struct fake_companion *c)
+{
+	const struct fake_answer none = {
+		.id = U64_MAX,
+		.iova = U64_MAX,
+		.len = U64_MAX,
+		.status = U32_MAX,
+	};
+
+	fake_companion_put(c, 1, &none);
+}
+
+static void all_ones(struct fake_companion *c)
+{
+	memset(c->page, 0xff, PAGE_SIZE);
+}
+
+static void all_zeroes(struct fake_companion *c)
+{
+	memset(c->resp, 0, 1024);
+}
+
+static void no_status(struct fake_companion *c)
+{
+	c->cmd->status = cpu_to_le32(U32_MAX);
+}
+
+static void batch_invalid(struct fake_companion *c)
+{
+	c->cmd->status = cpu_to_le32(APPLE_DMA_STATUS_INVAL);
+}
+
+static void batch_unknown(struct fake_companion *c)
+{
+	c->cmd->status = cpu_to_le32(2);
+}
+
+static void batch_fine(struct fake_companion *c)
+{
+	c->cmd->status = cpu_to_le32(APPLE_DMA_STATUS_OK);
+}
+
+static void batch_failed(struct fake_companion *c)
+{
+	c->refuse = 0;
+	fake_companion_put(c, 2, &(const struct fake_answer){
+		.id = GPA(2), .len = LEN, .iova = 0x5000000000ULL });
+	c->cmd->status = cpu_to_le32(APPLE_DMA_STATUS_IOERR);
+}
+
+static void gone_from_the_bus(struct fake_companion *c)
+{
+	memset(c->page, 0xff, PAGE_SIZE);
+	c->gone = true;
+}
+
+static const struct breach map_breaches[] = {
+	{ "handle of another", other_handle, "it answered a map with another handle" },
+	{ "handle inside", handle_inside, "it answered a map with another handle" },
+	{ "a byte more", length_longer, "it mapped more than was asked" },
+	{ "a granule more", length_granule_longer, "it mapped more than was asked" },
+	{ "4 GiB more", length_huge, "it mapped more than was asked" },
+	{ "address 0", address_zero, "it chose device address 0" },
+	{ "offset moved", offset_moved, "it moved the offset inside a granule" },
+	{ "address 1", offset_one, "it moved the offset inside a granule" },
+	{ "ends at 2^64", near_the_end, "its device address runs past 2^64" },
+	{ "last granule", last_granule, "its device address runs past 2^64" },
+	{ "into the last granule", one_too_far, "its device address runs past 2^64" },
+	{ "address of ones", all_ones_address, "it moved the offset inside a granule" },
+	{ "status 2", unknown_status, "it wrote an unknown map status" },
+	{ "status 4", another_status, "it wrote an unknown map status" },
+	{ "status 2^31", high_status, "it wrote an unknown map status" },
+	{ "entry not written", not_written, "it did not answer a map entry" },
+	{ "page of ones", all_ones, "it did not write the status of a batch" },
+	{ "answers of zeroes", all_zeroes, "it answered a map with another handle" },
+	{ "batch status not written", no_status, "it did not write the status of a batch" },
+	{ "batch invalid", batch_invalid, "it called a valid batch invalid" },
+	{ "batch status 2", batch_unknown, "it wrote an unknown batch status" },
+	{ "batch fine, entry refused", batch_fine, "a batch status contradicts its map entries" },
+	{ "batch failed, no entry refused", batch_failed,
+	  "a batch status contradicts its map entries" },
+	{ "gone", gone_from_the_bus, "it is gone from the bus" },
+};
+
+static void check_breaches(struct line *l, const struct breach *breach,
+			   unsigned int n, bool map)
+{
+	struct kunit *test = l->test;
+	unsigned int i;
+
+	for (i = 0; i < n; i++, breach++) {
+		const char *reason;
+
+		fill(l, 3);
+		if (!map)
+			CHECK_EQ(test, line_map(l, 2), 0);
+		l->c.refuse = map ? BIT(2) : 0;
+		l->c.lie = breach->lie;
+		l->t.reason = NULL;
+		EXPECT(test, (map ? line_map(l, 3) : line_unmap(l, 3)) == -EPROTO);
+		reason = apple_dma_transport_ops.reason(&l->t) ?: "none";
+		if (strcmp(reason, breach->reason)) {
+			kunit_info(test, "%s: %s\n", breach->what, reason);
+			EXPECT(test, !"the reason that was expected");
+		}
+		/* The next one is of a host that has forgotten all of it. */
+		l->c.lie = NULL;
+		l->c.gone = false;
+		l->c.refuse = 0;
+		l->c.live = 0;
+	}
+	/* A breach is found with the doorbell that asked, and rings no other. */
+	CHECK_EQ(test, rung(l), map ? n : 2 * n);
+}
+
+static void wrong_map_answers(struct kunit *test)
+{
+	check_breaches(line_open(test, false), map_breaches,
+		       ARRAY_SIZE(map_breaches), true);
+}
+
+static void wrong_map_answers_wide(struct kunit *test)
+{
+	check_breaches(line_open(test, true), map_breaches,
+		       ARRAY_SIZE(map_breaches), true);
+}
+
+/* A length only the wide layout can say; its low half is right. */
+CHANGE(length_4g_more, .len = BIT_ULL(32) + LEN)
+
+static void wrong_wide_length(struct kunit *test)
+{
+	static const struct breach breach = {
+		"2^32 more", length_4g_more, "it mapped more than was asked"
+	};
+
+	check_breaches(line_open(test, true), &breach, 1, true);
+}
+
+/* Entry 0 and 1 were registered, 2 was not. */
+static struct apple_dma_unmap_resp *second(struct fake_companion *c)
+{
+	return (struct apple_dma_unmap_resp *)c->resp + 1;
+}
+
+static void unmap_other_handle(struct fake_companion *c)
+{
+	second(c)->id = cpu_to_le64(GPA(0));
+}
+
+static void unmap_not_written(struct fake_companion *c)
+{
+	memset(second(c), 0xff, sizeof(*second(c)));
+}
+
+static void unmap_unknown(struct fake_companion *c)
+{
+	second(c)->status = cpu_to_le32(2);
+}
+
+static void unmap_batch_failed(struct fake_companion *c)
+{
+	struct apple_dma_unmap_resp *resp = c->resp;
+
+	resp[2].status = cpu_to_le32(APPLE_DMA_STATUS_OK);
+}
+
+static void unmap_refused_with_other_handle(struct fake_companion *c)
+{
+	struct apple_dma_unmap_resp *resp = c->resp;
+
+	resp[2].id = cpu_to_le64(U64_MAX);
+}
+
+static const struct breach unmap_breaches[] = {
+	{ "handle of another", unmap_other_handle, "it answered an unmap with another handle" },
+	{ "refused, without its handle", unmap_refused_with_other_handle,
+	  "it answered an unmap with another handle" },
+	{ "entry not written", unmap_not_written, "it did not answer an unmap entry" },
+	{ "status 2", unmap_unknown, "it wrote an unknown unmap status" },
+	{ "batch fine, entry refused", batch_fine, "a batch status contradicts its unmap entries" },
+	{ "batch failed, no entry refused", unmap_batch_failed,
+	  "a batch status contradicts its unmap entries" },
+	{ "page of ones", all_ones, "it did not write the status of a batch" },
+	{ "answers of zeroes", all_zeroes, "it answered an unmap with another handle" },
+	{ "batch status not written", no_status, "it did not write the status of a batch" },
+	{ "batch invalid", batch_invalid, "it called a valid batch invalid" },
+	{ "batch status 2", batch_unknown, "it wrote an unknown batch status" },
+	{ "gone", gone_from_the_bus, "it is gone from the bus" },
+};
+
+static void wrong_unmap_answers(struct kunit *test)
+{
+	check_breaches(line_open(test, false), unmap_breaches,
+		       ARRAY_SIZE(unmap_breaches), false);
+}
+
+/* What came too short is not released: nobody knows what the device reaches. */
+static void short_map_that_stays_is_a_breach(struct kunit *test)
+{
+	struct line *l = line_open(test, false);
+
+	fill(l, 1);
+	l->c.shorten = BIT(0);
+	l->c.lie = refuse_unmaps;
+	CHECK_EQ(test, line_map(l, 1), -EPROTO);
+	CHECK_EQ(test, !strcmp(l->t.reason, "it does not release a partial mapping"), 1);
+	CHECK_EQ(test, rung(l), 2);
+}
+
+/* To the byte: the granule before the last one is the last that may be used. */
+CHANGE(as_far_as_can_be, .iova = U64_MAX - 5 * GRANULE + 1)
+
+static void highest_address_is_accepted(struct kunit *test)
+{
+	struct line *l = line_open(test, true);
+
+	fill(l, 2);
+	l->c.lie = as_far_as_can_be;
+	CHECK_EQ(test, line_map(l, 2), 0);
+	CHECK_EQ(test, l->map[1].err, 0);
+	CHECK_EQ(test, l->map[1].iova, U64_MAX - 5 * GRANULE + 1);
+}
+
+/* ---- a host that does not keep still ---- */
+
+/* What was checked is what is used: nothing on the page is read twice. */
+static void check_spoilt(struct line *l)
+{
+	struct kunit *test = l->test;
+	unsigned int i;
+
+	l->c.spoil = true;
+	fill(l, APPLE_DMA_BATCH_MAX);
+	l->c.refuse = BIT_ULL(7);
+	l->c.shorten = BIT_ULL(9);
+	CHECK_EQ(test, line_map(l, APPLE_DMA_BATCH_MAX), 0);
+	for (i = 0; i < APPLE_DMA_BATCH_MAX; i++) {
+		if (i == 7 || i == 9) {
+			CHECK(test, l->map[i].err == -EIO);
+			continue;
+		}
+		CHECK_EQ(test, l->map[i].err, 0);
+		CHECK_EQ(test, l->map[i].iova, 0x4000000000ULL + GPA(i));
+	}
+	l->c.refuse = 0;
+	CHECK_EQ(test, line_unmap(l, 7), 0);
+	for (i = 0; i < 7; i++)
+		CHECK_EQ(test, l->unmap[i].err, 0);
+	/* Map, release what is short, unmap. */
+	CHECK_EQ(test, rung(l), 3);
+}
+
+static void page_is_read_once(struct kunit *test)
+{
+	check_spoilt(line_open(test, false));
+}
+
+static void page_is_read_once_wide(struct kunit *test)
+{
+	check_spoilt(line_open(test, true));
+}
+
+/* Each batch is written anew: what the host did to the page does not matter. */
+static void scribble(struct fake_companion *c)
+{
+	u32 status = le32_to_cpu(c->cmd->status);
+
+	memset(c->page, 0xa5, c->resp - c->page);
+	c->cmd->status = cpu_to_le32(status);
+}
+
+static void requests_are_written_anew(struct kunit *test)
+{
+	struct line *l = line_open(test, true);
+
+	l->c.lie = scribble;
+	check_batches(l);
+}
+
+/* ---- life ---- */
+
+static void page_of_a_liar_is_kept(struct kunit *test)
+{
+	struct line *l = line_open(test, false);
+	void *page = l->t.page;
+
+	apple_dma_transport_free(&l->t, true);
+	CHECK(test, !l->t.page);
+	l->up = false;
+	/* Nobody else has been given it. */
+	CHECK_EQ(test, page_count(virt_to_page(page)), 1);
+	free_page((unsigned long)page);
+	l->lost++;
+}
+
+/* Each allocation of the start fails in turn; see fail_test.c. */
+static void allocation_fails(struct kunit *test)
+{
+	struct line *l = line_new(test);
+	unsigned int nth;
+	bool failed;
+
+	fail_needed(test);
+	for (nth = 1; nth < FAIL_MOST; nth++) {
+		int err;
+
+		memset(&l->t, 0, sizeof(l->t));
+		fail_arm(nth);
+		err = apple_dma_transport_init(&l->t, fixture_device,
+					       fake_companion_bar(&l->c));
+		failed = fail_disarm();
+		CHECK(test, err == (failed ? -ENOMEM : 0));
+		if (!failed)
+			break;
+		CHECK_EQ(test, seam_balance(), l->lost);
+	}
+	CHECK(test, !failed);
+	/* The command page. */
+	CHECK_EQ(test, nth - 1, 1);
+	apple_dma_transport_free(&l->t, false);
+}
+
+static struct kunit_case transport_cases[] = {
+	KUNIT_CASE(batch_is_one_doorbell),
+	KUNIT_CASE(batch_is_one_doorbell_wide),
+	KUNIT_CASE(bad_batches_do_not_ring),
+	KUNIT_CASE(refusal_is_of_one_entry),
+	KUNIT_CASE(refusal_is_of_one_entry_wide),
+	KUNIT_CASE(duplicate_is_refused),
+	KUNIT_CASE(invalid_entry_is_refused),
+	KUNIT_CASE(short_map_is_undone),
+	KUNIT_CASE(short_map_is_undone_wide),
+	KUNIT_CASE(wrong_map_answers),
+	KUNIT_CASE(wrong_map_answers_wide),
+	KUNIT_CASE(wrong_wide_length),
+	KUNIT_CASE(wrong_unmap_answers),
+	KUNIT_CASE(short_map_that_stays_is_a_breach),
+	KUNIT_CASE(highest_address_is_accepted),
+	KUNIT_CASE(page_is_read_once),
+	KUNIT_CASE(page_is_read_once_wide),
+	KUNIT_CASE(requests_are_written_anew),
+	KUNIT_CASE(page_of_a_liar_is_kept),
+	KUNIT_CASE(allocation_fails),
+	{ }
+};
+
+struct kunit_suite transport_suite = {
+	.name = "transport",
+	.exit = line_close,
+	.test_cases = transport_cases,
+};

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * driver/window.c: what is asked of the host, and what its answers lead to.
+ */
+
+#include <linux/string.h>
+
+#include "fixture.h"
+#include "suites.h"
+
+/* ---- what an earlier kernel left ---- */
+
+/* Refused as a duplicate, released, mapped: three doorbells. */
+static void leftover_is_released(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true);
+
+	CHECK(test, fake_host_plant(f->host, FAKE_RAM, 8 * MIB));
+	fixture_touch(f, MIB);
+	CHECK_EQ(test, fixture_doorbells(f), 3);
+	CHECK_EQ(test, fixture_stats(f)->recovered, 1);
+	CHECK_EQ(test, fixture_stats(f)->refusals, 1);
+}
+
+/* Of a list, only those: a batch of 4, one of 2 to release, one of 2 to map. */
+static void leftovers_of_a_batch(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true);
+	struct scatterlist *sgl = fixture_list(f, 0, 4, 4 * MIB, PAGE);
+	struct fake_host_counts counts;
+
+	CHECK(test, fake_host_plant(f->host, FAKE_RAM + 4 * MIB, GRANULE));
+	CHECK(test, fake_host_plant(f->host, FAKE_RAM + 12 * MIB, GRANULE));
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 4, ANY), 0);
+	counts = fixture_counts(f);
+	CHECK_EQ(test, counts.doorbells, 3);
+	CHECK_EQ(test, counts.map_entries, 4 + 2);
+	CHECK_EQ(test, counts.unmap_entries, 2);
+	CHECK_EQ(test, counts.unknown, 0);
+	CHECK_EQ(test, fixture_stats(f)->recovered, 2);
+	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 4), 0);
+}
+
+/*
+ * Strict, so one shape. A refusal that is real costs a look for a leftover: map
+ * and release. Where an earlier kernel is known to have left nothing, only map.
+ */
+static void refusal_is_looked_into_once(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+
+	f->e->swept = true;
+	f->host->refuse = 2;
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	CHECK_EQ(test, fixture_counts(f).unknown, 1);
+	f->e->clean = true;
+	CHECK(test, fixture_pin(f, MIB, 2 * GRANULE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	f->e->learned.refused = 0;
+	CHECK(test, fixture_pin(f, MIB, 2 * GRANULE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	CHECK_EQ(test, fixture_stats(f)->recovered, 0);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+}
+
+/* ---- answers that break the engine ---- */
+
+static void check_broken(struct fixture *f, const char *reason)
+{
+	struct kunit *test = f->test;
+
+	CHECK(test, f->e->broken && !f->e->fast);
+	CHECK(test, !strcmp(f->e->reason, reason));
+	fixture_doorbells(f);
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_pin(f, 500 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	apple_dma_engine_flush(f->e);
+	CHECK(test, !apple_dma_engine_release(f->e));
+	/* The host is not asked again. */
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+}
+
+/* The same device address twice, or one inside another: no mapping is made. */
+static void address_given_twice_breaks(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	f->host->force = addr;
+	CHECK(test, fixture_pin(f, 8 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	check_broken(f, "it gave the same device address twice");
+}
+
+static void address_inside_another_breaks(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	f->host->force = addr + 4 * MIB - GRANULE;
+	CHECK(test, fixture_pin(f, 8 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	check_broken(f, "it gave the same device address twice");
+}
+
+/* Right behind another one is fine. */
+static void address_next_to_another_is_fine(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t addr = fixture_pin(f, 0, PAGE), next;
+
+	f->host->force = addr + 4 * MIB;
+	next = fixture_pin(f, 8 * MIB, PAGE);
+	CHECK_EQ(test, next, addr + 4 * MIB);
+	CHECK_EQ(test, fixture_unpin(f, next, PAGE), 0);
+	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+}
+
+/* What it has made it must release: the device may still reach it. */
+static void unmap_refused_breaks(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+
+	f->host->keeps = true;
+	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), -EIO);
+	check_broken(f, "it does not release a mapping that it made");
+}
+
+/* A list of which a later batch breaks: none of it is mapped. */
+static void breach_in_a_list(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	struct scatterlist *sgl = fixture_list(f, 0, 100, 4 * MIB, PAGE), *sg;
+	int i;
+
+	/* 100 granules are two batches. */
+	f->host->breaks = 2;
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 100, ANY), -EIO);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	for_each_sg(sgl, sg, 100, i)
+		CHECK(test, sg_dma_address(sg) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->live_mappings, 0);
+}
+
+/* ---- what is counted ---- */
+
+static void peaks_are_kept(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	dma_addr_t a = fixture_pin(f, 0, 3 * GRANULE);
+	dma_addr_t b = fixture_pin(f, MIB, GRANULE);
+
+	CHECK_EQ(test, fixture_unpin(f, a, 3 * GRANULE), 0);
+	CHECK_EQ(test, fixture_unpin(f, b, GRANULE), 0);
+	fixture_touch(f, 0);
+	CHECK_EQ(test, fixture_stats(f)->peak_bytes, 4 * GRANULE);
+	CHECK_EQ(test, fixture_stats(f)->peak_entries, 2);
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 0);
+}
+
+static struct kunit_case window_cases[] = {
+	KUNIT_CASE(leftover_is_released),
+	KUNIT_CASE(leftovers_of_a_batch),
+	KUNIT_CASE(refusal_is_looked_into_once),
+	KUNIT_CASE(address_given_twice_breaks),
+	KUNIT_CASE(address_inside_another_breaks),
+	KUNIT_CASE(address_next_to_another_is_fine),
+	KUNIT_CASE(unmap_refused_breaks),
+	KUNIT_CASE(breach_in_a_list),
+	KUNIT_CASE(peaks_are_kept),
+	{ }
+};
+
+struct kunit_suite window_suite = {
+	.name = "window",
+	.exit = fixture_close,
+	.test_cases = window_cases,
+};

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A kernel with KUnit in the testbed, for what needs devices."""
+
+import os
+import subprocess
+import tempfile
+
+from testbed import arch as arches
+from testbed import cache, kernel, module
+
+# The guest's part; fault injection is to see what may sleep, too.
+_SCRIPT = """
+cd /sys/kernel/debug
+for f in failslab/ignore-gfp-wait fail_page_alloc/ignore-gfp-wait \
+		fail_page_alloc/ignore-gfp-highmem; do
+	[ ! -e $f ] || echo N >$f
+done
+for f in failslab/verbose fail_page_alloc/verbose fail_page_alloc/min-order; do
+	[ ! -e $f ] || echo 0 >$f
+done
+dmesg -n 7
+dmesg -C
+insmod /root/kunit.ko only="$1"
+echo "insmod: $?"
+rmmod apple_dma_kunit && echo "kunit: the module is gone"
+dmesg
+"""
+
+# Two companions with a device each, which no driver of the kernel wants.
+_DEVICES = ("edu", "edu")
+
+EXITS = {97: "the guest's kernel reported a problem", 98: "there was a DART fault",
+         99: "the testbed failed"}
+
+
+def run(name, only, timeout, source):
+    """Run the cases ONLY of the module in SOURCE in the kernel NAME.
+
+    Returns the kernel's log, the folder of its parser, and why the run as a
+    whole failed, if it did.
+    """
+    found = kernel.find(name, arches.X86_64)
+    ko = module.build(found, arches.X86_64, source, strict=True)
+    with tempfile.TemporaryDirectory(prefix="apple-dma-kunit.") as work:
+        console = os.path.join(work, "console")
+        command = [os.path.join(cache.SCRIPTS, "testbed"), "run", "--kernel", name,
+                   "--no-module", "--no-wait", "--console", console, "--timeout", str(timeout),
+                   "--append", "log_buf_len=4M", "--push", f"{ko}:/root/kunit.ko"]
+        for device in _DEVICES:
+            command += ["--device", device]
+        done = subprocess.run([*command, "--", "sh", "-c", _SCRIPT, "sh", only],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+        log = done.stdout
+        if "KTAP version" not in log and os.path.exists(console):
+            with open(console, encoding="utf-8", errors="replace") as file:
+                log += file.read()
+    why = ""
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        why = (EXITS.get(done.returncode, f"the testbed ended with {done.returncode}") +
+               (f": {lines[-1]}" if lines else ""))
+    return log, os.path.join(found.build_tree, "kunit"), why

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0
+"""User-mode Linux: a kernel that is a process, for what needs no device."""
+
+import glob
+import os
+import shutil
+import subprocess
+import tempfile
+
+from testbed import built, cache, cpio, headers, kernel, module
+from testbed.errors import TestbedError
+
+RECIPE = 1              # raised when what _make() makes changes
+CONFIG = ("uml",)       # fragments of testbed/configs/
+
+# Of a built tree, what modules are built with, and the kernel itself.
+_KEPT = ("Makefile", ".config", "Module.symvers", "include", "scripts", "linux",
+         "arch/um/Makefile*", "arch/um/include", "arch/um/scripts", "arch/x86/include",
+         "arch/x86/Makefile*", "arch/x86/um/asm", "arch/x86/um/shared", "arch/x86/um/Makefile*")
+
+# The whole of user space: fault injection is to see what may sleep, too.
+_INIT = """#!/bin/busybox sh
+/bin/busybox mount -t proc none /proc
+/bin/busybox mount -t sysfs none /sys
+/bin/busybox mount -t debugfs none /sys/kernel/debug
+for f in failslab/ignore-gfp-wait fail_page_alloc/ignore-gfp-wait; do
+	echo N >/sys/kernel/debug/$f
+done
+for f in failslab/verbose fail_page_alloc/verbose fail_page_alloc/min-order; do
+	echo 0 >/sys/kernel/debug/$f
+done
+/bin/busybox insmod /kunit.ko only=$only && /bin/busybox rmmod apple_dma_kunit &&
+	echo "kunit: the module is gone"
+/bin/busybox poweroff -f
+"""
+
+GONE = "kunit: the module is gone"
+
+
+def _version():
+    return built.source_version(kernel.own_suite())
+
+
+def tree():
+    """The folder of the built kernel, its build tree; the binary is `linux` in it."""
+    version = _version()
+    name = f"uml/{version}.{built.key(version, CONFIG)}.{RECIPE}"
+    return cache.entry(name, "building user-mode Linux", built.MIB,
+                       lambda work, final: _make(work))
+
+
+def _make(work):
+    source = built.unpack(kernel.own_suite(), work)
+    built.configure(source, CONFIG, "um")
+    built.compile_kernel(source, ["linux", "modules"], "um")
+    target = os.path.join(work, "build")
+    for pattern in _KEPT:
+        for path in glob.glob(os.path.join(source, pattern)):
+            place = os.path.join(target, os.path.relpath(path, source))
+            os.makedirs(os.path.dirname(place), exist_ok=True)
+            shutil.move(path, place)
+    subprocess.run(["find", target, "-name", "*.o", "-delete"], check=True)
+    # The parser of KUnit's results is a tool of the kernel.
+    shutil.move(os.path.join(source, "tools", "testing", "kunit"),
+                os.path.join(target, "kunit"))
+    cache.remove(source)
+    return target
+
+
+def _initramfs(path, ko):
+    busybox = shutil.which("busybox")
+    if not busybox:
+        raise TestbedError("'busybox' is missing: install the package busybox-static "
+                           "(scripts/setup vm)")
+    with cpio.Archive(path) as archive:
+        for folder in ("bin", "dev", "proc", "sys"):
+            archive.folder(folder)
+        archive.console("dev/console")
+        for name, source in (("bin/busybox", busybox), ("kunit.ko", ko)):
+            with open(source, "rb") as file:
+                archive.file(name, file.read(), 0o755)
+        archive.file("init", _INIT.encode(), 0o755)
+
+
+def run(only, timeout, source):
+    """Run the cases ONLY of the module in SOURCE: (the kernel's log, its parser's folder)."""
+    folder = tree()
+    ko = module.build_in(headers.Tree(folder, "", "gcc", ""), "uml", "um", source, strict=True)
+    with tempfile.TemporaryDirectory(prefix="apple-dma-uml.") as work:
+        initramfs = os.path.join(work, "initramfs")
+        _initramfs(initramfs, ko)
+        # What the kernel does not know becomes the environment of init.
+        command = [os.path.join(folder, "linux"), "mem=512M", f"initrd={initramfs}",
+                   "rdinit=/init", "con=null", "con0=null,fd:1", "console=tty0",
+                   "panic=-1", "loglevel=8", "printk.time=1", f"only={only}"]
+        try:
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, timeout=timeout, check=False,
+                                  env={**os.environ, "TMPDIR": work}, cwd=work)
+            out = done.stdout
+        except subprocess.TimeoutExpired as late:
+            out = (late.stdout or b"") + b"\nkunit: user-mode Linux did not end in time\n"
+    return out.decode(errors="replace").replace("\r", ""), os.path.join(folder, "kunit")
