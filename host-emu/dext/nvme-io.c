@@ -85,7 +85,7 @@ uint16_t nvme_transfer(struct nvme *nvme, const struct nvme_command *command, vo
 	uint16_t status;
 
 	status = walk(nvme, command, len, &pieces);
-	for (unsigned int i = 0; i < pieces.count && status == NVME_OK; i++) {
+	for (unsigned int i = 0; status == NVME_OK && i < pieces.count; i++) {
 		const uint64_t address = pieces.address[i];
 		const uint32_t room = page - (address & (page - 1));
 		const uint32_t n = len < room ? len : room;

@@ -256,13 +256,13 @@ static bool nvme_work(struct physical *dev)
 	struct nvme *nvme = (struct nvme *)dev;
 	bool more = false;
 
-	for (uint16_t id = 0; id <= nvme->max_queues; id++) {
+	for (unsigned int id = 0; id <= nvme->max_queues; id++) {
 		for (int i = 0; i < TURN && has_work(nvme, &nvme->sqs[id]); i++)
 			if (!serve(nvme, id))
 				fail(nvme);
 		more |= has_work(nvme, &nvme->sqs[id]);
 	}
-	for (uint16_t id = 0; id <= nvme->max_queues; id++) {
+	for (unsigned int id = 0; id <= nvme->max_queues; id++) {
 		struct nvme_cq *cq = &nvme->cqs[id];
 
 		if (cq->raise && cq->interrupts)

@@ -142,7 +142,7 @@ static void call(struct connection *c, const struct protocol_message *message)
 	if (m->flags & PROTOCOL_NO_OUTPUT || result.ret != DEXT_SUCCESS)
 		result.out_count = 0;
 	answer(c, PROTOCOL_CALL | PROTOCOL_REPLY, message->header.id, &result,
-	       offsetof(struct protocol_result, out) + 8 * result.out_count, -1);
+	       offsetof(struct protocol_result, out) + sizeof(result.out[0]) * result.out_count, -1);
 }
 
 static void map(struct connection *c, const struct protocol_message *message)

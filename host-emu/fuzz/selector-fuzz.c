@@ -48,7 +48,7 @@ static void one_call(struct dext_client *client, struct fuzz_input *input, uint6
 		     unsigned int *completions)
 {
 	const struct dext_completion completion = { completed, completions, 1 };
-	uint64_t in[DEXT_MAX_ARGUMENTS], out[DEXT_MAX_ARGUMENTS];
+	uint64_t in[DEXT_MAX_ARGUMENTS] = { 0 }, out[DEXT_MAX_ARGUMENTS] = { 0 };
 	const uint8_t selector = fuzz_byte(input) % 20, counts = fuzz_byte(input);
 	uint32_t in_count = counts & 7, out_count = counts >> 3 & 7, ret, room;
 	uint64_t size;

@@ -115,7 +115,7 @@ int main(int argc, char **argv)
 	call(DRM_IOCTL_MODE_CREATE_DUMB, &dumb, "dumb buffer");
 	place.handle = dumb.handle;
 	call(DRM_IOCTL_MODE_MAP_DUMB, &place, "address of the buffer");
-	pixels = mmap(NULL, dumb.size, PROT_READ | PROT_WRITE, MAP_SHARED, card, place.offset);
+	pixels = mmap(NULL, dumb.size, PROT_READ | PROT_WRITE, MAP_SHARED, card, (off_t)place.offset);
 	if (pixels == MAP_FAILED)
 		fail("mmap");
 	fill(pixels, dumb.pitch, dumb.width, dumb.height, copy);
