@@ -74,15 +74,27 @@ static void set_fast(struct apple_dma_engine *e)
 		   !e->stopped && !e->closed);
 }
 
-/* After a change of mode: what does not suit it any more goes back. */
-static void suit_mode(struct apple_dma_engine *e)
+/* Change the mode, or be unsafe from now on; what does not suit goes back. */
+static void change(struct apple_dma_engine *e, enum apple_dma_mode mode,
+		   bool unsafe)
 {
+	unsigned long flags;
+
+	mutex_lock(&e->knobs);
+	spin_lock_irqsave(&e->lock, flags);
+	if (unsafe)
+		e->unsafe = true;
+	else
+		e->mode = mode;
+	set_fast(e);
+	spin_unlock_irqrestore(&e->lock, flags);
 	/* No hit of the old mode is under way after this. */
 	synchronize_rcu();
 	if (apple_dma_engine_strict(e))
 		apple_dma_idle_retire(e, 0, U64_MAX);
 	else if (!apple_dma_engine_lazy(e))
 		apple_dma_idle_flush(e, UINT_MAX);
+	mutex_unlock(&e->knobs);
 }
 
 /**
@@ -98,15 +110,7 @@ static void suit_mode(struct apple_dma_engine *e)
 void apple_dma_engine_set_mode(struct apple_dma_engine *e,
 			       enum apple_dma_mode mode)
 {
-	unsigned long flags;
-
-	mutex_lock(&e->knobs);
-	spin_lock_irqsave(&e->lock, flags);
-	e->mode = mode;
-	set_fast(e);
-	spin_unlock_irqrestore(&e->lock, flags);
-	suit_mode(e);
-	mutex_unlock(&e->knobs);
+	change(e, mode, false);
 }
 
 /**
@@ -121,15 +125,7 @@ void apple_dma_engine_set_mode(struct apple_dma_engine *e,
  */
 void apple_dma_engine_set_unsafe(struct apple_dma_engine *e)
 {
-	unsigned long flags;
-
-	mutex_lock(&e->knobs);
-	spin_lock_irqsave(&e->lock, flags);
-	e->unsafe = true;
-	set_fast(e);
-	spin_unlock_irqrestore(&e->lock, flags);
-	suit_mode(e);
-	mutex_unlock(&e->knobs);
+	change(e, APPLE_DMA_MODE_STRICT, true);
 }
 
 /**
@@ -328,7 +324,7 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 	xa_init(&e->by_iova);
 	INIT_WORK(&e->alert, apple_dma_engine_alert);
 	apple_dma_idle_init(e);
-	apple_dma_shape_init(e);
+	apple_dma_learn_forget(e);
 	apple_dma_recover_init(e);
 	e->closed = true;
 	for (i = 0; i < APPLE_DMA_FAIL_COUNT; i++) {

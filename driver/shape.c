@@ -73,8 +73,8 @@ static bool within_learned(struct apple_dma_engine *e, u64 bytes, u64 entries)
 /* ---- what the host teaches; the lock is held ---- */
 
 /**
- * apple_dma_learn_forget() - the host may have room again
- * @e: the engine; its lock is held
+ * apple_dma_learn_forget() - nothing is known of the host, or not any more
+ * @e: the engine; its lock is held, or nobody else knows of it yet
  */
 void apple_dma_learn_forget(struct apple_dma_engine *e)
 {
@@ -537,13 +537,4 @@ unsigned int apple_dma_cover(struct apple_dma_engine *e,
 	}
 	apple_dma_idle_arm(e);
 	return made;
-}
-
-/**
- * apple_dma_shape_init() - nothing is known of the host yet
- * @e: the engine
- */
-void apple_dma_shape_init(struct apple_dma_engine *e)
-{
-	apple_dma_learn_forget(e);
 }

@@ -246,7 +246,6 @@ struct apple_dma_todo {
 	bool exact;
 };
 
-void apple_dma_shape_init(struct apple_dma_engine *e);
 u64 apple_dma_shape(struct apple_dma_engine *e);
 bool apple_dma_valid_range(u64 phys, u64 size);
 bool apple_dma_make_room(struct apple_dma_engine *e,
