@@ -158,7 +158,10 @@ static bool insert_iova(struct apple_dma_engine *e, struct apple_dma_window *w)
 
 /* ---- the xarrays ---- */
 
-/* The window other than @w that reaches furthest from @phys, or NULL. */
+/*
+ * The window other than @w that reaches furthest from @phys, or NULL. One without
+ * slots stays without: it would not look for them when it goes.
+ */
 static struct apple_dma_window *furthest(struct apple_dma_engine *e,
 					 struct apple_dma_window *w, u64 phys)
 {
@@ -166,7 +169,7 @@ static struct apple_dma_window *furthest(struct apple_dma_engine *e,
 
 	for_each_overlap(other, e, phys, phys)
 		if (other != w && other->state == APPLE_DMA_WINDOW_ACTIVE &&
-		    (!best || apple_dma_window_end(other) >
+		    other->slots && (!best || apple_dma_window_end(other) >
 			      apple_dma_window_end(best)))
 			best = other;
 	return best;
@@ -224,6 +227,8 @@ static void empty_phys(struct apple_dma_engine *e, struct apple_dma_window *w)
 	struct apple_dma_window *other;
 	bool overlaps = false;
 
+	if (!w->slots)
+		return;
 	for_each_overlap(other, e, w->phys, window_last(w)) {
 		overlaps = other != w;
 		if (overlaps)
@@ -237,11 +242,16 @@ static void empty_phys(struct apple_dma_engine *e, struct apple_dma_window *w)
  * @e: the engine; its lock is held
  * @w: an ACTIVE window
  *
- * Where memory is short, it may be worth another try later: @w->indexed.
+ * Only in cached mode: in the others nothing is hit, and a window that came and
+ * went would have filled and emptied its slots for nobody. Then, and where
+ * memory is short, it may be worth another try later: @w->indexed.
  */
 void apple_dma_index_publish(struct apple_dma_engine *e,
 			     struct apple_dma_window *w)
 {
+	if (!apple_dma_engine_lazy(e))
+		return;
+	w->slots = true;
 	w->indexed = fill(&e->by_iova, w, w->iova) &&
 		     fill(&e->by_phys, w, w->phys);
 }
@@ -300,7 +310,8 @@ void apple_dma_index_remove(struct apple_dma_engine *e,
 {
 	if (!RB_EMPTY_NODE(&w->iova_node)) {
 		empty_phys(e, w);
-		empty(e, &e->by_iova, w, w->iova, false);
+		if (w->slots)
+			empty(e, &e->by_iova, w, w->iova, false);
 		rb_erase(&w->iova_node, &e->iova);
 	}
 	phys_tree_remove(w, &e->phys);

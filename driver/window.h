@@ -34,7 +34,8 @@ enum apple_dma_window_state {
  * @engine: whose it is
  * @state: enum apple_dma_window_state
  * @guarded: one of @live is a guard; @list is one of new windows
- * @indexed: completely in engine->by_phys and engine->by_iova
+ * @slots: engine->by_phys and engine->by_iova may lead to it
+ * @indexed: they do, from all of it
  * @seen: @stamp when it got its place in engine->freed or engine->idle
  * @phys_node: in engine->phys, always
  * @phys_last: last guest-physical address in the subtree of @phys_node
@@ -57,6 +58,7 @@ struct apple_dma_window {
 	struct apple_dma_engine *engine;
 	u8 state;
 	bool guarded;
+	bool slots;
 	bool indexed;
 	u32 seen;
 	struct rb_node phys_node;

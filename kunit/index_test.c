@@ -336,6 +336,53 @@ static void retired_has_an_address_only(struct kunit *test)
 	forget_all(&ws);
 }
 
+static void set_mode(struct windows *ws, enum apple_dma_mode mode)
+{
+	unsigned long flags = lock(ws->f);
+
+	ws->f->e->mode = mode;
+	unlock(ws->f, flags);
+}
+
+static void publish(struct windows *ws, struct apple_dma_window *w)
+{
+	unsigned long flags = lock(ws->f);
+
+	apple_dma_index_publish(ws->f->e, w);
+	unlock(ws->f, flags);
+}
+
+/* Nothing is hit but in cached mode: elsewhere nobody pays for slots. */
+static void slots_are_for_cached_mode(struct kunit *test)
+{
+	struct windows ws = { .f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT) };
+	struct apple_dma_window *strict = enter(&ws, 0, 8, 100), *cached;
+	u64 i;
+
+	CHECK(test, !strict->indexed && !strict->slots);
+	CHECK(test, xa_empty(&ws.f->e->by_phys) && xa_empty(&ws.f->e->by_iova));
+	CHECK(test, find(&ws, 0, 8 * GRANULE) == strict);
+	CHECK(test, find_iova(&ws, 100 * GRANULE) == strict);
+
+	/*
+	 * One with slots goes, and what lies under it has none: it gets none,
+	 * for it would leave them behind.
+	 */
+	set_mode(&ws, APPLE_DMA_MODE_CACHED);
+	cached = enter(&ws, 2, 2, 200);
+	CHECK(test, phys_slot(&ws, 2) == cached);
+	forget(&ws, cached);
+	for (i = 0; i < 8; i++)
+		CHECK(test, !phys_slot(&ws, i));
+
+	/* The first map that finds it gives it some; they go with it. */
+	publish(&ws, strict);
+	for (i = 0; i < 8; i++)
+		CHECK(test, phys_slot(&ws, i) == strict);
+	set_mode(&ws, APPLE_DMA_MODE_STRICT);
+	forget_all(&ws);
+}
+
 /*
  * The lookup agrees with xa_load() at the edges of each level of the array: a
  * chunk has 64 slots. Only an array of one entry at 0 has no node to look in.
@@ -380,6 +427,7 @@ static struct kunit_case index_cases[] = {
 	KUNIT_CASE(slots_lead_to_the_window),
 	KUNIT_CASE(slots_are_of_the_furthest),
 	KUNIT_CASE(retired_has_an_address_only),
+	KUNIT_CASE(slots_are_for_cached_mode),
 	KUNIT_CASE(lookup_is_xa_load),
 	{ }
 };
