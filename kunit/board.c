@@ -50,8 +50,10 @@ static int map_page(struct device *dev)
 	dma_addr_t addr = dma_map_page(dev, board.page, 0, PAGE_SIZE,
 				       DMA_BIDIRECTIONAL);
 
+	if (dma_mapping_error(dev, addr))
+		return -ENOMEM;
 	dev_set_drvdata(dev, (void *)(unsigned long)addr);
-	return dma_mapping_error(dev, addr);
+	return 0;
 }
 
 static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -67,14 +69,21 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	board.failed |= dma_set_mask_and_coherent(dev, DMA_BIT_MASK(64));
 	switch (board.probe) {
 	case BOARD_PLAIN:
-	case BOARD_LEAVE:
 		if (!map_page(dev))
 			return 0;
 		board.failed = true;
 		return -ENOMEM;
+	/* Not by way of the DMA API, of which that would be a misuse. */
+	case BOARD_LEAVE:
+		addr = apple_dma_pin(&container_of(board.ops, struct apple_dma,
+						   ops)->engine,
+				     page_to_phys(board.page), PAGE_SIZE,
+				     DMA_BIT_MASK(64));
+		board.failed |= addr == DMA_MAPPING_ERROR;
+		return 0;
 	case BOARD_KEEP:
-		board.kept = dma_alloc_coherent(dev, BOARD_KEPT,
-						&board.kept_addr, GFP_KERNEL);
+		board.kept = board.ops->alloc(dev, BOARD_KEPT,
+					      &board.kept_addr, GFP_KERNEL, 0);
 		board.failed |= !board.kept;
 		return 0;
 	case BOARD_FAIL:
@@ -87,12 +96,11 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 static void edu_remove(struct pci_dev *pdev)
 {
+	dma_addr_t addr = (unsigned long)pci_get_drvdata(pdev);
+
 	board.removes++;
-	if (board.probe == BOARD_PLAIN &&
-	    apple_dma_is_ours(get_dma_ops(&pdev->dev)))
-		dma_unmap_page(&pdev->dev,
-			       (unsigned long)pci_get_drvdata(pdev),
-			       PAGE_SIZE, DMA_BIDIRECTIONAL);
+	if (addr)
+		dma_unmap_page(&pdev->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
 }
 
 static const struct pci_device_id edu_ids[] = {
@@ -133,6 +141,17 @@ bool board_wait(bool (*condition)(void))
 	for (i = 0; i < 1000 && !condition(); i++)
 		msleep(20);
 	return condition();
+}
+
+/**
+ * board_free() - free what BOARD_KEEP allocated
+ * @i: for which device
+ */
+void board_free(unsigned int i)
+{
+	struct device *dev = &board.device[i]->dev;
+
+	get_dma_ops(dev)->free(dev, BOARD_KEPT, board.kept, board.kept_addr, 0);
 }
 
 /**

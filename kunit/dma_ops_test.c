@@ -218,7 +218,6 @@ static void list_errors(struct kunit *test)
 	const struct dma_map_ops *ops = get_dma_ops(d->dev);
 	struct scatterlist sgl[ENTRIES];
 	struct page *pages[ENTRIES];
-	struct sg_table table = { .sgl = sgl, .nents = 1, .orig_nents = 1 };
 
 	make_list(test, sgl, pages);
 	d->f->host->refuse = U64_MAX;
@@ -235,7 +234,6 @@ static void list_errors(struct kunit *test)
 	sg_set_page(&sgl[0], pfn_to_page(PHYS_PFN(FAKE_RAM)), PAGE_SIZE, 0);
 	sg_mark_end(&sgl[0]);
 	EXPECT(test, apple_dma_pin_sg(d->f->e, sgl, 1, ANY) == -EREMOTEIO);
-	(void)table;
 	EXPECT_EQ(test, fixture_stats(d->f)->live_mappings, 0);
 	EXPECT_EQ(test, fixture_stats(d->f)->mapped_entries, 0);
 	free_list(pages);

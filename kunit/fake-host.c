@@ -381,7 +381,6 @@ const struct apple_dma_host_ops fake_host_ops = {
  */
 int fake_host_init(struct fake_host *h, enum fake_host_policy policy, u64 seed)
 {
-
 	memset(h, 0, sizeof(*h));
 	h->slots = vmalloc(array_size(SLOTS, sizeof(*h->slots)));
 	if (!h->slots)
