@@ -75,6 +75,7 @@ static int plain_thread(void *data)
 	else
 		job->run(&job->test);
 	plain_end(&job->test);
+	return 0;
 }
 
 static void run_case(struct kunit_suite *suite, struct kunit_case *c,
