@@ -79,22 +79,44 @@ static void finish(void *context)
 	free(notify);
 }
 
-/* What is there once the last call has left. */
-static void leave(AppleDextInterruptNotify *notify)
+/* So many users less; it goes with the last one, and then this is true. */
+static bool leave(AppleDextInterruptNotify *notify, unsigned int users)
 {
-	unsigned int users;
+	bool last;
 
 	pthread_mutex_lock(&lock);
-	users = --notify->users;
+	notify->users -= users;
+	last = !notify->users;
 	pthread_mutex_unlock(&lock);
-	if (users)
-		return;
+	if (!last)
+		return false;
 	/* On its own queue it cannot wait for itself: it ends after this turn. */
-	if (dispatch_get_specific(&queue_key) == notify) {
+	if (dispatch_get_specific(&queue_key) == notify)
 		dispatch_async_f(notify->queue, notify, finish);
-		return;
-	}
-	finish(notify);
+	else
+		finish(notify);
+	return true;
+}
+
+/*
+ * Nothing new is called back, and what runs has ended; false when it was
+ * retired before. The caller has a user's right to it, and gives that back.
+ */
+static bool retire(AppleDextInterruptNotify *notify)
+{
+	AppleDextInterruptNotify **link;
+
+	pthread_mutex_lock(&lock);
+	link = find(notify);
+	if (link)
+		*link = notify->next;
+	pthread_mutex_unlock(&lock);
+	if (!link)
+		return false;
+	IONotificationPortSetDispatchQueue(notify->port, NULL);
+	if (dispatch_get_specific(&queue_key) != notify)
+		dispatch_sync_f(notify->queue, NULL, nothing);
+	return true;
 }
 
 AppleDextInterruptNotify *apple_dext_interrupt_notify_create(io_connect_t connection,
@@ -128,10 +150,9 @@ AppleDextInterruptNotify *apple_dext_interrupt_notify_create(io_connect_t connec
 	live = notify;
 	pthread_mutex_unlock(&lock);
 	armed = arm(notify) == kIOReturnSuccess;
-	if (!armed)
-		apple_dext_interrupt_notify_destroy(notify);
-	leave(notify);
-	return armed ? notify : NULL;
+	if (leave(notify, !armed && retire(notify) ? 2 : 1))
+		return NULL;
+	return notify;
 
 destroy_port:
 	IONotificationPortDestroy(notify->port);
@@ -152,24 +173,12 @@ kern_return_t apple_dext_interrupt_notify_rearm(AppleDextInterruptNotify *notify
 	notify->users++;
 	pthread_mutex_unlock(&lock);
 	ret = arm(notify);
-	leave(notify);
+	leave(notify, 1);
 	return ret;
 }
 
 void apple_dext_interrupt_notify_destroy(AppleDextInterruptNotify *notify)
 {
-	AppleDextInterruptNotify **link;
-
-	pthread_mutex_lock(&lock);
-	link = notify ? find(notify) : NULL;
-	if (link)
-		*link = notify->next;
-	pthread_mutex_unlock(&lock);
-	if (!link)
-		return;
-	/* Nothing new is called back, and what runs has ended. */
-	IONotificationPortSetDispatchQueue(notify->port, NULL);
-	if (dispatch_get_specific(&queue_key) != notify)
-		dispatch_sync_f(notify->queue, NULL, nothing);
-	leave(notify);
+	if (notify && retire(notify))
+		leave(notify, 1);
 }

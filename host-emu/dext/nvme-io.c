@@ -80,7 +80,7 @@ uint16_t nvme_transfer(struct nvme *nvme, const struct nvme_command *command, vo
 		       uint32_t len, bool to_host)
 {
 	const uint32_t page = nvme_page(nvme);
-	struct pieces pieces;
+	struct pieces pieces = { .count = 0 };
 	uint8_t *at = buffer;
 	uint16_t status;
 

@@ -258,7 +258,7 @@ static bool nvme_work(struct physical *dev)
 
 	for (unsigned int id = 0; id <= nvme->max_queues; id++) {
 		for (int i = 0; i < TURN && has_work(nvme, &nvme->sqs[id]); i++)
-			if (!serve(nvme, id))
+			if (!serve(nvme, (uint16_t)id))
 				fail(nvme);
 		more |= has_work(nvme, &nvme->sqs[id]);
 	}

@@ -2,6 +2,7 @@
 /* What --device of dextd says. */
 #include "options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -33,14 +34,25 @@ static bool parse_number(const char *text, uint64_t most, uint64_t *value)
 	return true;
 }
 
+/* One number in hex, and what must stand behind it. */
+static bool parse_hex(const char **text, unsigned long most, char behind, unsigned long *value)
+{
+	char *end;
+
+	if (!isxdigit((unsigned char)**text))
+		return false;
+	*value = strtoul(*text, &end, 16);
+	*text = end + 1;
+	return *value <= most && *end == behind;
+}
+
 /* bb:dd.f in hex, as lspci writes it. */
 static bool parse_bdf(const char *text, uint16_t *bdf)
 {
-	unsigned int bus, device, function;
-	char rest;
+	unsigned long bus, device, function;
 
-	if (sscanf(text, "%2x:%2x.%1x%c", &bus, &device, &function, &rest) != 3 ||
-	    device > 31 || function > 7)
+	if (!parse_hex(&text, 0xff, ':', &bus) || !parse_hex(&text, 31, '.', &device) ||
+	    !parse_hex(&text, 7, '\0', &function))
 		return false;
 	*bdf = (uint16_t)(bus << 8 | device << 3 | function);
 	return true;
@@ -119,7 +131,7 @@ static bool set(struct device_options *options, const char *key, const char *val
 	} else if (!strcmp(key, "file")) {
 		ok = *value && strlen(value) < sizeof(options->file);
 		if (ok)
-			strcpy(options->file, value);
+			snprintf(options->file, sizeof(options->file), "%s", value);
 	} else {
 		ok = set_number(options, key, value, &known);
 	}
@@ -145,7 +157,7 @@ bool options_parse(const char *text, struct device_options *options, char *why, 
 		snprintf(why, why_size, "the device's options are too long");
 		return false;
 	}
-	strcpy(copy, text);
+	snprintf(copy, sizeof(copy), "%s", text);
 	word = strsep(&rest, ",");
 	if (!strcmp(word, "nvme")) {
 		options->model = MODEL_NVME;

@@ -16,13 +16,14 @@ struct __CFDictionary {
 
 static struct __CFString *create(CFTypeID type, const char *text)
 {
-	struct __CFString *string = malloc(sizeof(*string) + strlen(text) + 1);
+	const size_t size = strlen(text) + 1;
+	struct __CFString *string = malloc(sizeof(*string) + size);
 
 	if (!string)
 		return NULL;
 	string->type = type;
 	string->references = 1;
-	string->text = strcpy((char *)(string + 1), text);
+	string->text = memcpy(string + 1, text, size);
 	return string;
 }
 

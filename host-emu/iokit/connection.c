@@ -66,7 +66,7 @@ int socket_connect(void)
 		fprintf(stderr, "iokit: APPLE_DEXT_SOCKET is too long for a socket's path\n");
 		return -1;
 	}
-	strcpy(address.sun_path, path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address))) {
 		fprintf(stderr, "iokit: no dextd answers at %s: %s\n", path, strerror(errno));

@@ -55,10 +55,12 @@ static struct daemon *run(const char *arguments)
 	int argc = 1;
 
 	assert_non_null(d);
-	if (!argv[0])
+	if (!argv[0]) {
 		fail_msg("DEXTD must name the dextd to test; make unit does");
+		_exit(1);
+	}
 	snprintf(d->path, sizeof(d->path), "/tmp/dextd-test.%d.%u", getpid(), number++);
-	strcpy(copy, arguments);
+	snprintf(copy, sizeof(copy), "%s", arguments);
 	while ((argv[argc] = strsep(&rest, " ")) != NULL) {
 		if (!strcmp(argv[argc], "SOCKET"))
 			argv[argc] = d->path;
@@ -198,7 +200,7 @@ static void devices_reach_the_memory_of_another_process(void **state)
 	io_connect_t c;
 
 	(void)state;
-	strcpy((char *)memory + 16384, "from the client's own memory");
+	memcpy(memory + 16384, "from the client's own memory", 29);
 	assert_int_equal(apple_dext_connect(3, 0, 0), IO_OBJECT_NULL);
 	c = apple_dext_connect(2, 0, 0);
 	assert_int_equal(apple_dext_claim(c), kIOReturnSuccess);

@@ -15,7 +15,7 @@
 #define TRANSFERS	10000
 #define REGIONS		24
 #define REGION_SIZE	UINT64_C(40000)
-#define WINDOW		(256 * 1024)	/* of the buffer */
+#define WINDOW		(UINT64_C(256) << 10)	/* of the buffer */
 
 struct bench {
 	struct service *service;

@@ -110,7 +110,7 @@ bool host_take(struct nvme_host *h, unsigned int queue, struct nvme_completion *
 uint16_t host_do(struct nvme_host *h, unsigned int queue, struct nvme_command *command,
 		 uint32_t *result)
 {
-	struct nvme_completion entry;
+	struct nvme_completion entry = { 0 };
 	const uint16_t cid = host_submit(h, queue, command, true);
 
 	wait_interrupt(h, queue);

@@ -39,7 +39,7 @@ static int dial(struct service *s)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
-	strcpy(address.sun_path, s->path);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", s->path);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
 }
@@ -146,9 +146,9 @@ static void payloads_must_have_the_length_of_their_type(void **state)
 		protocol_send(fd, PROTOCOL_CALL, 2, &calls[i], before, -1, 0);
 		is_refused(fd);
 	}
-	for (uint16_t type = PROTOCOL_OPEN; type <= PROTOCOL_SHARE; type++) {
+	for (unsigned int type = PROTOCOL_OPEN; type <= PROTOCOL_SHARE; type++) {
 		fd = opened(s);
-		protocol_send(fd, type, 2, calls, 5, -1, 0);
+		protocol_send(fd, (uint16_t)type, 2, calls, 5, -1, 0);
 		is_refused(fd);
 	}
 }
