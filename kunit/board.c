@@ -286,15 +286,26 @@ void board_stop(struct kunit_suite *suite)
 	put_devices();
 }
 
+/**
+ * board_bound() - has a device a driver, whose probe has ended?
+ * @i: which
+ */
+bool board_bound(unsigned int i)
+{
+	struct pci_dev *pdev = board.device[i];
+	bool bound;
+
+	if (!pdev)
+		return false;
+	device_lock(&pdev->dev);
+	bound = pdev->dev.driver;
+	device_unlock(&pdev->dev);
+	return bound;
+}
+
 static bool all_bound(void)
 {
-	unsigned int i;
-
-	for (i = 0; i < BOARD_DEVICES; i++)
-		if (!board.companion[i]->dev.driver || !board.device[i] ||
-		    !board.device[i]->dev.driver)
-			return false;
-	return true;
+	return board_bound(0) && board_bound(1);
 }
 
 /**
@@ -313,6 +324,9 @@ int board_init(struct kunit *test)
 			board_attach(board.companion[i]);
 		if (!board.device[i])
 			board_plug(test, i);
+		/* Where it was just the companion, a work item does it. */
+		if (!board_bound(i))
+			board_attach(board.device[i]);
 	}
 	if (!board_wait(all_bound))
 		return -ENODEV;

@@ -68,6 +68,7 @@ void board_exit(struct kunit *test);
 struct apple_dma *board_ad(unsigned int i);
 bool board_wait(bool (*condition)(void));
 void board_free(unsigned int i);
+bool board_bound(unsigned int i);
 bool board_attach(struct pci_dev *pdev);
 void board_unplug(struct kunit *test, unsigned int i);
 void board_plug(struct kunit *test, unsigned int i);

@@ -34,6 +34,16 @@ static void unmap(struct device_fixture *d, dma_addr_t addr, size_t size)
 	dma_unmap_page(d->dev, addr, size, DMA_BIDIRECTIONAL);
 }
 
+/* The host refused something a moment ago, and may be asked again. */
+static void forget(struct device_fixture *d)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&d->f->e->lock, flags);
+	apple_dma_learn_forget(d->f->e);
+	spin_unlock_irqrestore(&d->f->e->lock, flags);
+}
+
 /* ---- streaming ---- */
 
 /* A miss rings once, a hit not at all, an unmap not at all. */
@@ -223,6 +233,7 @@ static void list_errors(struct kunit *test)
 	d->f->host->refuse = U64_MAX;
 	EXPECT(test, map_table(d, sgl) == -EIO);
 	d->f->host->refuse = 0;
+	forget(d);
 	d->f->e->limits.entries = 0;
 	EXPECT(test, map_table(d, sgl) == -ENOMEM);
 	d->f->e->limits.entries = 1000;
@@ -386,6 +397,7 @@ static void allocation_is_refused(struct kunit *test)
 	d->f->host->refuse = 1;
 	EXPECT(test, !dma_alloc_coherent(d->dev, PAGE_SIZE, &addr, GFP_KERNEL));
 	EXPECT_EQ(test, device_failures(d, APPLE_DMA_FAIL_HOST), 1);
+	forget(d);
 	/* The mask of allocations is a mask of its own. */
 	d->f->host->next = 8 * GIB;
 	CHECK_EQ(test, dma_set_coherent_mask(d->dev, DMA_BIT_MASK(32)), 0);
@@ -403,6 +415,8 @@ static void pages_for_dma(struct kunit *test)
 					    DMA_BIDIRECTIONAL, GFP_KERNEL);
 
 	CHECK(test, page);
+	/* Some kernels' DMA-API debugging wants it asked. */
+	EXPECT(test, !dma_mapping_error(d->dev, addr));
 	EXPECT_EQ(test, device_leads(d, addr), page_to_phys(page));
 	EXPECT_EQ(test, device_leads(d, addr + 3 * PAGE_SIZE - 1),
 		  page_to_phys(page) + 3 * PAGE_SIZE - 1);

@@ -17,7 +17,7 @@
 
 static bool first_is_bound(void)
 {
-	return board.device[0] && board.device[0]->dev.driver;
+	return board_bound(0);
 }
 
 /* The companion and its device have no driver, and nothing of the module's. */

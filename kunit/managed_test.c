@@ -41,7 +41,7 @@ static bool has_no_ops(void)
 
 static bool first_is_bound(void)
 {
-	return board.device[0] && board.device[0]->dev.driver;
+	return board_bound(0);
 }
 
 static bool is_unpinned(void)
