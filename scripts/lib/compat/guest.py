@@ -102,7 +102,7 @@ def command(chosen, setting, folder, together):
     """The words of the testbed's command line for a guest with the models CHOSEN."""
     argv = [TESTBED, "run", "--kernel", setting.kernel, "--arch", setting.arch,
             "--mem", "2G" if setting.slow else "1G",
-            "--timeout", "7200" if setting.slow else "3600",
+            "--timeout", "14400" if setting.slow else "3600",
             "--stats", os.path.join(folder, "stats"), "--console", os.path.join(folder, "console"),
             "--host", "iova=random"]
     if setting.mode:
@@ -126,7 +126,7 @@ def command(chosen, setting, folder, together):
             argv += ["--push", push]
     return argv + ["--", "device-test", *(["--together"] if together else []),
                    "--mib", str(setting.mib or (2 if setting.slow else 8)),
-                   "--limit", "1200" if setting.slow else "600", *words]
+                   "--limit", "2400" if setting.slow else "600", *words]
 
 
 def run(chosen, setting, together=False):
