@@ -9,7 +9,7 @@ KDIR ?= $(lastword $(shell ls -d /lib/modules/*/build 2>/dev/null | sort -V))
 help:
 	@echo 'make demo      a VM with an NVMe disk behind the emulated DART, end to end'
 	@echo 'make check     the quick set of tests, for every change; 15 minutes'
-	@echo 'make check-full   every test; what CI runs once the cache is warm'
+	@echo 'make check-full   every test; long'
 	@echo 'make bench     what mapping costs beside other IOMMUs, into build/bench; 40 minutes'
 	@echo '               (scripts/bench --quick: 10; --help for parts of it)'
 	@echo 'make kernels   every kernel of the Debian mirror: built, sparse, booted; prints the matrix'
