@@ -69,7 +69,7 @@ fail() { echo "guest: $*" >&2; exit 1; }
 def run_testbed(tmp_path, command, *, arch="x86_64", kernel="6.1", devices=(),
                 qemu=(), host=(), module=None, no_module=False, push=(),
                 allow_faults=False, reboots=0, append=None, mem=None,
-                cpus=None, timeout=240, expect=0, no_wait=False):
+                cpus=None, timeout=480, expect=0, no_wait=False):
     """Run a shell script in a guest. Fails the test on an unexpected exit."""
     number = len(list(tmp_path.glob("console-*")))
     stats, console = tmp_path / f"stats-{number}", tmp_path / f"console-{number}"
