@@ -45,15 +45,47 @@ void queue_stop(void)
 
 /* ---- the driver of the devices ---- */
 
+/**
+ * struct board_map - what the plain driver has mapped
+ * @page: a page
+ * @addr: its device address
+ */
+struct board_map {
+	struct page *page;
+	dma_addr_t addr;
+};
+
 static int map_page(struct device *dev)
 {
-	dma_addr_t addr = dma_map_page(dev, board.page, 0, PAGE_SIZE,
-				       DMA_BIDIRECTIONAL);
+	struct board_map *m = kzalloc(sizeof(*m), GFP_KERNEL);
 
-	if (dma_mapping_error(dev, addr))
+	if (!m)
 		return -ENOMEM;
-	dev_set_drvdata(dev, (void *)(unsigned long)addr);
+	m->page = alloc_page(GFP_KERNEL);
+	if (!m->page)
+		goto free;
+	m->addr = dma_map_page(dev, m->page, 0, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	if (dma_mapping_error(dev, m->addr))
+		goto free_page;
+	dev_set_drvdata(dev, m);
 	return 0;
+
+free_page:
+	__free_page(m->page);
+free:
+	kfree(m);
+	return -ENOMEM;
+}
+
+static void unmap_page(struct device *dev)
+{
+	struct board_map *m = dev_get_drvdata(dev);
+
+	if (!m)
+		return;
+	dma_unmap_page(dev, m->addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	__free_page(m->page);
+	kfree(m);
 }
 
 static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -96,11 +128,8 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 static void edu_remove(struct pci_dev *pdev)
 {
-	dma_addr_t addr = (unsigned long)pci_get_drvdata(pdev);
-
 	board.removes++;
-	if (addr)
-		dma_unmap_page(&pdev->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	unmap_page(&pdev->dev);
 }
 
 static const struct pci_device_id edu_ids[] = {

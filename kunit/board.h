@@ -42,7 +42,7 @@ enum board_probe {
  * @removes: how often it was removed
  * @ops: the last device's in its probe
  * @failed: what the driver wanted of the DMA API failed
- * @page: what it maps
+ * @page: what it maps and leaves
  * @kept: what it allocated
  * @kept_addr: its device address
  */
