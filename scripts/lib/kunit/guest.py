@@ -18,6 +18,8 @@ done
 for f in failslab/verbose fail_page_alloc/verbose fail_page_alloc/min-order; do
 	[ ! -e $f ] || echo 0 >$f
 done
+# insmod waits for a case as long as it takes.
+echo 0 >/proc/sys/kernel/hung_task_timeout_secs
 dmesg -n 7
 dmesg -C
 insmod /root/kunit.ko only="$1"
