@@ -281,24 +281,26 @@ static void memory_table(struct kunit *test)
 		{ .phys = FAKE_RAM, .size = MIB },
 		{ .phys = FAKE_RAM + GIB, .size = MIB },
 	};
-	unsigned int nth;
-	bool failed;
+	unsigned int nth, refused = 0;
+	bool failed = true;
 
 	fail_needed(test);
-	for (nth = 1; nth < FAIL_MOST; nth++) {
+	for (nth = 1; failed && nth < FAIL_MOST; nth++) {
 		int err;
 
 		CHECK_EQ(test, apple_dma_ram_set(f->e, f->ram, 1), 0);
 		fail_arm(nth);
 		err = apple_dma_ram_set(f->e, two, 2);
 		failed = fail_disarm();
-		CHECK(test, err == (failed ? -ENOMEM : 0));
-		CHECK_EQ(test, f->e->ram.n, failed ? 1 : 2);
-		CHECK_EQ(test, f->e->ram.bytes, failed ? GIB : 2 * MIB);
-		if (!failed)
-			break;
+		/* What a debug kernel keeps of each allocation may fail, too. */
+		CHECK(test, !err || (failed && err == -ENOMEM));
+		CHECK_EQ(test, f->e->ram.n, err ? 1 : 2);
+		CHECK_EQ(test, f->e->ram.bytes, err ? GIB : 2 * MIB);
+		refused += !!err;
 	}
-	CHECK_EQ(test, nth - 1, 1);
+	CHECK(test, !failed);
+	/* The table. */
+	CHECK_EQ(test, refused, 1);
 }
 
 static void fail_close(struct kunit *test)
