@@ -135,7 +135,7 @@ def test_disk_goes_on_when_the_budget_is_used_up(testbed, disk):
     """
     drive, _ = disk()
     run = testbed("""
-fio --name=v --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bs=16k --size=16m \
+fio --name=v --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bs=16k --size=4m \
     --iodepth=32 --iodepth_batch_submit=32 --iodepth_batch_complete_min=32 \
     --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio ||
 	{ cat /tmp/fio; fail "wrong data"; }
