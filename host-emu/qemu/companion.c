@@ -1,44 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The QEMU device apple-dma-pci: registers, properties, and its user client. */
+/* The QEMU device apple-dma-pci: its BAR, properties and backend. */
 #include "companion.h"
+
+#include "dart-device.h"
 
 static uint64_t bar_read(void *opaque, hwaddr addr, unsigned int size)
 {
 	AppleDma *dma = opaque;
 
-	switch (addr) {
-	case APPLE_DMA_REG_VERSION:
-		return dma->version;
-	case APPLE_DMA_REG_MANAGED_BDF:
-		return dma->bdf_fixed ? dma->bdf : apple_dart_managed_bdf(dma->dart);
-	case APPLE_DMA_REG_MAX_ENTRIES:
-		return dma->batch_entries;
-	case APPLE_DMA_REG_STATUS:
-		return dma->status;
-	default:
-		return 0;
-	}
+	return registers_read(&dma->regs, addr);
 }
 
 static void bar_write(void *opaque, hwaddr addr, uint64_t value, unsigned int size)
 {
 	AppleDma *dma = opaque;
 
-	switch (addr) {
-	case APPLE_DMA_REG_CMD_GPA_LO:
-		dma->cmd_gpa = deposit64(dma->cmd_gpa, 0, 32, value);
-		break;
-	case APPLE_DMA_REG_CMD_GPA_HI:
-		dma->cmd_gpa = deposit64(dma->cmd_gpa, 32, 32, value);
-		break;
-	case APPLE_DMA_REG_DOORBELL:
-		companion_doorbell(dma);
-		return;
-	default:
-		return;
-	}
-	if (value)
-		apple_dart_program(dma->dart);
+	registers_write(&dma->regs, addr, value);
 }
 
 /* Narrower and wider accesses behave as the known hosts make them behave. */
@@ -52,13 +29,12 @@ static const MemoryRegionOps bar_ops = {
 static char *stats_now(AppleDma *dma)
 {
 	const char *id = DEVICE(dma)->id;
-	struct dext_usage usage;
-	struct dart_usage dart;
+	struct backend_usage usage;
 
-	dext_get_usage(dma->client, &usage);
-	dart_get_usage(dma->dart->dart, &dart);
-	return stats_json(&dma->stats, id ? id : TYPE_APPLE_DMA, &usage, &dart,
-			  apple_dart_enforced(dma->dart));
+	if (!id)
+		id = dma->name ? dma->name : TYPE_APPLE_DMA;
+	dma->regs.backend->ops->usage(dma->regs.backend, &usage);
+	return stats_json(&dma->regs.stats, id, &usage);
 }
 
 static void write_stats(Notifier *notifier, void *data)
@@ -76,24 +52,43 @@ static void write_stats(Notifier *notifier, void *data)
 	g_free(line);
 }
 
+void companion_set_backend(AppleDma *dma, struct backend *backend, const char *name)
+{
+	dma->regs.backend = backend;
+	g_free(dma->name);
+	dma->name = g_strdup(name);
+}
+
+/* One that is part of a passthrough device has been given its backend. */
+static bool find_backend(AppleDma *dma, Error **errp)
+{
+	AppleDart *dart;
+
+	if (dma->regs.backend) {
+		if (dma->dart_id)
+			error_setg(errp, "dart=%s: it registers memory with its passthrough device",
+				   dma->dart_id);
+		return !dma->dart_id;
+	}
+	dart = apple_dart_find(dma->dart_id, errp);
+	if (!dart)
+		return false;
+	dma->regs.backend = apple_dart_backend(dart);
+	if (!dma->regs.backend)
+		error_setg(errp, "no memory for a user client");
+	return dma->regs.backend;
+}
+
 static void realize(PCIDevice *pdev, Error **errp)
 {
 	AppleDma *dma = APPLE_DMA(pdev);
 
-	if (!dma->batch_entries) {
+	if (!dma->regs.batch_entries) {
 		error_setg(errp, "batch-entries=0: allowed is 1 or more");
 		return;
 	}
-	dma->dart = apple_dart_find(dma->dart_id, errp);
-	if (!dma->dart)
+	if (!find_backend(dma, errp))
 		return;
-	dma->client = dext_open(dma->dart->dext);
-	if (!dma->client) {
-		error_setg(errp, "no memory for a user client");
-		return;
-	}
-	dext_call(dma->client, DEXT_CLAIM, NULL, 0, NULL, NULL);
-
 	memory_region_init_io(&dma->bar, OBJECT(dma), &bar_ops, dma, TYPE_APPLE_DMA,
 			      APPLE_DMA_BAR_SIZE);
 	pci_register_bar(pdev, APPLE_DMA_BAR, PCI_BASE_ADDRESS_SPACE_MEMORY, &dma->bar);
@@ -109,15 +104,15 @@ static void leave(PCIDevice *pdev)
 
 	if (dma->stats_file)
 		qemu_remove_exit_notifier(&dma->exit);
-	dext_close(dma->client);
-	dma->client = NULL;
+	dma->regs.backend->ops->release(dma->regs.backend);
+	dma->regs.backend = NULL;
 }
 
 static char *get_bdf(Object *obj, Error **errp)
 {
 	AppleDma *dma = APPLE_DMA(obj);
 
-	return dma->bdf_fixed ? g_strdup_printf("0x%04x", dma->bdf) : g_strdup("auto");
+	return dma->regs.bdf_fixed ? g_strdup_printf("0x%04x", dma->regs.bdf) : g_strdup("auto");
 }
 
 static void set_bdf(Object *obj, const char *value, Error **errp)
@@ -127,7 +122,7 @@ static void set_bdf(Object *obj, const char *value, Error **errp)
 	guint64 bdf;
 
 	if (!strcmp(value, "auto")) {
-		dma->bdf_fixed = false;
+		dma->regs.bdf_fixed = false;
 		return;
 	}
 	bdf = g_ascii_strtoull(value, &end, 16);
@@ -136,29 +131,29 @@ static void set_bdf(Object *obj, const char *value, Error **errp)
 			   "such as 0x0100 (bus << 8 | device << 3 | function)", value);
 		return;
 	}
-	dma->bdf = bdf;
-	dma->bdf_fixed = true;
+	dma->regs.bdf = bdf;
+	dma->regs.bdf_fixed = true;
 }
 
 static char *get_layout(Object *obj, Error **errp)
 {
-	return g_strdup(wire_layout_name(APPLE_DMA(obj)->layout));
+	return g_strdup(wire_layout_name(APPLE_DMA(obj)->regs.layout));
 }
 
 static void set_layout(Object *obj, const char *value, Error **errp)
 {
-	if (!wire_layout_parse(value, &APPLE_DMA(obj)->layout))
+	if (!wire_layout_parse(value, &APPLE_DMA(obj)->regs.layout))
 		error_setg(errp, "layout=%s: allowed are %s", value, wire_layout_names());
 }
 
 static char *get_lie(Object *obj, Error **errp)
 {
-	return g_strdup(lie_name(APPLE_DMA(obj)->lie.mode));
+	return g_strdup(lie_name(APPLE_DMA(obj)->regs.lie.mode));
 }
 
 static void set_lie(Object *obj, const char *value, Error **errp)
 {
-	if (!lie_set(&APPLE_DMA(obj)->lie, value))
+	if (!lie_set(&APPLE_DMA(obj)->regs.lie, value))
 		error_setg(errp, "lie=%s: allowed are %s", value, lie_names());
 }
 
@@ -167,7 +162,7 @@ static char *get_stats(Object *obj, Error **errp)
 	AppleDma *dma = APPLE_DMA(obj);
 	char *json, *copy;
 
-	if (!dma->client) {
+	if (!dma->regs.backend) {
 		error_setg(errp, "stats: the device is not realized");
 		return NULL;
 	}
@@ -191,8 +186,8 @@ static void set_stats(Object *obj, const char *value, Error **errp)
 
 static APPLE_PROPERTY properties[] = {
 	DEFINE_PROP_STRING("dart", AppleDma, dart_id),
-	DEFINE_PROP_UINT32("batch-entries", AppleDma, batch_entries, APPLE_DMA_DEFAULT_MAX_ENTRIES),
-	DEFINE_PROP_UINT32("version", AppleDma, version, APPLE_DMA_VERSION),
+	DEFINE_PROP_UINT32("batch-entries", AppleDma, regs.batch_entries, APPLE_DMA_DEFAULT_MAX_ENTRIES),
+	DEFINE_PROP_UINT32("version", AppleDma, regs.version, APPLE_DMA_VERSION),
 	APPLE_PROPERTY_END
 };
 
@@ -206,14 +201,15 @@ static void instance_init(Object *obj)
 {
 	AppleDma *dma = APPLE_DMA(obj);
 
-	object_property_add_uint32_ptr(obj, "latency-us", &dma->latency_us,
+	object_property_add_uint32_ptr(obj, "latency-us", &dma->regs.latency_us,
 				       OBJ_PROP_FLAG_READWRITE);
-	object_property_add_uint32_ptr(obj, "lie-after", &dma->lie.after, OBJ_PROP_FLAG_READWRITE);
+	object_property_add_uint32_ptr(obj, "lie-after", &dma->regs.lie.after, OBJ_PROP_FLAG_READWRITE);
 }
 
 static void instance_finalize(Object *obj)
 {
 	g_free(APPLE_DMA(obj)->stats_file);
+	g_free(APPLE_DMA(obj)->name);
 }
 
 static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)

@@ -4,10 +4,7 @@
 #define APPLE_DMA_COMPANION_H
 
 #include "compat.h"
-#include "dart-device.h"
-#include "lie.h"
-#include "stats.h"
-#include "wire.h"
+#include "registers.h"
 
 #define TYPE_APPLE_DMA "apple-dma-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(AppleDma, APPLE_DMA)
@@ -18,28 +15,18 @@ struct AppleDma {
 
 	/* Properties. */
 	char *dart_id;
-	bool bdf_fixed;
-	uint32_t bdf;			/* when fixed */
-	enum wire_layout layout;
-	uint32_t batch_entries;
-	uint32_t version;
-	uint32_t latency_us;
-	struct lie lie;
 	char *stats_file;
 
-	/* From realize on. */
-	AppleDart *dart;
-	struct dext_client *client;
-
-	/* What the guest sees. Nothing here is cleared by a reset. */
-	uint64_t cmd_gpa;
-	uint32_t status;
-
-	struct companion_stats stats;
+	struct registers regs;
+	char *name;			/* in statistics, for one without an id */
 	Notifier exit;
 };
 
-/** companion_doorbell() - process one batch; with the big lock held */
-void companion_doorbell(AppleDma *dma);
+/**
+ * companion_set_backend() - before realize, for one that no dart= is for
+ * @backend: released when the companion is unrealized
+ * @name: for statistics
+ */
+void companion_set_backend(AppleDma *dma, struct backend *backend, const char *name);
 
 #endif

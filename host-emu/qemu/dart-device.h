@@ -3,6 +3,7 @@
 #ifndef APPLE_DMA_DART_DEVICE_H
 #define APPLE_DMA_DART_DEVICE_H
 
+#include "backend.h"
 #include "compat.h"
 #include "dart/dart.h"
 #include "dext/dext.h"
@@ -52,5 +53,8 @@ bool apple_dart_enforced(const AppleDart *dart);
  * As the guest has numbered the bus now; devfn 0 when there is no device.
  */
 uint32_t apple_dart_managed_bdf(const AppleDart *dart);
+
+/** apple_dart_backend() - for one more companion of @dart; NULL without memory */
+struct backend *apple_dart_backend(AppleDart *dart);
 
 #endif

@@ -7,6 +7,8 @@
  */
 #include "host-memory.h"
 
+#include "guest-memory.h"
+
 static MemoryRegion root;
 static AddressSpace space;
 static GHashTable *aliases;	/* MemoryRegion -> its alias; never removed */
@@ -55,7 +57,7 @@ static MemoryRegion *find_region(hwaddr gpa, uint64_t len, hwaddr *offset)
 	return NULL;
 }
 
-uint64_t host_memory_find(hwaddr gpa, uint64_t len)
+uint64_t guest_memory_find(uint64_t gpa, uint64_t len)
 {
 	MemoryRegion *mr;
 	hwaddr offset;
@@ -70,7 +72,7 @@ uint64_t host_memory_find(hwaddr gpa, uint64_t len)
 	return base + offset;
 }
 
-bool host_memory_is_ram(hwaddr gpa, uint64_t len, bool writable)
+bool guest_memory_is_ram(uint64_t gpa, uint64_t len, bool writable)
 {
 	MemoryRegion *mr;
 	hwaddr offset;
@@ -82,4 +84,16 @@ bool host_memory_is_ram(hwaddr gpa, uint64_t len, bool writable)
 	good = !writable || !mr->readonly;
 	memory_region_unref(mr);
 	return good;
+}
+
+bool guest_memory_read(uint64_t gpa, void *buffer, size_t size)
+{
+	return address_space_rw(&address_space_memory, gpa, MEMTXATTRS_UNSPECIFIED, buffer, size,
+				false) == MEMTX_OK;
+}
+
+void guest_memory_write(uint64_t gpa, const void *buffer, size_t size)
+{
+	address_space_rw(&address_space_memory, gpa, MEMTXATTRS_UNSPECIFIED, (void *)buffer, size,
+			 true);
 }

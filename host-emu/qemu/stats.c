@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void stats_peak(struct companion_stats *stats, const struct dext_usage *now)
+void stats_peak(struct companion_stats *stats, const struct backend_usage *now)
 {
 	if (now->regions > stats->peak)
 		stats->peak = now->regions;
@@ -17,7 +17,7 @@ void stats_peak(struct companion_stats *stats, const struct dext_usage *now)
 
 /* QEMU allows letters, digits, '-', '.' and '_' in an id: nothing to escape. */
 char *stats_json(const struct companion_stats *stats, const char *name,
-		 const struct dext_usage *now, const struct dart_usage *dart, bool enforced)
+		 const struct backend_usage *now)
 {
 	char *json;
 	int len;
@@ -36,9 +36,9 @@ char *stats_json(const struct companion_stats *stats, const char *name,
 		name, stats->doorbells, stats->bad_commands, stats->map_entries,
 		stats->unmap_entries, stats->probes, stats->failed_entries,
 		stats->duplicate_handles, stats->lies, now->regions, now->bytes, stats->peak,
-		stats->peak_bytes, dart->entries, dart->bytes,
-		dart->read_faults + dart->write_faults, dart->read_faults, dart->write_faults,
-		enforced ? "true" : "false");
+		stats->peak_bytes, now->dart_entries, now->dart_bytes,
+		now->read_faults + now->write_faults, now->read_faults, now->write_faults,
+		now->enforced ? "true" : "false");
 	if (len < 0)
 		abort();
 	return json;

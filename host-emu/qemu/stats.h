@@ -6,8 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dart/dart.h"
-#include "dext/dext.h"
+#include "backend.h"
 
 /**
  * struct companion_stats - counters of one companion
@@ -36,17 +35,15 @@ struct companion_stats {
 };
 
 /** stats_peak() - note what is registered now */
-void stats_peak(struct companion_stats *stats, const struct dext_usage *now);
+void stats_peak(struct companion_stats *stats, const struct backend_usage *now);
 
 /**
  * stats_json() - the counters as one JSON object, in one line
  * @name: id of the companion
  * @now: what is registered
- * @dart: counters of its DART
- * @enforced: whether its DART enforces
  * Return: a string for free().
  */
 char *stats_json(const struct companion_stats *stats, const char *name,
-		 const struct dext_usage *now, const struct dart_usage *dart, bool enforced);
+		 const struct backend_usage *now);
 
 #endif

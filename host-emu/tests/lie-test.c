@@ -44,9 +44,9 @@ static void peaks_only_rise(void **state)
 	struct companion_stats stats = { 0 };
 
 	(void)state;
-	stats_peak(&stats, &(struct dext_usage){ .regions = 3, .bytes = 10 });
-	stats_peak(&stats, &(struct dext_usage){ .regions = 2, .bytes = 20 });
-	stats_peak(&stats, &(struct dext_usage){ .regions = 1, .bytes = 1 });
+	stats_peak(&stats, &(struct backend_usage){ .regions = 3, .bytes = 10 });
+	stats_peak(&stats, &(struct backend_usage){ .regions = 2, .bytes = 20 });
+	stats_peak(&stats, &(struct backend_usage){ .regions = 1, .bytes = 1 });
 	assert_int_equal(stats.peak, 3);
 	assert_int_equal(stats.peak_bytes, 20);
 }
@@ -57,8 +57,7 @@ static void json_has_every_counter(void **state)
 	char *json;
 
 	(void)state;
-	json = stats_json(&stats, "c0", &(struct dext_usage){ 10, 11 },
-			  &(struct dart_usage){ 12, 13, 14, 15 }, true);
+	json = stats_json(&stats, "c0", &(struct backend_usage){ 10, 11, 13, 12, 14, 15, true });
 	assert_string_equal(json,
 		"{\"name\": \"c0\", \"doorbells\": 1, \"bad_commands\": 2, \"map_entries\": 3, "
 		"\"unmap_entries\": 4, \"probes\": 5, \"failed_entries\": 6, "
