@@ -28,6 +28,7 @@ struct unit {
 static struct unit units[PROTOCOL_MAX_SERVICES];
 static unsigned int unit_count;
 static struct server *server;
+static volatile sig_atomic_t ended, wanted;
 
 static void say(const char *text)
 {
@@ -113,11 +114,15 @@ static void write_unit(FILE *to, const struct unit *unit)
 		dart.entries, dart.bytes, dart.read_faults, dart.write_faults);
 }
 
+/* Under another name until it is whole: someone may be waiting for it. */
 static bool write_stats(const char *path)
 {
-	FILE *to = fopen(path, "we");
+	char part[4096];
+	FILE *to;
 	bool ok;
 
+	snprintf(part, sizeof(part), "%s.part", path);
+	to = fopen(part, "we");
 	if (!to) {
 		fprintf(stderr, "dextd: --stats %s: %s\n", path, strerror(errno));
 		return false;
@@ -129,18 +134,21 @@ static bool write_stats(const char *path)
 	}
 	fputs("]}\n", to);
 	ok = !ferror(to);
-	return !fclose(to) && ok;
+	return !fclose(to) && ok && !rename(part, path);
 }
 
-static void stop(int signal)
+static void on_signal(int signal)
 {
-	(void)signal;
+	if (signal == SIGUSR1)
+		wanted = 1;
+	else
+		ended = 1;
 	server_stop(server);
 }
 
-static bool serve(const char *path)
+static bool serve(const char *path, const char *stats)
 {
-	const struct sigaction action = { .sa_handler = stop };
+	const struct sigaction action = { .sa_handler = on_signal };
 	char why[512];
 	bool ok;
 
@@ -154,8 +162,14 @@ static bool serve(const char *path)
 		server_add(server, units[i].dext, units[i].dev);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGUSR1, &action, NULL);
 	fprintf(stderr, "dextd: listening at %s\n", path);
-	ok = server_run(server);
+	do {
+		ok = server_run(server);
+		if (wanted && stats)
+			write_stats(stats);
+		wanted = 0;
+	} while (ok && !ended);
 	if (!ok)
 		say(strerror(errno));
 	server_destroy(server);
@@ -194,7 +208,7 @@ static bool start(int argc, char **argv)
 		usage(stderr);
 		return false;
 	}
-	ok = serve(path);
+	ok = serve(path, stats);
 	return (!stats || write_stats(stats)) && ok;
 }
 

@@ -262,6 +262,14 @@ static bool work(struct server *server)
 	return more;
 }
 
+static void drain(int wake)
+{
+	uint64_t count;
+	ssize_t done = read(wake, &count, sizeof(count));
+
+	(void)done;
+}
+
 bool server_turn(struct server *server, int timeout_ms)
 {
 	struct pollfd fds[SERVER_CLIENTS + 2] = {
@@ -285,6 +293,8 @@ bool server_turn(struct server *server, int timeout_ms)
 	for (unsigned int i = 0; i < SERVER_CLIENTS; i++)
 		if (server->connections[i].fd >= 0 && server->connections[i].ended)
 			drop(&server->connections[i]);
+	if (fds[0].revents)
+		drain(server->wake);
 	if (fds[1].revents)
 		accept_client(server);
 	return true;
@@ -292,7 +302,7 @@ bool server_turn(struct server *server, int timeout_ms)
 
 bool server_run(struct server *server)
 {
-	while (!__atomic_load_n(&server->stop, __ATOMIC_ACQUIRE))
+	while (!__atomic_exchange_n(&server->stop, false, __ATOMIC_ACQ_REL))
 		if (!server_turn(server, -1))
 			return false;
 	return true;
@@ -366,7 +376,7 @@ struct server *server_create(const char *path, char *why, size_t why_size)
 	server->listener = -1;
 	for (unsigned int i = 0; i < SERVER_CLIENTS; i++)
 		server->connections[i].fd = -1;
-	server->wake = eventfd(0, EFD_CLOEXEC);
+	server->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (path && strlen(path) >= sizeof(server->path)) {
 		snprintf(why, why_size, "%s: a socket's path has at most %zu characters", path,
 			 sizeof(server->path) - 1);

@@ -30,7 +30,7 @@ bool server_add(struct server *server, struct dext *dext, struct physical *dev);
 /** server_set_log() - who is told, in sentences; nobody is for NULL */
 void server_set_log(struct server *server, void (*log)(const char *text));
 
-/** server_run() - serve until server_stop(); false when it cannot go on */
+/** server_run() - serve until the next server_stop(); false when it cannot go on */
 bool server_run(struct server *server);
 
 /** server_stop() - end server_run(); from any thread, or a signal handler */
