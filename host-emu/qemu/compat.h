@@ -56,6 +56,16 @@
 #define APPLE_INTERFACE_INFO InterfaceInfo
 #endif
 
+/* apple_class_set_reset() - 9.2 renamed the member, and wants it set by a function. */
+static inline void apple_class_set_reset(DeviceClass *dc, void (*reset)(DeviceState *dev))
+{
+#if QEMU_MAJOR > 9 || (QEMU_MAJOR == 9 && QEMU_MINOR >= 2)
+	device_class_set_legacy_reset(dc, reset);
+#else
+	dc->reset = reset;
+#endif
+}
+
 /*
  * apple_setup_iommu() - let @get choose the DMA address space of every device
  * on @bus. 9.0 wants a table of operations.

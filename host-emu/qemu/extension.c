@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The connection to a driver extension, and what is registered through it. */
+#include "extension.h"
+
+#include <CoreFoundation/CoreFoundation.h>
+
+struct region {
+	uint64_t handle;
+	uint64_t size;
+	uint64_t addr;
+};
+
+struct extension_backend {
+	struct backend backend;
+	struct extension *extension;
+	uint32_t managed_bdf;
+};
+
+/* One number in hexadecimal, and what must stand behind it. */
+static bool parse_hex(const char **text, unsigned long most, char behind, uint8_t *value)
+{
+	unsigned long number;
+	char *end;
+
+	if (!g_ascii_isxdigit(**text))
+		return false;
+	number = strtoul(*text, &end, 16);
+	*text = end + 1;
+	*value = number;
+	return number <= most && *end == behind;
+}
+
+static bool parse_host(const char *text, uint8_t *bus, uint8_t *device, uint8_t *function)
+{
+	return text && parse_hex(&text, 0xff, ':', bus) && parse_hex(&text, 31, '.', device) &&
+	       parse_hex(&text, 7, '\0', function);
+}
+
+static bool is_extension(io_service_t service)
+{
+	CFTypeRef class = IORegistryEntryCreateCFProperty(service, CFSTR("IOUserClass"),
+							  kCFAllocatorDefault, 0);
+	bool is;
+
+	if (!class)
+		return false;
+	is = CFGetTypeID(class) == CFStringGetTypeID() &&
+	     CFStringCompare((CFStringRef)class, CFSTR("VFIOUserPCIDriver"), 0) ==
+	     kCFCompareEqualTo;
+	CFRelease(class);
+	return is;
+}
+
+/* Is it running for any device at all? For what an error says. */
+static bool extension_runs(void)
+{
+	io_iterator_t services;
+	io_service_t service;
+	bool runs = false;
+
+	if (IOServiceGetMatchingServices(kIOMainPortDefault, IOServiceMatching("IOUserService"),
+					 &services) != KERN_SUCCESS)
+		return false;
+	while ((service = IOIteratorNext(services)) != IO_OBJECT_NULL) {
+		runs |= is_extension(service);
+		IOObjectRelease(service);
+	}
+	IOObjectRelease(services);
+	return runs;
+}
+
+static bool claim(io_connect_t connection, const char *host, Error **errp)
+{
+	const kern_return_t ret = apple_dext_claim(connection);
+
+	if (ret == kIOReturnSuccess)
+		return true;
+	if (ret == kIOReturnExclusiveAccess)
+		error_setg(errp, "host=%s: another driver has this device; end what uses it there",
+			   host);
+	else
+		error_setg(errp, "host=%s: the driver extension did not open the device "
+			   "(IOReturn 0x%08x)", host, (unsigned int)ret);
+	return false;
+}
+
+struct extension *extension_open(const char *host, Error **errp)
+{
+	uint8_t bus = 0, device = 0, function = 0;
+	struct extension *extension;
+	io_connect_t connection;
+
+	if (!parse_host(host, &bus, &device, &function)) {
+		error_setg(errp, "host=%s: expected is the device's address on the host, as in "
+			   "host=01:00.0", host ? host : "");
+		return NULL;
+	}
+	connection = apple_dext_connect(bus, device, function);
+	if (connection == IO_OBJECT_NULL) {
+		if (extension_runs())
+			error_setg(errp, "host=%s: no driver extension has this device; is it "
+				   "plugged in, and is this its address?", host);
+		else
+			error_setg(errp, "host=%s: the driver extension (VFIOUserPCIDriver) is not "
+				   "running", host);
+		return NULL;
+	}
+	if (!claim(connection, host, errp)) {
+		apple_dext_disconnect(connection);
+		return NULL;
+	}
+	extension = g_new0(struct extension, 1);
+	extension->connection = connection;
+	extension->name = g_strdup_printf("%02x:%02x.%x", bus, device, function);
+	extension->users = 1;
+	extension->regions = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+	return extension;
+}
+
+void extension_put(struct extension *extension)
+{
+	if (--extension->users)
+		return;
+	apple_dext_disconnect(extension->connection);
+	g_hash_table_destroy(extension->regions);
+	g_free(extension->name);
+	g_free(extension);
+}
+
+bool extension_failed(struct extension *extension, kern_return_t ret, const char *what)
+{
+	if (ret == kIOReturnSuccess)
+		return false;
+	if (extension->gone)
+		return true;
+	/* The extension has ended, or has lost its device. */
+	if (ret == kIOReturnIPCError || ret == kIOReturnAborted || ret == kIOReturnNotAttached ||
+	    ret == kIOReturnNoDevice) {
+		extension->gone = true;
+		error_report("vfio-apple-pci %s: the device is gone (%s: IOReturn 0x%08x); the "
+			     "guest reads all ones from it. Start the driver extension, and then "
+			     "QEMU, again", extension->name, what, (unsigned int)ret);
+	}
+	return true;
+}
+
+static struct extension *of(struct backend *backend)
+{
+	return container_of(backend, struct extension_backend, backend)->extension;
+}
+
+static uint32_t map(struct backend *backend, uint64_t handle, uint64_t va, uint64_t size,
+		    uint64_t *addr, uint64_t *len)
+{
+	struct extension *extension = of(backend);
+	struct region *region;
+	kern_return_t ret;
+
+	ret = apple_dext_register_dma(extension->connection, handle, va, size, addr, len);
+	if (extension_failed(extension, ret, "RegisterDMARegion"))
+		return ret;
+	region = g_new(struct region, 1);
+	*region = (struct region){ .handle = handle, .size = size, .addr = *addr };
+	g_hash_table_replace(extension->regions, &region->handle, region);
+	extension->bytes += size;
+	return ret;
+}
+
+static uint32_t unmap(struct backend *backend, uint64_t handle)
+{
+	struct extension *extension = of(backend);
+	const struct region *region = g_hash_table_lookup(extension->regions, &handle);
+	const kern_return_t ret = apple_dext_unregister_dma(extension->connection, handle);
+
+	if (!extension_failed(extension, ret, "UnregisterDMARegion") && region) {
+		extension->bytes -= region->size;
+		g_hash_table_remove(extension->regions, &handle);
+	}
+	return ret;
+}
+
+static bool other(struct backend *backend, uint64_t handle, uint64_t *addr)
+{
+	const struct region *region;
+	GHashTableIter iterator;
+	gpointer value;
+
+	g_hash_table_iter_init(&iterator, of(backend)->regions);
+	while (g_hash_table_iter_next(&iterator, NULL, &value)) {
+		region = value;
+		if (region->handle != handle) {
+			*addr = region->addr;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* What the DART itself counts, the extension does not tell. */
+static void usage(struct backend *backend, struct backend_usage *usage)
+{
+	const struct extension *extension = of(backend);
+
+	*usage = (struct backend_usage){
+		.regions = g_hash_table_size(extension->regions),
+		.bytes = extension->bytes,
+		.enforced = true,
+	};
+}
+
+static uint32_t managed_bdf(struct backend *backend)
+{
+	return container_of(backend, struct extension_backend, backend)->managed_bdf;
+}
+
+static void release(struct backend *backend)
+{
+	struct extension_backend *this = container_of(backend, struct extension_backend, backend);
+
+	extension_put(this->extension);
+	g_free(this);
+}
+
+struct backend *extension_backend(struct extension *extension, uint32_t managed_bdf_)
+{
+	static const struct backend_ops ops = {
+		map, unmap, other, usage, NULL, managed_bdf, release,
+	};
+	struct extension_backend *this = g_new0(struct extension_backend, 1);
+
+	this->backend.ops = &ops;
+	this->extension = extension;
+	this->managed_bdf = managed_bdf_;
+	extension->users++;
+	return &this->backend;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The driver extension of one physical device, as the QEMU devices that use it
+ * share it: the passthrough device and its companion. With the big lock held.
+ */
+#ifndef APPLE_DMA_EXTENSION_H
+#define APPLE_DMA_EXTENSION_H
+
+#include "backend.h"
+#include "client/apple-dext-client.h"
+#include "compat.h"
+
+/**
+ * struct extension - a claimed device
+ * @connection: its user client
+ * @name: of the device on the host, such as 01:00.0
+ * @gone: a call has found nobody; the device is to look as if pulled out
+ */
+struct extension {
+	io_connect_t connection;
+	char *name;
+	bool gone;
+
+	/* The rest belongs to extension.c. */
+	unsigned int users;
+	GHashTable *regions;		/* handle -> struct region */
+	uint64_t bytes;
+};
+
+/**
+ * extension_open() - connect to the extension of a device, and claim it
+ * @host: the device, BB:DD.F in hexadecimal
+ *
+ * Return: with one user, or NULL with an error that says what to do.
+ */
+struct extension *extension_open(const char *host, Error **errp);
+
+/** extension_put() - one user less; the last one closes it, with all its regions */
+void extension_put(struct extension *extension);
+
+/**
+ * extension_failed() - has a call failed?
+ * @ret: what it returned
+ * @what: the call, for the one warning of a device that has gone
+ */
+bool extension_failed(struct extension *extension, kern_return_t ret, const char *what);
+
+/**
+ * extension_backend() - for a companion, as one more user
+ * @managed_bdf: of the passthrough device in the guest
+ */
+struct backend *extension_backend(struct extension *extension, uint32_t managed_bdf);
+
+#endif

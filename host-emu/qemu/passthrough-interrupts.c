@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The interrupts of vfio-apple-pci. The extension says that some are pending,
+ * on a thread of its own; QEMU's main loop takes them, gives them to the guest
+ * and asks to be told again. Asking when some are pending is answered at once,
+ * so that none is lost in between.
+ */
+#include "passthrough.h"
+
+#include "hw/pci/msi.h"
+#include "hw/pci/msix.h"
+#include "qemu/event_notifier.h"
+#include "qemu/main-loop.h"
+
+static bool in_use(const VfioApple *dev, unsigned int vector)
+{
+	return dev->used[vector / 64] >> (vector % 64) & 1;
+}
+
+/* What is masked at the extension is lost there, so only what nobody uses is. */
+static void set_mask(VfioApple *dev)
+{
+	kern_return_t ret;
+
+	if (dev->extension->gone || !dev->vectors)
+		return;
+	ret = apple_dext_set_irq_mask(dev->extension->connection, dev->used);
+	extension_failed(dev->extension, ret, "SetIRQMask");
+}
+
+static void deliver(VfioApple *dev, unsigned int vector)
+{
+	PCIDevice *pdev = PCI_DEVICE(dev);
+
+	dev->counts.taken++;
+	if (!in_use(dev, vector)) {
+		dev->counts.unwanted++;
+		return;
+	}
+	dev->counts.delivered++;
+	/* A vector that the guest has masked for now becomes pending there. */
+	if (msix_enabled(pdev))
+		msix_notify(pdev, vector);
+	else
+		msi_notify(pdev, vector);
+}
+
+/* False when there is nobody to ask any more. */
+static bool take(VfioApple *dev)
+{
+	uint64_t pending[PASSTHROUGH_WORDS];
+	kern_return_t ret;
+
+	ret = apple_dext_read_pending_irqs(dev->extension->connection, pending);
+	if (extension_failed(dev->extension, ret, "CheckInterrupt"))
+		return false;
+	for (unsigned int i = 0; i < PASSTHROUGH_WORDS; i++) {
+		while (pending[i]) {
+			deliver(dev, 64 * i + ctz64(pending[i]));
+			pending[i] &= pending[i] - 1;
+		}
+	}
+	return true;
+}
+
+static void on_event(EventNotifier *event)
+{
+	VfioApple *dev = container_of(event, VfioApple, event);
+	kern_return_t ret;
+
+	if (!event_notifier_test_and_clear(event) || dev->extension->gone || !take(dev))
+		return;
+	ret = apple_dext_interrupt_notify_rearm(dev->notify);
+	extension_failed(dev->extension, ret, "WaitInterrupt");
+}
+
+/* On the extension's thread, without the big lock. */
+static void on_pending(void *opaque)
+{
+	VfioApple *dev = opaque;
+
+	event_notifier_set(&dev->event);
+}
+
+/* The guest has unmasked a vector; it stays in use until MSI-X is off. */
+static int use_vector(PCIDevice *pdev, unsigned int vector, MSIMessage message)
+{
+	VfioApple *dev = VFIO_APPLE(pdev);
+
+	if (!in_use(dev, vector)) {
+		dev->used[vector / 64] |= UINT64_C(1) << (vector % 64);
+		set_mask(dev);
+	}
+	return 0;
+}
+
+static void release_vector(PCIDevice *pdev, unsigned int vector)
+{
+}
+
+static unsigned int used_by_msi(const PCIDevice *pdev)
+{
+	return msi_present(pdev) && msi_enabled(pdev) ? msi_nr_vectors_allocated(pdev) : 0;
+}
+
+void passthrough_interrupts_update(VfioApple *dev)
+{
+	PCIDevice *pdev = PCI_DEVICE(dev);
+	uint64_t wanted[PASSTHROUGH_WORDS] = { 0 };
+	const unsigned int count = used_by_msi(pdev);
+
+	if (msix_present(pdev) && msix_enabled(pdev))
+		return;
+	if (count)
+		wanted[0] = MAKE_64BIT_MASK(0, count);
+	if (!memcmp(wanted, dev->used, sizeof(wanted)))
+		return;
+	memcpy(dev->used, wanted, sizeof(wanted));
+	set_mask(dev);
+}
+
+void passthrough_interrupts_clear(VfioApple *dev)
+{
+	memset(dev->used, 0, sizeof(dev->used));
+	set_mask(dev);
+	if (!dev->extension->gone && dev->vectors)
+		take(dev);
+}
+
+bool passthrough_interrupts_init(VfioApple *dev, Error **errp)
+{
+	PCIDevice *pdev = PCI_DEVICE(dev);
+	kern_return_t ret;
+
+	ret = apple_dext_setup_interrupts(dev->extension->connection, &dev->vectors);
+	if (ret == kIOReturnNotFound) {
+		dev->vectors = 0;
+		return true;
+	}
+	if (ret != kIOReturnSuccess) {
+		error_setg(errp, "host=%s: its interrupts cannot be set up (IOReturn 0x%08x)",
+			   dev->extension->name, (unsigned int)ret);
+		return false;
+	}
+	if (event_notifier_init(&dev->event, 0)) {
+		error_setg_errno(errp, errno, "no event for the interrupts of host=%s",
+				 dev->extension->name);
+		return false;
+	}
+	event_notifier_set_handler(&dev->event, on_event);
+	passthrough_interrupts_clear(dev);
+	dev->notify = apple_dext_interrupt_notify_create(dev->extension->connection, on_pending,
+							 dev);
+	if (!dev->notify) {
+		error_setg(errp, "host=%s: the driver extension does not wait for interrupts",
+			   dev->extension->name);
+		event_notifier_set_handler(&dev->event, NULL);
+		event_notifier_cleanup(&dev->event);
+		return false;
+	}
+	if (msix_present(pdev)) {
+		for (int i = 0; i < pdev->msix_entries_nr; i++)
+			msix_vector_use(pdev, i);
+		msix_set_vector_notifiers(pdev, use_vector, release_vector, NULL);
+	}
+	return true;
+}
+
+void passthrough_interrupts_exit(VfioApple *dev)
+{
+	PCIDevice *pdev = PCI_DEVICE(dev);
+
+	if (!dev->notify)
+		return;
+	if (msix_present(pdev)) {
+		msix_unset_vector_notifiers(pdev);
+		msix_unuse_all_vectors(pdev);
+	}
+	apple_dext_interrupt_notify_destroy(dev->notify);
+	event_notifier_set_handler(&dev->event, NULL);
+	event_notifier_cleanup(&dev->event);
+	dev->notify = NULL;
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The QEMU device vfio-apple-pci: properties, life, and its companion. There is
+ * no IOMMU container: nothing is pinned and nothing is mapped but what the
+ * guest registers through the companion.
+ */
+#include "passthrough.h"
+
+static void free_companion(VfioApple *dev)
+{
+	if (DEVICE(&dev->companion)->realized)
+		qdev_unrealize(DEVICE(&dev->companion));
+}
+
+/* The next free slot, so that it does not take one that the user may mean. */
+static int companion_slot(VfioApple *dev)
+{
+	PCIDevice *pdev = PCI_DEVICE(dev);
+	PCIBus *bus = pci_get_bus(pdev);
+
+	for (int slot = PCI_SLOT(pdev->devfn) + 1; slot < PCI_SLOT_MAX; slot++)
+		if (!bus->devices[PCI_DEVFN(slot, 0)] && !(bus->slot_reserved_mask >> slot & 1))
+			return PCI_DEVFN(slot, 0);
+	return -1;
+}
+
+static bool make_companion(VfioApple *dev, Error **errp)
+{
+	PCIDevice *pdev = PCI_DEVICE(dev);
+	PCIBus *bus = pci_get_bus(pdev);
+	const uint32_t bdf = pci_bus_num(bus) << 8 | pdev->devfn;
+	const char *id = DEVICE(dev)->id;
+	struct backend *backend = extension_backend(dev->extension, bdf);
+
+	companion_set_backend(&dev->companion, backend, id ? id : dev->extension->name);
+	PCI_DEVICE(&dev->companion)->devfn = companion_slot(dev);
+	if (qdev_realize(DEVICE(&dev->companion), BUS(bus), errp))
+		return true;
+	/* It does not release what it was not realized with. */
+	if (dev->companion.regs.backend)
+		backend->ops->release(backend);
+	companion_set_backend(&dev->companion, NULL, NULL);
+	return false;
+}
+
+void passthrough_reset(VfioApple *dev)
+{
+	kern_return_t ret;
+
+	if (dev->extension->gone)
+		return;
+	dev->counts.resets++;
+	ret = apple_dext_reset_device(dev->extension->connection);
+	extension_failed(dev->extension, ret, "ResetDevice");
+}
+
+static void reset(DeviceState *qdev)
+{
+	VfioApple *dev = VFIO_APPLE(qdev);
+
+	passthrough_reset(dev);
+	passthrough_interrupts_clear(dev);
+}
+
+static bool check_bus(VfioApple *dev, Error **errp)
+{
+	PCIBus *bus = pci_get_bus(PCI_DEVICE(dev));
+
+	if (pci_bus_is_root(bus))
+		return true;
+	error_setg(errp, "vfio-apple-pci must be on a root bus, such as bus=pcie.0: its companion "
+		   "is beside it, and tells its address there once and for all");
+	return false;
+}
+
+static void realize(PCIDevice *pdev, Error **errp)
+{
+	VfioApple *dev = VFIO_APPLE(pdev);
+
+	if (!check_bus(dev, errp))
+		return;
+	dev->extension = extension_open(dev->host, errp);
+	if (!dev->extension)
+		return;
+	if (!passthrough_bars_init(dev, errp))
+		goto close;
+	if (!passthrough_config_init(dev, errp))
+		goto unmap_bars;
+	if (!passthrough_interrupts_init(dev, errp))
+		goto leave_config;
+	if (!make_companion(dev, errp))
+		goto end_interrupts;
+	return;
+
+end_interrupts:
+	passthrough_interrupts_exit(dev);
+leave_config:
+	passthrough_config_exit(dev);
+unmap_bars:
+	passthrough_bars_exit(dev);
+close:
+	extension_put(dev->extension);
+	dev->extension = NULL;
+}
+
+static void leave(PCIDevice *pdev)
+{
+	VfioApple *dev = VFIO_APPLE(pdev);
+
+	free_companion(dev);
+	passthrough_interrupts_exit(dev);
+	passthrough_config_exit(dev);
+	passthrough_bars_exit(dev);
+	extension_put(dev->extension);
+	dev->extension = NULL;
+}
+
+static char *get_stats(Object *obj, Error **errp)
+{
+	VfioApple *dev = VFIO_APPLE(obj);
+
+	if (!dev->extension) {
+		error_setg(errp, "stats: the device is not realized");
+		return NULL;
+	}
+	return g_strdup_printf("{\"host\": \"%s\", \"gone\": %s, \"vectors\": %" PRIu32
+		", \"taken\": %" PRIu64 ", \"delivered\": %" PRIu64 ", \"unwanted\": %" PRIu64
+		", \"resets\": %" PRIu64 ", \"held_config_writes\": %" PRIu64 "}",
+		dev->extension->name, dev->extension->gone ? "true" : "false", dev->vectors,
+		dev->counts.taken, dev->counts.delivered, dev->counts.unwanted, dev->counts.resets,
+		dev->counts.held);
+}
+
+static APPLE_PROPERTY properties[] = {
+	DEFINE_PROP_STRING("host", VfioApple, host),
+	DEFINE_PROP_BOOL("map-bars", VfioApple, map_bars, true),
+	APPLE_PROPERTY_END
+};
+
+static const VMStateDescription vmstate = {
+	.name = TYPE_VFIO_APPLE,
+	.unmigratable = 1,
+};
+
+/* The companion's own options are those of this device. */
+static void instance_init(Object *obj)
+{
+	static const char *const options[] = {
+		"layout", "batch-entries", "version", "latency-us", "lie", "lie-after",
+		"managed-bdf",
+	};
+	VfioApple *dev = VFIO_APPLE(obj);
+
+	PCI_DEVICE(obj)->cap_present |= QEMU_PCI_CAP_EXPRESS;
+	object_initialize_child(obj, "companion", &dev->companion, TYPE_APPLE_DMA);
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+		object_property_add_alias(obj, options[i], OBJECT(&dev->companion), options[i]);
+	object_property_add_alias(obj, "companion-stats", OBJECT(&dev->companion), "stats");
+}
+
+static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)
+{
+	DeviceClass *dc = DEVICE_CLASS(klass);
+	PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);
+
+	pc->realize = realize;
+	pc->exit = leave;
+	pc->config_read = passthrough_config_read;
+	pc->config_write = passthrough_config_write;
+	apple_class_set_reset(dc, reset);
+	dc->desc = "Physical PCI device of a driver extension, with its companion";
+	dc->vmsd = &vmstate;
+	dc->hotpluggable = false;
+	set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+	device_class_set_props(dc, properties);
+	object_class_property_add_str(klass, "stats", get_stats, NULL);
+	object_class_property_set_description(klass, "stats", "what was counted, as JSON");
+}
+
+static const TypeInfo type = {
+	.name = TYPE_VFIO_APPLE,
+	.parent = TYPE_PCI_DEVICE,
+	.instance_size = sizeof(VfioApple),
+	.instance_init = instance_init,
+	.class_init = class_init,
+	.interfaces = (APPLE_INTERFACE_INFO[]) {
+		{ INTERFACE_PCIE_DEVICE },
+		{ INTERFACE_CONVENTIONAL_PCI_DEVICE },
+		{ },
+	},
+};
+
+static void register_types(void)
+{
+	type_register_static(&type);
+}
+
+__attribute__((constructor))
+static void register_module(void)
+{
+	register_module_init(register_types, MODULE_INIT_MIGRATION);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The QEMU device vfio-apple-pci: a physical device that a driver extension
+ * owns, given to the guest. Everything with the big lock held.
+ */
+#ifndef APPLE_DMA_PASSTHROUGH_H
+#define APPLE_DMA_PASSTHROUGH_H
+
+#include "companion.h"
+#include "compat.h"
+#include "extension.h"
+
+#define TYPE_VFIO_APPLE "vfio-apple-pci"
+OBJECT_DECLARE_SIMPLE_TYPE(VfioApple, VFIO_APPLE)
+
+#define PASSTHROUGH_VECTORS	256
+#define PASSTHROUGH_WORDS	(PASSTHROUGH_VECTORS / 64)
+
+/**
+ * struct passthrough_bar - a memory BAR
+ * @mr: what is registered as the BAR; size 0 for none
+ * @part: what fills it: trapped, or mapped
+ * @index: of the extension, for MMIO
+ * @mapped: where it is in this process; 0 when it is trapped
+ */
+struct passthrough_bar {
+	VfioApple *owner;
+	MemoryRegion mr;
+	MemoryRegion part;
+	uint64_t size;
+	uint8_t index;
+	mach_vm_address_t mapped;
+};
+
+/**
+ * struct passthrough_capabilities - offsets of those that matter here; 0 for none
+ * @msix: MSI-X
+ * @msi: MSI
+ * @express: PCI Express
+ */
+struct passthrough_capabilities {
+	uint8_t msix;
+	uint8_t msi;
+	uint8_t express;
+};
+
+/**
+ * struct passthrough_counts - for statistics
+ * @taken: vectors that the extension said are pending
+ * @delivered: of these, those given to the guest
+ * @unwanted: of these, those that the guest does not use any more
+ * @resets: of the device
+ * @held: configuration writes of which nothing went to the device
+ */
+struct passthrough_counts {
+	uint64_t taken;
+	uint64_t delivered;
+	uint64_t unwanted;
+	uint64_t resets;
+	uint64_t held;
+};
+
+struct VfioApple {
+	PCIDevice parent_obj;
+	AppleDma companion;
+
+	/* Properties. */
+	char *host;
+	bool map_bars;
+
+	/* From realize on. */
+	struct extension *extension;
+	struct passthrough_capabilities at;
+	uint8_t emulated[PCIE_CONFIG_SPACE_SIZE];	/* bits that QEMU answers */
+	struct passthrough_bar bars[PCI_ROM_SLOT];
+
+	uint32_t vectors;
+	uint64_t used[PASSTHROUGH_WORDS];	/* by the guest */
+	EventNotifier event;
+	AppleDextInterruptNotify *notify;
+
+	struct passthrough_counts counts;
+};
+
+/* Configuration space. */
+
+/**
+ * passthrough_config_init() - take it over from the device
+ *
+ * The BARs must be there. Undone by passthrough_config_exit().
+ */
+bool passthrough_config_init(VfioApple *dev, Error **errp);
+void passthrough_config_exit(VfioApple *dev);
+
+/** passthrough_config_read() - for PCIDeviceClass */
+uint32_t passthrough_config_read(PCIDevice *pdev, uint32_t address, int len);
+
+/** passthrough_config_write() - for PCIDeviceClass; by the filter of dext.md */
+void passthrough_config_write(PCIDevice *pdev, uint32_t address, uint32_t value, int len);
+
+/* BARs. */
+
+/** passthrough_bars_init() - map them, or trap them; undone by passthrough_bars_exit() */
+bool passthrough_bars_init(VfioApple *dev, Error **errp);
+void passthrough_bars_exit(VfioApple *dev);
+
+/* Interrupts. */
+
+/**
+ * passthrough_interrupts_init() - be told of them
+ *
+ * Configuration space must be there. Undone by passthrough_interrupts_exit().
+ */
+bool passthrough_interrupts_init(VfioApple *dev, Error **errp);
+void passthrough_interrupts_exit(VfioApple *dev);
+
+/** passthrough_interrupts_update() - the guest may have switched MSI or MSI-X */
+void passthrough_interrupts_update(VfioApple *dev);
+
+/** passthrough_interrupts_clear() - nothing is pending or in use any more */
+void passthrough_interrupts_clear(VfioApple *dev);
+
+/** passthrough_reset() - by selector 17; registered memory stays registered */
+void passthrough_reset(VfioApple *dev);
+
+#endif
