@@ -13,7 +13,7 @@ import tempfile
 import time
 
 from . import arch as arches
-from . import cache, device, host, image, kernel, module, otherqemu, qemu, tsc
+from . import cache, device, dext, host, image, kernel, module, otherqemu, qemu, tsc
 from .errors import EXIT_FAULT, EXIT_REPORT, TestbedError, UsageError, detail, reported, warn
 from .session import Session, failure_details, window
 
@@ -79,13 +79,17 @@ def parser():
     add("--cpus", default=2, type=_cpus, metavar="N", help="its processors; default 2")
     add("--device", action="append", default=[], metavar="SPEC",
         help="a QEMU device behind its own DART, e.g. nvme,drive=d0,serial=a")
+    add("--dext-device", action="append", default=[], metavar="SPEC",
+        help="a device of a driver extension, through vfio-apple-pci: nvme or dma-engine, with "
+        "dextd's keys, e.g. nvme,size=1G")
     add("--qemu", action="append", default=[], metavar="'ARGS'",
         help="arguments for QEMU itself: drives, netdevs, devices not behind a DART")
     add("--qemu-suite", default="", metavar="SUITE",
         help="the QEMU of another Debian suite (" + ", ".join(otherqemu.SUITES) +
         "), for models that this machine's is too old for")
     add("--host", action="append", default=[], metavar="[I:]KEY=VALUE",
-        help="an option of the emulated hosts, or of that of device I: " + ", ".join(host.KEYS))
+        help="an option of the emulated hosts, or of that of device I, those of --dext-device "
+        "counted after those of --device: " + ", ".join(host.KEYS))
     group = run.add_mutually_exclusive_group()
     group.add_argument("--module", default="", metavar="'PARAMS'",
                        help="parameters of the guest module")
@@ -126,6 +130,7 @@ def prepare(args):
     for name in args.arch or ["x86_64"]:
         arch = arches.find(name)
         qemu.shim(arch)
+        dext.build()
         image.prepare(arch)
         for each in args.kernel or ["6.1"]:
             wanted = kernel.find(each, arch)
@@ -170,7 +175,8 @@ def check(args, command):
         raise UsageError(f"{len(args.device)} devices; at most {device.MAX_DEVICES} fit")
     for number, spec in enumerate(args.device):
         device.arguments(spec, number, models)
-    options = host.parse(args.host, len(args.device))
+    dext.check(args.dext_device)
+    options = host.parse(args.host, len(args.device), len(args.dext_device))
     raw = qemu.raw(args.qemu)
     pushes = [image.guest_path(push) for push in args.push]
     mem = qemu.memory(args.mem, host.size)
@@ -199,8 +205,10 @@ def _config(args, interactive):
         "with_module": "" if args.no_module else "1",
         "module_params": args.module,
         "devices": " ".join(f"{spec.split(',')[0]}#{number}"
-                            for number, spec in enumerate(args.device)),
-        "first_port": qemu.FIRST_PORT,
+                            for number, spec in enumerate(args.device + args.dext_device)),
+        "places": " ".join([f"0000:00:{qemu.FIRST_PORT + number:02x}.0/"
+                            for number in range(len(args.device))] +
+                           [dext.place(number) for number in range(len(args.dext_device))]),
         "device_deadline": 0 if args.no_module or args.no_wait else int(max(60, args.timeout / 10)),
         "interactive": "1" if interactive else "",
         "rows": rows, "columns": columns,
@@ -229,13 +237,14 @@ def _run_disk(args, command, pushes, module_path, interactive, initrd, path):
 def _parts(args, arch):
     """What the run needs from the cache: kernel, guest, module, shim; made at once."""
     wanted = kernel.find(args.kernel, arch)
+    some = args.device or args.dext_device
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         boot = pool.submit(kernel.prepare, wanted, arch)
         guest = pool.submit(image.prepare, arch)
         built = None
-        if args.device or not args.no_module:
+        if some or not args.no_module:
             built = pool.submit(module.build, wanted, arch)
-        preload = pool.submit(qemu.shim, arch) if args.device else None
+        preload = pool.submit(qemu.shim, arch) if some else None
         return (boot.result(), guest.result(), built.result() if built else None,
                 preload.result() if preload else None, wanted.append)
 
@@ -244,10 +253,10 @@ def _verdict(session, args, folder, stats):
     """The exit status of a run that went through, with a line saying why."""
     status = session.status
     faults = {name: each.get("faults", 0) for name, each in stats.items()}
-    for number, name in enumerate(stats):
+    for name in stats:
         if faults[name] and not args.allow_faults:
             warn(f"DART fault: {faults[name]} refused access(es) of the device of {name}")
-            log = os.path.join(folder, f"dart{number}.faults")
+            log = os.path.join(folder, name.replace("companion", "dart") + ".faults")
             if os.path.exists(log):
                 with open(log, encoding="utf-8", errors="replace") as file:
                     for _, line in zip(range(3), file):
@@ -266,8 +275,8 @@ def _reports(session):
         warn(f"kernel report: and {more} more")
 
 
-def _statistics(session, names, folder):
-    """The final counts of each companion, from the files QEMU leaves."""
+def _statistics(session, names, folder, devices):
+    """The final counts of each companion, from the files QEMU and dextd leave."""
     found = {}
     for name in names:
         try:
@@ -275,6 +284,9 @@ def _statistics(session, names, folder):
                 found[name] = json.load(file)
         except (OSError, ValueError):
             found[name] = dict(session.at_exit.get(name, {}))
+        if name.startswith("dext") and devices:
+            found[name] = dext.merge(found[name], devices[int(name[4:])],
+                                     session.firmware_faults.get(name, 0))
         if name in session.at_exit:
             found[name]["at_command_end"] = session.at_exit[name]
     return found
@@ -290,7 +302,7 @@ def run(args, command):
         args.timeout = 24 * 3600.0
     enforce = _enforce(arch, args, options)
     folder = tempfile.mkdtemp(prefix="apple-dma-testbed.")
-    vm = session = None
+    vm = session = dextd = None
     try:
         run_disk, initrd = os.path.join(folder, "run.tar"), os.path.join(folder, "initramfs")
         image.initramfs(boot, guest, initrd)
@@ -302,12 +314,18 @@ def run(args, command):
             "-kernel", os.path.join(boot, "vmlinuz"), "-initrd", initrd, "-append", kernel_line,
         ] + qemu.disks([os.path.join(guest, "root.ext4"), os.path.join(boot, "modules.ext4"),
                         run_disk])
-        wiring = qemu.wiring(args.device, options, models, folder)
-        vm = qemu.Qemu(argv, wiring + raw, folder, preload, interactive)
+        local, remote = options[:len(args.device)], options[len(args.device):]
+        wiring = qemu.wiring(args.device, local, models, folder)
+        environment = {"LD_PRELOAD": preload} if preload else {}
+        if remote:
+            dextd = dext.Dextd(dext.build(), args.dext_device, remote, folder)
+            wiring += dext.wiring(remote, folder)
+            environment["APPLE_DEXT_SOCKET"] = dextd.socket
+        vm = qemu.Qemu(argv, wiring + raw, folder, environment, interactive)
         if args.verbose:
             warn(shlex.join(vm.argv))
         names = [f"companion{number}" for number in range(len(args.device))]
-        session = Session(vm, names, args, enforce)
+        session = Session(vm, names, args, enforce, dextd)
         failure = None
         try:
             if interactive:
@@ -320,7 +338,8 @@ def run(args, command):
         if failure:
             vm.stop()
             session.console.finish()
-        stats = _statistics(session, names, folder)
+        names += [f"dext{number}" for number in range(len(remote))]
+        stats = _statistics(session, names, folder, dextd.finish() if dextd else [])
         if args.stats:
             with open(args.stats, "w", encoding="utf-8") as file:
                 json.dump(stats, file, indent=1)
@@ -336,6 +355,8 @@ def run(args, command):
             vm.close()
             if args.console:
                 qemu.keep_console(vm.console, args.console)
+        if dextd:
+            dextd.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -57,12 +57,14 @@ def _value(key, text):
     return str(int(text, 0))
 
 
-def parse(options, devices):
+def parse(options, local, remote=0):
     """The options of each companion, from the --host arguments.
 
-    Returns a list with one {"dart": {...}, "companion": {...}} for each of
-    DEVICES; an option without a number applies to all.
+    Returns a list with one {"dart": {...}, "companion": {...}} for each of LOCAL
+    devices behind an apple-dart, and then of REMOTE ones of a driver extension;
+    an option without a number applies to all.
     """
+    devices = local + remote
     found = [{"dart": {}, "companion": {}} for _ in range(devices)]
     for option in options:
         text, equals, value = option.partition("=")
@@ -78,6 +80,8 @@ def parse(options, devices):
                                  f"{devices}, counted from 0 in the order of --device")
             chosen = [int(number)]
         value = _value(key, value)
+        if key == "enforce" and any(each >= local for each in chosen):
+            raise UsageError(f"--host {option}: the DART of a --dext-device always enforces")
         for each in chosen:
             found[each][KEYS[key][0]][key] = value
     return found

@@ -117,7 +117,7 @@ class Qemu:
     their place on the bus in this order.
     """
 
-    def __init__(self, before, after, folder, preload=None, terminal=False):
+    def __init__(self, before, after, folder, environment, terminal=False):
         self._log = os.path.join(folder, "qemu.stderr")
         self.console = os.path.join(folder, "console")
         self.channels = {}
@@ -142,9 +142,7 @@ class Qemu:
                                         f"chardev=testbed-{name},name=testbed.{name}"]
         self.argv = before + chardevs + after
         command = [cache.tool("setpriv"), "--pdeathsig", "KILL", "env"]
-        if preload:
-            command.append(f"LD_PRELOAD={preload}")
-        command += self.argv
+        command += [f"{name}={value}" for name, value in environment.items()] + self.argv
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(  # pylint: disable=consider-using-with
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,

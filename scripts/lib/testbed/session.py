@@ -15,6 +15,7 @@ import termios
 import time
 import tty
 
+from . import dext
 from .console import Console
 from .errors import EXIT_TESTBED, TestbedError, detail, warn
 from .qmp import QmpError
@@ -27,8 +28,11 @@ AFTER_OOPS = 30         # seconds a guest is given to go on after an Oops
 class Session:
     """Follows a Qemu. `status` is the command's, or None if it never returned."""
 
-    def __init__(self, qemu, companions, args, enforce):
+    def __init__(self, qemu, companions, args, enforce, dextd=None):
         self._qemu = qemu
+        self._dextd = dextd
+        self._faults_at_reset = None
+        self.firmware_faults = {}       # of each --dext-device
         self._companions = companions
         self._args = args
         self._enforce = enforce         # what to set on the DARTs at hello
@@ -56,12 +60,42 @@ class Session:
             warn(f"{time.monotonic() - self._start:6.1f} s  {name}")
 
     def statistics(self):
-        """What each companion counted, asked from the running QEMU."""
-        return {name: json.loads(self._qemu.qmp.get(name, "stats"))
-                for name in self._companions}
+        """What each companion counted, asked from the running QEMU, and dextd's devices."""
+        found = {name: json.loads(self._qemu.qmp.get(name, "stats"))
+                 for name in self._companions}
+        if self._dextd:
+            try:
+                devices = self._dextd.statistics()
+            except TestbedError:
+                devices = [None] * len(self._args.dext_device)
+            for number, device in enumerate(devices):
+                name = f"dext{number}"
+                firmware = self.firmware_faults.get(name, 0)
+                own = json.loads(self._qemu.qmp.get(name, "companion-stats"))
+                own["passthrough"] = json.loads(self._qemu.qmp.get(name, "stats"))
+                found[name] = dext.merge(own, device, firmware)
+        return found
+
+    def _faults(self):
+        """The faults of each --dext-device up to now."""
+        try:
+            return [dext.faults(device) for device in self._dextd.statistics()]
+        except TestbedError:
+            return []
+
+    def _forgive_firmware(self):
+        """SeaBIOS uses what disks it finds; its DART is on from the beginning."""
+        now = self._faults()
+        before = self._faults_at_reset or [0] * len(now)
+        for number, (old, new) in enumerate(zip(before, now)):
+            name = f"dext{number}"
+            self.firmware_faults[name] = self.firmware_faults.get(name, 0) + new - old
+        self._faults_at_reset = None
 
     def _hello(self, _rest):
         self._boots += 1
+        if self._dextd:
+            self._forgive_firmware()
         self._mark(f"boot {self._boots}")
         self._count_boots()
         for name, value in self._enforce.items():
@@ -98,6 +132,12 @@ class Session:
             header = [file.readline() for _ in range(3)]
             return f"{header[1].decode().strip()} {hashlib.sha256(file.read()).hexdigest()}"
 
+    def _kill_dextd(self, _rest):
+        if not self._dextd:
+            raise QmpError("there is no --dext-device")
+        self._dextd.kill()
+        return ""
+
     def _exit(self, rest):
         self.status = int(rest)
         self._mark("command returned")
@@ -110,7 +150,7 @@ class Session:
         verb, _, rest = line.partition(" ")
         verbs = {"hello": self._hello, "ready": self._ready, "note": self._note,
                  "fail": self._fail, "stats": self._stats, "set": self._set, "screen": self._screen,
-                 "exit": self._exit}
+                 "kill-dextd": self._kill_dextd, "exit": self._exit}
         if verb not in verbs:
             return f"error unknown request '{verb}'"
         try:
@@ -163,6 +203,8 @@ class Session:
             # Firmware drives the disks again before the guest is back.
             for name in self._enforce:
                 self._qemu.qmp.set(name, "enforce", "auto")
+            if self._dextd:
+                self._faults_at_reset = self._faults()
             self._control = b""
             now = time.monotonic()
             if now - self._last_reset > SAME_RESET:
@@ -201,6 +243,8 @@ class Session:
     def _check(self):
         """Raise when there is no point in waiting any longer."""
         self.console.poll()
+        if self._dextd and not self._problem:
+            self._problem = self._dextd.problem()
         if self._problem:
             # Let what the guest printed on its way out arrive.
             time.sleep(0.3)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Devices of a driver extension: dextd's process, and vfio-apple-pci for QEMU."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+
+from . import cache
+from .errors import TestbedError, UsageError, allowed
+
+MODELS = ("nvme", "dma-engine")
+MAX_DEVICES = 6
+FIRST_SLOT = 0x3        # of the first device; its companion is in the next
+DEADLINE = 10           # seconds dextd has to answer
+
+
+def place(number):
+    """Where the guest sees the device NUMBER."""
+    return f"0000:00:{FIRST_SLOT + 2 * number:02x}.0"
+
+
+def check(specs):
+    """Raise UsageError for what cannot be a device."""
+    if len(specs) > MAX_DEVICES:
+        raise UsageError(f"{len(specs)} --dext-device; at most {MAX_DEVICES} fit")
+    for spec in specs:
+        model = spec.split(",")[0]
+        if model not in MODELS:
+            raise allowed("--dext-device", model, MODELS)
+        if ",bdf=" in spec:
+            raise UsageError(f"--dext-device {spec}: 'bdf' is the testbed's to choose; leave "
+                             "it out")
+
+
+def build():
+    """The path of dextd, built when it is not."""
+    make = [cache.tool("make"), "-s", "-C", os.path.join(cache.REPO, "host-emu"),
+            "BUILD=" + os.path.join(cache.REPO, "build", "host-emu")]
+    with cache.lock(os.path.join(cache.REPO, "build", "host-emu", "testbed.lock")):
+        cache.run(make + ["dextd"], "building the driver extension")
+        return cache.run(make + ["print-dextd"], "building the driver extension").strip()
+
+
+def wiring(options, folder):
+    """QEMU's arguments for the devices, whose OPTIONS are as host.parse() has them."""
+    argv = []
+    for i, each in enumerate(options):
+        words = [f"vfio-apple-pci,id=dext{i},bus=pcie.0,addr={FIRST_SLOT + 2 * i:#x}",
+                 f"host={i + 1:02x}:00.0",
+                 "companion-stats=" + os.path.join(folder, f"dext{i}.json").replace(",", ",,")]
+        words += [f"{key}={value}" for key, value in each["companion"].items()]
+        argv += ["-device", ",".join(words)]
+    return argv
+
+
+class Dextd:
+    """A running dextd; it ends when its user does."""
+
+    def __init__(self, program, specs, options, folder):
+        self.socket = os.path.join(folder, "dextd")
+        self._stats = os.path.join(folder, "dextd.json")
+        self._log = os.path.join(folder, "dextd.stderr")
+        argv = [cache.tool("setpriv"), "--pdeathsig", "KILL", program, "--socket", self.socket,
+                "--stats", self._stats]
+        for i, (spec, each) in enumerate(zip(specs, options)):
+            words = [spec, f"bdf={i + 1:02x}:00.0"]
+            words += [f"{key}={value}" for key, value in each["dart"].items()]
+            argv += ["--device", ",".join(words)]
+        with open(self._log, "wb") as log:
+            self._process = subprocess.Popen(  # pylint: disable=consider-using-with
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        end = time.monotonic() + DEADLINE
+        while not os.path.exists(self.socket):
+            if self._process.poll() is not None or time.monotonic() > end:
+                self.close()
+                raise UsageError("; ".join(self.said()) or "dextd did not start")
+            time.sleep(0.02)
+
+    def said(self):
+        """What it printed, but for its greeting."""
+        with open(self._log, encoding="utf-8", errors="replace") as file:
+            return [line.strip() for line in file if "listening at" not in line]
+
+    def _read(self):
+        with open(self._stats, encoding="utf-8") as file:
+            return json.load(file)["devices"]
+
+    def statistics(self):
+        """What each device counted up to now; raises when dextd is gone."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._stats)
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGUSR1)
+        end = time.monotonic() + DEADLINE
+        while not os.path.exists(self._stats):
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise TestbedError("dextd does not tell its statistics")
+            time.sleep(0.01)
+        return self._read()
+
+    def kill(self):
+        """End it as a crash would."""
+        self._process.kill()
+        self._process.wait()
+
+    def finish(self):
+        """End it, for its last statistics; none when it has been killed."""
+        if self._process.poll() is not None:
+            return []
+        self._process.terminate()
+        try:
+            self._process.wait(DEADLINE)
+            return self._read()
+        except (subprocess.TimeoutExpired, OSError, ValueError):
+            return []
+
+    def problem(self):
+        """Why it is not running any more, or None."""
+        status = self._process.poll()
+        if status is None or status == -signal.SIGKILL:
+            return None
+        return f"dextd ended with {status}: " + "; ".join(self.said()[-3:])
+
+    def close(self):
+        """End it."""
+        if self._process.poll() is None:
+            self.kill()
+
+
+def faults(device):
+    """The faults of one device."""
+    return device["read_faults"] + device["write_faults"]
+
+
+def merge(companion, device, firmware):
+    """A companion's counts with those of its device; FIRMWARE are faults not of the guest."""
+    if not device:
+        return companion
+    return {**companion, **{key: device[key] for key in
+                            ("dart_entries", "dart_bytes", "read_faults", "write_faults")},
+            "faults": faults(device) - firmware, "firmware_faults": firmware, "dextd": device}
