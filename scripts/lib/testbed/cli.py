@@ -300,7 +300,7 @@ def run(args, command):
                    sys.stdin.isatty() and sys.stdout.isatty())
     if interactive and args.timeout == 300.0:
         args.timeout = 24 * 3600.0
-    enforce = _enforce(arch, args, options)
+    enforce = _enforce(arch, args, options[:len(args.device)])
     folder = tempfile.mkdtemp(prefix="apple-dma-testbed.")
     vm = session = dextd = None
     try:
