@@ -32,6 +32,10 @@ class Run:
         """The host-side statistics of one companion."""
         return self.stats[f"companion{index}"]
 
+    def dext(self, index=0):
+        """The same of one device of a driver extension, with what dextd counted."""
+        return self.stats[f"dext{index}"]
+
     def json_lines(self):
         """The JSON values that the guest printed, a line each."""
         return [json.loads(line) for line in self.out.splitlines()
@@ -67,7 +71,7 @@ fail() { echo "guest: $*" >&2; exit 1; }
 
 
 def run_testbed(tmp_path, command, *, arch="x86_64", kernel="6.1", devices=(),
-                qemu=(), host=(), module=None, no_module=False, push=(),
+                dext=(), qemu=(), host=(), module=None, no_module=False, push=(),
                 allow_faults=False, reboots=0, append=None, mem=None,
                 cpus=None, timeout=480, expect=0, no_wait=False):
     """Run a shell script in a guest. Fails the test on an unexpected exit."""
@@ -78,6 +82,8 @@ def run_testbed(tmp_path, command, *, arch="x86_64", kernel="6.1", devices=(),
             "--timeout", str(timeout)]
     for device in devices:
         argv += ["--device", device]
+    for device in dext:
+        argv += ["--dext-device", device]
     for args in qemu:
         argv += ["--qemu", args]
     for setting in host:
