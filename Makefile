@@ -8,6 +8,7 @@ KDIR ?= $(lastword $(shell ls -d /lib/modules/*/build 2>/dev/null | sort -V))
 .PHONY: help
 help:
 	@echo 'make demo      a VM with an NVMe disk behind the emulated DART, end to end'
+	@echo 'make demo-passthrough   the same through a driver extension, as on a Mac'
 	@echo 'make check     the quick set of tests, for every change; 15 minutes'
 	@echo 'make check-full   every test; long'
 	@echo 'make bench     what mapping costs beside other IOMMUs, into build/bench; 40 minutes'
@@ -51,6 +52,10 @@ kunit:
 .PHONY: demo
 demo:
 	scripts/demo
+
+.PHONY: demo-passthrough
+demo-passthrough:
+	scripts/demo --passthrough
 
 .PHONY: check
 check:

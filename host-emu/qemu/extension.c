@@ -4,6 +4,8 @@
 
 #include <CoreFoundation/CoreFoundation.h>
 
+static GSList *extensions;	/* that are open */
+
 struct region {
 	uint64_t handle;
 	uint64_t size;
@@ -69,6 +71,14 @@ static bool extension_runs(void)
 	return runs;
 }
 
+static bool is_open(const char *name)
+{
+	for (GSList *link = extensions; link; link = link->next)
+		if (!strcmp(((struct extension *)link->data)->name, name))
+			return true;
+	return false;
+}
+
 static bool claim(io_connect_t connection, const char *host, Error **errp)
 {
 	const kern_return_t ret = apple_dext_claim(connection);
@@ -87,12 +97,19 @@ static bool claim(io_connect_t connection, const char *host, Error **errp)
 struct extension *extension_open(const char *host, Error **errp)
 {
 	uint8_t bus = 0, device = 0, function = 0;
+	g_autofree char *name = NULL;
 	struct extension *extension;
 	io_connect_t connection;
 
 	if (!parse_host(host, &bus, &device, &function)) {
 		error_setg(errp, "host=%s: expected is the device's address on the host, as in "
 			   "host=01:00.0", host ? host : "");
+		return NULL;
+	}
+	name = g_strdup_printf("%02x:%02x.%x", bus, device, function);
+	/* The extension itself would allow it. */
+	if (is_open(name)) {
+		error_setg(errp, "host=%s is in this machine already", name);
 		return NULL;
 	}
 	connection = apple_dext_connect(bus, device, function);
@@ -111,9 +128,10 @@ struct extension *extension_open(const char *host, Error **errp)
 	}
 	extension = g_new0(struct extension, 1);
 	extension->connection = connection;
-	extension->name = g_strdup_printf("%02x:%02x.%x", bus, device, function);
+	extension->name = g_steal_pointer(&name);
 	extension->users = 1;
 	extension->regions = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+	extensions = g_slist_prepend(extensions, extension);
 	return extension;
 }
 
@@ -121,6 +139,7 @@ void extension_put(struct extension *extension)
 {
 	if (--extension->users)
 		return;
+	extensions = g_slist_remove(extensions, extension);
 	apple_dext_disconnect(extension->connection);
 	g_hash_table_destroy(extension->regions);
 	g_free(extension->name);

@@ -54,10 +54,10 @@ class Host(qtest.Qemu):
     """A machine with the companion programmed, unless program=False."""
 
     def __init__(self, shim, wire, arch=qtest.X86, layout="rfc", dart="", companion="",
-                 edu="dma_mask=0xffffffffffffffff", program=True, **kwargs):
+                 edu="dma_mask=0xffffffffffffffff", program=True, devices=None, **kwargs):
         self.wire = wire
         self.layout = layout
-        devices = [f"pcie-root-port,id=rp0,chassis=1,addr={PORT >> 3:x}",
+        devices = devices or [f"pcie-root-port,id=rp0,chassis=1,addr={PORT >> 3:x}",
                    "apple-dart,id=dart0,port=rp0" + (dart and "," + dart),
                    "edu,bus=rp0" + (edu and "," + edu),
                    f"apple-dma-pci,id=companion0,dart=dart0,addr={COMPANION >> 3:x},layout={layout}"

@@ -44,7 +44,7 @@ class QemuDied(Exception):
 class Qemu:
     """One QEMU process with qtest and QMP; a context manager that reaps it."""
 
-    def __init__(self, shim, arch=X86, mem="256M", devices=(), args=()):
+    def __init__(self, shim, arch=X86, mem="256M", devices=(), args=(), env=()):
         self.arch = arch
         self.process = None
         self._events = []
@@ -52,7 +52,7 @@ class Qemu:
         firmware = self.path("firmware")
         with open(firmware, "wb") as file:
             file.write(arch.firmware)
-        command = ["timeout", "--kill-after=5", "300", "env", f"LD_PRELOAD={shim}",
+        command = ["timeout", "--kill-after=5", "300", "env", *env, f"LD_PRELOAD={shim}",
                    arch.qemu, *arch.args, "-accel", "tcg", "-m", mem, "-bios", firmware,
                    "-display", "none", "-nodefaults", "-no-user-config",
                    "-qtest-log", "none", "-qtest", f"unix:{self.path('qtest')}",

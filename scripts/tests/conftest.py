@@ -157,11 +157,14 @@ def build_module():
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="also what takes long: marked `full`")
+    parser.addoption("--debug-kernel", action="store_true",
+                     help="also what needs the debug kernel: marked `debug`; --full has it, too")
 
 
 def pytest_configure(config):
     os.environ.setdefault("LC_ALL", "C.UTF-8")
     config.addinivalue_line("markers", "arm64: boots an arm64 guest")
+    config.addinivalue_line("markers", "debug: boots the debug kernel; run with --debug-kernel only")
     config.addinivalue_line("markers", "full: takes long; run with --full only")
     config.addinivalue_line("markers", "scene(guest, ...): a test that shares that guest")
 
@@ -175,7 +178,8 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.xdist_group(scene.args[0]))
     if config.getoption("--full"):
         return
-    left_out = [item for item in items if item.get_closest_marker("full")]
-    items[:] = [item for item in items if not item.get_closest_marker("full")]
+    unwanted = {"full"} if config.getoption("--debug-kernel") else {"full", "debug"}
+    left_out = [item for item in items if unwanted & {mark.name for mark in item.iter_markers()}]
+    items[:] = [item for item in items if item not in left_out]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -63,9 +63,17 @@ def test_nothing_run_is_a_failure(check):
 @pytest.mark.parametrize("missing, full", [(["debug"], False), ([], True)])
 def test_full_set_waits_for_the_kernels(check, monkeypatch, capsys, missing, full):
     monkeypatch.setattr(check, "unbuilt", lambda: missing)
-    assert check.which_set(Namespace(full=False, full_if_warm=True)) is full
+    args = Namespace(full=False, debug=False, full_if_warm=True)
+    assert check.which_set(args) == (full, full)
     said = capsys.readouterr().out
     assert "the full set" in said if full else "the quick set" in said and "debug" in said
+
+
+@pytest.mark.parametrize("full, debug, chosen", [(False, False, (False, False)),
+                                                 (False, True, (False, True)),
+                                                 (True, False, (True, True))])
+def test_sets(check, full, debug, chosen):
+    assert check.which_set(Namespace(full=full, debug=debug, full_if_warm=False)) == chosen
 
 
 def test_every_test_belongs_to_a_suite(check, monkeypatch):

@@ -248,7 +248,7 @@ counters | grep -v mode
     assert run.value("idle_ms") == 60000 and run.value("batch_max") == 64
 
 
-@pytest.mark.full
+@pytest.mark.debug
 def test_hits_on_four_cpus_take_no_shared_lock(testbed):
     """By the kernel's own lock statistics: the engine's lock is not taken once."""
     run = testbed(TOOLS + """

@@ -69,12 +69,12 @@ def rows(configs):
     return found
 
 
-def latency(config, value):
-    """The script's line that makes a host entry take VALUE us."""
+def latency(config, value, devices=len(DEVICES)):
+    """The script's line that makes an entry of each of DEVICES' hosts take VALUE us."""
     if not config.apple:
         return ""
     return "".join(f"host-set companion{i} latency-us {value} >/dev/null\n"
-                   for i in range(len(DEVICES)))
+                   for i in range(devices))
 
 
 def per_thousand(sections, case, key, ios, index):

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0
+"""dextd, a user client of it, and a machine with vfio-apple-pci."""
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+import qtest
+from host import Host
+
+DEADLINE = 30
+DEVICE = 5 << 3         # of vfio-apple-pci
+COMPANION = 6 << 3
+
+GET_IDENTITY, CONFIG_READ, CONFIG_WRITE, MMIO_READ, MMIO_WRITE = 0, 8, 9, 11, 12
+
+
+class Dextd:
+    """One dextd; a context manager that reaps it."""
+
+    def __init__(self, program, folder, device="dma-engine"):
+        self.socket = os.path.join(folder, "dextd")
+        self._stats = os.path.join(folder, "stats")
+        self.process = subprocess.Popen([program, "--socket", self.socket, "--stats",
+                                         self._stats, "--device", device])
+        end = time.monotonic() + DEADLINE
+        while not os.path.exists(self.socket):
+            assert self.process.poll() is None and time.monotonic() < end, "no dextd"
+            time.sleep(0.01)
+
+    def stats(self):
+        """What its device has counted up to now."""
+        if os.path.exists(self._stats):
+            os.unlink(self._stats)
+        self.process.send_signal(signal.SIGUSR1)
+        end = time.monotonic() + DEADLINE
+        while not os.path.exists(self._stats):
+            assert time.monotonic() < end, "dextd wrote no statistics"
+            time.sleep(0.01)
+        with open(self._stats, encoding="utf-8") as file:
+            return json.load(file)["devices"][0]
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(DEADLINE)
+
+
+class Client:
+    """One more user client, by the protocol of host-emu/dext/protocol.h."""
+
+    HEADER = struct.Struct("=IHHII")
+    CALL = struct.Struct("=IIIIQ")
+    RESULT = struct.Struct("=II")
+    OPEN_TYPE, CALL_TYPE = 2, 3
+
+    def __init__(self, path):
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(DEADLINE)
+        self._socket.connect(path)
+        status, _ = self.RESULT.unpack(self._ask(self.OPEN_TYPE, self.RESULT.pack(0, 0)))
+        assert status == 0
+
+    def _ask(self, kind, payload):
+        self._socket.send(self.HEADER.pack(0x54584441, 1, kind, len(payload), 1) + payload)
+        return self._socket.recv(4096)[self.HEADER.size:]
+
+    def call(self, selector, *inputs, outputs=0):
+        """(IOReturn, outputs) of a selector."""
+        payload = self.CALL.pack(selector, 0, len(inputs), outputs, 0)
+        answer = self._ask(self.CALL_TYPE, payload + struct.pack(f"={len(inputs)}Q", *inputs))
+        status, count = self.RESULT.unpack_from(answer)
+        return status, struct.unpack_from(f"={count}Q", answer, self.RESULT.size)
+
+    def config(self, offset, width=4):
+        """What the device itself has in its configuration space."""
+        return self.call(CONFIG_READ, offset, width, outputs=1)[1][0]
+
+    def mmio(self, index, offset, width=4):
+        """The same of a BAR."""
+        return self.call(MMIO_READ, index, offset, width, outputs=1)[1][0]
+
+    def close(self):
+        self._socket.close()
+
+
+class Passthrough(Host):
+    """A machine with the device of a dextd, its BARs placed."""
+
+    ENGINE_ID, SCRATCH, RAISE = 0x0, 0x18, 0x1c
+
+    def __init__(self, shim, wire, dextd, options="", arch=qtest.X86, **kwargs):
+        self.bar0 = arch.mmio + 0x2000000
+        self.bar2 = arch.mmio + 0x4000000
+        super().__init__(shim, wire, arch=arch, env=[f"APPLE_DEXT_SOCKET={dextd.socket}"],
+                         devices=[f"vfio-apple-pci,id=dext0,bus=pcie.0,addr={DEVICE >> 3:x},"
+                                  f"host=01:00.0{options}"], **kwargs)
+
+    def wire_up(self):
+        self.enable(COMPANION, self.regs)
+        self.config_write(DEVICE, 0x18, self.bar2 & 0xffffffff)
+        self.config_write(DEVICE, 0x1c, 0)
+        self.enable(DEVICE, self.bar0)
+
+    def stats(self):
+        return json.loads(self.get("dext0", "companion-stats"))
+
+    def counts(self):
+        """What vfio-apple-pci has counted."""
+        return json.loads(self.get("dext0", "stats"))
+
+    def capability(self, wanted):
+        """Where a capability is, or None."""
+        at = self.config_read(DEVICE, 0x34, 1)
+        while at:
+            if self.config_read(DEVICE, at, 1) == wanted:
+                return at
+            at = self.config_read(DEVICE, at + 1, 1)
+        return None

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The stock nvme driver on a disk of a driver extension, through vfio-apple-pci."""
+
+import pytest
+
+ROUND = r"""
+device=/sys/bus/pci/devices/0000:00:03.0
+[ "$(readlink -f $device/driver)" = /sys/bus/pci/drivers/nvme ] || fail "nvme is not bound"
+sums() { (cd /mnt && find . -type f -exec sha256sum {} +) | sort; }
+mkfs.ext4 -q /dev/nvme0n1
+mount /dev/nvme0n1 /mnt
+cp -a /lib/modules/*/kernel/fs /lib/modules/*/modules.* /mnt/
+(cd /lib/modules/*/kernel && find fs -type f -exec sha256sum {} +) | sort >/tmp/source
+sync
+sums | sed 's, \./, ,' | grep ' fs/' | cmp - /tmp/source || fail "the copy is not its source"
+umount /mnt
+echo 3 >/proc/sys/vm/drop_caches
+mount /dev/nvme0n1 /mnt
+sums | sed 's, \./, ,' | grep ' fs/' | cmp - /tmp/source || fail "not what was written"
+umount /mnt
+echo "files=$(wc -l </tmp/source)"
+"""
+
+INTERRUPTS = r"""
+awk '/nvme/ { for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i } END { print "seen=" n }' \
+	/proc/interrupts
+host-stats
+"""
+
+RESET = r"""
+echo 1 >$device/reset
+for _ in $(seq 100); do [ "$(cat /sys/class/nvme/nvme0/state)" != live ] || break; sleep 0.1; done
+dd if=/dev/nvme0n1 of=/tmp/first bs=1M count=8 iflag=direct 2>/dev/null || fail "no disk after a reset"
+"""
+
+
+def check_interrupts(run, now):
+    """None lost and none invented between the extension, QEMU and the guest."""
+    counts, dextd = now["passthrough"], now["dextd"]
+    assert counts["taken"] == counts["delivered"] == dextd["pended"] > 0
+    assert counts["unwanted"] == dextd["dropped"] == 0
+    # Two messages that find the guest's handler still running are one.
+    assert 0 < run.value("seen") <= counts["delivered"]
+
+
+@pytest.mark.parametrize("arch,kernel", [
+    ("x86_64", "6.1"),
+    pytest.param("x86_64", "debug", marks=pytest.mark.debug),
+    pytest.param("arm64", "6.1", marks=[pytest.mark.arm64, pytest.mark.full]),
+    pytest.param("x86_64", "newest", marks=pytest.mark.full),
+    pytest.param("arm64", "newest-16k", marks=[pytest.mark.arm64, pytest.mark.full]),
+])
+def test_disk_of_an_extension(testbed, arch, kernel):
+    """mkfs, copy, remount, compare; and once more after a function reset."""
+    run = testbed(ROUND + INTERRUPTS + RESET + ROUND + INTERRUPTS, arch=arch, kernel=kernel,
+                  mem="512M", dext=["nvme,size=256M,iova=random"])
+    assert run.value("files") > 20
+    before, after = [line[0] for line in run.json_lines()]
+    check_interrupts(run, after)
+    assert after["passthrough"]["resets"] > before["passthrough"]["resets"]
+    assert after["faults"] == after["failed_entries"] == 0
+    assert after["live"] == after["dextd"]["dart_entries"] > 0
+    assert run.dext()["live"] == run.dext()["dextd"]["dart_entries"] == 0
+
+
+def test_extension_dies_in_mid_io(testbed, tmp_path):
+    """I/O errors, no hang; then a new machine with the same disk works."""
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(64 << 20))
+    run = testbed(r"""
+fio --name=v --filename=/dev/nvme0n1 --direct=1 --rw=randrw --bs=4k --size=32m --time_based \
+    --runtime=300 --iodepth=8 --ioengine=libaio >/tmp/fio 2>&1 &
+fio=$!
+while [ "$(awk '{ print $5 }' /sys/block/nvme0n1/stat)" -lt 200 ]; do sleep 0.1; done
+host-ask kill-dextd
+wait $fio && fail "fio saw no error"
+grep -q 'Input/output error' /tmp/fio || { cat /tmp/fio; fail "another error than EIO"; }
+for _ in $(seq 600); do [ -e /dev/nvme0n1 ] || break; sleep 0.1; done
+[ ! -e /dev/nvme0n1 ] || fail "the disk is still there"
+host-stats
+""", mem="512M", dext=[f"nvme,file={disk}"],
+                  append="nvme_core.io_timeout=3 nvme_core.admin_timeout=3")
+    assert run.json_lines()[0][0]["passthrough"]["gone"]
+    assert disk.stat().st_size == 64 << 20
+    run = testbed("mkfs.ext4 -q /dev/nvme0n1", mem="512M", dext=[f"nvme,file={disk}"])
+    assert disk.read_bytes()[0x438:0x43a] == b"\x53\xef"
+
+
+@pytest.mark.full
+def test_both_testbeds_in_one_guest(testbed, disk):
+    """The same module manages a disk behind a DART in QEMU, and one of an extension."""
+    drive, _ = disk()
+    run = testbed(r"""
+for d in 0 1; do
+	fio --name=v$d --filename=/dev/nvme${d}n1 --direct=1 --rw=randwrite --bs=16k --size=16m \
+	    --iodepth=8 --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio$d &
+done
+wait
+grep -q . /tmp/fio0 && grep -q . /tmp/fio1
+ls -d /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed/nvme
+""", qemu=[drive], devices=["nvme,drive=d0,serial=a"], dext=["nvme,size=64M"],
+                  host=["1:layout=wide"])
+    assert run.out.count("/nvme") == 2
+    for now in (run.companion(), run.dext()):
+        assert now["map_entries"] > 0 and now["live"] == now["faults"] == 0
