@@ -18,7 +18,7 @@ struct extension_backend {
 	uint32_t managed_bdf;
 };
 
-/* One number in hexadecimal, and what must stand behind it. */
+/* One number of one or two hexadecimal digits, and what must stand behind it. */
 static bool parse_hex(const char **text, unsigned long most, char behind, uint8_t *value)
 {
 	unsigned long number;
@@ -27,9 +27,11 @@ static bool parse_hex(const char **text, unsigned long most, char behind, uint8_
 	if (!g_ascii_isxdigit(**text))
 		return false;
 	number = strtoul(*text, &end, 16);
+	if (end - *text > 2 || number > most || *end != behind)
+		return false;
 	*text = end + 1;
 	*value = number;
-	return number <= most && *end == behind;
+	return true;
 }
 
 static bool parse_host(const char *text, uint8_t *bus, uint8_t *device, uint8_t *function)

@@ -8,6 +8,7 @@ devices while their timers run.
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import tempfile
@@ -120,6 +121,13 @@ class Qemu:
                 except OSError:
                     pass
         self._dir.cleanup()
+
+    def kill(self):
+        """End QEMU itself, which timeout runs, as a crash would."""
+        pid = self.process.pid
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+            os.kill(int(children.read()), signal.SIGKILL)
+        self.process.wait(DEADLINE)
 
     def quit(self):
         """Ask QEMU to end and return its exit status."""
