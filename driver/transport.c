@@ -341,6 +341,7 @@ static int probe_layout(struct apple_dma_transport *t)
 		dev_err(t->dev,
 			"the host answers the layout probe in no known way (batch status %d, words %#x and %#x); it needs a newer apple_dma\n",
 			status, le32_to_cpu(rfc_word), le32_to_cpu(wide_word));
+		broke(t, "it answers the layout probe in no known way");
 		return -ENODEV;
 	}
 
@@ -435,11 +436,14 @@ int apple_dma_transport_start(struct apple_dma_transport *t)
  * @t: an initialised transport; the host has been told to forget the page
  * @leak: the host cannot be trusted to have forgotten it: keep it for ever
  *
+ * It is kept as well when the host broke the protocol here, before there was
+ * an engine to be broken: an answer that did not come may come later.
+ *
  * Context: may sleep.
  */
 void apple_dma_transport_free(struct apple_dma_transport *t, bool leak)
 {
-	if (!leak)
+	if (!leak && !t->reason)
 		free_page((unsigned long)t->page);
 	t->page = NULL;
 }

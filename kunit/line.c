@@ -67,6 +67,8 @@ void line_close(struct kunit *test)
 	if (l->up) {
 		apple_dma_transport_clear(&l->t);
 		EXPECT_EQ(test, l->c.cmd_gpa, 0);
+		/* Whatever it did before: nothing writes to the page later. */
+		l->t.reason = NULL;
 		apple_dma_transport_free(&l->t, false);
 	}
 	EXPECT_EQ(test, l->t.doorbells, l->c.doorbells);

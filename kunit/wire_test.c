@@ -6,6 +6,8 @@
 
 #include <linux/slab.h>
 
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
 #include "fixture.h"
 #include "line.h"
 #include "suites.h"
@@ -277,7 +279,29 @@ static void leave_batch_unanswered(struct fake_companion *c)
 	c->cmd->status = cpu_to_le32(0xffffffff);
 }
 
-/* Each is refused after one doorbell, and the page is not known any more. */
+static void go_away(struct fake_companion *c)
+{
+	memset(c->page, 0xff, 4096);
+	c->gone = true;
+}
+
+/* The end of a transport whose host did not pass the probe. */
+static void free_kept_page(struct line *l)
+{
+	void *page = l->t.page;
+
+	apple_dma_transport_free(&l->t, false);
+	l->up = false;
+	CHECK_EQ(l->test, seam_balance(), l->lost + 1);
+	CHECK_EQ(l->test, page_count(virt_to_page(page)), 1);
+	free_page((unsigned long)page);
+	l->lost++;
+}
+
+/*
+ * Each is refused after one doorbell, and the page is not known any more. It is
+ * kept all the same: what did not come in time may come later.
+ */
 static void other_answers_are_refused(struct kunit *test)
 {
 	static void (* const lies[])(struct fake_companion *c) = {
@@ -293,9 +317,38 @@ static void other_answers_are_refused(struct kunit *test)
 		CHECK_EQ(test, start(l), -ENODEV);
 		CHECK_EQ(test, l->c.doorbells, i + 1);
 		CHECK_EQ(test, l->c.cmd_gpa, 0);
-		apple_dma_transport_free(&l->t, false);
-		l->up = false;
+		free_kept_page(l);
 	}
+}
+
+/* Gone between its registers and the doorbell. */
+static void device_that_goes_is_refused(struct kunit *test)
+{
+	struct line *l = line_new(test);
+
+	l->c.lie = go_away;
+	CHECK_EQ(test, start(l), -ENODEV);
+	CHECK_EQ(test, l->c.doorbells, 1);
+	CHECK(test, !strcmp(l->t.reason, "it is gone from the bus"));
+	free_kept_page(l);
+}
+
+/* The host changes each word when it has been read. */
+static void layout_is_read_once(struct kunit *test)
+{
+	struct line *l = line_new(test);
+
+	l->c.spoil = true;
+	check_probe(l, false);
+}
+
+static void layout_is_read_once_wide(struct kunit *test)
+{
+	struct line *l = line_new(test);
+
+	l->c.wide = true;
+	l->c.spoil = true;
+	check_probe(l, true);
 }
 
 /* ---- registers ---- */
@@ -383,6 +436,9 @@ static struct kunit_case wire_cases[] = {
 	KUNIT_CASE(wide_layout_is_found),
 	KUNIT_CASE(invalid_is_an_answer),
 	KUNIT_CASE(other_answers_are_refused),
+	KUNIT_CASE(device_that_goes_is_refused),
+	KUNIT_CASE(layout_is_read_once),
+	KUNIT_CASE(layout_is_read_once_wide),
 	KUNIT_CASE(other_versions_are_refused),
 	KUNIT_CASE(impossible_batch_limit_is_refused),
 	KUNIT_CASE(device_that_is_gone_is_refused),
