@@ -26,18 +26,23 @@ static const char *const fail_texts[APPLE_DMA_FAIL_COUNT] = {
 
 /* ---- what is not a hit; the lock is held ---- */
 
+/*
+ * End one mapping. Where the engine was stopped it may have been ended already:
+ * -ESHUTDOWN if its window is gone from the host, too.
+ */
 static int put(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys)
 {
 	struct apple_dma_window *w = apple_dma_index_find_iova(e, addr);
 
-	if (!w || !apple_dma_window_put(e, w)) {
-		if (e->stopped)
-			return 0;
+	if (!w && e->stopped)
+		return -ESHUTDOWN;
+	if (w && apple_dma_window_put(e, w)) {
+		apple_dma_count_unmap(e, size);
+	} else if (!w || !e->stopped) {
 		e->stats.bad_unmaps++;
 		return -ENOENT;
 	}
 	*phys = w->phys + (addr - w->iova);
-	apple_dma_count_unmap(e, size);
 	return e->broken ? -EIO : 0;
 }
 
@@ -242,7 +247,7 @@ static noinline int unpin_slowly(struct apple_dma_engine *e, u64 addr, u64 size,
 
 	if (err == -ENOENT)
 		log_bad_unmap(e, addr);
-	return err;
+	return err == -ESHUTDOWN ? 0 : err;
 }
 
 /**
@@ -250,8 +255,8 @@ static noinline int unpin_slowly(struct apple_dma_engine *e, u64 addr, u64 size,
  * @e: the engine
  * @addr: what apple_dma_pin() returned
  * @size: bytes, as they were pinned
- * @phys: where to put the guest-physical address of @addr; set unless -ENOENT
- *	is returned
+ * @phys: where to put the guest-physical address of @addr; set if -EIO is
+ *	returned, or if it was mapped
  *
  * Unless mode=cached, and when it was the last mapping in its window, the
  * window is gone from the host when this returns.

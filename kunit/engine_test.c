@@ -134,6 +134,37 @@ static void broken_host_is_left_alone(struct kunit *test)
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 }
 
+/*
+ * A driver that unmaps after the shutdown. What a broken host kept it may still
+ * reach, and what is said of it is true; what it gave back, it does not.
+ */
+static void unmap_after_stop(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	dma_addr_t kept = apple_dma_pin(f->e, FAKE_RAM + 8 * MIB, PAGE, ANY);
+	phys_addr_t phys = 0x77;
+
+	f->host->breaks = 1;
+	apple_dma_engine_stop(f->e);
+	CHECK(test, f->e->broken);
+	CHECK_EQ(test, apple_dma_unpin(f->e, kept, PAGE, &phys), -EIO);
+	CHECK_EQ(test, phys, FAKE_RAM + 8 * MIB);
+	phys = 0x77;
+	CHECK_EQ(test, apple_dma_unpin(f->e, kept + GIB, PAGE, &phys), 0);
+	CHECK_EQ(test, phys, 0x77);
+	CHECK_EQ(test, fixture_stats(f)->bad_unmaps, 0);
+}
+
+static void unmap_after_orderly_stop(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+
+	apple_dma_engine_stop(f->e);
+	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	CHECK_EQ(test, fixture_stats(f)->bad_unmaps, 0);
+}
+
 static struct kunit_case engine_cases[] = {
 	KUNIT_CASE(strict_leaves_nothing),
 	KUNIT_CASE(strict_does_not_share_more),
@@ -143,6 +174,8 @@ static struct kunit_case engine_cases[] = {
 	KUNIT_CASE(closed_maps_nothing),
 	KUNIT_CASE(abandoned_go_in_one_doorbell),
 	KUNIT_CASE(broken_host_is_left_alone),
+	KUNIT_CASE(unmap_after_stop),
+	KUNIT_CASE(unmap_after_orderly_stop),
 	{ }
 };
 
