@@ -134,6 +134,126 @@ static void broken_host_is_left_alone(struct kunit *test)
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 }
 
+/* ---- a host that breaks the protocol at any of its doorbells ---- */
+
+/* A mapping of a page, if it was made. */
+struct held {
+	u64 phys;
+	dma_addr_t addr;
+};
+
+/* An address that is handed out was confirmed, whatever the host did since. */
+static void hold(struct fixture *f, struct held *h, u64 from)
+{
+	bool broken = f->e->broken;
+
+	h->phys = FAKE_RAM + from;
+	h->addr = apple_dma_pin(f->e, h->phys, PAGE, ANY);
+	if (h->addr == DMA_MAPPING_ERROR)
+		CHECK(f->test, f->e->broken);
+	else
+		CHECK(f->test, !broken && fixture_right(f, h->addr, h->phys, PAGE));
+}
+
+/* Who unmaps is told when the device may still reach the page. */
+static void let_go(struct fixture *f, struct held *h)
+{
+	phys_addr_t phys;
+	int err;
+
+	if (h->addr == DMA_MAPPING_ERROR)
+		return;
+	err = apple_dma_unpin(f->e, h->addr, PAGE, &phys);
+	CHECK_EQ(f->test, phys, h->phys);
+	CHECK_EQ(f->test, err, f->e->broken ? -EIO : 0);
+	if (f->e->mode == APPLE_DMA_MODE_STRICT)
+		CHECK(f->test, err || !fake_host_translate(f->host, h->addr, NULL));
+}
+
+/* 70 pages, 4 MiB from one to the next. */
+static void list(struct fixture *f)
+{
+	struct scatterlist *sgl = fixture_list(f, 64 * MIB, 70, 4 * MIB, PAGE), *sg;
+	int i, err = apple_dma_pin_sg(f->e, sgl, 70, ANY);
+
+	CHECK(f->test, !err || f->e->broken);
+	for_each_sg(sgl, sg, 70, i) {
+		if (err)
+			CHECK(f->test, sg_dma_address(sg) == DMA_MAPPING_ERROR);
+		else
+			CHECK(f->test, fixture_right(f, sg_dma_address(sg), sg_phys(sg),
+						     PAGE));
+	}
+	if (err)
+		return;
+	err = apple_dma_unpin_sg(f->e, sgl, 70);
+	CHECK_EQ(f->test, err, f->e->broken ? -EIO : 0);
+}
+
+/*
+ * Maps, unmaps, a list of two batches, a leftover, a change of the mode, and a
+ * driver that leaves two mappings behind.
+ */
+static void live(struct fixture *f, enum apple_dma_mode other)
+{
+	struct held h[5];
+
+	hold(f, &h[0], 0);
+	hold(f, &h[1], 8 * MIB);
+	list(f);
+	let_go(f, &h[0]);
+	CHECK(f->test, fake_host_plant(f->host, FAKE_RAM + 16 * MIB, GRANULE));
+	hold(f, &h[2], 16 * MIB);
+	let_go(f, &h[1]);
+	hold(f, &h[3], 24 * MIB);
+	apple_dma_engine_set_mode(f->e, other);
+	hold(f, &h[4], 32 * MIB);
+	let_go(f, &h[2]);
+	apple_dma_engine_flush(f->e);
+	apple_dma_engine_close(f->e);
+	apple_dma_engine_abandon(f->e);
+	CHECK(f->test, apple_dma_engine_release(f->e) == !f->e->broken);
+	apple_dma_engine_stop(f->e);
+}
+
+static void break_each_doorbell(struct kunit *test, enum apple_dma_mode mode,
+				enum apple_dma_mode other)
+{
+	bool broken = true;
+	u64 nth;
+
+	for (nth = 1; broken; nth++) {
+		struct fixture *f = fixture_open(test, .mode = mode,
+						 .leftovers = true);
+
+		f->e->swept = true;
+		f->host->breaks = nth;
+		live(f, other);
+		broken = f->e->broken;
+		/* The one that broke it is the last. */
+		CHECK(test, broken == (fixture_doorbells(f) == nth));
+		fixture_close(test);
+	}
+	/* Two maps, two for the list, three for the leftover, and two more. */
+	CHECK(test, nth > 9);
+	kunit_info(test, "%llu doorbells broken\n", nth - 2);
+}
+
+static void each_doorbell_breaks(struct kunit *test)
+{
+	break_each_doorbell(test, APPLE_DMA_MODE_CACHED, APPLE_DMA_MODE_STRICT);
+}
+
+static void each_doorbell_breaks_strict(struct kunit *test)
+{
+	break_each_doorbell(test, APPLE_DMA_MODE_STRICT, APPLE_DMA_MODE_CACHED);
+}
+
+static void each_doorbell_breaks_fixed(struct kunit *test)
+{
+	break_each_doorbell(test, APPLE_DMA_MODE_FIXED, APPLE_DMA_MODE_FIXED);
+}
+
 /*
  * A driver that unmaps after the shutdown. What a broken host kept it may still
  * reach, and what is said of it is true; what it gave back, it does not.
@@ -174,6 +294,9 @@ static struct kunit_case engine_cases[] = {
 	KUNIT_CASE(closed_maps_nothing),
 	KUNIT_CASE(abandoned_go_in_one_doorbell),
 	KUNIT_CASE(broken_host_is_left_alone),
+	KUNIT_CASE(each_doorbell_breaks),
+	KUNIT_CASE(each_doorbell_breaks_strict),
+	KUNIT_CASE(each_doorbell_breaks_fixed),
 	KUNIT_CASE(unmap_after_stop),
 	KUNIT_CASE(unmap_after_orderly_stop),
 	{ }

@@ -215,15 +215,8 @@ static bool is_register(const void __iomem *addr, u32 *offset)
 	return true;
 }
 
-u32 seam_readl(const void __iomem *addr)
+static u32 read_register(const struct fake_companion *c, u32 offset)
 {
-	struct fake_companion *c = the_companion;
-	u32 offset;
-
-	if (!is_register(addr, &offset))
-		return readl(addr);
-	if (c->gone)
-		return ONES;
 	switch (offset) {
 	case APPLE_DMA_REG_VERSION:
 		return c->version;
@@ -234,6 +227,19 @@ u32 seam_readl(const void __iomem *addr)
 	default:
 		return 0;
 	}
+}
+
+u32 seam_readl(const void __iomem *addr)
+{
+	struct fake_companion *c = the_companion;
+	u32 offset, before;
+
+	if (!is_register(addr, &offset))
+		return readl(addr);
+	before = c->reads[offset / 4 % FAKE_COMPANION_REGISTERS]++;
+	if (c->gone)
+		return ONES;
+	return read_register(c, offset) + (c->fickle ? before : 0);
 }
 
 void seam_writel(u32 value, void __iomem *addr)

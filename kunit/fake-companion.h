@@ -16,6 +16,9 @@
 /* What can be registered at once. */
 #define FAKE_COMPANION_SLOTS	256U
 
+/* Words of its BAR that are registers. */
+#define FAKE_COMPANION_REGISTERS	(APPLE_DMA_REG_DOORBELL / 4 + 1)
+
 /* Bytes of one entry that are looked at: the largest there is. */
 #define FAKE_COMPANION_ENTRY	32U
 
@@ -54,6 +57,8 @@ struct fake_asked {
  * @cmd_gpa: registers CMD_GPA
  * @wide: it uses the wide map entries
  * @gone: every register reads as all ones, and a doorbell does nothing
+ * @fickle: what is read of a register is another value each time
+ * @reads: how often each register was read
  * @refuse: bit i: entry i of a batch is refused
  * @shorten: bit i: entry i of a batch comes out a granule short, which the
  *	host calls a success
@@ -77,6 +82,8 @@ struct fake_companion {
 	u64 cmd_gpa;
 	bool wide;
 	bool gone;
+	bool fickle;
+	unsigned int reads[FAKE_COMPANION_REGISTERS];
 	u64 refuse;
 	u64 shorten;
 	void (*lie)(struct fake_companion *c);

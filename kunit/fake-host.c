@@ -325,8 +325,14 @@ static int fake_host_map(void *host, struct apple_dma_map_entry *entries,
 					 &entries[i].iova) ? 0 : -EIO;
 		h->counts.refusals += !!entries[i].err;
 	}
-	if (breaks(h))
+	if (breaks(h)) {
 		err = -EPROTO;
+		/* No answer counts, whatever it says. */
+		for (i = 0; i < n; i++) {
+			entries[i].err = 0;
+			entries[i].iova = h->iova_base;
+		}
+	}
 	spin_unlock_irqrestore(&h->lock, flags);
 	return err;
 }
@@ -337,24 +343,24 @@ static int fake_host_unmap(void *host, struct apple_dma_unmap_entry *entries,
 	struct fake_host *h = host;
 	unsigned long flags;
 	unsigned int i;
-	int err = 0;
+	bool broke;
 
 	spin_lock_irqsave(&h->lock, flags);
 	watch_call(h, n);
 	h->counts.unmap_entries += n;
+	broke = breaks(h);
 	for (i = 0; i < n; i++) {
 		struct fake_host_slot *slot =
 			h->keeps ? NULL : find_gpa(h, entries[i].handle);
 
 		entries[i].err = slot ? 0 : -EIO;
 		h->counts.unknown += !slot;
-		if (slot)
+		/* What it says then is not what it does. */
+		if (slot && !broke)
 			unmap_one(h, slot);
 	}
-	if (breaks(h))
-		err = -EPROTO;
 	spin_unlock_irqrestore(&h->lock, flags);
-	return err;
+	return broke ? -EPROTO : 0;
 }
 
 static const char *fake_host_reason(void *host)

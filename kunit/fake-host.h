@@ -89,7 +89,8 @@ struct fake_host_slot {
  * @refuse: refuse so many map entries, whatever they are
  * @force: give this device address next, whatever is there; or 0
  * @keeps: release nothing, and say so
- * @breaks: break the protocol after so many more calls; 0 for never
+ * @breaks: the call that breaks the protocol, 1 for the next; 0 for none. Its
+ *	answers say that all was done, at the same address; unmaps were not
  * @lock: protects all below; taken inside the engine's
  * @counts: what it was asked
  * @bytes: registered now

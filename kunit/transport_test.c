@@ -238,6 +238,8 @@ CHANGE(near_the_end, .iova = U64_MAX - 2 * GRANULE + 1)
 CHANGE(last_granule, .iova = U64_MAX - GRANULE + 1)
 CHANGE(one_too_far, .iova = U64_MAX - 5 * GRANULE + 1 + GRANULE)
 CHANGE(all_ones_address, .iova = U64_MAX)
+CHANGE(no_handle, .id = U64_MAX)
+CHANGE(no_length, .len = U64_MAX)
 CHANGE(unknown_status, .status = 2)
 CHANGE(another_status, .status = 4)
 CHANGE(high_status, .status = 0x80000000)
@@ -293,6 +295,12 @@ static void batch_fine(struct fake_companion *c)
 	c->cmd->status = cpu_to_le32(APPLE_DMA_STATUS_OK);
 }
 
+static void nothing_but_status(struct fake_companion *c)
+{
+	memset(c->resp, 0xff, 1024);
+	batch_fine(c);
+}
+
 static void batch_failed(struct fake_companion *c)
 {
 	c->refuse = 0;
@@ -319,11 +327,14 @@ static const struct breach map_breaches[] = {
 	{ "ends at 2^64", near_the_end, "its device address runs past 2^64" },
 	{ "last granule", last_granule, "its device address runs past 2^64" },
 	{ "into the last granule", one_too_far, "its device address runs past 2^64" },
-	{ "address of ones", all_ones_address, "it moved the offset inside a granule" },
+	{ "address not written", all_ones_address, "it moved the offset inside a granule" },
+	{ "handle not written", no_handle, "it answered a map with another handle" },
+	{ "length not written", no_length, "it mapped more than was asked" },
 	{ "status 2", unknown_status, "it wrote an unknown map status" },
 	{ "status 4", another_status, "it wrote an unknown map status" },
 	{ "status 2^31", high_status, "it wrote an unknown map status" },
 	{ "entry not written", not_written, "it did not answer a map entry" },
+	{ "no entry written", nothing_but_status, "it did not answer a map entry" },
 	{ "page of ones", all_ones, "it did not write the status of a batch" },
 	{ "answers of zeroes", all_zeroes, "it answered a map with another handle" },
 	{ "batch status not written", no_status, "it did not write the status of a batch" },
@@ -430,6 +441,7 @@ static const struct breach unmap_breaches[] = {
 	{ "refused, without its handle", unmap_refused_with_other_handle,
 	  "it answered an unmap with another handle" },
 	{ "entry not written", unmap_not_written, "it did not answer an unmap entry" },
+	{ "no entry written", nothing_but_status, "it did not answer an unmap entry" },
 	{ "status 2", unmap_unknown, "it wrote an unknown unmap status" },
 	{ "batch fine, entry refused", batch_fine, "a batch status contradicts its unmap entries" },
 	{ "batch failed, no entry refused", unmap_batch_failed,
@@ -448,17 +460,50 @@ static void wrong_unmap_answers(struct kunit *test)
 		       ARRAY_SIZE(unmap_breaches), false);
 }
 
+/* Of the doorbell that releases what came too short. */
+static void no_second_answer(struct fake_companion *c)
+{
+	if (c->type == APPLE_DMA_CMD_UNMAP)
+		all_ones(c);
+}
+
+static void no_second_entry(struct fake_companion *c)
+{
+	if (c->type == APPLE_DMA_CMD_UNMAP)
+		nothing_but_status(c);
+}
+
+static void gone_at_the_second(struct fake_companion *c)
+{
+	if (c->type == APPLE_DMA_CMD_UNMAP)
+		gone_from_the_bus(c);
+}
+
 /* What came too short is not released: nobody knows what the device reaches. */
 static void short_map_that_stays_is_a_breach(struct kunit *test)
 {
+	static const struct breach breaches[] = {
+		{ "refused", refuse_unmaps, "it does not release a partial mapping" },
+		{ "nothing written", no_second_answer,
+		  "it did not write the status of a batch" },
+		{ "no entry written", no_second_entry, "it did not answer an unmap entry" },
+		{ "gone", gone_at_the_second, "it is gone from the bus" },
+	};
 	struct line *l = line_open(test, false);
+	unsigned int i;
 
-	fill(l, 1);
-	l->c.shorten = BIT(0);
-	l->c.lie = refuse_unmaps;
-	CHECK_EQ(test, line_map(l, 1), -EPROTO);
-	CHECK_EQ(test, !strcmp(l->t.reason, "it does not release a partial mapping"), 1);
-	CHECK_EQ(test, rung(l), 2);
+	for (i = 0; i < ARRAY_SIZE(breaches); i++) {
+		fill(l, 1);
+		l->c.shorten = BIT(0);
+		l->c.lie = breaches[i].lie;
+		CHECK_EQ(test, line_map(l, 1), -EPROTO);
+		EXPECT(test, !strcmp(l->t.reason, breaches[i].reason));
+		CHECK_EQ(test, rung(l), 2 * (i + 1));
+		l->c.lie = NULL;
+		l->c.gone = false;
+		l->c.refuse = 0;
+		l->c.live = 0;
+	}
 }
 
 /* To the byte: the granule before the last one is the last that may be used. */

@@ -390,6 +390,27 @@ static void device_that_is_gone_is_refused(struct kunit *test)
 	check_refused(l);
 }
 
+/*
+ * Each register is read once, so that one that changes is not seen to; what a
+ * batch came to is not asked of STATUS, which may say something else.
+ */
+static void registers_are_read_once(struct kunit *test)
+{
+	struct line *l = line_new(test);
+
+	l->c.fickle = true;
+	CHECK_EQ(test, start(l), 0);
+	l->c.status = 0x5a5a5a5a;
+	set_map(l, 0, 0x123456780000ULL, 0x4000);
+	CHECK_EQ(test, line_map(l, 1), 0);
+	CHECK_EQ(test, l->map[0].err, 0);
+	CHECK_EQ(test, l->t.host_max, APPLE_DMA_DEFAULT_MAX_ENTRIES);
+	CHECK_EQ(test, l->c.reads[APPLE_DMA_REG_VERSION / 4], 1);
+	CHECK_EQ(test, l->c.reads[APPLE_DMA_REG_MAX_ENTRIES / 4], 1);
+	CHECK_EQ(test, l->c.reads[APPLE_DMA_REG_STATUS / 4], 0);
+	CHECK_EQ(test, l->c.reads[APPLE_DMA_REG_MANAGED_BDF / 4], 0);
+}
+
 /* It is read once, before the host is told of the page. */
 static void batch_limit_is_read(struct kunit *test)
 {
@@ -442,6 +463,7 @@ static struct kunit_case wire_cases[] = {
 	KUNIT_CASE(other_versions_are_refused),
 	KUNIT_CASE(impossible_batch_limit_is_refused),
 	KUNIT_CASE(device_that_is_gone_is_refused),
+	KUNIT_CASE(registers_are_read_once),
 	KUNIT_CASE(batch_limit_is_read),
 	KUNIT_CASE(command_page_is_programmed),
 	{ }

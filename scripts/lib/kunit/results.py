@@ -77,4 +77,4 @@ def parse(prefix, text, folder, names):
 
 def infos(text):
     """What cases have to say when they succeed: lines of kunit_info()."""
-    return re.findall(r"# (\w+: \d+ (?:allocations|pages).*)$", text, re.M)
+    return re.findall(r"# (\w+: \d+ (?:allocations|pages|doorbells).*)$", text, re.M)
