@@ -44,6 +44,15 @@ static void copy_once(void *dst, const void *src, size_t size)
 	barrier();
 }
 
+/* The same for one word. */
+static u32 read_word(const __le32 *word)
+{
+	__le32 copy;
+
+	copy_once(&copy, word, sizeof(copy));
+	return le32_to_cpu(copy);
+}
+
 static int broke(struct apple_dma_transport *t, const char *reason)
 {
 	t->reason = reason;
@@ -58,7 +67,6 @@ static int ring(struct apple_dma_transport *t, u32 type, u32 count,
 		size_t resp_size)
 {
 	struct apple_dma_cmd *cmd = t->page;
-	__le32 status;
 
 	memset(t->page + RESP_OFFSET, 0xff, resp_size);
 	cmd->type = cpu_to_le32(type);
@@ -75,8 +83,7 @@ static int ring(struct apple_dma_transport *t, u32 type, u32 count,
 	/* The batch is done; nothing below may be read from before it. */
 	mb();
 
-	copy_once(&status, &cmd->status, sizeof(status));
-	switch (le32_to_cpu(status)) {
+	switch (read_word(&cmd->status)) {
 	case APPLE_DMA_STATUS_OK:
 		return APPLE_DMA_STATUS_OK;
 	case APPLE_DMA_STATUS_IOERR:
@@ -305,6 +312,12 @@ const struct apple_dma_host_ops apple_dma_transport_ops = {
 	.reason = apple_dma_transport_reason,
 };
 
+static bool is_refusal(u32 status)
+{
+	return status == APPLE_DMA_STATUS_IOERR ||
+	       status == APPLE_DMA_STATUS_INVAL;
+}
+
 /*
  * Find out which map layout the host uses. A map of length 0 goes nowhere;
  * the host writes only its status, and where it lands tells the layout.
@@ -312,7 +325,7 @@ const struct apple_dma_host_ops apple_dma_transport_ops = {
 static int probe_layout(struct apple_dma_transport *t)
 {
 	const void *resp = t->page + RESP_OFFSET;
-	__le32 rfc_word, wide_word;
+	u32 rfc_word, wide_word;
 	bool rfc, wide;
 	int status;
 
@@ -325,22 +338,18 @@ static int probe_layout(struct apple_dma_transport *t)
 		return -ENODEV;
 	}
 
-	copy_once(&rfc_word,
-		  resp + offsetof(struct apple_dma_map_resp, status),
-		  sizeof(rfc_word));
-	copy_once(&wide_word,
-		  resp + offsetof(struct apple_dma_map_resp_wide, status),
-		  sizeof(wide_word));
-	rfc = le32_to_cpu(rfc_word) == APPLE_DMA_STATUS_IOERR ||
-	      le32_to_cpu(rfc_word) == APPLE_DMA_STATUS_INVAL;
-	wide = le32_to_cpu(wide_word) == APPLE_DMA_STATUS_IOERR ||
-	       le32_to_cpu(wide_word) == APPLE_DMA_STATUS_INVAL;
+	rfc_word = read_word(resp + offsetof(struct apple_dma_map_resp,
+					     status));
+	wide_word = read_word(resp + offsetof(struct apple_dma_map_resp_wide,
+					      status));
+	rfc = is_refusal(rfc_word);
+	wide = is_refusal(wide_word);
 
 	if (status != APPLE_DMA_STATUS_IOERR || rfc == wide ||
-	    le32_to_cpu(rfc ? wide_word : rfc_word) != UNWRITTEN) {
+	    (rfc ? wide_word : rfc_word) != UNWRITTEN) {
 		dev_err(t->dev,
 			"the host answers the layout probe in no known way (batch status %d, words %#x and %#x); it needs a newer apple_dma\n",
-			status, le32_to_cpu(rfc_word), le32_to_cpu(wide_word));
+			status, rfc_word, wide_word);
 		broke(t, "it answers the layout probe in no known way");
 		return -ENODEV;
 	}
