@@ -120,6 +120,24 @@ static void probe_leaves_nothing(struct kunit *test)
 	}
 }
 
+/* What is no memory, or too little of it, holds no registers. */
+static void wrong_bars_are_refused(struct kunit *test)
+{
+	struct pci_dev *pdev = board.companion[0];
+	struct resource *bar = &pdev->resource[APPLE_DMA_BAR];
+	long balance = let_go(test);
+
+	bar->end--;
+	EXPECT(test, !board_attach(pdev));
+	bar->end++;
+	bar->flags ^= IORESOURCE_MEM | IORESOURCE_IO;
+	EXPECT(test, !board_attach(pdev));
+	bar->flags ^= IORESOURCE_MEM | IORESOURCE_IO;
+	EXPECT_EQ(test, seam_balance(), balance);
+	CHECK(test, board_attach(pdev));
+	CHECK(test, board_wait(first_is_bound));
+}
+
 static void main_exit(struct kunit *test)
 {
 	fail_disarm();
@@ -131,6 +149,7 @@ static struct kunit_case main_cases[] = {
 	KUNIT_CASE(probe_and_remove_odd),
 	KUNIT_CASE(probe_and_remove_even),
 	KUNIT_CASE(bind_and_unbind),
+	KUNIT_CASE(wrong_bars_are_refused),
 	{ }
 };
 

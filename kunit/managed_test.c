@@ -259,6 +259,31 @@ static void wrong_devices_are_refused(struct kunit *test)
 	CHECK(test, has_ops(0) && has_ops(1));
 }
 
+/* The same of a device that appears when the companion waits for its own. */
+static void wrong_device_that_comes_late(struct kunit *test)
+{
+	struct pci_dev *wrong[] = {
+		board.companion[0], board.companion[1], board.device[0]->bus->self
+	};
+	struct apple_dma_managed *m = &board_ad(0)->managed;
+	u8 bus = m->bus, devfn = m->devfn;
+	unsigned int i;
+
+	CHECK(test, wrong[2]);
+	board_unplug(test, 0);
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		m->bus = wrong[i]->bus->number;
+		m->devfn = wrong[i]->devfn;
+		m->nb.notifier_call(&m->nb, BUS_NOTIFY_ADD_DEVICE, &wrong[i]->dev);
+		CHECK(test, !m->dev);
+	}
+	m->bus = bus;
+	m->devfn = devfn;
+	board_plug(test, 0);
+	CHECK(test, board_wait(first_is_bound));
+	CHECK(test, has_ops(0));
+}
+
 /* The module stays while a device has a driver. */
 static void bound_device_pins_the_module(struct kunit *test)
 {
@@ -299,6 +324,7 @@ static struct kunit_case managed_cases[] = {
 	KUNIT_CASE(device_comes_late),
 	KUNIT_CASE(companion_waits_for_its_device),
 	KUNIT_CASE(wrong_devices_are_refused),
+	KUNIT_CASE(wrong_device_that_comes_late),
 	KUNIT_CASE(bound_device_pins_the_module),
 	KUNIT_CASE(foreign_ops_are_left_alone),
 	{ }
