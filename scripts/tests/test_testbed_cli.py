@@ -123,7 +123,7 @@ def test_host_options_go_to_their_device():
 
 @pytest.mark.parametrize("option", [
     "2:iova=high", "x:iova=high", "iova=", "max-bytes=64X", "max-bytes=-1", "max-entries=many",
-    "seed=99999999999999999999", "managed-bdf=1:0.0", "managed-bdf=0x12345", "lie=often",
+    "seed=99999999999999999999", "managed-bdf=1:0.0", "managed-bdf=0x123456789", "lie=often",
     "layout=RFC", "id=x", "port=rp1", "dart=dart1", "stats=/tmp/x", "fault-log=/tmp/x", "=", ":="])
 def test_bad_host_option(option):
     with pytest.raises(UsageError, match="allowed|there is no device|expected|unknown"):

@@ -49,8 +49,9 @@ def _value(key, text):
                              "or one with K, M, G or T, such as 64M")
         return str(number)
     if kind == "bdf":
-        if text != "auto" and not re.fullmatch(r"0x[0-9a-fA-F]{1,4}", text):
-            raise UsageError(f"--host {key}={text}: allowed: auto, or 0x0000 to 0xffff")
+        if text != "auto" and not re.fullmatch(r"0x[0-9a-fA-F]{1,8}", text):
+            raise UsageError(f"--host {key}={text}: allowed: auto, or 0x0 to 0xffffffff, of which "
+                             "those above 0xffff are no PCI address")
         return text
     if not re.fullmatch(r"\d+|0x[0-9a-fA-F]+", text) or int(text, 0) >= 1 << 64:
         raise UsageError(f"--host {key}={text}: not a number; allowed: 0 or more")
