@@ -65,7 +65,7 @@ class Lie:
     @property
     def name(self):
         """What the row is known by."""
-        return self.host[0]
+        return " ".join(self.host)
 
 
 def lies(outcome=None):
