@@ -16,6 +16,15 @@ static void bar_write(void *opaque, hwaddr addr, uint64_t value, unsigned int si
 	AppleDma *dma = opaque;
 
 	registers_write(&dma->regs, addr, value);
+	if (dma->regs.later)
+		timer_mod(dma->later, qemu_clock_get_ms(QEMU_CLOCK_VIRTUAL) + LIE_LATER_MS);
+}
+
+static void later(void *opaque)
+{
+	AppleDma *dma = opaque;
+
+	registers_later(&dma->regs);
 }
 
 /* Narrower and wider accesses behave as the known hosts make them behave. */
@@ -89,6 +98,7 @@ static void realize(PCIDevice *pdev, Error **errp)
 	}
 	if (!find_backend(dma, errp))
 		return;
+	dma->later = timer_new_ms(QEMU_CLOCK_VIRTUAL, later, dma);
 	memory_region_init_io(&dma->bar, OBJECT(dma), &bar_ops, dma, TYPE_APPLE_DMA,
 			      APPLE_DMA_BAR_SIZE);
 	pci_register_bar(pdev, APPLE_DMA_BAR, PCI_BASE_ADDRESS_SPACE_MEMORY, &dma->bar);
@@ -104,6 +114,7 @@ static void leave(PCIDevice *pdev)
 
 	if (dma->stats_file)
 		qemu_remove_exit_notifier(&dma->exit);
+	timer_free(dma->later);
 	dma->regs.backend->ops->release(dma->regs.backend);
 	dma->regs.backend = NULL;
 }

@@ -20,6 +20,7 @@ struct AppleDma {
 	struct registers regs;
 	char *name;			/* in statistics, for one without an id */
 	Notifier exit;
+	QEMUTimer *later;		/* what a lie does after a doorbell */
 };
 
 /**

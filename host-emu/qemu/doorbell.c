@@ -5,6 +5,7 @@
  */
 #include "registers.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "dext/dext.h"
@@ -164,13 +165,12 @@ static bool valid(const struct registers *regs, const struct wire_command *comma
 				  wire_response_size(regs->layout, command->type), true);
 }
 
-void registers_doorbell(struct registers *regs)
+static void process(struct registers *regs)
 {
 	uint8_t page[sizeof(struct apple_dma_cmd)], word[4];
 	struct wire_command command;
 	bool write_status = true;
 
-	regs->stats.doorbells++;
 	if (!regs->cmd_gpa || !guest_memory_read(regs->cmd_gpa, page, sizeof(page))) {
 		regs->stats.bad_commands++;
 		regs->status = APPLE_DMA_STATUS_INVAL;
@@ -188,4 +188,48 @@ void registers_doorbell(struct registers *regs)
 		guest_memory_write(regs->cmd_gpa + offsetof(struct apple_dma_cmd, status), word,
 			    sizeof(word));
 	}
+}
+
+void registers_doorbell(struct registers *regs)
+{
+	regs->stats.doorbells++;
+	if (lie_unanswered(&regs->lie)) {
+		regs->stats.lies++;
+		regs->later = regs->lie.mode == LIE_LATE;
+		return;
+	}
+	process(regs);
+	regs->later = lie_is(&regs->lie, LIE_REWRITE);
+}
+
+/* All that a batch can have been answered with is something else now. */
+static void rewrite(struct registers *regs)
+{
+	uint8_t page[sizeof(struct apple_dma_cmd)], garbage[WIRE_MAX_ENTRY];
+	struct wire_command command;
+
+	if (!regs->cmd_gpa || !guest_memory_read(regs->cmd_gpa, page, sizeof(page)))
+		return;
+	wire_get_command(page, &command);
+	if (!valid(regs, &command))
+		return;
+	regs->stats.lies++;
+	memset(garbage, LIE_GARBAGE, sizeof(garbage));
+	for (uint32_t i = 0; i < command.count; i++) {
+		const size_t size = wire_response_size(regs->layout, command.type);
+
+		guest_memory_write(command.resp_gpa + i * size, garbage, size);
+	}
+	guest_memory_write(regs->cmd_gpa + offsetof(struct apple_dma_cmd, status), garbage, 4);
+}
+
+void registers_later(struct registers *regs)
+{
+	if (!regs->later)
+		return;
+	regs->later = false;
+	if (regs->lie.mode == LIE_LATE)
+		process(regs);
+	else
+		rewrite(regs);
 }

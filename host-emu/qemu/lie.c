@@ -21,13 +21,18 @@ static const char *const names[LIE_MODES] = {
 	[LIE_NO_COMMAND_STATUS] = "no-command-status",
 	[LIE_UNMAP_FAIL] = "unmap-fail",
 	[LIE_REFUSE_ALL] = "refuse-all",
+	[LIE_NO_ANSWER] = "no-answer",
+	[LIE_LATE] = "late",
+	[LIE_GONE] = "gone",
+	[LIE_REWRITE] = "rewrite",
+	[LIE_FICKLE] = "fickle",
 };
 
 const char *lie_names(void)
 {
 	return "none, wrong-id, short, long, misaligned, zero, wrap, overlap, unwritten, "
 	       "batch-ok, batch-fail, bad-status, bad-batch-status, no-command-status, "
-	       "unmap-fail, refuse-all";
+	       "unmap-fail, refuse-all, no-answer, late, gone, rewrite, fickle";
 }
 
 const char *lie_name(enum lie_mode mode)
@@ -41,6 +46,7 @@ bool lie_set(struct lie *lie, const char *name)
 		if (!strcmp(name, names[i])) {
 			lie->mode = i;
 			lie->seen = 0;
+			memset(lie->reads, 0, sizeof(lie->reads));
 			return true;
 		}
 	}
@@ -52,6 +58,11 @@ static bool concerns(enum lie_mode mode, uint32_t type)
 {
 	switch (mode) {
 	case LIE_NONE:
+	case LIE_NO_ANSWER:
+	case LIE_LATE:
+	case LIE_GONE:
+	case LIE_REWRITE:
+	case LIE_FICKLE:
 	case LIE_MODES:
 		return false;
 	case LIE_SHORT:
@@ -72,6 +83,25 @@ static bool concerns(enum lie_mode mode, uint32_t type)
 bool lie_due(struct lie *lie, uint32_t type)
 {
 	return lie->seen++ >= lie->after && concerns(lie->mode, type);
+}
+
+bool lie_is(const struct lie *lie, enum lie_mode mode)
+{
+	return lie->mode == mode && lie->seen >= lie->after;
+}
+
+bool lie_unanswered(const struct lie *lie)
+{
+	return lie_is(lie, LIE_NO_ANSWER) || lie_is(lie, LIE_LATE) || lie_is(lie, LIE_GONE);
+}
+
+uint32_t lie_register(struct lie *lie, unsigned int number, uint32_t value)
+{
+	uint32_t before = lie->reads[number]++;
+
+	if (lie_is(lie, LIE_GONE))
+		return UINT32_MAX;
+	return lie_is(lie, LIE_FICKLE) ? value + before : value;
 }
 
 bool lie_skips(enum lie_mode mode)

@@ -2,7 +2,7 @@
 /*
  * A host that answers wrongly, on purpose, so that guests can be tested
  * against it. Entries of length 0, with which a guest probes the layout, are
- * always answered honestly.
+ * always answered honestly, unless the doorbell as a whole is not.
  */
 #ifndef APPLE_DMA_LIE_H
 #define APPLE_DMA_LIE_H
@@ -13,6 +13,9 @@
 #include "wire.h"
 
 #define LIE_STATUS	7	/* a status that the protocol does not have */
+#define LIE_LATER_MS	100
+#define LIE_GARBAGE	0x5a	/* each byte of it */
+#define LIE_REGISTERS	4	/* those that can be read */
 
 /** enum lie_mode - what is wrong; the extension itself always works honestly */
 enum lie_mode {
@@ -32,6 +35,11 @@ enum lie_mode {
 	LIE_NO_COMMAND_STATUS,	/* the status in the command page is not written */
 	LIE_UNMAP_FAIL,		/* unmap: IOERR, and not done */
 	LIE_REFUSE_ALL,		/* map: IOERR, and not done */
+	LIE_NO_ANSWER,		/* a doorbell does nothing */
+	LIE_LATE,		/* a doorbell does nothing, until LIE_LATER_MS after it */
+	LIE_GONE,		/* the same as nothing, and registers are all ones */
+	LIE_REWRITE,		/* LIE_LATER_MS after a doorbell the answers are garbage */
+	LIE_FICKLE,		/* a register is another one when it is read again */
 	LIE_MODES
 };
 
@@ -40,11 +48,13 @@ enum lie_mode {
  * @mode: what is wrong
  * @after: entries that are answered honestly first
  * @seen: entries since @mode was set
+ * @reads: of each register since then
  */
 struct lie {
 	enum lie_mode mode;
 	uint32_t after;
 	uint64_t seen;
+	uint32_t reads[LIE_REGISTERS];
 };
 
 /** lie_names() - the names of the modes, for messages */
@@ -58,6 +68,19 @@ bool lie_set(struct lie *lie, const char *name);
 
 /** lie_due() - one more entry: is its answer to be wrong? */
 bool lie_due(struct lie *lie, uint32_t type);
+
+/** lie_is() - is it time for this mode, which is not about entries? */
+bool lie_is(const struct lie *lie, enum lie_mode mode);
+
+/** lie_unanswered() - is a doorbell to do nothing now? */
+bool lie_unanswered(const struct lie *lie);
+
+/**
+ * lie_register() - what a register reads as
+ * @number: which one, from 0
+ * @value: what it is
+ */
+uint32_t lie_register(struct lie *lie, unsigned int number, uint32_t value);
 
 /** lie_skips() - is an entry of this mode answered with IOERR and not done? */
 bool lie_skips(enum lie_mode mode);

@@ -7,7 +7,7 @@ static uint64_t with_half(uint64_t value, unsigned int shift, uint32_t half)
 	return (value & ~(UINT64_C(0xffffffff) << shift)) | (uint64_t)half << shift;
 }
 
-uint32_t registers_read(struct registers *regs, uint64_t offset)
+static uint32_t value_of(struct registers *regs, uint64_t offset)
 {
 	switch (offset) {
 	case APPLE_DMA_REG_VERSION:
@@ -22,6 +22,13 @@ uint32_t registers_read(struct registers *regs, uint64_t offset)
 	default:
 		return 0;
 	}
+}
+
+uint32_t registers_read(struct registers *regs, uint64_t offset)
+{
+	uint32_t value = value_of(regs, offset);
+
+	return offset / 4 < LIE_REGISTERS ? lie_register(&regs->lie, offset / 4, value) : value;
 }
 
 void registers_write(struct registers *regs, uint64_t offset, uint32_t value)

@@ -25,6 +25,7 @@
  * @cmd_gpa: of the command page; a reset does not clear it
  * @status: register STATUS; a reset does not clear it
  * @stats: what it counted
+ * @later: registers_later() has something to do
  */
 struct registers {
 	struct backend *backend;
@@ -38,6 +39,7 @@ struct registers {
 	uint64_t cmd_gpa;
 	uint32_t status;
 	struct companion_stats stats;
+	bool later;
 };
 
 /** registers_read() - of 32 bits at an aligned @offset; what is not there is 0 */
@@ -48,5 +50,12 @@ void registers_write(struct registers *regs, uint64_t offset, uint32_t value);
 
 /** registers_doorbell() - process the batch that the command page describes */
 void registers_doorbell(struct registers *regs);
+
+/**
+ * registers_later() - what a host that lies does after a doorbell has returned
+ *
+ * To be called LIE_LATER_MS after the last write that left @later set.
+ */
+void registers_later(struct registers *regs);
 
 #endif

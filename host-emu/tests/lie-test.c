@@ -39,6 +39,41 @@ static void lies_begin_after_exactly_n_entries(void **state)
 	assert_false(lie_due(&lie, APPLE_DMA_CMD_MAP));
 }
 
+/* Not an entry is answered wrongly; but the doorbell, when it is time. */
+static void some_lies_are_not_about_entries(void **state)
+{
+	static const char *const modes[] = { "no-answer", "late", "gone", "rewrite", "fickle" };
+	struct lie lie = { .after = 2 };
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		assert_true(lie_set(&lie, modes[i]));
+		assert_false(lie_due(&lie, APPLE_DMA_CMD_MAP));
+		assert_false(lie_unanswered(&lie));
+		assert_false(lie_is(&lie, lie.mode));
+		assert_false(lie_due(&lie, APPLE_DMA_CMD_UNMAP));
+		assert_true(lie_is(&lie, lie.mode));
+		assert_int_equal(lie_unanswered(&lie), i < 3);
+		assert_false(lie_due(&lie, APPLE_DMA_CMD_MAP));
+	}
+}
+
+static void registers_change(void **state)
+{
+	struct lie lie = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(lie_register(&lie, 1, 70), 70);
+	assert_true(lie_set(&lie, "fickle"));
+	assert_int_equal(lie_register(&lie, 1, 70), 70);
+	assert_int_equal(lie_register(&lie, 2, 7), 7);
+	assert_int_equal(lie_register(&lie, 1, 70), 71);
+	assert_int_equal(lie_register(&lie, 2, 7), 8);
+	assert_true(lie_set(&lie, "gone"));
+	assert_int_equal(lie_register(&lie, 1, 70), UINT32_MAX);
+}
+
 static void peaks_only_rise(void **state)
 {
 	struct companion_stats stats = { 0 };
@@ -73,6 +108,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_and_modes_agree),
 		cmocka_unit_test(lies_begin_after_exactly_n_entries),
+		cmocka_unit_test(some_lies_are_not_about_entries),
+		cmocka_unit_test(registers_change),
 		cmocka_unit_test(peaks_only_rise),
 		cmocka_unit_test(json_has_every_counter),
 	};

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """A host that answers wrongly, each way by name."""
 
+import time
+
 import pytest
 
 from host import PREFILL
+from qtest import DEADLINE
 
 GRANULE = 16384
 IOERR, BAD = 1, 7
@@ -125,3 +128,64 @@ def test_lie_after_answers_honestly_first(start):
     host.set("companion0", "lie", "short")
     batch = host.map(*[(host.data + i * GRANULE, 4096) for i in range(8, 10)])
     assert [e["dma_len"] for e in batch.entries] == [4096, 4095]
+
+
+def eventually(read, value):
+    """Wait until something reads as this."""
+    end = time.monotonic() + DEADLINE
+    while read() != value:
+        assert time.monotonic() < end, f"{read()} is never {value}"
+
+
+def status(host):
+    """The status in the command page."""
+    return host.read(host.cmd + host.wire.offset("cmd", "status"), 4)
+
+
+@pytest.mark.parametrize("mode", ["no-answer", "late", "gone"])
+def test_doorbell_that_does_nothing(host, mode):
+    host.set("companion0", "lie", mode)
+    host.set("companion0", "lie-after", 1)
+    assert host.map((host.data, 4096)).page_status == 0
+    before = host.stats()
+    host.write(host.cmd, host.wire.pack("cmd", type=host.wire.CMD_MAP, count=1, status=0xffffffff,
+                                        req_gpa=host.req, resp_gpa=host.resp))
+    host.write(host.req, host.wire.pack(host.struct("map_req"), gpa=host.data + GRANULE, len=4096))
+    host.fill(host.resp, 64, 0xff)
+    host.set_reg("DOORBELL", 1)
+    if mode == "late":
+        eventually(lambda: status(host), bytes(4))
+        assert host.stats()["live"] == 2
+    else:
+        time.sleep(0.3)
+        assert status(host) + host.read(host.resp, 64) == b"\xff" * 68
+        assert host.stats()["live"] == 1
+    assert host.stats()["lies"] == before["lies"] + 1
+    gone = 0xffffffff if mode == "gone" else None
+    assert host.reg("STATUS") == (gone or 0)
+    assert host.reg("VERSION") == (gone or host.wire.VERSION)
+
+
+def test_answers_are_rewritten(host):
+    """A while after the doorbell, unless the guest has taken the page away."""
+    host.set("companion0", "lie", "rewrite")
+    host.map((host.data, 4096), (host.data + GRANULE, 4096))
+    size = 2 * host.wire.size(host.struct("map_resp"))
+    eventually(lambda: host.read(host.resp, size + 1), b"\x5a" * size + bytes([PREFILL]))
+    eventually(lambda: status(host), b"\x5a" * 4)
+    assert host.reg("STATUS") == 0
+    assert host.stats()["lies"] == 1 and host.stats()["live"] == 2
+    host.qmp("stop")
+    host.map((host.data + 2 * GRANULE, 4096))
+    host.program(0)
+    host.qmp("cont")
+    time.sleep(0.3)
+    assert status(host) == bytes(4)
+
+
+def test_registers_are_fickle(host):
+    host.set("companion0", "lie", "fickle")
+    for name in ("VERSION", "MANAGED_BDF", "MAX_ENTRIES", "STATUS"):
+        first = host.reg(name)
+        assert [host.reg(name), host.reg(name)] == [first + 1, first + 2]
+    assert host.reg("CMD_GPA_LO") == host.reg("CMD_GPA_LO") == 0
