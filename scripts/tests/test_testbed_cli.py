@@ -418,6 +418,18 @@ def test_resets_that_come_together_are_one_reboot():
     assert "--reboots 1" in talk._problem
 
 
+@pytest.mark.parametrize("booted, report, race", [
+    (False, "Oops: int3: 0000 [#1] SMP NOPTI", True),
+    (True, "Oops: int3: 0000 [#1] SMP NOPTI", False),
+    (False, "Oops: 0000 [#1] SMP NOPTI", False)])
+def test_only_a_spoiled_boot_is_tried_again(booted, report, race):
+    talk = _session()
+    if booted:
+        _ask(talk, "hello")
+    talk.console.reports.append(report)
+    assert cli._translation_race(talk) is race  # pylint: disable=protected-access
+
+
 def test_exit_keeps_the_status():
     talk = _session()
     _ask(talk, "exit 42")

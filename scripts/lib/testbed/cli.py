@@ -17,6 +17,7 @@ from . import cache, device, dext, host, image, kernel, module, otherqemu, qemu,
 from .errors import EXIT_FAULT, EXIT_REPORT, TestbedError, UsageError, detail, reported, warn
 from .session import Session, failure_details, window
 
+TRIES = 3               # of a boot that QEMU spoils
 SHELLS = ("sh", "bash", "dash", "/bin/sh", "/bin/bash")
 
 USAGE = """scripts/testbed run [OPTION]... -- COMMAND [ARG...]
@@ -292,52 +293,70 @@ def _statistics(session, names, folder, devices):
     return found
 
 
-def run(args, command):
-    """Run COMMAND in a guest; the exit status."""
-    arch, models, options, raw, pushes, mem = check(args, command)
-    boot, guest, module_path, preload, append = _parts(args, arch)
-    interactive = (command[0] in SHELLS and len(command) == 1 and
-                   sys.stdin.isatty() and sys.stdout.isatty())
-    if interactive and args.timeout == 300.0:
-        args.timeout = 24 * 3600.0
-    enforce = _enforce(arch, args, options[:len(args.device)])
+def _boot(args, arch, parts, wiring, folder, initrd, run_disk):
+    """QEMU's command line, but for the channels: (before them, after them)."""
+    boot, guest, append = parts["boot"], parts["guest"], parts["append"]
+    kernel_line = " ".join(filter(None, (
+        arch.append, tsc.append(arch, args.icount), "loglevel=7 panic=0 watchdog_thresh=30",
+        append, args.append)))
+    before = qemu.base(arch, args, parts["mem"]) + [
+        "-kernel", os.path.join(boot, "vmlinuz"), "-initrd", initrd, "-append", kernel_line,
+    ] + qemu.disks([os.path.join(guest, "root.ext4"), os.path.join(boot, "modules.ext4"),
+                    run_disk])
+    return before, wiring + parts["raw"]
+
+
+def _follow(session, interactive):
+    """Follow the guest to its end; the TestbedError that it came to, or None."""
+    try:
+        if interactive:
+            with session.terminal():
+                session.run()
+        else:
+            session.run()
+    except TestbedError as error:
+        return error
+    return None
+
+
+def _translation_race(session):
+    """Whether the kernel died of what QEMU did to it, before anything of ours was there.
+
+    Under multi-threaded TCG a CPU may still run into the breakpoint with which
+    another one replaces code, after that one has taken it away.
+    """
+    return (not session.booted and
+            any("Oops: int3" in report for report in session.console.reports))
+
+
+def _attempt(args, command, arch, parts, interactive):
+    """Run the guest once: its exit status, or None when it is worth another try."""
+    options = parts["options"]
+    local, remote = options[:len(args.device)], options[len(args.device):]
     folder = tempfile.mkdtemp(prefix="apple-dma-testbed.")
-    vm = session = dextd = None
+    vm = dextd = None
     try:
         run_disk, initrd = os.path.join(folder, "run.tar"), os.path.join(folder, "initramfs")
-        image.initramfs(boot, guest, initrd)
-        _run_disk(args, command, pushes, module_path, interactive, initrd, run_disk)
-        kernel_line = " ".join(filter(None, (
-            arch.append, tsc.append(arch, args.icount), "loglevel=7 panic=0 watchdog_thresh=30",
-            append, args.append)))
-        argv = qemu.base(arch, args, mem) + [
-            "-kernel", os.path.join(boot, "vmlinuz"), "-initrd", initrd, "-append", kernel_line,
-        ] + qemu.disks([os.path.join(guest, "root.ext4"), os.path.join(boot, "modules.ext4"),
-                        run_disk])
-        local, remote = options[:len(args.device)], options[len(args.device):]
-        wiring = qemu.wiring(args.device, local, models, folder)
-        environment = {"LD_PRELOAD": preload} if preload else {}
+        image.initramfs(parts["boot"], parts["guest"], initrd)
+        _run_disk(args, command, parts["pushes"], parts["module"], interactive, initrd, run_disk)
+        wiring = qemu.wiring(args.device, local, parts["models"], folder)
+        environment = {"LD_PRELOAD": parts["preload"]} if parts["preload"] else {}
         if remote:
             dextd = dext.Dextd(dext.build(), args.dext_device, remote, folder)
             wiring += dext.wiring(remote, folder)
             environment["APPLE_DEXT_SOCKET"] = dextd.socket
-        vm = qemu.Qemu(argv, wiring + raw, folder, environment, interactive)
+        vm = qemu.Qemu(*_boot(args, arch, parts, wiring, folder, initrd, run_disk), folder,
+                       environment, interactive)
         if args.verbose:
             warn(shlex.join(vm.argv))
         names = [f"companion{number}" for number in range(len(args.device))]
-        session = Session(vm, names, args, enforce, dextd)
-        failure = None
-        try:
-            if interactive:
-                with session.terminal():
-                    session.run()
-            else:
-                session.run()
-        except TestbedError as error:
-            failure = error
+        session = Session(vm, names, args, parts["enforce"], dextd)
+        failure = _follow(session, interactive)
         if failure:
             vm.stop()
             session.console.finish()
+        if failure and _translation_race(session):
+            return None
         names += [f"dext{number}" for number in range(len(remote))]
         stats = _statistics(session, names, folder, dextd.finish() if dextd else [])
         if args.stats:
@@ -358,6 +377,27 @@ def run(args, command):
         if dextd:
             dextd.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(args, command):
+    """Run COMMAND in a guest; the exit status."""
+    arch, models, options, raw, pushes, mem = check(args, command)
+    boot, guest, module_path, preload, append = _parts(args, arch)
+    interactive = (command[0] in SHELLS and len(command) == 1 and
+                   sys.stdin.isatty() and sys.stdout.isatty())
+    if interactive and args.timeout == 300.0:
+        args.timeout = 24 * 3600.0
+    parts = {"boot": boot, "guest": guest, "module": module_path, "preload": preload,
+             "append": append, "models": models, "options": options, "raw": raw,
+             "pushes": pushes, "mem": mem,
+             "enforce": _enforce(arch, args, options[:len(args.device)])}
+    for _ in range(TRIES):
+        status = _attempt(args, command, arch, parts, interactive)
+        if status is not None:
+            return status
+        warn("the kernel ran into a breakpoint that was not there any more, before anything of "
+             "ours ran: QEMU's doing, once more")
+    raise TestbedError(f"the guest's kernel did not get up in {TRIES} tries")
 
 
 def _terminate(_signal, _frame):

@@ -59,6 +59,11 @@ class Session:
         if self._args.verbose:
             warn(f"{time.monotonic() - self._start:6.1f} s  {name}")
 
+    @property
+    def booted(self):
+        """Whether the guest's own programs have ever run."""
+        return self._boots > 0
+
     def statistics(self):
         """What each companion counted, asked from the running QEMU, and dextd's devices."""
         found = {name: json.loads(self._qemu.qmp.get(name, "stats"))
