@@ -188,7 +188,7 @@ static u32 run(struct fake_companion *c)
 static void doorbell(struct fake_companion *c)
 {
 	c->doorbells++;
-	if (c->gone)
+	if (c->gone || c->deaf)
 		return;
 	if (!c->cmd_gpa) {
 		c->status = APPLE_DMA_STATUS_INVAL;

@@ -57,6 +57,7 @@ struct fake_asked {
  * @cmd_gpa: registers CMD_GPA
  * @wide: it uses the wide map entries
  * @gone: every register reads as all ones, and a doorbell does nothing
+ * @deaf: a doorbell does nothing, and the page stays as the guest left it
  * @fickle: what is read of a register is another value each time
  * @reads: how often each register was read
  * @refuse: bit i: entry i of a batch is refused
@@ -82,6 +83,7 @@ struct fake_companion {
 	u64 cmd_gpa;
 	bool wide;
 	bool gone;
+	bool deaf;
 	bool fickle;
 	unsigned int reads[FAKE_COMPANION_REGISTERS];
 	u64 refuse;

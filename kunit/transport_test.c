@@ -506,6 +506,33 @@ static void short_map_that_stays_is_a_breach(struct kunit *test)
 	}
 }
 
+/* What is left of the batch before is no answer. */
+static void check_deaf(struct line *l)
+{
+	struct kunit *test = l->test;
+
+	fill(l, 3);
+	CHECK_EQ(test, line_map(l, 2), 0);
+	l->c.deaf = true;
+	CHECK_EQ(test, line_map(l, 3), -EPROTO);
+	CHECK(test, !strcmp(l->t.reason, "it did not write the status of a batch"));
+	l->c.deaf = false;
+	CHECK_EQ(test, line_unmap(l, 2), 0);
+	l->c.deaf = true;
+	CHECK_EQ(test, line_unmap(l, 2), -EPROTO);
+	CHECK_EQ(test, rung(l), 4);
+}
+
+static void doorbell_that_does_nothing(struct kunit *test)
+{
+	check_deaf(line_open(test, false));
+}
+
+static void doorbell_that_does_nothing_wide(struct kunit *test)
+{
+	check_deaf(line_open(test, true));
+}
+
 /* To the byte: the granule before the last one is the last that may be used. */
 CHANGE(as_far_as_can_be, .iova = U64_MAX - 5 * GRANULE + 1)
 
@@ -634,6 +661,8 @@ static struct kunit_case transport_cases[] = {
 	KUNIT_CASE(wrong_wide_length),
 	KUNIT_CASE(wrong_unmap_answers),
 	KUNIT_CASE(short_map_that_stays_is_a_breach),
+	KUNIT_CASE(doorbell_that_does_nothing),
+	KUNIT_CASE(doorbell_that_does_nothing_wide),
 	KUNIT_CASE(highest_address_is_accepted),
 	KUNIT_CASE(page_is_read_once),
 	KUNIT_CASE(page_is_read_once_wide),
