@@ -54,7 +54,7 @@ static bool build(struct unit *unit, char *why, size_t why_size)
 	if (options->model == MODEL_NVME)
 		unit->dev = nvme_create(unit->dart, options, why, why_size);
 	else
-		unit->dev = engine_create(unit->dart, options->bdf);
+		unit->dev = engine_create(unit->dart, options);
 	if (!unit->dev)
 		return false;
 	unit->dext = dext_create(unit->dart);

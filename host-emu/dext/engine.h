@@ -7,6 +7,7 @@
 #ifndef APPLE_DMA_ENGINE_H
 #define APPLE_DMA_ENGINE_H
 
+#include "options.h"
 #include "physical.h"
 
 #define ENGINE_VENDOR		0x1b36
@@ -62,7 +63,7 @@ enum channel_error {
 	CHANNEL_BAD_VECTOR
 };
 
-/** engine_create() - a dma-engine at @bdf, ended by physical_destroy() */
-struct physical *engine_create(struct dart *dart, uint16_t bdf);
+/** engine_create() - a dma-engine, ended by physical_destroy(); NULL without memory */
+struct physical *engine_create(struct dart *dart, const struct device_options *options);
 
 #endif

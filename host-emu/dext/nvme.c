@@ -339,7 +339,11 @@ struct physical *nvme_create(struct dart *dart, const struct device_options *opt
 		nvme_destroy(&nvme->dev);
 		return NULL;
 	}
-	physical_add_msix(&nvme->dev, 0, NVME_MSIX_TABLE, NVME_MSIX_PBA, nvme->max_queues + 1);
+	if (options->msi)
+		physical_add_msi(&nvme->dev, nvme->max_queues + 1);
+	else
+		physical_add_msix(&nvme->dev, 0, NVME_MSIX_TABLE, NVME_MSIX_PBA,
+				  nvme->max_queues + 1);
 	nvme_reset(&nvme->dev);
 	return &nvme->dev;
 }

@@ -118,11 +118,13 @@ static bool set(struct device_options *options, const char *key, const char *val
 {
 	bool known = true, ok;
 
-	if (!strcmp(key, "busy") && (!strcmp(value, "on") || !strcmp(value, "off"))) {
+	if (!strcmp(key, "busy")) {
 		options->traps.busy = !strcmp(value, "on");
-		return true;
-	}
-	if (!strcmp(key, "bdf")) {
+		ok = options->traps.busy || !strcmp(value, "off");
+	} else if (!strcmp(key, "interrupts")) {
+		options->msi = !strcmp(value, "msi");
+		ok = options->msi || !strcmp(value, "msix");
+	} else if (!strcmp(key, "bdf")) {
 		ok = parse_bdf(value, &options->bdf);
 	} else if (!strcmp(key, "iova")) {
 		ok = dart_policy_parse(value, &options->dart.policy);
@@ -184,6 +186,7 @@ bool options_parse(const char *text, struct device_options *options, char *why, 
 const char *options_help(void)
 {
 	return "  bdf=BB:DD.F             where the device is on the host; default 01:00.0\n"
+	       "  interrupts=msi|msix     which of them it has; default msix\n"
 	       "nvme alone:\n"
 	       "  file=PATH               the disk; without it, memory\n"
 	       "  size=BYTES              of the disk; default is the file's, or 64M\n"

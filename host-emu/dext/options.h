@@ -14,6 +14,7 @@ enum device_model { MODEL_ENGINE, MODEL_NVME };
 
 /**
  * struct device_options - one device
+ * @msi: its interrupts are MSI, not MSI-X
  * @file: of an nvme's disk; empty for memory
  * @size: of the disk in bytes; 0 for that of the file
  * @lba_shift: of the disk's blocks
@@ -24,6 +25,7 @@ struct device_options {
 	uint16_t bdf;
 	struct dart_config dart;
 	struct dext_traps traps;
+	bool msi;
 	char file[512];
 	uint64_t size;
 	unsigned int lba_shift;

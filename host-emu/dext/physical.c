@@ -6,8 +6,16 @@
 
 #include "memory.h"
 
-#define CAP_MSIX		0x11
+#define CAP_MSI			0x05
 #define CAP_EXPRESS		0x10
+#define CAP_MSIX		0x11
+#define MSI_SIZE		24
+#define MSI_CONTROL		2
+#define MSI_ADDRESS		4
+#define MSI_DATA		12
+#define MSI_MASK		16
+#define MSI_64BIT_MASKS		0x0180
+#define MSI_MAX_SHIFT		5
 #define EXPRESS_SIZE		60
 #define EXPRESS_CAPABILITIES	2
 #define EXPRESS_DEVICE_CAP	4
@@ -105,6 +113,24 @@ void physical_add_msix(struct physical *dev, unsigned int bar, uint32_t table, u
 	put(dev->config, at + 8, 4, pba | bar);
 	put(dev->writable, at + 2, 2, 0xc000);
 	dev->vectors = vectors;
+	memcpy(dev->initial, dev->config, sizeof(dev->initial));
+}
+
+void physical_add_msi(struct physical *dev, unsigned int vectors)
+{
+	const unsigned int at = add_capability(dev, CAP_MSI, MSI_SIZE);
+	unsigned int shift = 0;
+
+	while (1u << shift < vectors && shift < MSI_MAX_SHIFT)
+		shift++;
+	put(dev->config, at + MSI_CONTROL, 2, MSI_64BIT_MASKS | shift << 1);
+	put(dev->writable, at + MSI_CONTROL, 2, 0x0071);	/* enable, vectors in use */
+	put(dev->writable, at + MSI_ADDRESS, 4, 0xfffffffc);
+	put(dev->writable, at + MSI_ADDRESS + 4, 4, 0xffffffff);
+	put(dev->writable, at + MSI_DATA, 2, 0xffff);
+	put(dev->writable, at + MSI_MASK, 4, UINT32_MAX >> (32 - (1u << shift)));
+	if (!dev->vectors)
+		dev->vectors = 1u << shift;
 	memcpy(dev->initial, dev->config, sizeof(dev->initial));
 }
 

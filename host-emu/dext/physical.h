@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A physical PCI Express function behind the DART. What is common to all of
- * them is here: configuration space, BARs, MSI-X, reset, DMA. A model embeds
+ * them is here: configuration space, BARs, MSI-X or MSI, reset, DMA. A model embeds
  * struct physical as its first member and gives the operations.
  *
  * Nothing here has a thread: a model begins work in a register write and goes
@@ -79,7 +79,7 @@ struct physical_bar {
 /**
  * struct physical - a device
  * @bdf: bus << 8 | device << 3 | function
- * @vectors: of its MSI-X table
+ * @vectors: of its MSI-X table; without one, of its MSI capability
  * @lost: it was pulled out: reads are all ones, nothing else happens
  * @raise: who takes its interrupts, with @raise_arg; may be NULL
  * @raised: interrupts of each vector that left the device
@@ -133,6 +133,12 @@ bool physical_add_bar(struct physical *dev, unsigned int bar, enum physical_bar_
 /** physical_add_msix() - for a model's constructor: table at @table, PBA at @pba */
 void physical_add_msix(struct physical *dev, unsigned int bar, uint32_t table, uint32_t pba,
 		       unsigned int vectors);
+
+/**
+ * physical_add_msi() - for a model's constructor: 64 bits, a mask for each vector
+ * @vectors: the next power of two is what it has, at most 32
+ */
+void physical_add_msi(struct physical *dev, unsigned int vectors);
 
 /** physical_fini() - for a model's destructor */
 void physical_fini(struct physical *dev);

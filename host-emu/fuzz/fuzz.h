@@ -54,7 +54,7 @@ static inline void fuzz_device_create(struct fuzz_device *f, const char *device)
 		abort();
 	f->dart = dart_create(&options.dart);
 	f->dev = options.model == MODEL_NVME ? nvme_create(f->dart, &options, why, sizeof(why)) :
-					       engine_create(f->dart, options.bdf);
+					       engine_create(f->dart, &options);
 	f->dext = dext_create(f->dart);
 	if (!f->dart || !f->dev || !f->dext)
 		abort();

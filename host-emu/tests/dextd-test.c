@@ -129,6 +129,8 @@ static void wrong_options_are_sentences(void **state)
 		{ "--socket SOCKET --device nvme,bdf=1:2", "bdf cannot be '1:2'" },
 		{ "--socket SOCKET --device nvme,iova=low", "iova cannot be 'low'" },
 		{ "--socket SOCKET --device nvme,iova-bits=31", "iova-bits cannot be '31'" },
+		{ "--socket SOCKET --device nvme,interrupts=intx", "interrupts cannot be 'intx'" },
+		{ "--socket SOCKET --device nvme,busy=maybe", "busy cannot be 'maybe'" },
 		{ "--socket SOCKET --device nvme,lie=white", "lie cannot be 'white'" },
 		{ "--socket SOCKET --device nvme,file=/nonexistent/x", "No such file" },
 		{ "--socket SOCKET --device nvme,size=10", "not even one block" },
@@ -151,7 +153,7 @@ static void help_names_every_key(void **state)
 	static const char *const keys[] = {
 		"bdf=", "file=", "size=", "block=", "queues=", "iova=", "seed=", "max-bytes=",
 		"max-entries=", "max-segment=", "iova-bits=", "latency-us=", "lost-after=",
-		"lie=", "lie-after=", "busy=",
+		"lie=", "lie-after=", "busy=", "interrupts=",
 	};
 	struct daemon *d = run("--help");
 

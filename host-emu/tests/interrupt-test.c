@@ -169,6 +169,97 @@ static void interrupt_page_is_shared_with_the_client(void **state)
 	assert_int_equal(page->pending[0], 0);
 }
 
+#define CAP_MSI		0x05
+#define CAP_MSIX	0x11
+
+/* Where a capability is; 0 for nowhere. */
+static uint64_t find_capability(struct service *s, uint64_t id)
+{
+	uint64_t at = config_read(s, PCI_CAPABILITIES, 1);
+
+	while (at && config_read(s, at, 1) != id)
+		at = config_read(s, at + 1, 1);
+	return at;
+}
+
+static void config_write(struct service *s, uint64_t offset, uint64_t width, uint64_t value)
+{
+	assert_int_equal(call(s, DEXT_CONFIG_WRITE, IN(offset, width, value), NO_OUT),
+			 DEXT_SUCCESS);
+}
+
+static struct service *with_msi(struct service *s, void **state, const char *device)
+{
+	service_stop(s);
+	*state = service_start(side, device);
+	return *state;
+}
+
+static void msi_capability_has_16_vectors_and_masks(void **state)
+{
+	struct service *s = with_msi(*state, state, "dma-engine,interrupts=msi");
+	const uint64_t at = find_capability(s, CAP_MSI);
+
+	assert_int_not_equal(at, 0);
+	assert_int_equal(find_capability(s, CAP_MSIX), 0);
+	assert_int_equal(config_read(s, at + 2, 2), 0x0188);
+	/* Only enable and the vectors in use; a message address of 64 bits. */
+	config_write(s, at + 2, 2, 0xffff);
+	assert_int_equal(config_read(s, at + 2, 2), 0x01f9);
+	for (unsigned int i = 4; i < 24; i += 4)
+		config_write(s, at + i, 4, 0xffffffff);
+	assert_int_equal(config_read(s, at + 4, 4), 0xfffffffc);
+	assert_int_equal(config_read(s, at + 8, 4), 0xffffffff);
+	assert_int_equal(config_read(s, at + 12, 4), 0xffff);
+	assert_int_equal(config_read(s, at + 16, 4), 0xffff);
+	assert_int_equal(config_read(s, at + 20, 4), 0);
+	claim(s);
+	assert_int_equal(simple(s, DEXT_RESET_DEVICE), DEXT_SUCCESS);
+	assert_int_equal(config_read(s, at + 2, 2), 0x0188);
+	assert_int_equal(config_read(s, at + 4, 4), 0);
+}
+
+static void msi_vectors_fire_like_those_of_msix(void **state)
+{
+	struct service *s = with_msi(*state, state, "dma-engine,interrupts=msi");
+
+	set_up(s);
+	raise_vector(s, 0);
+	raise_vector(s, 15);
+	raise_vector(s, 16);
+	assert_int_equal(pending(s), 1 << 15 | 1);
+}
+
+static void vectors_are_of_msix_and_else_of_msi(void **state)
+{
+	static const struct {
+		const char *device;
+		uint64_t vectors;
+	} cases[] = {
+		{ "dma-engine,interrupts=msix", ENGINE_VECTORS },
+		{ "nvme,queues=8,interrupts=msix", 9 },
+		{ "nvme,queues=1,interrupts=msi", 2 },
+		{ "nvme,queues=15,interrupts=msi", 16 },
+		{ "nvme,queues=16,interrupts=msi", 32 },
+		{ "nvme,queues=64,interrupts=msi", 32 },
+	};
+	struct service *s = *state;
+	uint64_t vectors;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		s = with_msi(s, state, cases[i].device);
+		claim(s);
+		assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, &vectors, 1),
+				 DEXT_SUCCESS);
+		assert_int_equal(vectors, cases[i].vectors);
+	}
+	/* Of a device that has both. */
+	s = with_msi(s, state, "nvme,queues=8");
+	service_halt(s);
+	physical_add_msi(s->dev, 16);
+	assert_int_equal(s->dev->vectors, 9);
+}
+
 static void two_clients_have_regions_and_interrupts_of_their_own(void **state)
 {
 	struct service *s = *state;
@@ -204,6 +295,9 @@ static const struct CMUnitTest tests[] = {
 	TEST(wait_completes_at_once_when_a_bit_is_pending),
 	TEST(second_wait_replaces_the_first_silently),
 	TEST(interrupt_page_is_shared_with_the_client),
+	TEST(msi_capability_has_16_vectors_and_masks),
+	TEST(msi_vectors_fire_like_those_of_msix),
+	TEST(vectors_are_of_msix_and_else_of_msi),
 	TEST(two_clients_have_regions_and_interrupts_of_their_own),
 };
 

@@ -200,7 +200,7 @@ static void build(struct service *service, const char *device)
 	if (service->options.model == MODEL_NVME)
 		service->dev = nvme_create(service->dart, &service->options, why, sizeof(why));
 	else
-		service->dev = engine_create(service->dart, service->options.bdf);
+		service->dev = engine_create(service->dart, &service->options);
 	assert_non_null(service->dev);
 	service->dext = dext_create(service->dart);
 	assert_non_null(service->dext);
