@@ -10,7 +10,7 @@ import qtest
 from conftest import make
 from dext import COMPANION, DEVICE, Client, Dextd, Passthrough
 
-MSIX, EXPRESS = 0x11, 0x10
+MSI, MSIX, EXPRESS = 0x05, 0x11, 0x10
 DEVCTL = 8
 FLR = 0x8000
 TABLE_BAR = 0x20        # BAR4 has the table
@@ -299,6 +299,30 @@ def test_a_burst_is_taken_at_once(machine):
     wait_for(lambda: host.counts()["taken"] == extension.stats()["pended"])
     assert host.counts()["unwanted"] == 0
     assert extension.stats()["pended"] + extension.stats()["merged"] == 800
+
+
+def test_a_device_with_msi_alone(machine):
+    host, extension = machine(device="dma-engine,interrupts=msi")
+    assert host.capability(MSIX) is None
+    at, word = host.capability(MSI), host.data + 0x10000
+    assert host.counts()["vectors"] == 16
+    host.config_write(DEVICE, at + 4, word)
+    host.config_write(DEVICE, at + 8, 0)
+    host.config_write(DEVICE, at + 12, 0x100, 2)
+    host.store(host.bar0 + host.RAISE, 1)
+    wait_for(lambda: extension.stats()["dropped"] == 1)
+    host.config_write(DEVICE, at + 2, 0x0041, 2)      # on, 16 vectors
+    for vector in range(16):
+        host.store(host.bar0 + host.RAISE, vector)
+        wait_for(lambda v=vector: host.load(word) == 0x100 | v)
+    assert host.counts()["delivered"] == extension.stats()["pended"] == 16
+    # The device's own capability is the platform's.
+    client = Client(extension.socket)
+    assert client.config(at + 2, 2) & 1 == 0 and client.config(at + 4) == 0
+    client.close()
+    host.config_write(DEVICE, at + 2, 0, 2)
+    host.store(host.bar0 + host.RAISE, 2)
+    wait_for(lambda: extension.stats()["dropped"] == 2)
 
 
 # ------------------------------------------------------------------ registrations
