@@ -11,7 +11,7 @@ help:
 	@echo 'make demo-passthrough   the same through a driver extension, as on a Mac'
 	@echo 'make check     the quick set of tests, for every change; 15 minutes'
 	@echo 'make check-full   every test; long'
-	@echo 'make bench     what mapping costs beside other IOMMUs, into build/bench; 40 minutes'
+	@echo 'make bench     what mapping costs beside other IOMMUs, into build/bench; 45 minutes'
 	@echo '               (scripts/bench --quick: 10; --help for parts of it)'
 	@echo 'make kernels   every kernel of the Debian mirror: built, sparse, booted; prints the matrix'
 	@echo 'make compat    stock devices and drivers behind the DART, a table into build/compat;'

@@ -54,11 +54,21 @@ static bool continues(struct apple_dart_space *space, uint64_t iova, bool write)
 	g_mutex_lock(&space->lock);
 	same = space->fault_open && space->fault_write == write && iova > space->fault_iova &&
 	       iova - space->fault_iova <= 8;
-	space->fault_open = true;
+	qatomic_set(&space->fault_open, true);
 	space->fault_write = write;
 	space->fault_iova = iova;
 	g_mutex_unlock(&space->lock);
 	return same;
+}
+
+/* An access was translated. This is on the path of every transfer: mostly no lock. */
+static void end_fault(struct apple_dart_space *space)
+{
+	if (!qatomic_read(&space->fault_open))
+		return;
+	g_mutex_lock(&space->lock);
+	qatomic_set(&space->fault_open, false);
+	g_mutex_unlock(&space->lock);
 }
 
 static void fault(struct apple_dart_space *space, uint64_t iova, bool write)
@@ -91,9 +101,7 @@ static IOMMUTLBEntry translate(IOMMUMemoryRegion *iommu, hwaddr addr, IOMMUAcces
 	if (dart_lookup(space->dart->dart, addr, &va)) {
 		entry.translated_addr = va & DART_PAGE_MASK;
 		entry.perm = IOMMU_RW;
-		g_mutex_lock(&space->lock);
-		space->fault_open = false;
-		g_mutex_unlock(&space->lock);
+		end_fault(space);
 	} else if (flag != IOMMU_NONE) {
 		fault(space, addr, flag & IOMMU_WO);
 	}
