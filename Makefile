@@ -21,7 +21,9 @@ help:
 	@echo '               (KDIR=$(if $(KDIR),$(KDIR),none found: install linux-headers-amd64 or set it))'
 	@echo 'make emulator  build the host emulator for the installed QEMU'
 	@echo 'make kunit     the KUnit suites: in user-mode Linux, and in a debug kernel'
-	@echo 'make unit      unit tests of the emulator: DART, extension, wire encoding'
+	@echo 'make unit      unit tests of the emulator: DART, extension, companion'
+	@echo 'make fuzz      libFuzzer on the extension, its socket, its NVMe controller and the'
+	@echo '               companion, FUZZ_SECONDS each (default 600)'
 	@echo 'make static    static checks only: sparse, coccinelle, clang-tidy, shellcheck ...'
 	@echo 'make clean     remove what was built here (caches stay in ~/.cache/apple-dma)'
 	@echo
@@ -43,6 +45,11 @@ emulator:
 unit:
 	scripts/setup emulator
 	$(MAKE) -C host-emu unit
+
+.PHONY: fuzz
+fuzz:
+	scripts/setup fuzz
+	$(MAKE) -C host-emu fuzz
 
 .PHONY: kunit
 kunit:

@@ -17,4 +17,4 @@ def test_kept_inputs_and_a_bounded_run_find_nothing():
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-4000:]
     runs = [int(count) for count in re.findall(r"number_of_executed_units: (\d+)", said)]
-    assert len(runs) == 3 and min(runs) >= 1500, said[-4000:]
+    assert len(runs) == 4 and min(runs) >= 1500, said[-4000:]
