@@ -188,7 +188,7 @@ static void config_write(struct service *s, uint64_t offset, uint64_t width, uin
 			 DEXT_SUCCESS);
 }
 
-static struct service *with_msi(struct service *s, void **state, const char *device)
+static struct service *with_device(struct service *s, void **state, const char *device)
 {
 	service_stop(s);
 	*state = service_start(side, device);
@@ -197,7 +197,7 @@ static struct service *with_msi(struct service *s, void **state, const char *dev
 
 static void msi_capability_has_16_vectors_and_masks(void **state)
 {
-	struct service *s = with_msi(*state, state, "dma-engine,interrupts=msi");
+	struct service *s = with_device(*state, state, "dma-engine,interrupts=msi");
 	const uint64_t at = find_capability(s, CAP_MSI);
 
 	assert_int_not_equal(at, 0);
@@ -221,7 +221,7 @@ static void msi_capability_has_16_vectors_and_masks(void **state)
 
 static void msi_vectors_fire_like_those_of_msix(void **state)
 {
-	struct service *s = with_msi(*state, state, "dma-engine,interrupts=msi");
+	struct service *s = with_device(*state, state, "dma-engine,interrupts=msi");
 
 	set_up(s);
 	raise_vector(s, 0);
@@ -247,14 +247,14 @@ static void vectors_are_of_msix_and_else_of_msi(void **state)
 	uint64_t vectors;
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		s = with_msi(s, state, cases[i].device);
+		s = with_device(s, state, cases[i].device);
 		claim(s);
 		assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, &vectors, 1),
 				 DEXT_SUCCESS);
 		assert_int_equal(vectors, cases[i].vectors);
 	}
 	/* Of a device that has both. */
-	s = with_msi(s, state, "nvme,queues=8");
+	s = with_device(s, state, "nvme,queues=8");
 	service_halt(s);
 	physical_add_msi(s->dev, 16);
 	assert_int_equal(s->dev->vectors, 9);
