@@ -20,14 +20,16 @@ from testbed import arch, headers, kernel, module, packages  # noqa: E402
 from testbed.errors import UsageError  # noqa: E402
 
 MODULES = {"apple_dma": TOP, "edu": TOP / "scripts/tests/edu",
-           "stress": TOP / "scripts/tests/stress", "kunit": TOP / "kunit"}
-LEAST = {"apple_dma": len(list(TOP.glob("driver/*.c"))), "edu": 1, "stress": 10,
+           "engine": TOP / "scripts/tests/engine", "stress": TOP / "scripts/tests/stress",
+           "kunit": TOP / "kunit"}
+LEAST = {"apple_dma": len(list(TOP.glob("driver/*.c"))), "edu": 1, "engine": 3, "stress": 10,
          "kunit": len(list(TOP.glob("kunit/*_test.c")))}
 
 # Module, architecture, kernel; every other combination takes --full.
 QUICK = [("apple_dma", "x86_64", "6.1"), ("apple_dma", "x86_64", "newest"),
          ("apple_dma", "arm64", "6.1"), ("apple_dma", "arm64", "newest"),
-         ("edu", "x86_64", "6.1"), ("stress", "x86_64", "6.1"), ("kunit", "x86_64", "6.1")]
+         ("edu", "x86_64", "6.1"), ("engine", "x86_64", "6.1"), ("stress", "x86_64", "6.1"),
+         ("kunit", "x86_64", "6.1")]
 
 
 def matrix(full):

@@ -15,7 +15,8 @@ def tracked(*patterns):
 
 
 def test_checkpatch():
-    files = tracked("driver/*.[ch]", "include/*.h", "kunit/*.[ch]", "scripts/tests/stress/*.[ch]")
+    files = tracked("driver/*.[ch]", "include/*.h", "kunit/*.[ch]", "scripts/tests/stress/*.[ch]",
+                    "scripts/tests/engine/*.[ch]")
     done = subprocess.run(["scripts/checkpatch", *files], cwd=TOP, capture_output=True,
                           text=True, check=False)
     assert done.returncode == 0 and not done.stdout, done.stdout + done.stderr
@@ -52,7 +53,7 @@ def test_every_file_has_an_spdx_line():
 
 def test_no_version_is_compared():
     """Kernel differences are probed, in compat.h and nowhere else."""
-    found = [f for f in tracked("driver", "scripts/tests/edu", "kunit")
+    found = [f for f in tracked("driver", "scripts/tests/edu", "scripts/tests/engine", "kunit")
              if re.search(r"LINUX_VERSION_CODE|KERNEL_VERSION\(", (TOP / f).read_text())]
     assert not found
 

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-2.0
+"""vfio-apple-pci with the dma-engine of a driver extension, by a test driver."""
+
+import re
+
+import pytest
+
+from conftest import TOP, Run
+
+SOURCE = TOP / "scripts" / "tests" / "engine"
+VECTORS = 16
+UNUSED = VECTORS - 1            # the one that has no handler now and then
+
+# One guest plays all steps in either mode, with new modules for each; what a
+# test looks at is printed before and after its step. After a step that fails
+# there is no other: each would wait for what has been lost.
+STEPS = r"""
+device=$(grep -lx 0x00f5 /sys/bus/pci/devices/*/device)
+device=$(basename "${device%/*}")
+driver=/sys/bus/pci/drivers/apple_dma_engine
+
+engine() {	# a case of the test driver and its numbers
+	dmesg -C
+	echo "$*" >/sys/bus/pci/devices/$device/run || failed=1
+	dmesg | sed -n 's/.*apple_dma_engine: //p'
+}
+rebind() {	# how many vectors have a handler then
+	echo "$device" >$driver/unbind
+	echo "live=$(host live)"
+	echo "mapped_entries=$(counter mapped_entries)"
+	echo "$1" >/sys/module/apple_dma_engine/parameters/vectors
+	echo "$device" >$driver/bind
+}
+step() {	# its name is that of a function
+	echo "@@ begin $mode $1"
+	host-stats
+	"$1" || failed=1
+	host-stats
+	counters
+	[ -z "$failed" ] || echo "not ok - $1"
+	echo "@@ end $mode $1"
+	[ -z "$failed" ] || exit 0
+}
+
+transfers() { engine transfers 10000 1; }
+masks() { engine masks 2000 2; }
+moves() { engine moves 2000 2; }
+held() { engine held 4 20; }
+reset() {
+	engine transfers 100 3
+	echo 1 >/sys/bus/pci/devices/$device/reset
+	engine transfers 100 4
+}
+fault_write() { engine fault 1; }
+fault_read() { engine fault 0; }
+after_faults() { engine transfers 100 5; }
+rebinds() {
+	local round
+	for round in $(seq 5); do
+		rebind 16
+		engine transfers 100 $((5 + round))
+	done
+}
+unused() {
+	rebind 15
+	engine raise 15 100
+	engine transfers 100 11
+}
+used() {
+	rebind 16
+	engine raise 15 50
+}
+unused_again() {
+	rebind 15
+	engine raise 15 100
+	engine transfers 100 12
+}
+unload() {
+	echo "$device" >$driver/unbind
+	rmmod apple_dma_engine
+	for i in $(seq 50); do rmmod apple_dma 2>/dev/null && break; sleep 0.1; done
+	[ ! -e /sys/module/apple_dma ]
+}
+failed=
+for mode in cached strict; do
+	insmod "$APPLE_DMA_KO" mode=$mode
+	insmod /root/engine.ko
+	for each in transfers masks held reset fault_write fault_read after_faults moves \
+		    rebinds unused used unused_again unload; do
+		step $each
+	done
+done
+"""
+
+
+class Step(Run):
+    """What came of one step: its lines, and the host before and after it."""
+
+    def hosts(self):
+        """The statistics of the device before, and after."""
+        before, after = (line[0] for line in self.json_lines())
+        return before, after
+
+    def grown(self, *path):
+        """By how much a count of the host has grown."""
+        before, after = self.hosts()
+        for key in path:
+            before, after = before[key], after[key]
+        return after - before
+
+    def values(self, name):
+        """All that the guest printed as name=value."""
+        return [int(value) for value in re.findall(rf"^{name}=(\d+)$", self.out, re.M)]
+
+
+class Guest:
+    """A guest that plays all steps, once."""
+
+    def __init__(self):
+        self.steps = None
+
+    def play(self, testbed, build_module, arch):
+        """Boot it; its steps are by mode and name."""
+        self.steps = {}
+        module = build_module("6.1", arch, SOURCE)
+        whole = testbed(STEPS, arch=arch, dext=["dma-engine"], host=["iova=random"],
+                        no_module=True, allow_faults=True, timeout=1200,
+                        push=[f"{module}:/root/engine.ko"])
+        for mode, name, out in re.findall(r"^@@ begin (\w+) (\w+)$(.*?)^@@ end \1 \2$",
+                                          whole.out, re.M | re.S):
+            self.steps[mode, name] = Step(whole.status, out, whole.err, whole.console,
+                                          whole.stats)
+
+
+@pytest.fixture(scope="session")
+def engine_guests():
+    """The guests of this session, by architecture."""
+    return {}
+
+
+@pytest.fixture
+def engine(engine_guests, testbed, build_module, arch, mode):
+    """Returns what came of a step, whose cases must all have gone right."""
+    if arch not in engine_guests:
+        engine_guests[arch] = Guest()
+        engine_guests[arch].play(testbed, build_module, arch)
+
+    def look(name):
+        step = engine_guests[arch].steps.get((mode, name))
+        assert step, f"the {arch} guest ended before {mode} {name}; see the steps before it"
+        assert not re.search("^(?:not ok|#)", step.out, re.M), step.out
+        return step
+    return look
+
+
+GUESTS = pytest.mark.parametrize("arch, mode", [
+    pytest.param(arch, mode, marks=[pytest.mark.xdist_group(f"passthrough-{arch}"), *more])
+    for arch, more in (("x86_64", []), ("arm64", [pytest.mark.arm64, pytest.mark.full]))
+    for mode in ("cached", "strict")])
+
+
+def check_interrupts(step, number):
+    """Each was raised, was taken, and has reached the guest once, and nothing else did."""
+    assert sum(step.values("interrupts")) == number
+    assert step.grown("dextd", "raised") == step.grown("dextd", "pended") == number
+    assert step.grown("dextd", "merged") == step.grown("dextd", "dropped") == 0
+    assert step.grown("passthrough", "taken") == number
+    assert step.grown("passthrough", "delivered") == number
+    assert step.grown("passthrough", "unwanted") == 0
+
+
+def check_mappings(step):
+    """Nothing was refused, and nothing was reached that is not mapped."""
+    assert step.value("map_failures") == step.value("bad_unmaps") == 0
+    assert step.value("live_mappings") == 0
+    assert step.grown("faults") == 0
+
+
+@GUESTS
+def test_random_transfers(engine):
+    """10,000 on all channels at once, one interrupt for each, counted three times."""
+    step = engine("transfers")
+    assert step.values("transfers") == [10000]
+    check_interrupts(step, 10000)
+    check_mappings(step)
+
+
+@GUESTS
+def test_strict_mode_leaves_nothing_registered(engine, mode):
+    """And the cached mode something, for the next transfers."""
+    _, after = engine("transfers").hosts()
+    assert (after["live"] == 0) == (mode == "strict")
+    assert after["dart_entries"] == after["live"]
+
+
+@GUESTS
+def test_vectors_masked_under_load(engine):
+    """Half of the vectors, again and again: no interrupt is lost, none doubled."""
+    step = engine("masks")
+    assert step.values("held")[0] > 0, "no vector fired while it was masked"
+    check_interrupts(step, 2000)
+    check_mappings(step)
+
+
+@GUESTS
+def test_vectors_masked_and_moved_under_load(engine):
+    """From one processor to another: none is lost.
+
+    A PC's Linux doubles some of what it moves, so that a transfer may seem to be over
+    before its interrupt comes, and the next one's merges with it.
+    """
+    step = engine("moves")
+    assert step.values("held")[0] > 0, "no vector fired while it was masked"
+    assert step.values("interrupts")[0] >= step.grown("dextd", "raised") == 2000
+    pended = step.grown("dextd", "pended")
+    assert pended + step.grown("dextd", "merged") == 2000
+    assert step.grown("passthrough", "taken") == step.grown("passthrough", "delivered") == pended
+    assert step.grown("passthrough", "unwanted") == step.grown("dextd", "dropped") == 0
+    check_mappings(step)
+
+
+@GUESTS
+def test_masked_vector_is_kept_pending(engine):
+    """It fires when it is unmasked, once; the extension does not know of it."""
+    step = engine("held")
+    assert "ok - held" in step.out
+    assert step.grown("passthrough", "delivered") == step.grown("dextd", "pended") == 20
+    assert step.grown("dextd", "dropped") == 0
+
+
+@GUESTS
+def test_function_reset(engine):
+    """The device has forgotten its buffer, and what was registered still is."""
+    step = engine("reset")
+    assert step.grown("passthrough", "resets") == 1
+    check_interrupts(step, 200)
+    check_mappings(step)
+
+
+@GUESTS
+@pytest.mark.parametrize("direction", ["read", "write"])
+def test_address_that_is_not_mapped(engine, direction):
+    """The device says so, the DART counts it, and all else goes on."""
+    step = engine(f"fault_{direction}")
+    other = "read" if direction == "write" else "write"
+    assert step.grown(f"{direction}_faults") == 1
+    assert step.grown(f"{other}_faults") == 0
+    assert step.grown("passthrough", "delivered") == 1
+    after = engine("after_faults")
+    check_interrupts(after, 100)
+    check_mappings(after)
+
+
+@GUESTS
+def test_rebind(engine):
+    """Nothing stays registered for a device without a driver; the next one starts anew."""
+    step = engine("rebinds")
+    assert step.values("live") == step.values("mapped_entries")[:5] == [0] * 5
+    check_interrupts(step, 500)
+    check_mappings(step)
+
+
+@GUESTS
+@pytest.mark.parametrize("when", ["unused", "unused_again"])
+def test_vector_without_a_handler_is_dropped(engine, when):
+    """The extension drops it; that another driver had used it before changes nothing."""
+    step = engine(when)
+    assert step.values("interrupts") == [0, 100]
+    assert step.grown("dextd", "dropped") == 100
+    assert step.grown("dextd", "pended") == step.grown("passthrough", "taken") == 100
+    assert step.grown("passthrough", "unwanted") == 0
+
+
+@GUESTS
+def test_vector_with_a_handler_is_not_dropped(engine):
+    """The same one, after the next bind."""
+    step = engine("used")
+    check_interrupts(step, 50)
+
+
+@GUESTS
+def test_unloaded_module_leaves_nothing(engine):
+    """Neither in QEMU nor in the DART."""
+    _, after = engine("unload").hosts()
+    assert after["live"] == after["live_bytes"] == 0
+    assert after["dart_entries"] == after["dart_bytes"] == 0
