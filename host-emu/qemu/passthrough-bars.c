@@ -67,7 +67,7 @@ static void add_bar(VfioApple *dev, unsigned int number, uint8_t type)
 		memory_region_init_io(&bar->part, OBJECT(dev), &bar_ops, bar, name, bar->size);
 	/* The MSI-X table lies over it. */
 	memory_region_add_subregion_overlap(&bar->mr, 0, &bar->part, -1);
-	pci_register_bar(PCI_DEVICE(dev), number, type, &bar->mr);
+	pci_register_bar(PCI_DEVICE(dev), (int)number, type, &bar->mr);
 }
 
 bool passthrough_bars_init(VfioApple *dev, Error **errp)
