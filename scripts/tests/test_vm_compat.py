@@ -5,11 +5,9 @@ The quick set is every device in one Debian kernel, and four that are busy at
 once; the full set is the whole table.
 """
 
-import dataclasses
-import fcntl
-import json
 import os
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,42 +18,41 @@ sys.path.insert(0, str(TOP / "scripts" / "lib"))
 
 # pylint: disable=wrong-import-position
 from compat import cli, guest, models, table  # noqa: E402
+from testbed import errors  # noqa: E402
 
-GUESTS = cli.every_guest(*cli.chosen(None))
+GUESTS = {kernel: cli.every_guest(*cli.chosen(None), kernel) for kernel in cli.KERNELS}
 MIB = 4
-EVERY = range(len(GUESTS))
-# Each device once, and four that are busy at the same time.
-QUICK = {number for number in EVERY if not GUESTS[number][1] or len(GUESTS[number][0]) == 4} - \
-    {len(GUESTS) - 1}
+
+
+def quick(chosen, together):
+    """Whether a guest is of the quick set: each device once, and the first four at a time."""
+    fours = [each for each, both in GUESTS["6.1"] if both and len(each) == 4]
+    return not together or chosen == fours[0]
 
 
 @pytest.fixture(scope="session")
-def rows(tmp_path_factory):
-    """A function for the rows of a guest, which is run once for all tests' processes."""
-    top = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        top = top.parent
+def rows():
+    """A function for the rows of a guest, which is run once."""
+    known = {}
 
     def get(kernel, number):
-        chosen, together = GUESTS[number]
-        path = top / f"compat-{kernel}-{number}.json"
-        with open(path.with_suffix(".lock"), "w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
-                mib = 0 if kernel in guest.BUILT_HERE else MIB
-                found = guest.run(list(chosen), guest.Setting(kernel, mib=mib), together)
-                path.write_text(json.dumps([dataclasses.asdict(row) for row in found]))
-        return [guest.Row(**each) for each in json.loads(path.read_text())]
+        if (kernel, number) not in known:
+            chosen, together = GUESTS[kernel][number]
+            mib = 0 if kernel in guest.BUILT_HERE else MIB
+            known[kernel, number] = guest.run(list(chosen), guest.Setting(kernel, mib=mib),
+                                              together)
+        return known[kernel, number]
     return get
 
 
-def cases(kernel, numbers):
-    """A case for each row of these guests that can be run."""
+def cases(kernel, wanted=lambda *_: True):
+    """A case for each row of the guests WANTED; those of a guest are for one worker."""
     def name(model, chosen, both):
         return [model.name] + [other.name for other in chosen if both and other is not model]
 
-    return [pytest.param(kernel, number, model.name, id="-".join([kernel, *name(model, *guest_)]))
-            for number, guest_ in enumerate(GUESTS) if number in numbers
+    return [pytest.param(kernel, number, model.name, id="-".join([kernel, *name(model, *guest_)]),
+                         marks=pytest.mark.xdist_group(f"compat-{kernel}-{number}"))
+            for number, guest_ in enumerate(GUESTS[kernel]) if wanted(*guest_)
             for model in guest_[0] if not model.cannot]
 
 
@@ -66,15 +63,15 @@ def check(found, name):
     assert row.faults == 0
 
 
-@pytest.mark.parametrize("kernel, number, name", cases("6.1", QUICK))
+@pytest.mark.parametrize("kernel, number, name", cases("6.1", quick))
 def test_device(rows, kernel, number, name):
     check(rows(kernel, number), name)
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("kernel, number, name", cases("6.1", set(EVERY) - QUICK) +
-                         [case for kernel in cli.KERNELS if kernel != "6.1"
-                          for case in cases(kernel, EVERY)])
+@pytest.mark.parametrize("kernel, number, name", [
+    *cases("6.1", lambda *each: not quick(*each)),
+    *(case for kernel in cli.KERNELS if kernel != "6.1" for case in cases(kernel))])
 def test_device_in_every_kernel(rows, kernel, number, name):
     check(rows(kernel, number), name)
 
@@ -124,6 +121,38 @@ def test_what_was_heard(tmp_path):
     assert "8192" in guest.heard(wav, played)
 
 
-def test_every_model_has_a_row():
-    assert sorted(model.name for each, together in GUESTS if not together for model in each) == \
-        sorted(models.BY_NAME)
+@pytest.mark.parametrize("kernel", GUESTS)
+def test_every_model_has_a_row(kernel):
+    assert sorted(model.name for each, together in GUESTS[kernel] if not together
+                  for model in each) == sorted(models.BY_NAME)
+
+
+def test_rows_keep_their_order(monkeypatch):
+    monkeypatch.setattr(guest, "run", lambda chosen, setting, _: [(chosen[0], setting)])
+    wanted = [((number,), False, f"setting {number}") for number in range(8)]
+    assert list(cli.run_guests(wanted, 3)) == [(n, f"setting {n}") for n in range(8)]
+
+
+def test_a_failure_ends_the_other_guests(monkeypatch, tmp_path):
+    calls = guest._Calls()  # pylint: disable=protected-access
+    monkeypatch.setattr(guest, "CALLS", calls)
+
+    def run(chosen, _setting, _together):
+        if chosen == ["bad"]:
+            while not (tmp_path / "there").exists():
+                time.sleep(0.01)
+            raise errors.TestbedError("no guest")
+        return calls.run(["sh", "-c", 'touch "$0/there"; exec sleep 600', str(tmp_path)])
+
+    monkeypatch.setattr(guest, "run", run)
+    with pytest.raises(errors.TestbedError, match="no guest"):
+        list(cli.run_guests([(("bad",), False, None), (("good",), False, None)], 2))
+    with pytest.raises(errors.TestbedError, match="interrupted"):
+        calls.run(["true"])
+
+
+def test_a_table_says_what_made_it():
+    row = guest.Row("nvme", "6.1", "x86_64", mode="strict")
+    made = table.markdown([row], table.caption(["--only", "nvme+e1000e", "--mode", "strict"], 90))
+    assert made.startswith("`scripts/compat --only nvme+e1000e --mode strict`, 20")
+    assert "| nvme, strict |" in made and ", 2 min\n\n| device |" in made

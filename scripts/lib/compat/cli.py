@@ -2,6 +2,7 @@
 """The command line of scripts/compat."""
 
 import argparse
+import concurrent.futures
 import os
 import signal
 import time
@@ -14,6 +15,8 @@ from . import guest, models, table
 
 KERNELS = (kernels.NEWEST, "6.1", "debug")
 OUT = os.path.join(cache.REPO, "build", "compat")
+# Devices in a guest whose kernel takes its time: what a report costs is running them alone.
+FEW = 4
 
 EPILOG = """NAME is a device of --list, or several joined with '+', which are then busy at
 the same time. Without --only it is all of them, and then the combinations.
@@ -33,6 +36,7 @@ def _parser():
     add("--arch", default="x86_64", help="x86_64 (default) or arm64")
     add("--mode", default="", choices=("cached", "strict"), help="of the module")
     add("--mib", type=int, default=0, metavar="N", help="how much is moved at a time")
+    add("--jobs", type=int, default=1, metavar="N", help="guests that run at the same time")
     add("--qemu", action="append", default=[], metavar="'ARGS'", help="more arguments of QEMU")
     add("--keep", default="", metavar="DIR", help="keep the guests' consoles there")
     add("--out", default=OUT, metavar="DIR", help="for compat.md and compat.json; build/compat")
@@ -61,23 +65,38 @@ def chosen(names):
     return alone, busy
 
 
-def groups(wanted):
+def groups(wanted, most=device.MAX_DEVICES):
     """WANTED, in lists that share a guest: disks apart from the rest, one QEMU each."""
     found = {}
     for model in wanted:
-        found.setdefault((model.suite, model.kind == models.DISK), []).append(model)
-    return [each[i:i + device.MAX_DEVICES] for each in found.values()
-            for i in range(0, len(each), device.MAX_DEVICES)]
+        key = (bool(model.cannot), model.suite, model.kind == models.DISK)
+        found.setdefault(key, []).append(model)
+    return [each[i:i + most] for each in found.values() for i in range(0, len(each), most)]
 
 
-def every_guest(alone, busy):
-    """(models, whether together) of each guest."""
-    return [(each, False) for each in groups(alone)] + [(each, True) for each in busy]
+def every_guest(alone, busy, kernel):
+    """(models, whether together) of each guest with KERNEL."""
+    most = FEW if kernel in guest.BUILT_HERE else device.MAX_DEVICES
+    return [(each, False) for each in groups(alone, most)] + [(each, True) for each in busy]
 
 
-def _write(rows, folder):
+def run_guests(wanted, jobs):
+    """The rows of each (models, together, setting) of WANTED, in this order."""
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        work = [pool.submit(guest.run, list(each), setting, together)
+                for each, together, setting in wanted]
+        try:
+            for each in work:
+                yield from each.result()
+        except BaseException:
+            guest.CALLS.stop()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _write(rows, folder, above):
     os.makedirs(folder, exist_ok=True)
-    for name, content in (("compat.md", table.markdown(rows)),
+    for name, content in (("compat.md", table.markdown(rows, above)),
                           ("compat.json", table.as_json(rows))):
         with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
             file.write(content)
@@ -95,19 +114,23 @@ def main(argv):
         if args.list:
             print("\n".join([*models.BY_NAME, *("+".join(each) for each in models.BUSY)]))
             return 0
-        guests = every_guest(*chosen(args.only))
+        if args.jobs < 1:
+            raise UsageError("--jobs needs a number above 0")
+        alone, busy = chosen(args.only)
         if args.keep:
             os.makedirs(args.keep, exist_ok=True)
         rows, start = [], time.monotonic()
         print(table.head(), flush=True)
+        wanted = []
         for name in args.kernel or KERNELS:
             setting = guest.Setting(name, args.arch, args.mode, args.mib, tuple(args.qemu),
                                     args.keep)
-            for each, together in guests:
-                for row in guest.run(each, setting, together):
-                    rows.append(row)
-                    print(table.text(row), flush=True)
-                _write(rows, args.out)
+            wanted += [(each, together, setting)
+                       for each, together in every_guest(alone, busy, name)]
+        for row in run_guests(wanted, args.jobs):
+            rows.append(row)
+            print(table.text(row), flush=True)
+            _write(rows, args.out, table.caption(argv, time.monotonic() - start))
         bad = [row for row in rows if not row.good]
         for row in bad:
             warn(f"{row.device}, Linux {row.kernel}: {row.result}", "compat")

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from dataclasses import dataclass, field
 
 from testbed import cache
@@ -39,6 +40,11 @@ class Setting:
         """Whether the kernel is one that checks everything it does."""
         return self.kernel in BUILT_HERE
 
+    @property
+    def limit(self):
+        """Seconds that a device has."""
+        return 2400 if self.slow else 600
+
 
 @dataclass
 class Row:
@@ -47,6 +53,7 @@ class Row:
     device: str
     kernel: str
     arch: str
+    mode: str = ""              # of the module, if not its default
     beside: tuple = ()          # devices that were busy meanwhile
     driver: str = ""
     mask: int = 0               # the bits its driver asked for
@@ -102,7 +109,7 @@ def command(chosen, setting, folder, together):
     """The words of the testbed's command line for a guest with the models CHOSEN."""
     argv = [TESTBED, "run", "--kernel", setting.kernel, "--arch", setting.arch,
             "--mem", "2G" if setting.slow else "1G",
-            "--timeout", "14400" if setting.slow else "3600",
+            "--timeout", str((1 if together else len(chosen)) * setting.limit + 900),
             "--stats", os.path.join(folder, "stats"), "--console", os.path.join(folder, "console"),
             "--host", "iova=random"]
     if setting.mode:
@@ -126,7 +133,7 @@ def command(chosen, setting, folder, together):
             argv += ["--push", push]
     return argv + ["--", "device-test", *(["--together"] if together else []),
                    "--mib", str(setting.mib or (2 if setting.slow else 8)),
-                   "--limit", "2400" if setting.slow else "600", *words]
+                   "--limit", str(setting.limit), *words]
 
 
 def run(chosen, setting, together=False):
@@ -138,8 +145,8 @@ def run(chosen, setting, together=False):
     if any(model.cannot for model in chosen):
         able = [model for model in chosen if not model.cannot]
         return (run(able, setting, together) if able else []) + [
-            Row(model.name, setting.kernel, setting.arch, driver=model.driver, result=CANNOT,
-                note=model.cannot) for model in chosen if model.cannot]
+            Row(model.name, setting.kernel, setting.arch, setting.mode, driver=model.driver,
+                result=CANNOT, note=model.cannot) for model in chosen if model.cannot]
     folder = tempfile.mkdtemp(prefix="apple-dma-compat.")
     try:
         rows, status = _run(chosen, setting, folder, together)
@@ -157,6 +164,41 @@ def run(chosen, setting, together=False):
     return rows
 
 
+class _Calls:
+    """The testbeds that run, so that whoever is interrupted can end them."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._running = set()
+        self._closed = False
+
+    def run(self, argv):
+        """subprocess.run() of ARGV."""
+        with self._lock:
+            if self._closed:
+                raise TestbedError("interrupted")
+            process = subprocess.Popen(  # pylint: disable=consider-using-with
+                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True, errors="replace")
+            self._running.add(process)
+        try:
+            out, err = process.communicate()
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        return subprocess.CompletedProcess(argv, process.returncode, out, err)
+
+    def stop(self):
+        """End those that run, and begin no other."""
+        with self._lock:
+            self._closed = True
+            for process in self._running:
+                process.terminate()
+
+
+CALLS = _Calls()
+
+
 def _run(chosen, setting, folder, together):
     played = random.randbytes(SOUND_BYTES)
     for number, model in enumerate(chosen):
@@ -165,8 +207,7 @@ def _run(chosen, setting, folder, together):
                 file.truncate(models.DISK_MIB * cache.MIB)
     with open(os.path.join(folder, "sound.raw"), "wb") as file:
         file.write(played)
-    done = subprocess.run(command(chosen, setting, folder, together), stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, errors="replace", check=False)
+    done = CALLS.run(command(chosen, setting, folder, together))
     with open(os.path.join(folder, "stderr"), "w", encoding="utf-8") as file:
         file.write(done.stderr)
     if done.returncode in (2, 130):
@@ -189,11 +230,13 @@ def _run(chosen, setting, folder, together):
 
 def judged(model, setting, said, counted, done):
     """The Row of MODEL from what the guest SAID, the host COUNTED and how the run was DONE."""
-    row = Row(model.name, setting.kernel, setting.arch, driver=model.driver, note=model.note,
-              mask=int(said.get("mask", 0)), moved=int(said.get("moved", 0)),
+    row = Row(model.name, setting.kernel, setting.arch, setting.mode, driver=model.driver,
+              note=model.note, mask=int(said.get("mask", 0)), moved=int(said.get("moved", 0)),
               rounds=int(said.get("rounds", 0)), doorbells=counted.get("doorbells", 0),
               peak=counted.get("peak", 0), peak_bytes=counted.get("peak_bytes", 0),
               faults=counted.get("faults", 0))
+    if model.leaves and setting.slow:
+        row.note = f"not unbound: the driver would leave {model.leaves} mapped"
     row.result = _problem(model, said, counted, done) or "ok"
     if not row.good:
         row.said = done.stderr[-3000:]

@@ -19,7 +19,7 @@ class Model:
     more: str = ""      # --qemu
     bits: int = 47      # of the DART's addresses
     suite: str = ""     # --qemu-suite
-    leaves: bool = False        # its driver leaves mappings behind, and DMA_API_DEBUG says so
+    leaves: str = ""    # what its driver leaves mapped when unbound, which DMA_API_DEBUG reports
     note: str = ""      # for the reader of the table
     cannot: str = ""    # why it is not run
 
@@ -44,7 +44,7 @@ MODELS = (
     Model("ich9-ahci", DISK, "ich9-ahci,id=c{i}", "ahci",
           more="-device ide-hd,drive=d{i},bus=c{i}.0"),
     Model("virtio-blk", DISK, "virtio-blk-pci,drive=d{i}", "virtio_blk"),
-    _scsi("virtio-scsi", "virtio-scsi-pci", "virtio_scsi", leaves=True),
+    _scsi("virtio-scsi", "virtio-scsi-pci", "virtio_scsi", leaves="its 8 event buffers"),
     Model("qemu-xhci", DISK, "qemu-xhci,id=c{i}", "usb-storage",
           more="-device usb-storage,drive=d{i},bus=c{i}.0"),
     Model("qemu-xhci-uas", DISK, "qemu-xhci,id=c{i}", "uas",

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The rows as text for a terminal, as Markdown and as JSON."""
 
+import datetime
 import json
+import shlex
 from dataclasses import asdict
 
 HEAD = ("device", "driver", "kernel", "mask", "moved", "doorbells", "peak", "faults", "result")
@@ -17,8 +19,7 @@ def cells(row):
     device = row.device
     if row.beside:
         device += f" (one of {len(row.beside) + 1})"
-    if row.arch != "x86_64":
-        device += f", {row.arch}"
+    device += "".join(f", {word}" for word in (row.arch, row.mode) if word not in ("x86_64", ""))
     result = row.result + (f" ({row.note})" if row.note else "")
     return (device, row.driver, row.kernel, str(row.mask or "-"), _moved(row.moved),
             str(row.doorbells), str(row.peak), str(row.faults), result)
@@ -40,9 +41,15 @@ def text(row):
     return _line(cells(row))
 
 
-def markdown(rows):
+def caption(argv, seconds):
+    """What made a table, when, and how long it took."""
+    day = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+    return f"`{shlex.join(['scripts/compat', *argv])}`, {day}, {seconds / 60:.0f} min"
+
+
+def markdown(rows, above=""):
     """All of it for a document."""
-    lines = ["| " + " | ".join(HEAD) + " |",
+    lines = ([above, ""] if above else []) + ["| " + " | ".join(HEAD) + " |",
              "|---|---|---|" + "--:|" * 5 + "---|"]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
     return "\n".join(lines) + "\n"
