@@ -24,9 +24,9 @@ class Model:
     cannot: str = ""    # why it is not run
 
 
-def _scsi(name, model, driver, **options):
+def _scsi(name, model, driver, disk="", **options):
     return Model(name, DISK, f"{model},id=c{{i}}", driver,
-                 more="-device scsi-hd,bus=c{i}.0,drive=d{i}", **options)
+                 more="-device scsi-hd,bus=c{i}.0,drive=d{i}" + disk, **options)
 
 
 def _nic(name, driver, model=None, **options):
@@ -51,12 +51,14 @@ MODELS = (
           more="-device usb-uas,id=u{i},bus=c{i}.0 -device scsi-hd,bus=u{i}.0,drive=d{i}"),
     _scsi("megasas", "megasas", "megaraid_sas", bits=32, note=NARROW),
     _scsi("megasas-gen2", "megasas-gen2", "megaraid_sas", bits=32, note=NARROW),
-    _scsi("mptsas1068", "mptsas1068", "mptsas",
-          cannot="the driver finds no disk; without a DART and the module it does not, either"),
-    _scsi("lsi53c895a", "lsi53c895a", "sym53c8xx", cannot="QEMU's model sends the chip's accesses "
-          "to its own registers and scripts through the IOMMU; lsi53c810's, too"),
-    _scsi("pvscsi", "pvscsi", "vmw_pvscsi", cannot="QEMU's model reads and writes its rings at "
-          "physical addresses, past any IOMMU"),
+    # The model takes the disk's world wide name for its SAS address, and the
+    # driver passes over a disk without one.
+    _scsi("mptsas1068", "mptsas1068", "mptsas", ",wwn=0x5000c50000000{i:03x}"),
+    _scsi("lsi53c895a", "lsi53c895a", "sym53c8xx", cannot="QEMU's model fetches the chip's scripts "
+          "from the chip's own memory, a BAR, through the IOMMU; lsi53c810's reaches its registers "
+          "so"),
+    _scsi("pvscsi", "pvscsi", "vmw_pvscsi", cannot="QEMU's model reads requests and writes "
+          "completions at physical addresses, past any IOMMU"),
     Model("sdhci-pci", DISK, "sdhci-pci,id=c{i}", "sdhci-pci",
           more="-device sd-card,drive=d{i}", bits=32, note=NARROW),
     _nic("e1000e", "e1000e"),
