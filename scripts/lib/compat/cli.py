@@ -16,7 +16,7 @@ from . import guest, models, table
 KERNELS = (kernels.NEWEST, "6.1", "debug")
 OUT = os.path.join(cache.REPO, "build", "compat")
 # Devices in a guest whose kernel takes its time: what a report costs is running them alone.
-FEW = 4
+FEW = 5
 
 EPILOG = """NAME is a device of --list, or several joined with '+', which are then busy at
 the same time. Without --only it is all of them, and then the combinations.
