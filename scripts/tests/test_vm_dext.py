@@ -6,17 +6,20 @@ import pytest
 ROUND = r"""
 device=/sys/bus/pci/devices/0000:00:03.0
 [ "$(readlink -f $device/driver)" = /sys/bus/pci/drivers/nvme ] || fail "nvme is not bound"
-sums() { (cd /mnt && find . -type f -exec sha256sum {} +) | sort; }
+source=$(echo /lib/modules/*/kernel/fs)
+# A kernel that was built here has few modules.
+[ "$(find "$source" -type f 2>/dev/null | wc -l)" -gt 20 ] || source=/usr/sbin
+sums() { (cd "$1" && find . -type f -exec sha256sum {} +) | sort; }
 mkfs.ext4 -q /dev/nvme0n1
 mount /dev/nvme0n1 /mnt
-cp -a /lib/modules/*/kernel/fs /lib/modules/*/modules.* /mnt/
-(cd /lib/modules/*/kernel && find fs -type f -exec sha256sum {} +) | sort >/tmp/source
+cp -a "$source" /mnt/tree
+sums "$source" >/tmp/source
 sync
-sums | sed 's, \./, ,' | grep ' fs/' | cmp - /tmp/source || fail "the copy is not its source"
+sums /mnt/tree | cmp - /tmp/source || fail "the copy is not its source"
 umount /mnt
 echo 3 >/proc/sys/vm/drop_caches
 mount /dev/nvme0n1 /mnt
-sums | sed 's, \./, ,' | grep ' fs/' | cmp - /tmp/source || fail "not what was written"
+sums /mnt/tree | cmp - /tmp/source || fail "not what was written"
 umount /mnt
 echo "files=$(wc -l </tmp/source)"
 """

@@ -31,11 +31,11 @@ io() {
 	shift
 	at "$section.before"
 	counts
-	before=$(awk '{ print $1 + $5 }' /sys/block/nvme0n1/stat)
+	before=$(awk '{ print $1 + $5 }' /sys/block/${disk##*/}/stat)
 	job "$@"
 	at "$section"
 	echo "iops $(cut -d';' -f8 /tmp/fio)"
-	echo "ios $(($(awk '{ print $1 + $5 }' /sys/block/nvme0n1/stat) - before))"
+	echo "ios $(($(awk '{ print $1 + $5 }' /sys/block/${disk##*/}/stat) - before))"
 	counts
 }
 """
