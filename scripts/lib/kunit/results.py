@@ -64,7 +64,7 @@ def parse(prefix, text, folder, names):
             name = f"{suite.name}.{case.name}"
             found[name] = Case(f"{prefix}:{name}", status.get(case.status, "failed"),
                                _why(case.log))
-            skip = re.search(rf"^\s*ok \d+ {re.escape(case.name)} # SKIP (.*)$", text, re.M)
+            skip = re.search(rf"\bok \d+ (?:- )?{re.escape(case.name)} # SKIP (.+)$", text, re.M)
             if found[name].status == "skipped" and skip:
                 found[name].why = [skip[1]]
     cases = [found.pop(name, None) or
