@@ -8,8 +8,6 @@ import pytest
 from conftest import TOP, Run
 
 SOURCE = TOP / "scripts" / "tests" / "engine"
-VECTORS = 16
-UNUSED = VECTORS - 1            # the one that has no handler now and then
 
 # One guest plays all steps in either mode, with new modules for each; what a
 # test looks at is printed before and after its step. After a step that fails

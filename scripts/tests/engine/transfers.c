@@ -239,7 +239,8 @@ static void unmap_memory(struct worker *w)
 
 static bool overlaps(const struct engine_range *range, u32 start, u32 length)
 {
-	return start < range->start + range->length && range->start < start + length;
+	return range->length && start < range->start + range->length &&
+	       range->start < start + length;
 }
 
 static bool try_range(struct worker *w, u32 start, u32 length)
