@@ -78,11 +78,8 @@ bool passthrough_bars_init(VfioApple *dev, Error **errp)
 
 		/* Upper halves and empty ones have no information. */
 		if (apple_dext_get_bar_info(dev->extension->connection, i, &bar->index,
-					    &bar->size, &type) != kIOReturnSuccess) {
-			bar->size = 0;
-			continue;
-		}
-		if (type & PCI_BASE_ADDRESS_SPACE_IO) {
+					    &bar->size, &type) != kIOReturnSuccess ||
+		    type & PCI_BASE_ADDRESS_SPACE_IO) {
 			bar->size = 0;
 			continue;
 		}

@@ -91,7 +91,6 @@ static bool add_msi(VfioApple *dev, uint8_t at, Error **errp)
 	if (msi_init(pdev, at, 1 << shift, flags & PCI_MSI_FLAGS_64BIT,
 		     flags & PCI_MSI_FLAGS_MASKBIT, errp))
 		return false;
-	dev->at.msi = at;
 	emulate(dev, at, 10 + (flags & PCI_MSI_FLAGS_64BIT ? 4 : 0) +
 		(flags & PCI_MSI_FLAGS_MASKBIT ? 10 : 0));
 	return true;
@@ -225,11 +224,6 @@ uint32_t passthrough_config_read(PCIDevice *pdev, uint32_t address, int len)
 	return (ours & mask) | (theirs & ~mask & UINT32_MAX >> (32 - 8 * len));
 }
 
-static bool touches(uint32_t address, int len, uint32_t at, uint32_t size)
-{
-	return ranges_overlap(address, len, at, size);
-}
-
 static void write_through(VfioApple *dev, uint32_t address, uint32_t value, int len)
 {
 	kern_return_t ret;
@@ -255,7 +249,7 @@ static void intercept_reset(VfioApple *dev, uint32_t address, uint32_t *value, i
 	const uint32_t at = dev->at.express + PCI_EXP_DEVCTL + 1;
 	const uint32_t bit = PCI_EXP_DEVCTL_BCR_FLR >> 8;
 
-	if (!dev->at.express || !touches(address, len, at, 1))
+	if (!dev->at.express || !ranges_overlap(address, len, at, 1))
 		return;
 	if (!(*value & bit << (8 * (at - address))))
 		return;
@@ -266,14 +260,14 @@ static void intercept_reset(VfioApple *dev, uint32_t address, uint32_t *value, i
 /* What of a write goes to the device itself; not to what QEMU emulates of it. */
 static void filter(VfioApple *dev, uint32_t address, uint32_t value, int len)
 {
-	if (touches(address, len, PCI_COMMAND, 2)) {
+	if (ranges_overlap(address, len, PCI_COMMAND, 2)) {
 		for (int i = 0; i < len; i++)
-			if (touches(address + i, 1, PCI_COMMAND, 2))
+			if (ranges_overlap(address + i, 1, PCI_COMMAND, 2))
 				write_through(dev, address + i, value >> (8 * i) & 0xff, 1);
 		return;
 	}
-	if (touches(address, len, PCI_STATUS, 2) ||
-	    touches(address, len, PCI_BASE_ADDRESS_0, PCI_ROM_SLOT * 4) ||
+	if (ranges_overlap(address, len, PCI_STATUS, 2) ||
+	    ranges_overlap(address, len, PCI_BASE_ADDRESS_0, PCI_ROM_SLOT * 4) ||
 	    (address >= PCI_CONFIG_HEADER_SIZE && emulates(dev, address, len))) {
 		dev->counts.held++;
 		return;

@@ -35,12 +35,10 @@ struct passthrough_bar {
 /**
  * struct passthrough_capabilities - offsets of those that matter here; 0 for none
  * @msix: MSI-X
- * @msi: MSI
  * @express: PCI Express
  */
 struct passthrough_capabilities {
 	uint8_t msix;
-	uint8_t msi;
 	uint8_t express;
 };
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 
-from . import cache
+from . import cache, qemu
 from .errors import TestbedError, UsageError, allowed
 
 MODELS = ("nvme", "dma-engine")
@@ -37,11 +37,12 @@ def check(specs):
 
 def build():
     """The path of dextd, built when it is not."""
-    make = [cache.tool("make"), "-s", "-C", os.path.join(cache.REPO, "host-emu"),
-            "BUILD=" + os.path.join(cache.REPO, "build", "host-emu")]
-    with cache.lock(os.path.join(cache.REPO, "build", "host-emu", "testbed.lock")):
-        cache.run(make + ["dextd"], "building the driver extension")
-        return cache.run(make + ["print-dextd"], "building the driver extension").strip()
+    return qemu.emulator("dextd", "building the driver extension")
+
+
+def _bdf(number):
+    """Where the device NUMBER is on the host."""
+    return f"{number + 1:02x}:00.0"
 
 
 def wiring(options, folder):
@@ -49,8 +50,8 @@ def wiring(options, folder):
     argv = []
     for i, each in enumerate(options):
         words = [f"vfio-apple-pci,id=dext{i},bus=pcie.0,addr={FIRST_SLOT + 2 * i:#x}",
-                 f"host={i + 1:02x}:00.0",
-                 "companion-stats=" + os.path.join(folder, f"dext{i}.json").replace(",", ",,")]
+                 f"host={_bdf(i)}",
+                 "companion-stats=" + qemu.escape(os.path.join(folder, f"dext{i}.json"))]
         words += [f"{key}={value}" for key, value in each["companion"].items()]
         argv += ["-device", ",".join(words)]
     return argv
@@ -66,7 +67,7 @@ class Dextd:
         argv = [cache.tool("setpriv"), "--pdeathsig", "KILL", program, "--socket", self.socket,
                 "--stats", self._stats]
         for i, (spec, each) in enumerate(zip(specs, options)):
-            words = [spec, f"bdf={i + 1:02x}:00.0"]
+            words = [spec, f"bdf={_bdf(i)}"]
             words += [f"{key}={value}" for key, value in each["dart"].items()]
             argv += ["--device", ",".join(words)]
         with open(self._log, "wb") as log:

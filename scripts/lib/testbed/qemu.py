@@ -21,18 +21,23 @@ def escape(path):
     return path.replace(",", ",,")
 
 
-def shim(arch):
-    """The shared object with the emulated host's devices for ARCH's QEMU."""
+def emulator(target, what, *settings):
+    """Build TARGET of host-emu/; the path of what it made, which may be nothing."""
     folder = os.path.join(cache.REPO, "host-emu")
     if not os.path.exists(os.path.join(folder, "Makefile")):
         raise TestbedError("host-emu/ is not there: it holds the DART and the companion")
     build = os.path.join(cache.REPO, "build", "host-emu")
-    make = [cache.tool("make"), "-s", "-C", folder, f"BUILD={build}",
-            f"QEMU={cache.tool(arch.qemu)}"]
+    make = [cache.tool("make"), "-s", "-C", folder, f"BUILD={build}", *settings]
     with cache.lock(os.path.join(build, "testbed.lock")):
-        cache.run(make + ["shim"], "building the emulated host for QEMU")
-        said = cache.run(make + ["print-shim"], "building the emulated host for QEMU")
-    path = said.strip().splitlines()[-1] if said.strip() else ""
+        cache.run(make + [target], what)
+        said = cache.run(make + [f"print-{target}"], what)
+    return said.strip().splitlines()[-1] if said.strip() else ""
+
+
+def shim(arch):
+    """The shared object with the emulated host's devices for ARCH's QEMU."""
+    path = emulator("shim", "building the emulated host for QEMU",
+                    f"QEMU={cache.tool(arch.qemu)}")
     if not os.path.exists(path):
         raise TestbedError("host-emu built no shared object for QEMU")
     return path
