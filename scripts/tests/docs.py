@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The fenced blocks of README and Documentation/, and what is to be done with each."""
+
+import re
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+# What a block of commands may be marked with; Documentation/contributing.md says
+# what each means.
+KINDS = {"run", "full", "guest", "ci", "debian", "tools", "mac", "hand"}
+
+FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<text>.*?)^ *```$", re.M | re.S)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: where it is, its language, its mark, its text."""
+
+    file: str
+    line: int
+    language: str
+    kind: str
+    text: str
+
+    def __str__(self):
+        return f"{Path(self.file).stem}:{self.line}"
+
+    def commands(self):
+        """Its command lines, continued ones put together, comments left out."""
+        joined = self.text.replace("\\\n", " ")
+        lines = (re.sub(r"(^|\s)#\s.*", "", line).strip() for line in joined.splitlines())
+        return [line for line in lines if line]
+
+
+def blocks(top):
+    """Every fenced block of the documentation below TOP."""
+    found = []
+    for path in [top / "README.md", *sorted((top / "Documentation").glob("*.md"))]:
+        text = path.read_text()
+        for match in FENCE.finditer(text):
+            language, _, kind = match["info"].strip().partition(" ")
+            found.append(Block(str(path.relative_to(top)), text.count("\n", 0, match.start()) + 1,
+                               language, kind, textwrap.dedent(match["text"])))
+    return found

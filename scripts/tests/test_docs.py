@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The documentation: its commands are run, its links lead somewhere."""
+
+import os
+import re
+import shlex
+import subprocess
+
+import pytest
+
+import docs
+from conftest import TOP
+
+BLOCKS = docs.blocks(TOP)
+
+
+def of_kind(*kinds):
+    """The blocks of commands that are so marked, as parameters."""
+    return [pytest.param(block, id=str(block)) for block in BLOCKS
+            if block.language == "sh" and block.kind in kinds]
+
+
+def bash(script, cwd, **options):
+    """Run it as a user would who stops at the first mistake."""
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=cwd, check=False,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
+    assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder that looks like the checkout; what a command leaves there is in nobody's way."""
+    (TOP / "build").mkdir(exist_ok=True)
+    for entry in TOP.iterdir():
+        (tmp_path / entry.name).symlink_to(entry)
+    return tmp_path
+
+
+def test_blocks_are_found():
+    assert {"README.md", "Documentation/testbed.md"} <= {block.file for block in BLOCKS}
+    assert len(of_kind(*docs.KINDS)) > 10
+
+
+def test_every_block_of_commands_is_marked():
+    """And nothing that looks like a command stands in a block without a mark."""
+    command = re.compile(r"^(\$ |# |sudo |make |scripts/|apple-dma |modprobe |insmod |dkms |apt )",
+                         re.M)
+    wrong = [f"{block.file}:{block.line}" for block in BLOCKS
+             if (block.kind not in docs.KINDS if block.language == "sh"
+                 else not block.language and command.search(block.text))]
+    assert not wrong
+
+
+@pytest.mark.parametrize("block", of_kind(*docs.KINDS))
+def test_syntax(block):
+    done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("block", of_kind("run"))
+def test_commands(block, checkout):
+    bash(block.text, checkout, timeout=300)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("block", of_kind("full"))
+def test_long_commands(block, checkout):
+    bash(block.text, checkout, timeout=900)
+
+
+def help_of(words):
+    """What the script says of its options, with those of its subcommand."""
+    tries = [words[:2] + ["--help"]] if words[1:] and not words[1].startswith("-") else []
+    for argv in [*tries, [words[0], "--help"]]:
+        done = subprocess.run(argv, cwd=TOP, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout + done.stderr
+    raise AssertionError(f"{words[0]} --help ends with {done.returncode}")
+
+
+def check_script(words):
+    """Each option of a call is one that the script's help has."""
+    own = words[:words.index("--")] if "--" in words else words
+    text = help_of(own)
+    for option in (word.partition("=")[0] for word in own[1:] if word.startswith("--")):
+        assert re.search(rf"{re.escape(option)}\b", text), f"{own[0]} has no {option}"
+
+
+def check_make(words):
+    done = subprocess.run([*words, "-n"], cwd=TOP, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("block", of_kind("ci"))
+def test_commands_of_the_suites_exist(block):
+    for command in block.commands():
+        words = shlex.split(command)
+        assert words[0] == "make" or words[0].startswith("scripts/"), command
+        (check_make if words[0] == "make" else check_script)(words)
+
+
+@pytest.mark.parametrize("command", ["scripts/kunit --no-such-option",
+                                     "scripts/testbed run --no-such-option -- sh"])
+def test_a_wrong_option_is_seen(command):
+    with pytest.raises(AssertionError, match="no-such-option"):
+        check_script(shlex.split(command))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("target", ["demo", "demo-passthrough"])
+def test_demo(target):
+    """The first command that a newcomer runs."""
+    out = bash(f"make {target}", TOP, timeout=1200, env={**os.environ, "MAKEFLAGS": ""})
+    assert "SHA-256" in out
+
+
+def test_commands_in_a_guest(testbed, disk):
+    """One guest runs them all, each in a shell of its own."""
+    drive, _ = disk()
+    wanted = [param.values[0] for param in of_kind("guest")]
+    script = "".join(f"echo 'block {block}'\n"
+                     f"sh -euc {shlex.quote(block.text)} || fail 'block {block}'\n"
+                     for block in wanted)
+    run = testbed(script, qemu=[drive], devices=["nvme,drive=d0,serial=a"])
+    assert [f"block {block}" for block in wanted] == re.findall(r"^block \S+$", run.out, re.M)
+
+
+def anchors(path):
+    """What a link may point to in a page."""
+    heads = re.findall(r"^#+ (.*)$", path.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", head.replace("`", "")).strip().lower().replace(" ", "-")
+            for head in heads}
+
+
+def test_links_lead_somewhere():
+    dead = []
+    for path in [TOP / "README.md", *(TOP / "Documentation").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+            if re.match(r"[a-z]+:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            to = path.parent / name if name else path
+            if not to.exists() or anchor and anchor not in anchors(to):
+                dead.append(f"{path.name}: {target}")
+    assert not dead
