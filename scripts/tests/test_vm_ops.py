@@ -134,11 +134,13 @@ def test_every_operation(edu, arch, layout, mode):
     assert edu.value("map_failures") == 1
 
 
-@pytest.mark.parametrize("arch", [
-    pytest.param(arch, marks=[scene(f"newest-{arch}", ",".join(CASES), arch=arch,
-                                    kernel="newest", host=["iova=random"]), *more])
-    for arch, more in (("x86_64", []), ("arm64", [ARM64, pytest.mark.full]))])
-def test_every_operation_on_the_newest_kernel(edu, arch):
+@pytest.mark.parametrize("arch, kernel", [
+    pytest.param(arch, kernel, marks=[scene(f"{kernel}-{arch}", ",".join(CASES), arch=arch,
+                                            kernel=kernel, host=["iova=random"]), *more])
+    for arch, kernel, more in (("x86_64", "newest", []),
+                               ("arm64", "newest", [ARM64, pytest.mark.full]),
+                               ("arm64", "newest-16k", [ARM64, pytest.mark.full]))])
+def test_every_operation_on_the_newest_kernel(edu, arch, kernel):
     assert edu.companion()["live"] == edu.companion()["faults"] == 0
     assert edu.value("map_failures") == 1
 

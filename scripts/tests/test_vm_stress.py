@@ -36,14 +36,19 @@ done
 # What was freed is poisoned, and a later look at it shows.
 POISON = "slub_debug=FPZ,apple_dma_window"
 
+# Kernels that are built here to find mistakes, and how much slower they are.
+SLOWER = {"debug": 16, "kcsan": 8}
+
 
 @pytest.fixture
 def stress(testbed, build_module):
     """Load the module with each of the parameters; returns its lines of TAP."""
     def run(*runs, arch="x86_64", kernel="6.1"):
         module = build_module(kernel, arch, SOURCE)
+        slow = kernel in SLOWER
         result = testbed(SCRIPT.format(runs=" ".join(runs)), arch=arch, kernel=kernel,
-                         no_module=True, append=POISON, timeout=300 + OPS / 2000,
+                         no_module=True, append=POISON, mem="2G" if slow else None,
+                         timeout=(1200 if slow else 300) + OPS / 2000,
                          push=[f"{module}:/root/stress.ko"])
         print(result.out)
         plans = [int(n) for n in re.findall(r"^1\.\.(\d+)$", result.out, re.M)]
@@ -55,12 +60,21 @@ def stress(testbed, build_module):
 
 
 @pytest.mark.parametrize("arch, kernel, share", [
-    ("x86_64", "6.1", 1), pytest.param("x86_64", "newest", 4, marks=pytest.mark.full),
-    pytest.param("arm64", "6.1", 4, marks=[pytest.mark.arm64, pytest.mark.full])])
+    ("x86_64", "6.1", 4), pytest.param("x86_64", "6.1", 1, marks=pytest.mark.full),
+    pytest.param("x86_64", "newest", 4, marks=pytest.mark.full),
+    pytest.param("arm64", "6.1", 4, marks=[pytest.mark.arm64, pytest.mark.full]),
+    pytest.param("arm64", "newest-16k", 4, marks=[pytest.mark.arm64, pytest.mark.full])])
 def test_engine_on_a_fake_host(stress, arch, kernel, share):
     """The exact cases, and threads and interrupts in a changing world."""
     stress("run=unit", f"run=storm,threads=3,ops={OPS // share},seed={SEED}",
            arch=arch, kernel=kernel)
+
+
+@pytest.mark.parametrize("kernel", [
+    pytest.param("debug", marks=pytest.mark.debug), pytest.param("kcsan", marks=pytest.mark.full)])
+def test_storm_that_is_looked_into(stress, kernel):
+    """A window used after it was freed, a race, a lock taken in the wrong order."""
+    stress(f"run=storm,threads=3,ops={OPS // SLOWER[kernel]},seed={SEED}", kernel=kernel)
 
 
 def test_nothing_is_refused_that_fits(stress):
