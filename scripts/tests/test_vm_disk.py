@@ -62,7 +62,8 @@ def test_nvme_round_trip(testbed, disk, arch, layout, iova, mode):
 
 
 @pytest.mark.parametrize("arch", [
-    "x86_64", pytest.param("arm64", marks=[pytest.mark.arm64, pytest.mark.full])])
+    pytest.param("x86_64", marks=pytest.mark.full),
+    pytest.param("arm64", marks=[pytest.mark.arm64, pytest.mark.full])])
 def test_nvme_round_trip_on_the_newest_kernel(testbed, disk, arch):
     """map_phys instead of map_page, and no map_resource."""
     drive, _ = disk()
@@ -108,6 +109,7 @@ host-stats
     assert run.value("map_failures") == 0 and now["faults"] == 0
 
 
+@pytest.mark.full
 def test_two_disks_with_a_companion_each(testbed, disk):
     first, _ = disk("d0")
     second, _ = disk("d1")

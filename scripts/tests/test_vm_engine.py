@@ -176,6 +176,7 @@ counters
     assert run.value("map_failures") == 0
 
 
+@pytest.mark.full
 def test_small_budget_is_shared_by_eviction(testbed, disk):
     """16 MiB for a guest of 1 GiB: cold windows go, and nothing fails."""
     drive, _ = disk()
@@ -192,9 +193,9 @@ counters
     assert run.companion()["failed_entries"] == 0
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("limit", [
-    "max-entries=24", pytest.param("max-bytes=33554432", marks=pytest.mark.full),
-    pytest.param("max-segment=1048576", marks=pytest.mark.full)])
+    "max-entries=24", "max-bytes=33554432", "max-segment=1048576"])
 def test_limits_of_the_host_are_learned(testbed, disk, limit):
     """The host allows less than the module believes: it is not hammered.
 
