@@ -6,6 +6,8 @@ once; the full set is the whole table.
 """
 
 import os
+import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -134,6 +136,29 @@ def test_what_was_heard(tmp_path):
     assert guest.heard(wav, played) is None
     wav.write_bytes(bytes(guest.WAV_HEADER) + played[:9000] + bytes(4) + played[9000:])
     assert "8192" in guest.heard(wav, played)
+
+
+ROUNDS = r"""
+work=$1 companion=$1 card=card0 patience=10 pixels=0
+fail() { echo "$*"; exit 1; }
+mkfifo() {
+	[ ! -e "$work/said" ] && [ ! -e "$work/picture" ] || fail "the last answer is still there"
+	command mkfifo "$1"
+}
+drm-show() { head -c 12 /dev/urandom >"$2"; echo "2 2"; while read -r _; do :; done; }
+host-screen() { echo "2 2 $(sha256sum <"$work/picture" | cut -d' ' -f1)"; }
+round_screen && round_screen && echo "$pixels"
+"""
+
+
+def test_a_screen_begins_anew(tmp_path):
+    """drm-show opens its input first and empties its last answer later: it must not be there."""
+    text = (TOP / "scripts" / "lib" / "guest" / "device-test").read_text(encoding="utf-8")
+    functions = "".join(re.search(rf"^{name}\(\) {{.*?(?: }}$|^}}$)", text, re.M | re.S)[0] + "\n"
+                        for name in ("within", "shows", "explain", "round_screen"))
+    done = subprocess.run(["bash", "-c", functions + ROUNDS, "bash", str(tmp_path)],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "32\n", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("kernel", GUESTS)
