@@ -3,7 +3,7 @@
 
 import pytest
 
-from conftest import TOP
+from conftest import TOP, run_testbed
 
 NVME = ["nvme,drive=d0,serial=a"]
 
@@ -96,10 +96,31 @@ verify late
     assert run.companion()["map_entries"] > 0
 
 
-def test_unload_and_reload(testbed, disk):
-    drive, _ = disk()
-    run = testbed(TOOLS + r"""
+# What is done with one disk in one guest, each in a shell of its own.
+PARTS = {
+    "removed": r"""
+for round in 1 2 3; do
+	echo 1 >"/sys/bus/pci/devices/$managed/remove"
+	[ ! -e /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed ] || fail "the link stays"
+	[ "$(host live)" = 0 ] || fail "the host has $(host live)"
+	echo 1 >/sys/bus/pci/rescan
+	await_disk
+	[ -e /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed ] || fail "no link"
+	verify "r$round"
+done
+""",
+    "companion": r"""
+companion=$(basename /sys/bus/pci/drivers/apple_dma/0*)
+start_load
+echo "$companion" >/sys/bus/pci/drivers/apple_dma/unbind
+stop_load
+[ "$(host live)" = 0 ] || fail "the host has $(host live)"
+[ ! -e "/sys/bus/pci/devices/$managed/driver" ] || fail "the disk is still bound"
+echo "$companion" >/sys/bus/pci/drivers/apple_dma/bind
 await_disk
+verify again
+""",
+    "unload": r"""
 rmmod apple_dma 2>/tmp/err && fail "unloaded while the disk was in use"
 grep -q "in use" /tmp/err
 for round in 1 2 3; do
@@ -113,45 +134,44 @@ for round in 1 2 3; do
 	await_disk
 	verify "r$round"
 done
-counters
-""", qemu=[drive], devices=NVME)
-    assert run.companion()["faults"] == run.companion()["live"] == 0
+""",
+}
 
 
-def test_companion_unbound_while_in_use(testbed, disk):
-    """The link makes the core take the disk's driver off first."""
-    drive, _ = disk()
-    run = testbed(TOOLS + r"""
-await_disk
-companion=$(basename /sys/bus/pci/drivers/apple_dma/0*)
-start_load
-echo "$companion" >/sys/bus/pci/drivers/apple_dma/unbind
-stop_load
-[ "$(host live)" = 0 ] || fail "the host has $(host live)"
-[ ! -e "/sys/bus/pci/devices/$managed/driver" ] || fail "the disk is still bound"
-echo "$companion" >/sys/bus/pci/drivers/apple_dma/bind
-await_disk
-verify again
-""", qemu=[drive], devices=NVME)
-    assert run.companion()["faults"] == run.companion()["live"] == 0
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory):
+    """The run of a guest with all PARTS; a function that checks how one of them ended."""
+    folder = tmp_path_factory.mktemp("parts")
+    with open(folder / "d0.img", "wb") as image:
+        image.truncate(192 << 20)
+    run = run_testbed(folder, TOOLS + "await_disk\nset +e\n" + "".join(
+        f"(set -e\n{script}); echo \"{part} ended with $?\"\n"
+        for part, script in PARTS.items()),
+                      qemu=[f"-drive file={folder}/d0.img,if=none,id=d0,format=raw,cache=unsafe"],
+                      devices=NVME)
+
+    def check(part):
+        assert f"{part} ended with 0" in run.out.splitlines(), run.out + run.err
+        assert run.companion()["faults"] == run.companion()["live"] == 0
+    return check
 
 
-def test_device_removed_and_found_again(testbed, disk):
+@pytest.mark.xdist_group("parts")
+def test_device_removed_and_found_again(parts):
     """The passthrough device appears after the companion."""
-    drive, _ = disk()
-    run = testbed(TOOLS + r"""
-await_disk
-for round in 1 2 3; do
-	echo 1 >"/sys/bus/pci/devices/$managed/remove"
-	[ ! -e /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed ] || fail "the link stays"
-	[ "$(host live)" = 0 ] || fail "the host has $(host live)"
-	echo 1 >/sys/bus/pci/rescan
-	await_disk
-	[ -e /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed ] || fail "no link"
-	verify "r$round"
-done
-""", qemu=[drive], devices=NVME)
-    assert run.companion()["faults"] == run.companion()["live"] == 0
+    parts("removed")
+
+
+@pytest.mark.xdist_group("parts")
+def test_companion_unbound_while_in_use(parts):
+    """The link makes the core take the disk's driver off first."""
+    parts("companion")
+
+
+@pytest.mark.xdist_group("parts")
+def test_unload_and_reload(parts):
+    """Not while the disk is in use, and without the module there is no disk."""
+    parts("unload")
 
 
 @pytest.mark.full
