@@ -62,6 +62,24 @@ static void quarantine_sg(struct apple_dma *ad, struct scatterlist *sgl,
 		quarantine(ad, sg_phys(sg), sg->length);
 }
 
+/**
+ * apple_dma_keep_left() - keep the pages that a driver left mapped
+ * @ad: the companion, broken; its device has no driver
+ *
+ * The driver may free them without a word, and the host still has them.
+ *
+ * Context: any.
+ */
+void apple_dma_keep_left(struct apple_dma *ad)
+{
+	struct apple_dma_range range;
+	u64 phys = 0;
+
+	while (apple_dma_engine_left(&ad->engine, &phys, &range))
+		if (range.size)
+			quarantine(ad, range.phys, range.size);
+}
+
 static noinline dma_addr_t map_slowly(struct apple_dma *ad, phys_addr_t phys,
 				      size_t size, u64 mask,
 				      unsigned long attrs)

@@ -229,6 +229,8 @@ u64 apple_dma_engine_abandon(struct apple_dma_engine *e)
 	for (node = rb_first(&e->iova); node; node = rb_next(node)) {
 		w = rb_entry(node, struct apple_dma_window, iova_node);
 		if (atomic_read(&w->live) > 0) {
+			if (atomic_read(&w->live) > w->guarded)
+				set_bit(APPLE_DMA_WINDOW_LEFT, &w->flags);
 			/* A map that began before still has its guard. */
 			atomic_set(&w->live, 1 + w->guarded);
 			apple_dma_window_put(e, w);
@@ -259,6 +261,36 @@ bool apple_dma_engine_release(struct apple_dma_engine *e)
 	broken = e->broken;
 	spin_unlock_irqrestore(&e->lock, flags);
 	return !broken;
+}
+
+/**
+ * apple_dma_engine_left() - what a driver left mapped, and the host still has
+ * @e: the engine, broken
+ * @phys: guest-physical address to look from; set to where to go on
+ * @range: set to the range of the next window, of size 0 if nothing was left
+ *	in it; all of it, as nobody knows which part the mappings were
+ *
+ * What it has told of, it does not tell again.
+ *
+ * Context: any.
+ * Return: false if there is no next window.
+ */
+bool apple_dma_engine_left(struct apple_dma_engine *e, u64 *phys,
+			   struct apple_dma_range *range)
+{
+	struct apple_dma_window *w;
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	w = apple_dma_index_next(e, *phys);
+	if (w) {
+		*phys = w->phys + 1;
+		range->phys = w->phys;
+		range->size = test_and_clear_bit(APPLE_DMA_WINDOW_LEFT,
+						 &w->flags) ? w->size : 0;
+	}
+	spin_unlock_irqrestore(&e->lock, flags);
+	return w;
 }
 
 static void apple_dma_engine_alert(struct work_struct *work)

@@ -331,6 +331,8 @@ void apple_dma_engine_open(struct apple_dma_engine *e);
 void apple_dma_engine_close(struct apple_dma_engine *e);
 u64 apple_dma_engine_abandon(struct apple_dma_engine *e);
 bool apple_dma_engine_release(struct apple_dma_engine *e);
+bool apple_dma_engine_left(struct apple_dma_engine *e, u64 *phys,
+			   struct apple_dma_range *range);
 void apple_dma_engine_set_mode(struct apple_dma_engine *e,
 			       enum apple_dma_mode mode);
 void apple_dma_engine_set_unsafe(struct apple_dma_engine *e);
@@ -498,6 +500,7 @@ void apple_dma_balloon_stop(struct apple_dma *ad);
 extern const struct dma_map_ops apple_dma_ops;
 
 bool apple_dma_is_ours(const struct dma_map_ops *ops);
+void apple_dma_keep_left(struct apple_dma *ad);
 
 /* ---- memory.c ---- */
 

@@ -141,10 +141,14 @@ static void detach(struct apple_dma *ad, struct device *dev)
 	fresh = apple_dma_memory_orphan(ad, &left);
 	released = apple_dma_engine_release(&ad->engine);
 	apple_dma_memory_drained(ad, !released);
-	if (left > fresh)
+	if (left > fresh) {
+		if (!released)
+			apple_dma_keep_left(ad);
 		dev_warn(&ad->pdev->dev,
-			 "the driver of %s left %llu DMA mappings behind; they are released\n",
-			 dev_name(dev), left - fresh);
+			 "the driver of %s left %llu DMA mappings behind; they are %s\n",
+			 dev_name(dev), left - fresh,
+			 released ? "released" : "kept");
+	}
 	if (fresh)
 		dev_info(&ad->pdev->dev,
 			 "the driver of %s has yet to free %llu DMA allocations; they are %s\n",

@@ -74,6 +74,8 @@ static_assert(sizeof(struct apple_dma_window) <= 256);
 
 /* Bit of @flags: on engine->freed or engine->idle, or about to be. */
 #define APPLE_DMA_WINDOW_LISTED	0
+/* The same: the driver went and left something mapped in it. */
+#define APPLE_DMA_WINDOW_LEFT	1
 
 /* The largest shared window, bytes: the largest piece the buddy allocator has. */
 #define APPLE_DMA_WINDOW_MAX	(4ULL << 20)

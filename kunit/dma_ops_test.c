@@ -281,6 +281,38 @@ static void page_of_a_broken_map_is_kept(struct kunit *test)
 	__free_page(other);
 }
 
+/*
+ * A driver that is gone and left a page mapped may free it any time. A granule,
+ * so that nobody else's pages are kept with it.
+ */
+static void pages_left_on_a_broken_host_are_kept(struct kunit *test)
+{
+	struct device_fixture *d = device_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	struct page *page = get_pages(test, get_order(GRANULE));
+	phys_addr_t phys;
+	dma_addr_t addr;
+	u64 left;
+
+	/* Not by way of the DMA API, of which that would be a misuse. */
+	addr = apple_dma_pin(d->f->e, page_to_phys(page), PAGE_SIZE, ANY);
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	apple_dma_engine_close(d->f->e);
+	CHECK_EQ(test, apple_dma_memory_orphan(d->f->ad, &left), 0);
+	CHECK_EQ(test, left, 1);
+	d->f->host->breaks = 1;
+	CHECK(test, !apple_dma_engine_release(d->f->e));
+	apple_dma_memory_drained(d->f->ad, true);
+	apple_dma_keep_left(d->f->ad);
+	EXPECT_EQ(test, page_count(page), 2);
+	/* Only the first page of such a block has a count of its own. */
+	EXPECT_EQ(test, atomic64_read(&d->f->ad->leaked_bytes), PAGE_SIZE);
+	apple_dma_keep_left(d->f->ad);
+	EXPECT_EQ(test, page_count(page), 2);
+	apple_dma_unpin(d->f->e, addr, PAGE_SIZE, &phys);
+	put_page(page);
+	__free_pages(page, get_order(GRANULE));
+}
+
 static void list_of_a_broken_map_is_kept(struct kunit *test)
 {
 	struct device_fixture *d = device_open(test, .mode = APPLE_DMA_MODE_STRICT);
@@ -514,6 +546,7 @@ static struct kunit_case dma_ops_cases[] = {
 	KUNIT_CASE(list_is_mapped_at_once),
 	KUNIT_CASE(list_errors),
 	KUNIT_CASE(page_of_a_broken_map_is_kept),
+	KUNIT_CASE(pages_left_on_a_broken_host_are_kept),
 	KUNIT_CASE(list_of_a_broken_map_is_kept),
 	KUNIT_CASE(memory_of_a_broken_host_is_kept),
 	KUNIT_CASE(coherent_memory),

@@ -134,6 +134,35 @@ static void broken_host_is_left_alone(struct kunit *test)
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 }
 
+/* The windows of what a driver left, once each, and no others. */
+static void what_was_left_is_told(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	struct apple_dma_range range;
+	u64 phys = 0, left = 0;
+	dma_addr_t addr;
+	unsigned int i;
+
+	addr = fixture_pin(f, 0, PAGE);
+	for (i = 1; i < 4; i++)
+		fixture_pin(f, i * MIB + PAGE, 2 * GRANULE);
+	/* Of four windows three are left, and go with a batch that breaks. */
+	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	apple_dma_engine_close(f->e);
+	CHECK_EQ(test, apple_dma_engine_abandon(f->e), 3);
+	f->host->breaks = 1;
+	CHECK(test, !apple_dma_engine_release(f->e));
+	while (apple_dma_engine_left(f->e, &phys, &range)) {
+		left++;
+		CHECK_EQ(test, range.phys, FAKE_RAM + left * MIB);
+		CHECK_EQ(test, range.size, 3 * GRANULE);
+	}
+	CHECK_EQ(test, left, 3);
+	phys = 0;
+	while (apple_dma_engine_left(f->e, &phys, &range))
+		CHECK_EQ(test, range.size, 0);
+}
+
 /* ---- a host that breaks the protocol at any of its doorbells ---- */
 
 /* A mapping of a page, if it was made. */
@@ -294,6 +323,7 @@ static struct kunit_case engine_cases[] = {
 	KUNIT_CASE(closed_maps_nothing),
 	KUNIT_CASE(abandoned_go_in_one_doorbell),
 	KUNIT_CASE(broken_host_is_left_alone),
+	KUNIT_CASE(what_was_left_is_told),
 	KUNIT_CASE(each_doorbell_breaks),
 	KUNIT_CASE(each_doorbell_breaks_strict),
 	KUNIT_CASE(each_doorbell_breaks_fixed),
