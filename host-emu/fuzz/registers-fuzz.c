@@ -337,7 +337,7 @@ static void read_register(struct rig *rig, struct fuzz_input *input)
 
 static void set_lie(struct rig *rig, struct fuzz_input *input)
 {
-	/* Those about entries; what is wrong with whole doorbells comes after them. */
+	/* The first ones, about entries; those about whole doorbells begin with this. */
 	const enum lie_mode mode = fuzz_byte(input) % LIE_NO_ANSWER;
 
 	rig->guest.regs.lie.after = fuzz_byte(input);

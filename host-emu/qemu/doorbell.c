@@ -74,7 +74,7 @@ static uint32_t do_map(struct registers *regs, const void *request, struct answe
 	} else {
 		regs->stats.map_entries++;
 		*lied = lie_due(&regs->lie, APPLE_DMA_CMD_MAP);
-		if (*lied && lie_skips(regs->lie.mode))
+		if (*lied && lie_skips(regs->lie.mode, APPLE_DMA_CMD_MAP))
 			map.status = APPLE_DMA_STATUS_IOERR;
 		else
 			register_range(regs, &map);
@@ -89,7 +89,9 @@ static uint32_t do_map(struct registers *regs, const void *request, struct answe
 		lie_map(regs->lie.mode, &map, other);
 	}
 	wire_put_map(regs->layout, answer->bytes, &map);
-	answer->offset = status == APPLE_DMA_STATUS_OK ? 0 : status_at;
+	answer->offset = status_at;
+	if (status == APPLE_DMA_STATUS_OK && !(*lied && regs->lie.mode == LIE_HALF))
+		answer->offset = 0;
 	answer->size = wire_response_size(regs->layout, APPLE_DMA_CMD_MAP) - answer->offset;
 	return status;
 }
@@ -103,7 +105,7 @@ static uint32_t do_unmap(struct registers *regs, const void *request, struct ans
 	wire_get_unmap(request, &unmap);
 	regs->stats.unmap_entries++;
 	*lied = lie_due(&regs->lie, APPLE_DMA_CMD_UNMAP);
-	if ((*lied && lie_skips(regs->lie.mode)) ||
+	if ((*lied && lie_skips(regs->lie.mode, APPLE_DMA_CMD_UNMAP)) ||
 	    !unregister(regs, unmap.id)) {
 		regs->stats.failed_entries++;
 		status = APPLE_DMA_STATUS_IOERR;

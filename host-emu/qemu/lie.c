@@ -26,13 +26,18 @@ static const char *const names[LIE_MODES] = {
 	[LIE_GONE] = "gone",
 	[LIE_REWRITE] = "rewrite",
 	[LIE_FICKLE] = "fickle",
+	[LIE_HALF] = "half",
+	[LIE_INVALID_BATCH] = "invalid-batch",
+	[LIE_SHORT_STAYS] = "short-stays",
+	[LIE_NO_ENTRIES] = "no-entries",
 };
 
 const char *lie_names(void)
 {
 	return "none, wrong-id, short, long, misaligned, zero, wrap, overlap, unwritten, "
 	       "batch-ok, batch-fail, bad-status, bad-batch-status, no-command-status, "
-	       "unmap-fail, refuse-all, no-answer, late, gone, rewrite, fickle";
+	       "unmap-fail, refuse-all, no-answer, late, gone, rewrite, fickle, half, "
+	       "invalid-batch, short-stays, no-entries";
 }
 
 const char *lie_name(enum lie_mode mode)
@@ -63,6 +68,7 @@ static bool concerns(enum lie_mode mode, uint32_t type)
 	case LIE_GONE:
 	case LIE_REWRITE:
 	case LIE_FICKLE:
+	case LIE_NO_ENTRIES:
 	case LIE_MODES:
 		return false;
 	case LIE_SHORT:
@@ -72,6 +78,7 @@ static bool concerns(enum lie_mode mode, uint32_t type)
 	case LIE_WRAP:
 	case LIE_OVERLAP:
 	case LIE_REFUSE_ALL:
+	case LIE_HALF:
 		return type == APPLE_DMA_CMD_MAP;
 	case LIE_UNMAP_FAIL:
 		return type == APPLE_DMA_CMD_UNMAP;
@@ -101,11 +108,15 @@ uint32_t lie_register(struct lie *lie, unsigned int number, uint32_t value)
 
 	if (lie_is(lie, LIE_GONE))
 		return UINT32_MAX;
+	if (lie_is(lie, LIE_NO_ENTRIES) && number == APPLE_DMA_REG_MAX_ENTRIES / 4)
+		return 0;
 	return lie_is(lie, LIE_FICKLE) ? value + before : value;
 }
 
-bool lie_skips(enum lie_mode mode)
+bool lie_skips(enum lie_mode mode, uint32_t type)
 {
+	if (mode == LIE_SHORT_STAYS)
+		return type == APPLE_DMA_CMD_UNMAP;
 	return mode == LIE_BATCH_OK || mode == LIE_UNMAP_FAIL || mode == LIE_REFUSE_ALL;
 }
 
@@ -118,6 +129,7 @@ void lie_map(enum lie_mode mode, struct wire_map *map, uint64_t other)
 		map->id += APPLE_DMA_GRANULE_SIZE;
 		break;
 	case LIE_SHORT:
+	case LIE_SHORT_STAYS:
 		map->dma_len--;
 		break;
 	case LIE_LONG:
@@ -163,6 +175,8 @@ uint32_t lie_batch(enum lie_mode mode, uint32_t status)
 		return APPLE_DMA_STATUS_IOERR;
 	case LIE_BAD_BATCH_STATUS:
 		return LIE_STATUS;
+	case LIE_INVALID_BATCH:
+		return APPLE_DMA_STATUS_INVAL;
 	default:
 		return status;
 	}

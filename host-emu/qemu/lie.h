@@ -40,6 +40,10 @@ enum lie_mode {
 	LIE_GONE,		/* the same as nothing, and registers are all ones */
 	LIE_REWRITE,		/* LIE_LATER_MS after a doorbell the answers are garbage */
 	LIE_FICKLE,		/* a register is another one when it is read again */
+	LIE_HALF,		/* map: of the answer only the status is written */
+	LIE_INVALID_BATCH,	/* the batch's status says that it was no valid one */
+	LIE_SHORT_STAYS,	/* as short, and an unmap is IOERR, and not done */
+	LIE_NO_ENTRIES,		/* MAX_ENTRIES is 0 */
 	LIE_MODES
 };
 
@@ -83,7 +87,7 @@ bool lie_unanswered(const struct lie *lie);
 uint32_t lie_register(struct lie *lie, unsigned int number, uint32_t value);
 
 /** lie_skips() - is an entry of this mode answered with IOERR and not done? */
-bool lie_skips(enum lie_mode mode);
+bool lie_skips(enum lie_mode mode, uint32_t type);
 
 /**
  * lie_map() - make the answer of a successful map wrong

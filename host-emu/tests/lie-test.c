@@ -42,11 +42,12 @@ static void lies_begin_after_exactly_n_entries(void **state)
 /* Not an entry is answered wrongly; but the doorbell, when it is time. */
 static void some_lies_are_not_about_entries(void **state)
 {
-	static const char *const modes[] = { "no-answer", "late", "gone", "rewrite", "fickle" };
+	static const char *const modes[] = { "no-answer", "late", "gone", "rewrite", "fickle",
+					     "no-entries" };
 	struct lie lie = { .after = 2 };
 
 	(void)state;
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 6; i++) {
 		assert_true(lie_set(&lie, modes[i]));
 		assert_false(lie_due(&lie, APPLE_DMA_CMD_MAP));
 		assert_false(lie_unanswered(&lie));
@@ -70,6 +71,9 @@ static void registers_change(void **state)
 	assert_int_equal(lie_register(&lie, 2, 7), 7);
 	assert_int_equal(lie_register(&lie, 1, 70), 71);
 	assert_int_equal(lie_register(&lie, 2, 7), 8);
+	assert_true(lie_set(&lie, "no-entries"));
+	assert_int_equal(lie_register(&lie, 2, 7), 0);
+	assert_int_equal(lie_register(&lie, 1, 70), 70);
 	assert_true(lie_set(&lie, "gone"));
 	assert_int_equal(lie_register(&lie, 1, 70), UINT32_MAX);
 }

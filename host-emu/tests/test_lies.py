@@ -9,7 +9,7 @@ from host import PREFILL
 from qtest import DEADLINE
 
 GRANULE = 16384
-IOERR, BAD = 1, 7
+IOERR, INVAL, BAD = 1, 3, 7
 
 
 def answers(host, mode):
@@ -117,6 +117,33 @@ def test_unmap_answers_are_wrong_too(host, mode, entry):
     got = host.unmap(host.data).entries[0]
     assert (got["id"], got["status"]) == (host.data + entry["id"], entry["status"])
     assert host.stats()["live"] == 0
+
+
+def test_half_an_answer(host):
+    """Its status alone, with which the batch agrees."""
+    batch = answers(host, "half")
+    assert batch.status == batch.page_status == 0
+    for entry in batch.entries:
+        assert entry["status"] == 0 and entry["id"] == entry["dma_addr"] == PREFILL * 0x0101010101010101
+    assert host.stats()["live"] == 2
+
+
+def test_invalid_batch(host):
+    batch = answers(host, "invalid-batch")
+    assert batch.status == batch.page_status == INVAL
+    assert [e["status"] for e in batch.entries] == [0, 0]
+
+
+def test_short_stays(host):
+    batch = answers(host, "short-stays")
+    assert batch.status == 0 and [e["dma_len"] for e in batch.entries] == [4095, GRANULE - 1]
+    assert host.unmap(host.data + 0x1000).status == IOERR
+    assert host.stats()["live"] == 2
+
+
+def test_no_entries(host):
+    host.set("companion0", "lie", "no-entries")
+    assert host.reg("MAX_ENTRIES") == 0 and host.reg("VERSION") == host.wire.VERSION
 
 
 def test_lie_after_answers_honestly_first(start):

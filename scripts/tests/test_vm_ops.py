@@ -309,10 +309,11 @@ def lying(outcome, *modes):
     limit.
     """
     lies = [(lie, mode) for mode in modes for lie in audit.lies(outcome)]
-    return [pytest.param(lie, id=f"{lie.host[0]}-{mode}", marks=scene(
+    after = ["lie-after=2"] * (outcome == "broken")
+    return [pytest.param(lie, id=f"{lie.name.replace(' ', '-')}-{mode}", marks=scene(
         f"{outcome} {i // MOST_DEVICES}", lie.case, count=8, module=f"mode={mode}",
         verdict="not ok" if lie.case == "leak" else "ok",
-        host=lie.host + ["lie-after=2"] * (outcome == "broken")))
+        host=lie.host + after * ("lie-after" not in lie.name)))
             for i, (lie, mode) in enumerate(lies)]
 
 

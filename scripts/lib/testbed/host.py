@@ -7,7 +7,8 @@ from .errors import UsageError, allowed
 
 LIES = ("wrong-id", "short", "long", "misaligned", "zero", "wrap", "overlap", "unwritten",
         "batch-ok", "batch-fail", "bad-status", "bad-batch-status", "no-command-status", "unmap-fail",
-        "refuse-all", "no-answer", "late", "gone", "rewrite", "fickle", "none")
+        "refuse-all", "no-answer", "late", "gone", "rewrite", "fickle", "half", "invalid-batch",
+        "short-stays", "no-entries", "none")
 
 # key: (device, kind), where a kind is a tuple of names, or the name of a form.
 KEYS = {
