@@ -373,6 +373,11 @@ void apple_dma_shrinker_stop(struct apple_dma_engine *e);
  * @host_max: MAX_ENTRIES as read once
  * @wide: the host uses the wide map entries
  * @doorbells: doorbells rung, the layout probe included
+ * @requests: entries in all of them
+ * @batches: doorbells with more than one entry
+ * @ns_sum: how long the writes took that trap
+ * @ns_min: the shortest of them
+ * @ns_max: the longest of them
  * @reason: after -EPROTO: what the host did wrong; a string constant
  * @undo: mappings of a batch that came too short, and are to be released
  *
@@ -387,6 +392,11 @@ struct apple_dma_transport {
 	u32 host_max;
 	bool wide;
 	u64 doorbells;
+	u64 requests;
+	u64 batches;
+	u64 ns_sum;
+	u64 ns_min;
+	u64 ns_max;
 	const char *reason;
 	struct apple_dma_unmap_entry undo[APPLE_DMA_BATCH_MAX];
 };

@@ -5,6 +5,7 @@
  */
 
 #include <linux/kernel.h>
+#include <linux/math64.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
@@ -15,16 +16,30 @@ static struct apple_dma *from_dev(struct device *dev)
 	return pci_get_drvdata(to_pci_dev(dev));
 }
 
-#define STATS_ATTR(field)						\
-static ssize_t field##_show(struct device *dev,				\
-			    struct device_attribute *attr, char *buf)	\
+#define NAMED_STATS_ATTR(name, field)					\
+static ssize_t name##_show(struct device *dev,				\
+			   struct device_attribute *attr, char *buf)	\
 {									\
 	struct apple_dma_stats stats;					\
 									\
 	apple_dma_engine_snapshot(&from_dev(dev)->engine, &stats);	\
 	return sysfs_emit(buf, "%llu\n", stats.field);			\
 }									\
-static DEVICE_ATTR_RO(field)
+static DEVICE_ATTR_RO(name)
+
+#define STATS_ATTR(field)		NAMED_STATS_ATTR(field, field)
+#define FAILURES_ATTR(name, cause)					\
+	NAMED_STATS_ATTR(failures_##name, failures[APPLE_DMA_FAIL_##cause])
+
+#define DOORBELL_ATTR(name, value)					\
+static ssize_t name##_show(struct device *dev,				\
+			   struct device_attribute *attr, char *buf)	\
+{									\
+	const struct apple_dma_transport *t = &from_dev(dev)->transport; \
+									\
+	return sysfs_emit(buf, "%llu\n", value);			\
+}									\
+static DEVICE_ATTR_RO(name)
 
 STATS_ATTR(mapped_bytes);
 STATS_ATTR(mapped_entries);
@@ -44,6 +59,16 @@ STATS_ATTR(learned_entries);
 STATS_ATTR(window_bytes);
 STATS_ATTR(recovered);
 STATS_ATTR(bad_unmaps);
+
+FAILURES_ATTR(bytes, BYTES);
+FAILURES_ATTR(entries, ENTRIES);
+FAILURES_ATTR(host, HOST);
+FAILURES_ATTR(mask, MASK);
+FAILURES_ATTR(alignment, ALIGN);
+FAILURES_ATTR(handle, HANDLE);
+FAILURES_ATTR(memory, MEMORY);
+FAILURES_ATTR(not_ram, NOT_RAM);
+FAILURES_ATTR(broken, BROKEN);
 
 static ssize_t map_failures_show(struct device *dev,
 				 struct device_attribute *attr, char *buf)
@@ -73,13 +98,13 @@ static ssize_t limit_entries_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(limit_entries);
 
-static ssize_t doorbells_show(struct device *dev,
-			      struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%llu\n",
-			  READ_ONCE(from_dev(dev)->transport.doorbells));
-}
-static DEVICE_ATTR_RO(doorbells);
+DOORBELL_ATTR(doorbells, READ_ONCE(t->doorbells));
+DOORBELL_ATTR(requests, READ_ONCE(t->requests));
+DOORBELL_ATTR(batches, READ_ONCE(t->batches));
+DOORBELL_ATTR(doorbell_ns_min, READ_ONCE(t->ns_min));
+DOORBELL_ATTR(doorbell_ns_mean, div64_u64(READ_ONCE(t->ns_sum),
+					  max(READ_ONCE(t->doorbells), 1ULL)));
+DOORBELL_ATTR(doorbell_ns_max, READ_ONCE(t->ns_max));
 
 static ssize_t broken_show(struct device *dev, struct device_attribute *attr,
 			   char *buf)
@@ -216,12 +241,26 @@ static struct attribute *apple_dma_attrs[] = {
 	&dev_attr_learned_entries.attr,
 	&dev_attr_window_bytes.attr,
 	&dev_attr_doorbells.attr,
+	&dev_attr_requests.attr,
+	&dev_attr_batches.attr,
+	&dev_attr_doorbell_ns_min.attr,
+	&dev_attr_doorbell_ns_mean.attr,
+	&dev_attr_doorbell_ns_max.attr,
 	&dev_attr_hits.attr,
 	&dev_attr_misses.attr,
 	&dev_attr_slow_paths.attr,
 	&dev_attr_evictions.attr,
 	&dev_attr_refusals.attr,
 	&dev_attr_map_failures.attr,
+	&dev_attr_failures_bytes.attr,
+	&dev_attr_failures_entries.attr,
+	&dev_attr_failures_host.attr,
+	&dev_attr_failures_mask.attr,
+	&dev_attr_failures_alignment.attr,
+	&dev_attr_failures_handle.attr,
+	&dev_attr_failures_memory.attr,
+	&dev_attr_failures_not_ram.attr,
+	&dev_attr_failures_broken.attr,
 	&dev_attr_recovered.attr,
 	&dev_attr_bad_unmaps.attr,
 	&dev_attr_leaked_bytes.attr,

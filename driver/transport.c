@@ -10,6 +10,7 @@
 
 #include <linux/io.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 
 #include "internal.h"
 
@@ -60,6 +61,27 @@ static int broke(struct apple_dma_transport *t, const char *reason)
 }
 
 /*
+ * The write traps: how long is the host away? The clock is one that may be read
+ * in any context, and may step back a little.
+ */
+static void write_doorbell(struct apple_dma_transport *t, u32 count)
+{
+	u64 start = ktime_get_mono_fast_ns(), ns;
+
+	writel(1, t->bar + APPLE_DMA_REG_DOORBELL);
+	ns = ktime_get_mono_fast_ns();
+	ns -= min(start, ns);
+
+	if (!t->doorbells || ns < t->ns_min)
+		t->ns_min = ns;
+	t->ns_max = max(t->ns_max, ns);
+	t->ns_sum += ns;
+	t->requests += count;
+	t->batches += count > 1;
+	t->doorbells++;
+}
+
+/*
  * Run one batch whose requests are in place. Returns the batch status, OK or
  * IOERR, or -EPROTO.
  */
@@ -78,8 +100,7 @@ static int ring(struct apple_dma_transport *t, u32 type, u32 count,
 
 	/* The host reads the page while the write traps: all of it, first. */
 	wmb();
-	t->doorbells++;
-	writel(1, t->bar + APPLE_DMA_REG_DOORBELL);
+	write_doorbell(t, count);
 	/* The batch is done; nothing below may be read from before it. */
 	mb();
 

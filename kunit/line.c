@@ -74,6 +74,7 @@ void line_close(struct kunit *test)
 	EXPECT_EQ(test, l->t.doorbells, l->c.doorbells);
 	EXPECT_EQ(test, seam_balance(), l->lost);
 	fake_companion_stop(&l->c);
+	seam_clock = 0;
 	kfree(l);
 	test->priv = NULL;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Behind seam.h: the count of allocations, and those that are to fail.
+ * Behind seam.h: the clock, the count of allocations, and those that are to fail.
  */
 
 #include <linux/atomic.h>
@@ -10,8 +10,14 @@
 #include "seam.h"
 
 bool seam_no_slots;
+u64 seam_clock;
 
 static atomic_long_t balance;
+
+u64 seam_now(void)
+{
+	return seam_clock ?: ktime_get_mono_fast_ns();
+}
 
 void *seam_got(void *p)
 {

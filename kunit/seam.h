@@ -5,6 +5,7 @@
  *  - registers may be those of fake-companion.c,
  *  - what is read from the page that is shared with the host can be spoilt
  *    behind the reader,
+ *  - the time that a doorbell takes may be what a case says,
  *  - allocations are counted, and those that the kernel's fault injection does
  *    not see can fail like all others.
  */
@@ -18,11 +19,16 @@
 #include <linux/percpu.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/timekeeping.h>
 #include <linux/xarray.h>
 
 u32 seam_readl(const void __iomem *addr);
 void seam_writel(u32 value, void __iomem *addr);
 void *seam_memcpy(void *dst, const void *src, size_t size);
+
+/* What the clock says, if it is not 0. */
+extern u64 seam_clock;
+u64 seam_now(void);
 
 /* One allocation more, unless it is NULL; one less. */
 void *seam_got(void *p);
@@ -130,6 +136,7 @@ static inline void *seam_xas_store(struct xa_state *xas, void *entry)
 #define writel				seam_writel
 #undef memcpy
 #define memcpy				seam_memcpy
+#define ktime_get_mono_fast_ns		seam_now
 #undef kzalloc
 #define kzalloc				seam_kzalloc
 #undef kmalloc_array

@@ -25,6 +25,7 @@ struct kunit_suite *const device_suites[] = {
 	&dma_ops_suite,
 	&memory_suite,
 	&managed_suite,
+	&sysfs_suite,
 	&main_suite,
 #endif
 	NULL

@@ -23,10 +23,11 @@ extern struct kunit_suite fail_suite;
 /* Ends with NULL. */
 extern struct kunit_suite *const pure_suites[];
 
-/* What needs DMA operations per device; managed and main also need devices. */
+/* What needs DMA operations per device; managed and those below need devices. */
 extern struct kunit_suite dma_ops_suite;
 extern struct kunit_suite memory_suite;
 extern struct kunit_suite managed_suite;
+extern struct kunit_suite sysfs_suite;
 extern struct kunit_suite main_suite;
 
 /* Ends with NULL; nothing else is in it where devices have no operations. */

@@ -80,6 +80,61 @@ static void batch_is_one_doorbell_wide(struct kunit *test)
 	check_batches(line_open(test, true));
 }
 
+/* ---- what is counted of doorbells ---- */
+
+static u64 trap_ns;
+
+static void take_a_while(struct fake_companion *c)
+{
+	seam_clock += trap_ns;
+}
+
+static void ring_for(struct line *l, unsigned int n, u64 ns)
+{
+	trap_ns = ns;
+	fill(l, n);
+	CHECK_EQ(l->test, line_map(l, n), 0);
+	CHECK_EQ(l->test, line_unmap(l, n), 0);
+}
+
+/* Each of the two doorbells of a round takes as long; the probe came before. */
+static void doorbells_are_counted_and_timed(struct kunit *test)
+{
+	struct line *l = line_open(test, false);
+	struct apple_dma_transport *t = &l->t;
+	u64 probe = t->ns_sum;
+
+	CHECK_EQ(test, t->requests, 1);
+	CHECK_EQ(test, t->batches, 0);
+	CHECK_EQ(test, t->ns_min, probe);
+	CHECK_EQ(test, t->ns_max, probe);
+
+	/* What the real clock said of the probe is in nobody's way. */
+	t->ns_sum = 500;
+	t->ns_min = 500;
+	t->ns_max = 500;
+	seam_clock = 1000000;
+	l->c.lie = take_a_while;
+	ring_for(l, 1, 300);
+	CHECK_EQ(test, t->doorbells, 3);
+	CHECK_EQ(test, t->requests, 3);
+	CHECK_EQ(test, t->batches, 0);
+	ring_for(l, 2, 700);
+	ring_for(l, 64, 400);
+	CHECK_EQ(test, t->doorbells, 7);
+	CHECK_EQ(test, t->requests, 135);
+	CHECK_EQ(test, t->batches, 4);
+	CHECK_EQ(test, t->ns_min, 300);
+	CHECK_EQ(test, t->ns_max, 700);
+	CHECK_EQ(test, t->ns_sum, 500 + 2 * (300 + 700 + 400));
+
+	/* It may step back: no time, and not half of for ever. */
+	ring_for(l, 1, -50ULL);
+	CHECK_EQ(test, t->ns_min, 0);
+	CHECK_EQ(test, t->ns_max, 700);
+	CHECK_EQ(test, t->ns_sum, 3300);
+}
+
 /* Neither nothing, nor more than the page has room for; the host is not asked. */
 static void bad_batches_do_not_ring(struct kunit *test)
 {
@@ -649,6 +704,7 @@ static void allocation_fails(struct kunit *test)
 static struct kunit_case transport_cases[] = {
 	KUNIT_CASE(batch_is_one_doorbell),
 	KUNIT_CASE(batch_is_one_doorbell_wide),
+	KUNIT_CASE(doorbells_are_counted_and_timed),
 	KUNIT_CASE(bad_batches_do_not_ring),
 	KUNIT_CASE(refusal_is_of_one_entry),
 	KUNIT_CASE(refusal_is_of_one_entry_wide),

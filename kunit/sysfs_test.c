@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * driver/sysfs.c, with a real companion: each file of a counter shows that one.
+ */
+
+#include <linux/device.h>
+#include <linux/gfp.h>
+#include <linux/kernel.h>
+#include <linux/string.h>
+
+#include "board.h"
+#include "internal.h"
+#include "suites.h"
+
+/* What a file of the first companion shows, as a number. */
+static u64 shown(struct kunit *test, const char *name)
+{
+	struct device *dev = &board.companion[0]->dev;
+	struct attribute **attr = apple_dma_sysfs_group.attrs;
+	unsigned long page = get_zeroed_page(GFP_KERNEL);
+	struct device_attribute *file;
+	u64 value = 0;
+	int err = -ENOMEM;
+
+	while (*attr && strcmp((*attr)->name, name))
+		attr++;
+	if (page && *attr) {
+		file = container_of(*attr, struct device_attribute, attr);
+		file->show(dev, file, (char *)page);
+		err = kstrtou64((char *)page, 10, &value);
+	}
+	free_page(page);
+	CHECK(test, *attr);
+	CHECK_EQ(test, err, 0);
+	return value;
+}
+
+static const struct {
+	const char *name;
+	enum apple_dma_fail cause;
+} failure_files[] = {
+	{ "failures_bytes", APPLE_DMA_FAIL_BYTES },
+	{ "failures_entries", APPLE_DMA_FAIL_ENTRIES },
+	{ "failures_host", APPLE_DMA_FAIL_HOST },
+	{ "failures_mask", APPLE_DMA_FAIL_MASK },
+	{ "failures_alignment", APPLE_DMA_FAIL_ALIGN },
+	{ "failures_handle", APPLE_DMA_FAIL_HANDLE },
+	{ "failures_memory", APPLE_DMA_FAIL_MEMORY },
+	{ "failures_not_ram", APPLE_DMA_FAIL_NOT_RAM },
+	{ "failures_broken", APPLE_DMA_FAIL_BROKEN },
+};
+
+/* Each cause as often as no other: 1, 2, 4, ... times. */
+static void failures_are_shown_by_cause(struct kunit *test)
+{
+	struct apple_dma_engine *e = &board_ad(0)->engine;
+	u64 before[APPLE_DMA_FAIL_COUNT];
+	unsigned int i, k;
+
+	CHECK_EQ(test, ARRAY_SIZE(failure_files), APPLE_DMA_FAIL_COUNT);
+	for (i = 0; i < APPLE_DMA_FAIL_COUNT; i++)
+		before[i] = shown(test, failure_files[i].name);
+	for (i = 0; i < APPLE_DMA_FAIL_COUNT; i++)
+		for (k = 0; k < BIT(i); k++)
+			apple_dma_refuse(e, failure_files[i].cause, PAGE_SIZE);
+	for (i = 0, k = 0; i < APPLE_DMA_FAIL_COUNT; i++) {
+		EXPECT_EQ(test, shown(test, failure_files[i].name) - before[i],
+			  BIT(i));
+		k += before[i] + BIT(i);
+	}
+	EXPECT_EQ(test, shown(test, "map_failures"), k);
+}
+
+/* In place of the real transport's; nothing rings meanwhile. */
+static void doorbells_are_shown(struct kunit *test)
+{
+	struct apple_dma_transport *t = &board_ad(0)->transport;
+	static struct apple_dma_transport before; /* large for a stack */
+
+	before = *t;
+	EXPECT_EQ(test, shown(test, "doorbells"), t->doorbells);
+	EXPECT(test, shown(test, "requests") >= t->doorbells);
+	EXPECT(test, shown(test, "doorbell_ns_min") <=
+		     shown(test, "doorbell_ns_mean"));
+	EXPECT(test, shown(test, "doorbell_ns_mean") <=
+		     shown(test, "doorbell_ns_max"));
+
+	t->doorbells = 4;
+	t->requests = 70;
+	t->batches = 2;
+	t->ns_sum = 4003;
+	t->ns_min = 100;
+	t->ns_max = 3000;
+	EXPECT_EQ(test, shown(test, "doorbells"), 4);
+	EXPECT_EQ(test, shown(test, "requests"), 70);
+	EXPECT_EQ(test, shown(test, "batches"), 2);
+	EXPECT_EQ(test, shown(test, "doorbell_ns_min"), 100);
+	EXPECT_EQ(test, shown(test, "doorbell_ns_mean"), 1000);
+	EXPECT_EQ(test, shown(test, "doorbell_ns_max"), 3000);
+
+	/* Before the first. */
+	t->doorbells = 0;
+	t->ns_sum = 0;
+	EXPECT_EQ(test, shown(test, "doorbell_ns_mean"), 0);
+	*t = before;
+}
+
+static struct kunit_case sysfs_cases[] = {
+	KUNIT_CASE(failures_are_shown_by_cause),
+	KUNIT_CASE(doorbells_are_shown),
+	{ }
+};
+
+struct kunit_suite sysfs_suite = {
+	.name = "sysfs",
+	.suite_init = board_start,
+	.suite_exit = board_stop,
+	.init = board_init,
+	.exit = board_exit,
+	.test_cases = sysfs_cases,
+};
