@@ -91,9 +91,9 @@ static void change(struct apple_dma_engine *e, enum apple_dma_mode mode,
 	/* No hit of the old mode is under way after this. */
 	synchronize_rcu();
 	if (apple_dma_engine_strict(e))
-		apple_dma_idle_retire(e, 0, U64_MAX);
+		apple_dma_idle_retire(e, 0, U64_MAX, "mode");
 	else if (!apple_dma_engine_lazy(e))
-		apple_dma_idle_flush(e, UINT_MAX);
+		apple_dma_idle_flush(e, UINT_MAX, "mode");
 	mutex_unlock(&e->knobs);
 }
 
@@ -169,7 +169,7 @@ void apple_dma_engine_set_batch(struct apple_dma_engine *e, u32 batch)
  */
 void apple_dma_engine_flush(struct apple_dma_engine *e)
 {
-	apple_dma_idle_flush(e, UINT_MAX);
+	apple_dma_idle_flush(e, UINT_MAX, "flush");
 }
 
 /* ---- life of an engine ---- */
@@ -257,7 +257,7 @@ bool apple_dma_engine_release(struct apple_dma_engine *e)
 	bool broken;
 
 	spin_lock_irqsave(&e->lock, flags);
-	apple_dma_idle_release(e, &flags);
+	apple_dma_idle_release(e, &flags, "close");
 	broken = e->broken;
 	spin_unlock_irqrestore(&e->lock, flags);
 	return !broken;

@@ -12,6 +12,7 @@
 
 #include <linux/rcupdate.h>
 
+#include "trace.h"
 #include "window.h"
 
 /* Below the head of an xarray, what is not above this is not a pointer. */
@@ -67,6 +68,7 @@ static inline void apple_dma_count_unmap(struct apple_dma_engine *e, u64 size)
  * @phys: guest-physical address
  * @size: bytes
  * @mask: highest device address the device reaches
+ * @hit: the window was there, for the trace
  *
  * Context: any, under RCU or the lock.
  * Return: the device address of @phys, or DMA_MAPPING_ERROR when the window is
@@ -74,7 +76,8 @@ static inline void apple_dma_count_unmap(struct apple_dma_engine *e, u64 size)
  */
 static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
 						 struct apple_dma_window *w,
-						 u64 phys, u64 size, u64 mask)
+						 u64 phys, u64 size, u64 mask,
+						 bool hit)
 {
 	u64 addr;
 
@@ -87,6 +90,8 @@ static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
 	}
 	this_cpu_inc(e->percpu->maps);
 	this_cpu_add(e->percpu->live_bytes, size);
+	if (trace_map_enabled())
+		return apple_dma_trace_map(e, phys, addr, size, hit);
 	return addr;
 }
 
@@ -112,7 +117,7 @@ static __always_inline dma_addr_t apple_dma_hit(struct apple_dma_engine *e,
 		w = apple_dma_lookup(&e->by_phys,
 				     phys >> APPLE_DMA_GRANULE_SHIFT);
 		if (likely(w && apple_dma_window_covers(w, phys, size)))
-			addr = apple_dma_take(e, w, phys, size, mask);
+			addr = apple_dma_take(e, w, phys, size, mask, true);
 	}
 	rcu_read_unlock_sched();
 	return addr;
@@ -142,8 +147,11 @@ static __always_inline bool apple_dma_unhit(struct apple_dma_engine *e,
 			*phys = w->phys + (addr - w->iova);
 			done = apple_dma_window_put(e, w);
 		}
-		if (likely(done))
+		if (likely(done)) {
 			apple_dma_count_unmap(e, size);
+			if (trace_unmap_enabled())
+				done = apple_dma_trace_unmap(e, addr, size);
+		}
 	}
 	rcu_read_unlock_sched();
 	return done;

@@ -104,6 +104,7 @@ static bool close_window(struct apple_dma_engine *e, struct apple_dma_window *w)
  * @spare: windows used since they were listed get another turn, so many
  * @idle: stop at one that has been idle for less, in jiffies
  * @large: large ones only
+ * @cause: why, for the trace; see trace.h
  */
 struct apple_dma_wanted {
 	unsigned int max;
@@ -112,6 +113,7 @@ struct apple_dma_wanted {
 	unsigned int spare;
 	u32 idle;
 	bool large;
+	const char *cause;
 };
 
 /*
@@ -165,7 +167,7 @@ static unsigned int give_back(struct apple_dma_engine *e,
 		return 0;
 	want.max = min(want.max, apple_dma_engine_batch(e));
 	n = collect(e, want, &batch);
-	if (n && apple_dma_window_give_back(e, &batch))
+	if (n && apple_dma_window_give_back(e, &batch, want.cause))
 		return 0;
 	return n;
 }
@@ -187,6 +189,7 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 		.bytes = bytes,
 		.entries = entries,
 		.spare = SPARE_MAX,
+		.cause = "room",
 	};
 	unsigned int n;
 
@@ -219,6 +222,7 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 		.max = UINT_MAX,
 		.entries = U64_MAX,
 		.large = true,
+		.cause = "room",
 	};
 
 	if (!list_empty(&e->idle_large) || !llist_empty(&e->freed))
@@ -229,17 +233,20 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
  * apple_dma_idle_release() - give all idle windows back
  * @e: the engine; its lock is held
  * @flags: of spin_lock_irqsave()
+ * @cause: why, for the trace; see trace.h
  *
  * Drops the lock between doorbells, so that interrupts are off for one batch
  * only. Returns when every window that was idle before is gone, or the engine
  * is broken.
  */
-void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags)
+void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
+			    const char *cause)
 	__must_hold(&e->lock)
 {
 	const struct apple_dma_wanted all = {
 		.max = UINT_MAX,
 		.entries = U64_MAX,
+		.cause = cause,
 	};
 
 	while (!e->broken) {
@@ -258,14 +265,15 @@ void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags)
  * apple_dma_idle_flush() - give idle windows back, the coldest first
  * @e: the engine
  * @count: at most so many
+ * @cause: why, for the trace; see trace.h
  *
  * Context: any; the lock is not held.
  * Return: how many.
  */
 unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
-				  unsigned int count)
+				  unsigned int count, const char *cause)
 {
-	struct apple_dma_wanted want = { .entries = U64_MAX };
+	struct apple_dma_wanted want = { .entries = U64_MAX, .cause = cause };
 	unsigned int done = 0, listed;
 	unsigned long flags;
 
@@ -288,13 +296,15 @@ unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
  * @e: the engine; hits take the lock
  * @start: guest-physical address
  * @end: its end
+ * @cause: why, for the trace; see trace.h
  *
  * Windows that overlap the range go back to the host, at once or with their
  * last mapping; so do all that are idle.
  *
  * Context: may sleep.
  */
-void apple_dma_idle_retire(struct apple_dma_engine *e, u64 start, u64 end)
+void apple_dma_idle_retire(struct apple_dma_engine *e, u64 start, u64 end,
+			   const char *cause)
 {
 	struct apple_dma_window *w;
 	unsigned long flags;
@@ -314,7 +324,7 @@ void apple_dma_idle_retire(struct apple_dma_engine *e, u64 start, u64 end)
 		}
 		spin_unlock_irqrestore(&e->lock, flags);
 	} while (i == LOOK_MAX);
-	apple_dma_idle_flush(e, UINT_MAX);
+	apple_dma_idle_flush(e, UINT_MAX, cause);
 }
 
 /**
@@ -358,6 +368,7 @@ static void apple_dma_idle_age(struct work_struct *work)
 		.max = UINT_MAX,
 		.entries = U64_MAX,
 		.spare = LOOK_MAX,
+		.cause = "age",
 	};
 	unsigned long flags;
 	unsigned int n;
@@ -432,7 +443,7 @@ static unsigned long apple_dma_idle_scan(struct shrinker *shrinker,
 	struct apple_dma_engine *e = apple_dma_compat_shrinker_data(shrinker);
 	unsigned long n = apple_dma_idle_flush(e, min_t(unsigned long,
 							control->nr_to_scan,
-							INT_MAX));
+							INT_MAX), "pressure");
 
 	return n ?: SHRINK_STOP;
 }

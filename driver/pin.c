@@ -38,6 +38,7 @@ static int put(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys)
 		return -ESHUTDOWN;
 	if (w && apple_dma_window_put(e, w)) {
 		apple_dma_count_unmap(e, size);
+		trace_unmap(e->dev, addr, size);
 	} else if (!w || !e->stopped) {
 		e->stats.bad_unmaps++;
 		return -ENOENT;
@@ -50,7 +51,7 @@ static int put(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys)
 static void settle(struct apple_dma_engine *e, unsigned long *flags)
 {
 	if (!apple_dma_engine_lazy(e))
-		apple_dma_idle_release(e, flags);
+		apple_dma_idle_release(e, flags, "unmap");
 }
 
 static void log_failure(struct apple_dma_engine *e, enum apple_dma_fail cause,
@@ -79,6 +80,7 @@ static void drop_guards(struct apple_dma_engine *e, struct list_head *fresh)
 	list_for_each_entry_safe(w, next, fresh, list) {
 		list_del_init(&w->list);
 		w->guarded = false;
+		clear_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
 		apple_dma_window_put(e, w);
 	}
 }
@@ -134,7 +136,9 @@ static dma_addr_t take_made(struct apple_dma_engine *e,
 	if (e->broken) {
 		*cause = APPLE_DMA_FAIL_BROKEN;
 	} else if (w) {
-		addr = apple_dma_take(e, w, phys, size, mask);
+		addr = apple_dma_take(e, w, phys, size, mask,
+				      !test_and_clear_bit(APPLE_DMA_WINDOW_FRESH,
+							  &w->flags));
 		if (addr == DMA_MAPPING_ERROR)
 			*cause = APPLE_DMA_FAIL_MASK;
 	}
@@ -402,7 +406,7 @@ int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 	if (cause == APPLE_DMA_FAIL_BYTES && apple_dma_engine_lazy(e)) {
 		/* Large windows for some may have left no room for the rest. */
 		put_sg(e, sgl, nents);
-		apple_dma_idle_release(e, &flags);
+		apple_dma_idle_release(e, &flags, "room");
 		cause = miss_sg(e, sgl, nents, mask, true, &flags, &failed);
 	}
 	if (cause != APPLE_DMA_FAIL_COUNT)

@@ -199,7 +199,7 @@ static int apple_dma_ram_notify(struct notifier_block *nb, unsigned long action,
 	case MEM_GOING_OFFLINE:
 		err = take_away(e, start, end);
 		if (!err)
-			apple_dma_idle_retire(e, start, end);
+			apple_dma_idle_retire(e, start, end, "offline");
 		break;
 	case MEM_ONLINE:
 	case MEM_CANCEL_OFFLINE:

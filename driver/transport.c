@@ -13,6 +13,7 @@
 #include <linux/timekeeping.h>
 
 #include "internal.h"
+#include "trace.h"
 
 /* The shared page: the command, then both arrays. */
 #define REQ_OFFSET	64U
@@ -64,7 +65,8 @@ static int broke(struct apple_dma_transport *t, const char *reason)
  * The write traps: how long is the host away? The clock is one that may be read
  * in any context, and may step back a little.
  */
-static void write_doorbell(struct apple_dma_transport *t, u32 count)
+static void write_doorbell(struct apple_dma_transport *t, u32 type, u32 count,
+			   u64 bytes)
 {
 	u64 start = ktime_get_mono_fast_ns(), ns;
 
@@ -79,13 +81,15 @@ static void write_doorbell(struct apple_dma_transport *t, u32 count)
 	t->requests += count;
 	t->batches += count > 1;
 	t->doorbells++;
+	trace_doorbell(t->dev, type == APPLE_DMA_CMD_MAP ? "map" : "unmap",
+		       count, bytes, ns);
 }
 
 /*
- * Run one batch whose requests are in place. Returns the batch status, OK or
+ * Run one batch, of so many bytes, whose requests are in place. Returns the batch status, OK or
  * IOERR, or -EPROTO.
  */
-static int ring(struct apple_dma_transport *t, u32 type, u32 count,
+static int ring(struct apple_dma_transport *t, u32 type, u32 count, u64 bytes,
 		size_t resp_size)
 {
 	struct apple_dma_cmd *cmd = t->page;
@@ -100,7 +104,7 @@ static int ring(struct apple_dma_transport *t, u32 type, u32 count,
 
 	/* The host reads the page while the write traps: all of it, first. */
 	wmb();
-	write_doorbell(t, count);
+	write_doorbell(t, type, count, bytes);
 	/* The batch is done; nothing below may be read from before it. */
 	mb();
 
@@ -228,16 +232,19 @@ static int apple_dma_transport_map(void *host,
 				  sizeof(struct apple_dma_map_resp);
 	bool failed = false;
 	unsigned int i, undo = 0;
+	u64 bytes = 0;
 	int status;
 	int err;
 
 	if (!n || n > APPLE_DMA_BATCH_MAX)
 		return broke(t, "(it did not: the module made a bad batch)");
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		put_map_request(t, i, &entries[i]);
+		bytes += entries[i].len;
+	}
 
-	status = ring(t, APPLE_DMA_CMD_MAP, n, n * stride);
+	status = ring(t, APPLE_DMA_CMD_MAP, n, bytes, n * stride);
 	if (status < 0)
 		return status;
 
@@ -277,6 +284,7 @@ static int apple_dma_transport_unmap(void *host,
 	struct apple_dma_unmap_req *req = apple_dma_req(t);
 	bool failed = false;
 	unsigned int i;
+	u64 bytes = 0;
 	int status;
 
 	if (!n || n > APPLE_DMA_BATCH_MAX)
@@ -285,9 +293,10 @@ static int apple_dma_transport_unmap(void *host,
 	for (i = 0; i < n; i++) {
 		req[i].id = cpu_to_le64(entries[i].handle);
 		req[i].size = cpu_to_le64(entries[i].len);
+		bytes += entries[i].len;
 	}
 
-	status = ring(t, APPLE_DMA_CMD_UNMAP, n,
+	status = ring(t, APPLE_DMA_CMD_UNMAP, n, bytes,
 		      n * sizeof(struct apple_dma_unmap_resp));
 	if (status < 0)
 		return status;
@@ -351,7 +360,7 @@ static int probe_layout(struct apple_dma_transport *t)
 	int status;
 
 	memset(apple_dma_req(t), 0, sizeof(struct apple_dma_map_req_wide));
-	status = ring(t, APPLE_DMA_CMD_MAP, 1, PROBE_RESP_SIZE);
+	status = ring(t, APPLE_DMA_CMD_MAP, 1, 0, PROBE_RESP_SIZE);
 	if (status < 0) {
 		dev_err(t->dev,
 			"the host did not pass the layout probe: %s\n",

@@ -9,6 +9,7 @@
 
 #include <linux/slab.h>
 
+#include "trace.h"
 #include "window.h"
 
 /* Windows kept back for mappings made when no memory is to be had. */
@@ -19,9 +20,11 @@ static struct kmem_cache *window_cache;
 /**
  * apple_dma_window_break() - the host broke the protocol
  * @e: the engine; its lock is held
+ * @handle: of what, or of the first of a batch
  * @reason: what it did, for the log; a string constant
  */
-void apple_dma_window_break(struct apple_dma_engine *e, const char *reason)
+void apple_dma_window_break(struct apple_dma_engine *e, u64 handle,
+			    const char *reason)
 {
 	if (e->broken)
 		return;
@@ -29,12 +32,13 @@ void apple_dma_window_break(struct apple_dma_engine *e, const char *reason)
 	WRITE_ONCE(e->fast, false);
 	e->reason = reason;
 	apple_dma_queue(&e->alert);
+	trace_host_error(e->dev, handle, reason);
 }
 
 /* After a call of the host that returned an error. */
-static void host_failed(struct apple_dma_engine *e)
+static void host_failed(struct apple_dma_engine *e, u64 handle)
 {
-	apple_dma_window_break(e, e->host_ops->reason(e->host));
+	apple_dma_window_break(e, handle, e->host_ops->reason(e->host));
 }
 
 /**
@@ -49,7 +53,7 @@ int apple_dma_window_unmap(struct apple_dma_engine *e, unsigned int n)
 	int err = e->host_ops->unmap(e->host, e->unmap_scratch, n);
 
 	if (err)
-		host_failed(e);
+		host_failed(e, e->unmap_scratch->handle);
 	return err;
 }
 
@@ -116,9 +120,11 @@ static void confirm(struct apple_dma_engine *e, struct apple_dma_window *w,
 		    u64 iova, struct list_head *fresh)
 {
 	w->iova = iova;
+	__set_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
 	atomic_set(&w->live, 1);
 	if (!apple_dma_index_confirm(e, w)) {
-		apple_dma_window_break(e, "it gave the same device address twice");
+		apple_dma_window_break(e, w->phys,
+				       "it gave the same device address twice");
 		return;
 	}
 	w->guarded = true;
@@ -126,6 +132,7 @@ static void confirm(struct apple_dma_engine *e, struct apple_dma_window *w,
 	e->stats.peak_bytes = max(e->stats.peak_bytes, e->stats.mapped_bytes);
 	e->stats.peak_entries = max(e->stats.peak_entries,
 				    e->stats.mapped_entries);
+	trace_window_create(e->dev, w->phys, iova, w->size);
 }
 
 /*
@@ -147,14 +154,16 @@ static void map_planned(struct apple_dma_engine *e, struct list_head *list,
 	if (!n || e->broken)
 		return;
 	if (e->host_ops->map(e->host, entry, n)) {
-		host_failed(e);
+		host_failed(e, entry->gpa);
 		return;
 	}
 	list_for_each_entry_safe(w, next, list, list) {
-		if (entry->err)
+		if (entry->err) {
 			e->stats.refusals++;
-		else if (!e->broken)
+			trace_host_error(e->dev, w->phys, "it refused a window");
+		} else if (!e->broken) {
 			confirm(e, w, entry->iova, fresh);
+		}
 		entry++;
 	}
 }
@@ -231,12 +240,13 @@ unsigned int apple_dma_window_submit(struct apple_dma_engine *e,
  * apple_dma_window_give_back() - unregister windows: one doorbell
  * @e: the engine, not broken; its lock is held
  * @batch: at most a batch of windows, DEAD
+ * @cause: why, for the trace; see trace.h
  *
  * Return: 0, or -EPROTO when that broke the engine; then the windows stay in
  * the index, DEAD, as long as the engine. @batch is empty in any case.
  */
 int apple_dma_window_give_back(struct apple_dma_engine *e,
-			       struct list_head *batch)
+			       struct list_head *batch, const char *cause)
 {
 	struct apple_dma_unmap_entry *entry = e->unmap_scratch;
 	struct apple_dma_window *w, *next;
@@ -252,12 +262,15 @@ int apple_dma_window_give_back(struct apple_dma_engine *e,
 	apple_dma_window_unmap(e, n);
 	list_for_each_entry_safe(w, next, batch, list) {
 		if (!e->broken && entry->err)
-			apple_dma_window_break(e, "it does not release a mapping that it made");
-		if (e->broken)
-			list_del_init(&w->list);
-		else
-			apple_dma_window_forget(e, w);
+			apple_dma_window_break(e, w->phys,
+					       "it does not release a mapping that it made");
 		entry++;
+		if (e->broken) {
+			list_del_init(&w->list);
+			continue;
+		}
+		trace_window_evict(e->dev, w->phys, w->iova, w->size, cause);
+		apple_dma_window_forget(e, w);
 	}
 	return e->broken ? -EPROTO : 0;
 }

@@ -29,7 +29,7 @@ enum apple_dma_window_state {
  * @iova: device address of @phys; constant once ACTIVE
  * @live: mappings inside, and guards of who works with it; or CLOSED
  * @stamp: jiffies when @live last became 0
- * @flags: APPLE_DMA_WINDOW_LISTED
+ * @flags: APPLE_DMA_WINDOW_LISTED, _LEFT and _FRESH
  * @first: where the range starts that it was made for; @phys or higher
  * @engine: whose it is
  * @state: enum apple_dma_window_state
@@ -76,6 +76,8 @@ static_assert(sizeof(struct apple_dma_window) <= 256);
 #define APPLE_DMA_WINDOW_LISTED	0
 /* The same: the driver went and left something mapped in it. */
 #define APPLE_DMA_WINDOW_LEFT	1
+/* The same: new, and nothing was mapped in it by who it was made for. */
+#define APPLE_DMA_WINDOW_FRESH	2
 
 /* The largest shared window, bytes: the largest piece the buddy allocator has. */
 #define APPLE_DMA_WINDOW_MAX	(4ULL << 20)
@@ -213,10 +215,11 @@ void apple_dma_window_forget(struct apple_dma_engine *e,
 unsigned int apple_dma_window_submit(struct apple_dma_engine *e,
 				     struct list_head *planned,
 				     struct list_head *fresh);
-void apple_dma_window_break(struct apple_dma_engine *e, const char *reason);
+void apple_dma_window_break(struct apple_dma_engine *e, u64 handle,
+			    const char *reason);
 int apple_dma_window_unmap(struct apple_dma_engine *e, unsigned int n);
 int apple_dma_window_give_back(struct apple_dma_engine *e,
-			       struct list_head *batch);
+			       struct list_head *batch, const char *cause);
 
 /* ---- idle.c: windows without a mapping ---- */
 
@@ -224,10 +227,12 @@ void apple_dma_idle_init(struct apple_dma_engine *e);
 void apple_dma_idle_sum(struct apple_dma_engine *e, u64 *entries, u64 *bytes);
 u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries);
 void apple_dma_idle_evict_large(struct apple_dma_engine *e);
-void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags);
+void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
+			    const char *cause);
 unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
-				  unsigned int count);
-void apple_dma_idle_retire(struct apple_dma_engine *e, u64 start, u64 end);
+				  unsigned int count, const char *cause);
+void apple_dma_idle_retire(struct apple_dma_engine *e, u64 start, u64 end,
+			   const char *cause);
 void apple_dma_idle_arm(struct apple_dma_engine *e);
 void apple_dma_idle_stop(struct apple_dma_engine *e);
 
@@ -265,6 +270,12 @@ bool apple_dma_learned_in_vain(struct apple_dma_engine *e);
 
 bool apple_dma_ram_has(struct apple_dma_engine *e, u64 phys, u64 size);
 bool apple_dma_ram_mappable(struct apple_dma_engine *e, u64 phys, u64 size);
+
+/* ---- trace.c: tracepoints of the hot path ---- */
+
+dma_addr_t apple_dma_trace_map(struct apple_dma_engine *e, u64 phys,
+			       dma_addr_t addr, u64 size, bool hit);
+bool apple_dma_trace_unmap(struct apple_dma_engine *e, u64 addr, u64 size);
 
 /* ---- recover.c ---- */
 
