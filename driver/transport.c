@@ -86,8 +86,8 @@ static void write_doorbell(struct apple_dma_transport *t, u32 type, u32 count,
 }
 
 /*
- * Run one batch, of so many bytes, whose requests are in place. Returns the batch status, OK or
- * IOERR, or -EPROTO.
+ * Run one batch, of so many bytes, whose requests are in place. Returns the
+ * batch status, OK or IOERR, or -EPROTO.
  */
 static int ring(struct apple_dma_transport *t, u32 type, u32 count, u64 bytes,
 		size_t resp_size)
