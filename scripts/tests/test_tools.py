@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command apple-dma on trees that look like a machine's."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from conftest import TOP
+from tools_tree import MIB, NEWER, Tree
+
+TOOL = TOP / "tools" / "apple-dma"
+COMPANION = "0000:00:04.0"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A machine without a companion."""
+    return Tree(tmp_path / "root")
+
+
+@pytest.fixture
+def tool(tree):
+    """Runs the command on the tree."""
+    def run(*args, expect=0, width=140, **env):
+        done = subprocess.run([TOOL, *args], capture_output=True, text=True, check=False,
+                              env={**os.environ, "APPLE_DMA_ROOT": str(tree.top),
+                                   "COLUMNS": str(width), "LC_ALL": "C.UTF-8", **env})
+        assert done.returncode == expect, (done.returncode, done.stdout, done.stderr)
+        return done.stdout + done.stderr
+    return run
+
+
+def line_with(text, word):
+    """The one line of a text that has a word."""
+    found = [line for line in text.splitlines() if word in line]
+    assert len(found) == 1, (word, text)
+    return found[0]
+
+
+# ---- status
+
+def test_status_of_one_device(tree, tool):
+    tree.companion()
+    out = tool("status", "--interval", "0")
+    words = line_with(out, "nvme").split()
+    assert words[:3] == ["00:04.0", "01:00.0", "nvme"]
+    assert "500M/1.50G" in words and "320/65.5k" in words
+    assert words[-4:] == ["99.2", "%", "-", "ok"]
+
+
+def test_status_counts_doorbells_between_two_samples(tree, tool):
+    """No more rang, so it is none a second and not what there was since the boot."""
+    tree.companion()
+    assert line_with(tool("status", "--interval", "0.05"), "nvme").split()[-2:] == ["0/s", "ok"]
+
+
+def test_status_of_four_devices(tree, tool):
+    tree.companion()
+    tree.companion("0000:00:05.0", "0000:02:00.0", "amdgpu", map_failures=3, failures_bytes=2,
+                   failures_host=1)
+    tree.companion("0000:00:06.0", "0000:03:00.0", None)
+    tree.companion("0000:00:07.0", None)
+    out = tool("status", "--interval", "0", expect=1)
+    assert [line.split("  ")[-1].strip() for line in out.splitlines()[1:5]] == [
+        "ok", "ok", "no driver", "no device"]
+    assert ("0000:02:00.0: 3 mappings failed: 2 because the byte budget was used up, "
+            "1 because the host refused it") in out
+    narrow = tool("status", "--interval", "0", expect=1, width=60)
+    assert max(map(len, narrow.splitlines()[:20])) <= 60
+    assert narrow.count("  bytes ") == 4
+
+
+def test_status_of_a_broken_companion(tree, tool):
+    tree.companion(broken=1, leaked_bytes=65536)
+    tree.log(f"apple_dma {COMPANION}: the host broke the protocol: it did not answer a map entry. "
+             "No more DMA is mapped; memory that the device may still reach is kept.")
+    out = tool("status", "--interval", "0", expect=1)
+    assert line_with(out, "01:00.0  nvme").endswith("broken")
+    assert "broken: it did not answer a map entry" in out
+    assert "64 KiB of memory is kept" in out
+
+
+def test_status_says_why_it_is_strict(tree, tool):
+    tree.companion(mode="strict")
+    assert "strict: as the mode was set" in tool("status", "--interval", "0")
+    tree.pci("0000:00:08.0", "0x1af4", "0x1045", "0x00ff00", "virtio-pci")
+    assert "strict: a balloon (0000:00:08.0) is in the guest" in tool("status", "--interval", "0")
+
+
+def test_status_without_the_module(tree, tool):
+    tree.companion()
+    tree.without_module()
+    out = tool("status", "--interval", "0", expect=1)
+    assert "apple_dma is not loaded" in out
+
+
+def test_status_of_a_companion_that_was_refused(tree, tool):
+    tree.pci(COMPANION, "0x1b36", "0x0015", "0x088000")
+    assert "refused" in tool("status", "--interval", "0", expect=1)
+    tree.bind(COMPANION, "vfio-pci")
+    assert "the driver vfio-pci has the companion" in tool("status", "--interval", "0", expect=1)
+
+
+def test_status_without_a_companion(tool):
+    out = tool("status", expect=2)
+    assert "no companion (PCI device 1b36:0015)" in out and "vfio-apple-pci" in out
+
+
+def test_an_older_module_shows_dashes(tree, tool):
+    tree.companion(**{name: None for name in NEWER + ("hits", "idle_bytes")})
+    out = tool("status", "--interval", "0")
+    assert line_with(out, "nvme").split()[-3:] == ["-", "-", "ok"]
+    got = json.loads(tool("status", "--json", "--interval", "0"))["devices"][0]
+    assert got["counters"]["batches"] is None and got["hit_rate"] is None
+    assert got["used_bytes"] == 612 * MIB
+
+
+def test_json_has_the_documented_keys(tree, tool):
+    tree.companion()
+    got = json.loads(tool("status", "--json", "--interval", "0.05"))
+    manual = (TOP / "tools/man/apple-dma.8").read_text()
+    device = got["devices"][0]
+    for key in (*got, *device):
+        assert f".It Cm {key}\n" in manual, key
+    abi = (TOP / "Documentation/ABI/testing/sysfs-driver-apple-dma").read_text()
+    unknown = [name for name in device["counters"] if f"/apple_dma/{name}\n" not in abi]
+    assert set(unknown) <= set(NEWER), unknown
+    assert device["counters"]["doorbells"] == 1000
+    assert device["doorbells_per_second"] == 0
+    assert device["state"] == "ok" and device["bad"] is False and device["reason"] is None
+
+
+def without_override(*argv):
+    """A command line that root's right to read everything is taken from."""
+    caps = "-dac_override,-dac_read_search"
+    drop = ["setpriv", "--bounding-set", caps, "--inh-caps", caps] if os.geteuid() == 0 else []
+    return [*drop, *map(str, argv)]
+
+
+def test_no_permission_is_said_so(tree):
+    tree.companion()
+    for file in tree.path(f"sys/devices/pci0000:00/{COMPANION}/apple_dma").iterdir():
+        if not file.is_symlink():
+            file.chmod(0)
+    done = subprocess.run(without_override(TOOL, "--root", tree.top, "status"),
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done
+    assert "no permission for /sys/bus/pci/drivers/apple_dma/" in done.stderr
+    assert "sudo" in done.stderr
+
+
+def test_colours_only_on_a_terminal(tree, tool):
+    tree.companion()
+    assert "\033" not in tool("status", "--interval", "0", TERM="xterm")
+    shown = on_a_terminal(tree, "status", "--interval", "0")
+    assert "\033[32m" in shown
+    assert "\033" not in on_a_terminal(tree, "status", "--interval", "0", NO_COLOR="1")
+
+
+def on_a_terminal(tree, *args, **env):
+    """What the command writes to a terminal."""
+    master, slave = os.openpty()
+    with subprocess.Popen([TOOL, *args], stdin=slave, stdout=slave, stderr=slave,
+                          env={**os.environ, "APPLE_DMA_ROOT": str(tree.top), "TERM": "xterm",
+                               "COLUMNS": "140", "LC_ALL": "C.UTF-8", **env}) as process:
+        os.close(slave)
+        parts = []
+        try:
+            while part := os.read(master, 65536):
+                parts.append(part)
+        except OSError:
+            pass
+        assert process.wait() == 0
+    os.close(master)
+    return b"".join(parts).decode()
+
+
+@pytest.mark.parametrize("args, word", [
+    ((), "COMMAND"), (("nothing",), "nothing"), (("status", "--interval", "x"), "'x'"),
+    (("status", "--interval", "-1"), "0 to 86400"), (("--root", "/nonexistent", "status"),
+                                                     "'/nonexistent' is not a folder"),
+])
+def test_bad_usage_is_named(tool, args, word):
+    assert word in tool(*args, expect=2)

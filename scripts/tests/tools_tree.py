@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A machine's sysfs, tracefs and the rest as a folder, for tests of tools/apple-dma."""
+
+import os
+import shutil
+
+RELEASE = "6.12.117+deb13-arm64"
+VERSION = "0.1.0"
+
+MIB = 1 << 20
+DEFAULTS = {
+    "mapped_bytes": 612 * MIB, "mapped_entries": 420, "live_bytes": 500 * MIB,
+    "live_mappings": 9000, "idle_bytes": 112 * MIB, "idle_entries": 100,
+    "peak_bytes": 700 * MIB, "peak_entries": 500, "limit_bytes": 1536 * MIB,
+    "limit_entries": 65536, "learned_bytes": 0, "learned_entries": 0, "window_bytes": 4 * MIB,
+    "doorbells": 1000, "batches": 999, "requests": 2500, "doorbell_ns_min": 4000,
+    "doorbell_ns_mean": 9000, "doorbell_ns_max": 210000, "hits": 99200, "misses": 800,
+    "slow_paths": 900, "evictions": 30, "refusals": 0, "map_failures": 0, "recovered": 0,
+    "bad_unmaps": 0, "leaked_bytes": 0, "broken": 0, "mode": "cached", "idle_ms": 60000,
+    "batch_max": 64, "failures_bytes": 0, "failures_entries": 0, "failures_host": 0,
+    "failures_mask": 0, "failures_alignment": 0, "failures_handle": 0, "failures_memory": 0,
+    "failures_not_ram": 0, "failures_broken": 0,
+}
+# What a module without these statistics does not have.
+NEWER = tuple(n for n in DEFAULTS if n.startswith(("failures_", "doorbell_ns"))) + (
+    "requests", "batches")
+
+CONFIG = "CONFIG_64BIT=y\nCONFIG_PCI=y\nCONFIG_ARCH_HAS_DMA_OPS=y\n"
+IOMEM = """00000000-3fffffff : PCI
+40000000-7fffffff : System RAM
+  40210000-4177ffff : Kernel code
+80000000-bfffffff : System RAM
+"""
+
+
+class Tree:
+    """A machine, good until it is told otherwise."""
+
+    def __init__(self, top):
+        self.top = top
+        self.irq = 40
+        self.write("proc/sys/kernel/osrelease", RELEASE)
+        self.write(f"boot/config-{RELEASE}", CONFIG)
+        self.write("proc/iomem", IOMEM)
+        self.write("proc/interrupts", "            CPU0       CPU1\n")
+        self.write(f"lib/modules/{RELEASE}/build/Makefile", "")
+        self.write(f"lib/modules/{RELEASE}/updates/dkms/apple_dma.ko", "no ELF")
+        self.write(f"lib/modules/{RELEASE}/modules.alias",
+                   "alias pci:v*d*sv*sd*bc01sc08i02* nvme\n")
+        self.write("sys/module/apple_dma/version", VERSION)
+        self.write("sys/module/apple_dma/parameters/mode", "cached")
+        (top / "sys/bus/pci/devices").mkdir(parents=True)
+        (top / "sys/bus/pci/drivers/apple_dma").mkdir(parents=True)
+        self.write("dev/kmsg", "")
+
+    def path(self, name):
+        """Where a file is."""
+        return self.top / name
+
+    def write(self, name, text):
+        """A file with a last newline, as sysfs has them."""
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n" if text and not text.endswith("\n") else text)
+
+    def remove(self, name):
+        """A file, link or folder goes."""
+        path = self.path(name)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+    def log(self, *lines):
+        """Lines of the kernel log."""
+        with self.path("dev/kmsg").open("a") as file:
+            for number, line in enumerate(lines):
+                file.write(f"6,{number},{number * 1000},-;{line}\n")
+
+    def link(self, name, target):
+        """A relative link, as in sysfs."""
+        path = self.path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(os.path.relpath(self.path(target), path.parent))
+
+    def pci(self, address, vendor, device, pci_class, driver=None, bars=("0x1000",)):
+        """A PCI device; its folder."""
+        folder = f"sys/devices/pci0000:00/{address}"
+        for name, text in (("vendor", vendor), ("device", device), ("class", pci_class)):
+            self.write(f"{folder}/{name}", text)
+        self.write(f"{folder}/modalias", f"pci:v0000{vendor[2:].upper()}d0000{device[2:].upper()}"
+                   f"sv00000000sd00000000bc{pci_class[2:4]}sc{pci_class[4:6]}i{pci_class[6:8]}")
+        self.write(f"{folder}/resource", "".join(
+            f"{int(b, 16):#018x} {int(b, 16) + 0xfff:#018x} 0x0000000000140204\n" for b in bars))
+        self.path(f"{folder}/config").write_bytes(bytes.fromhex(
+            vendor[4:6] + vendor[2:4] + device[4:6] + device[2:4]) + bytes(60))
+        self.link(f"sys/bus/pci/devices/{address}", folder)
+        if driver:
+            self.bind(address, driver)
+        return folder
+
+    def bind(self, address, driver):
+        """A driver takes a device."""
+        folder = self.path(f"sys/bus/pci/drivers/{driver}")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.link(f"sys/devices/pci0000:00/{address}/driver", f"sys/bus/pci/drivers/{driver}")
+        self.link(f"sys/bus/pci/drivers/{driver}/{address}", f"sys/devices/pci0000:00/{address}")
+
+    def interrupts(self, address, number):
+        """The device has an MSI, which has come NUMBER times."""
+        self.write(f"sys/devices/pci0000:00/{address}/msi_irqs/{self.irq}", "msix")
+        with self.path("proc/interrupts").open("a") as file:
+            file.write(f" {self.irq}:  {number}  0  ITS-MSI  nvme0q0\n")
+        self.irq += 1
+
+    def companion(self, address="0000:00:04.0", managed="0000:01:00.0", driver="nvme", **counters):
+        """A companion with its group, its device and that one's driver."""
+        self.pci(address, "0x1b36", "0x0015", "0x088000", "apple_dma")
+        for name, value in {**DEFAULTS, **counters}.items():
+            if value is not None:
+                self.counter(name, value, address)
+        if managed:
+            self.pci(managed, "0x144d", "0xa80a", "0x010802", driver)
+            self.link(f"sys/devices/pci0000:00/{address}/apple_dma/managed",
+                      f"sys/devices/pci0000:00/{managed}")
+            if driver:
+                self.interrupts(managed, 1234)
+        self.log(f"apple_dma {address}: manages the DMA of {managed}",
+                 f"apple_dma {address}: ready: wide layout, up to 1536 MiB in 65536 mappings, "
+                 "64 in a batch")
+        return self
+
+    def counter(self, name, value, address="0000:00:04.0"):
+        """A file of a companion's group."""
+        self.write(f"sys/devices/pci0000:00/{address}/apple_dma/{name}", str(value))
+
+    def without_module(self):
+        """As it is before the module is loaded."""
+        self.remove("sys/module/apple_dma")
+        for link in self.path("sys/bus/pci/drivers/apple_dma").iterdir():
+            shutil.rmtree(link.resolve() / "apple_dma")
+            (link.resolve() / "driver").unlink()
+        self.remove("sys/bus/pci/drivers/apple_dma")

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command line."""
+
+import argparse
+import os
+import signal
+import sys
+
+from . import status, version
+from .errors import ToolError
+from .root import Root
+from .terminal import Terminal
+
+
+def seconds(text):
+    """A time of the command line."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 86400:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds from 0 to 86400")
+    return value
+
+
+def times(text):
+    """How many times."""
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of 1 or more")
+    return int(text)
+
+
+def add_status(commands):
+    """status"""
+    parser = commands.add_parser(
+        "status", help="a table of the devices", description="A table of the devices. Ends with "
+        "1 if one of them is not well.")
+    parser.add_argument("--json", action="store_true",
+                        help="for programs; the keys are in apple-dma(8)")
+    parser.add_argument("--interval", type=seconds, default=1.0, metavar="S",
+                        help="seconds between the two samples that doorbells per second come "
+                        "from (default 1; 0: one sample)")
+    parser.set_defaults(call=status.run)
+
+
+def build_parser():
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="apple-dma", description="See what the apple_dma module does, and why something "
+        "does not work.", epilog="The manual: man apple-dma, man apple_dma")
+    parser.add_argument("--version", action="version", version=f"apple-dma {version()}")
+    parser.add_argument("--root", default=os.environ.get("APPLE_DMA_ROOT") or "/",
+                        help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for add in (add_status,):
+        add(commands)
+    return parser
+
+
+def main(argv=None):
+    """Run the command line; returns the exit status: 2 for what could not be done."""
+    args = build_parser().parse_args(argv)
+    term = Terminal(sys.stdout)
+    try:
+        result = args.call(Root(args.root), term, args)
+        sys.stdout.flush()
+        return result
+    except ToolError as error:
+        sys.stdout.flush()
+        print(Terminal(sys.stderr).plain("\n".join(error.lines().splitlines())), file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # Whoever read the output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT

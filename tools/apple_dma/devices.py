@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Companions and the devices they manage, as sysfs has them."""
+
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Optional
+
+from . import COMPANION_ID, DRIVER
+from .errors import NeedsRoot
+
+PCI = "/sys/bus/pci"
+DEVICES = f"{PCI}/devices"
+GROUP = "apple_dma"
+MODULE = f"/sys/module/{DRIVER}"
+
+# Every file of the group that holds a number; a module that is older has not all.
+COUNTERS = (
+    "mapped_bytes", "mapped_entries", "live_bytes", "live_mappings", "idle_bytes",
+    "idle_entries", "peak_bytes", "peak_entries", "limit_bytes", "limit_entries",
+    "learned_bytes", "learned_entries", "window_bytes", "doorbells", "batches", "requests",
+    "doorbell_ns_min", "doorbell_ns_mean", "doorbell_ns_max", "hits", "misses", "slow_paths",
+    "evictions", "refusals", "map_failures", "recovered", "bad_unmaps", "leaked_bytes", "broken",
+    "idle_ms", "batch_max")
+
+# Why a mapping failed, in words, and what to do about it.
+FAILURES = {
+    "bytes": ("the byte budget was used up",
+              "the device needs more at once than max_bytes; if that is below 1536 MiB, raise it"),
+    "entries": ("the entry budget was used up",
+                "the device needs more registrations at once than max_entries; if that is below "
+                "65536, raise it; mode=cached needs fewer than strict"),
+    "host": ("the host refused it",
+             "the host allows less than the limits say: lower max_bytes and max_entries, "
+             "or close what else uses the extension on the Mac"),
+    "mask": ("the device cannot reach the address that the host chose",
+             "the device reaches fewer than 64 address bits; nothing in the guest helps"),
+    "alignment": ("no device address was aligned to its size",
+                  "more free memory in the guest helps: twice the size is needed in one piece"),
+    "handle": ("no unique handle was left for the range",
+               "it happens in mode=strict with many single pages; use mode=cached"),
+    "memory": ("the guest had no memory for a window", "give the guest more memory"),
+    "not_ram": ("it was not ordinary memory of the guest",
+                "the driver maps memory of another device, which the host cannot do"),
+    "broken": ("the companion was broken or stopped, or the device had no driver",
+               "see the check of the companion's state"),
+}
+FAILURE_FILES = tuple(f"failures_{cause}" for cause in FAILURES)
+
+# Virtio devices that take memory from the guest: PCI ID, or the virtio bus's.
+BALLOON_PCI = {"0x1002": "a balloon", "0x1045": "a balloon", "0x1058": "virtio-mem"}
+BALLOON_VIRTIO = {5: "a balloon", 24: "virtio-mem"}
+
+
+@dataclass
+class Device:
+    """One companion, and what it does."""
+
+    companion: str
+    bound: Optional[str] = None         # the driver of the companion
+    managed: Optional[str] = None
+    driver: Optional[str] = None        # the driver of the managed device
+    mode: Optional[str] = None
+    values: dict = field(default_factory=dict)
+    taken: float = 0.0                  # when the values were read, monotonic seconds
+
+    def get(self, name):
+        """A counter, or None where this module has no such file."""
+        return self.values.get(name)
+
+    @property
+    def ours(self):
+        """Whether the module has the companion."""
+        return self.bound == DRIVER
+
+    def used(self, what):
+        """Registered and in use: without what is only kept; WHAT is bytes or entries."""
+        mapped, idle = self.get(f"mapped_{what}"), self.get(f"idle_{what}")
+        return None if mapped is None else max(mapped - (idle or 0), 0)
+
+    def hit_rate(self):
+        """The share of mappings that needed no registration, or None before the first."""
+        hits, misses = self.get("hits"), self.get("misses")
+        return hits / (hits + misses) if hits is not None and (hits or misses) else None
+
+    def failures(self):
+        """(cause, count) of refused mappings, most first."""
+        found = [(cause, self.get(f"failures_{cause}") or 0) for cause in FAILURES]
+        return sorted((f for f in found if f[1]), key=lambda f: -f[1])
+
+
+def group(companion):
+    """The folder of a companion's files."""
+    return f"{PCI}/drivers/{DRIVER}/{companion}/{GROUP}"
+
+
+def pci_text(root, address, name):
+    """A file of a PCI device."""
+    return root.peek(f"{DEVICES}/{address}/{name}")
+
+
+def companions(root):
+    """The addresses of all companions on the bus."""
+    return [address for address in root.list(DEVICES)
+            if (pci_text(root, address, "vendor"), pci_text(root, address, "device")) ==
+            COMPANION_ID]
+
+
+def read(root, companion):
+    """What a companion is at now. NeedsRoot where the files are not for all."""
+    device = Device(companion, root.link(f"{DEVICES}/{companion}/driver"), taken=time.monotonic())
+    if not device.ours:
+        return device
+    folder = group(companion)
+    denied = None
+    for name in COUNTERS + FAILURE_FILES:
+        try:
+            text = root.read(f"{folder}/{name}")
+        except NeedsRoot as error:
+            denied = error
+            continue
+        if text is not None and re.fullmatch(r"-?\d+", text):
+            device.values[name] = int(text)
+    if denied and not device.values:
+        raise denied
+    device.mode = root.peek(f"{folder}/mode")
+    device.managed = root.link(f"{folder}/managed")
+    if device.managed:
+        device.driver = root.link(f"{DEVICES}/{device.managed}/driver")
+    return device
+
+
+def read_all(root):
+    """All companions."""
+    return [read(root, companion) for companion in companions(root)]
+
+
+def loaded(root):
+    """Whether the module is in the kernel."""
+    return root.exists(MODULE)
+
+
+def balloon(root):
+    """(name, what) of a device that takes memory from the guest, or None."""
+    for address in root.list(DEVICES):
+        what = BALLOON_PCI.get(pci_text(root, address, "device") or "")
+        if what and pci_text(root, address, "vendor") == "0x1af4":
+            return address, what
+    for name in root.list("/sys/bus/virtio/devices"):
+        what = BALLOON_VIRTIO.get(root.number(f"/sys/bus/virtio/devices/{name}/device"))
+        if what:
+            return name, what
+    return None
+
+
+@dataclass(frozen=True)
+class State:
+    """How a device is: one word, whether it is bad, and why."""
+
+    word: str
+    bad: bool = False
+    why: str = ""
+
+
+def state(root, device, log=None):
+    """The State of a device; LOG is the kernel log, for a broken one's reason."""
+    if not device.bound:
+        if loaded(root):
+            return State("refused", True, "the module did not take the companion; "
+                         "apple-dma doctor says why")
+        return State("no module", True, "apple_dma is not loaded: modprobe apple_dma")
+    if not device.ours:
+        return State("taken", True, f"the driver {device.bound} has the companion")
+    if device.get("broken"):
+        reason = log.broken(device.companion) if log else None
+        return State("broken", True, reason or "the reason is in the kernel log")
+    if not device.managed:
+        return State("no device", True, "the passthrough device is not on the bus")
+    if not device.driver:
+        return State("no driver", True, f"no driver is bound to {device.managed}")
+    if device.mode == "strict":
+        taker = balloon(root)
+        if taker:
+            return State("strict", why=f"{taker[1]} ({taker[0]}) is in the guest")
+        return State("strict", why="as the mode was set")
+    return State("ok")
+
+
+def per_second(old, new, name):
+    """How fast a counter grew between two samples of a device, or None."""
+    if old is None or old.get(name) is None or new.get(name) is None:
+        return None
+    seconds = new.taken - old.taken
+    return max(new.get(name) - old.get(name), 0) / seconds if seconds > 0 else None
+
+
+def short(address, all_addresses):
+    """An address without its PCI domain, if that is 0 for all."""
+    if address and all(a.startswith("0000:") for a in all_addresses if a):
+        return address[5:]
+    return address or "-"
+
+
+def pci_name(root, address):
+    """What kind of thing a PCI device is, in words, from its class; "PCI device" if unknown."""
+    code = pci_text(root, address, "class") or ""
+    for prefix, name in KINDS:
+        if code.startswith(prefix):
+            return name
+    return "PCI device"
+
+
+KINDS = (("0x010802", "NVMe disk"), ("0x0106", "SATA controller"), ("0x0107", "SAS controller"),
+         ("0x01", "storage controller"), ("0x0200", "network card"), ("0x02", "network device"),
+         ("0x03", "graphics card"), ("0x0403", "sound device"), ("0x04", "multimedia device"),
+         ("0x0c03", "USB controller"), ("0x12", "accelerator"))
