@@ -19,6 +19,10 @@ help:
 	@echo
 	@echo 'make module    build apple_dma.ko against KDIR, with W=1'
 	@echo '               (KDIR=$(if $(KDIR),$(KDIR),none found: install linux-headers-amd64 or set it))'
+	@echo 'make install   the module for that kernel, loaded early at boot; make uninstall takes it out'
+	@echo 'make dkms-install   the same for each kernel, those to come too; make dkms-remove'
+	@echo 'make deb       Debian packages, into build/deb'
+	@echo
 	@echo 'make emulator  build the host emulator for the installed QEMU'
 	@echo 'make kunit     the KUnit suites: in user-mode Linux, and in a debug kernel'
 	@echo 'make unit      unit tests of the emulator: DART, extension, companion'
@@ -35,6 +39,27 @@ module:
 		'run scripts/setup module, or set KDIR' >&2; exit 1; }
 	@test -e '$(KDIR)/Makefile' || { echo 'make: KDIR=$(KDIR) is not a kernel build tree' >&2; exit 1; }
 	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' W=1 modules
+
+.PHONY: install
+install: module
+	@KDIR='$(KDIR)' DESTDIR='$(DESTDIR)' scripts/install module
+
+.PHONY: uninstall
+uninstall:
+	@DESTDIR='$(DESTDIR)' scripts/install uninstall
+
+.PHONY: dkms-install
+dkms-install:
+	@DESTDIR='$(DESTDIR)' scripts/install dkms
+
+.PHONY: dkms-remove
+dkms-remove:
+	@DESTDIR='$(DESTDIR)' scripts/install dkms-remove
+
+.PHONY: deb
+deb:
+	scripts/setup deb
+	scripts/make-deb
 
 .PHONY: emulator
 emulator:
