@@ -461,6 +461,7 @@ struct apple_dma_balloon {
  * @transport: the way to the host
  * @managed: the passthrough device
  * @balloon: looks for what takes memory from the guest
+ * @debugfs: its folder there, or NULL, or an error
  * @leaked_bytes: memory not given back because the device may still reach it
  * @ref: held while the companion is bound, and while it has orphans
  * @memory: struct apple_dma_memory, what drivers have allocated
@@ -477,6 +478,7 @@ struct apple_dma {
 	struct apple_dma_transport transport;
 	struct apple_dma_managed managed;
 	struct apple_dma_balloon balloon;
+	struct dentry *debugfs;
 	atomic64_t leaked_bytes;
 	struct kref ref;
 	struct list_head memory;
@@ -530,5 +532,14 @@ bool apple_dma_memory_reap(struct apple_dma *ad);
 extern const struct attribute_group apple_dma_sysfs_group;
 
 int apple_dma_sysfs_mode(const char *name);
+
+/* ---- debugfs.c ---- */
+
+extern const struct seq_operations apple_dma_windows_sops;
+
+void apple_dma_debugfs_add(struct apple_dma *ad);
+void apple_dma_debugfs_remove(struct apple_dma *ad);
+void apple_dma_debugfs_init(void);
+void apple_dma_debugfs_exit(void);
 
 #endif /* APPLE_DMA_INTERNAL_H */

@@ -189,6 +189,7 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (err)
 		goto stop_managed;
 	apple_dma_managed_show(ad);
+	apple_dma_debugfs_add(ad);
 
 	dev_info(&pdev->dev,
 		 "ready: %s layout, up to %llu MiB in %u mappings, %u in a batch\n",
@@ -222,6 +223,7 @@ static void apple_dma_remove(struct pci_dev *pdev)
 	struct apple_dma *ad = pci_get_drvdata(pdev);
 	void __iomem *bar = ad->transport.bar;
 
+	apple_dma_debugfs_remove(ad);
 	apple_dma_managed_hide(ad);
 	sysfs_remove_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
 	apple_dma_managed_stop(ad);
@@ -323,12 +325,14 @@ static int __init apple_dma_init(void)
 		err = -ENOMEM;
 		goto exit_window;
 	}
+	apple_dma_debugfs_init();
 	err = pci_register_driver(&apple_dma_driver);
 	if (err)
-		goto destroy_wq;
+		goto exit_debugfs;
 	return 0;
 
-destroy_wq:
+exit_debugfs:
+	apple_dma_debugfs_exit();
 	destroy_workqueue(apple_dma_wq);
 exit_window:
 	apple_dma_window_exit();
@@ -339,6 +343,7 @@ module_init(apple_dma_init);
 static void __exit apple_dma_exit(void)
 {
 	pci_unregister_driver(&apple_dma_driver);
+	apple_dma_debugfs_exit();
 	destroy_workqueue(apple_dma_wq);
 	apple_dma_window_exit();
 }

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * apple_dma/<companion>/windows in debugfs: every registration, a line each. It
+ * is for people who look at one guest, and not a promise, as sysfs is.
+ */
+
+#include <linux/debugfs.h>
+#include <linux/seq_file.h>
+
+#include "window.h"
+
+static const char *const states[] = {
+	[APPLE_DMA_WINDOW_PLANNED] = "planned",
+	[APPLE_DMA_WINDOW_ACTIVE] = "active",
+	[APPLE_DMA_WINDOW_RETIRED] = "retired",
+	[APPLE_DMA_WINDOW_DEAD] = "dead",
+};
+
+/*
+ * There may be 64k windows. They are walked by their starts, which no two of
+ * them share: the position is the granule of the next one, and the lock is held
+ * for one look. A window that is there all the while is seen once.
+ */
+static void *find(struct seq_file *m, loff_t *pos)
+{
+	struct apple_dma_engine *e = m->private;
+	struct apple_dma_window *w;
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	w = apple_dma_index_next(e, (u64)*pos << APPLE_DMA_GRANULE_SHIFT);
+	if (w)
+		*pos = w->phys >> APPLE_DMA_GRANULE_SHIFT;
+	spin_unlock_irqrestore(&e->lock, flags);
+	return w ? pos : NULL;
+}
+
+static void *next(struct seq_file *m, void *v, loff_t *pos)
+{
+	++*pos;
+	return find(m, pos);
+}
+
+static void stop(struct seq_file *m, void *v)
+{
+}
+
+static int show(struct seq_file *m, void *v)
+{
+	u64 phys = (u64)*(loff_t *)v << APPLE_DMA_GRANULE_SHIFT;
+	struct apple_dma_engine *e = m->private;
+	struct apple_dma_window *w;
+	u64 iova = 0, size = 0;
+	unsigned long flags;
+	int users = 0;
+	u8 state = 0;
+
+	spin_lock_irqsave(&e->lock, flags);
+	w = apple_dma_index_next(e, phys);
+	if (w && w->phys == phys) {
+		iova = w->iova;
+		size = w->size;
+		users = atomic_read(&w->live) - w->guarded;
+		state = w->state;
+	}
+	spin_unlock_irqrestore(&e->lock, flags);
+	/* It may have gone since it was found. */
+	if (!size)
+		return SEQ_SKIP;
+	seq_printf(m, "0x%016llx 0x%016llx %llu %d %s\n", phys, iova, size,
+		   max(users, 0), states[state]);
+	return 0;
+}
+
+const struct seq_operations apple_dma_windows_sops = {
+	.start = find,
+	.next = next,
+	.stop = stop,
+	.show = show,
+};
+DEFINE_SEQ_ATTRIBUTE(apple_dma_windows);
+
+static struct dentry *root;
+
+/**
+ * apple_dma_debugfs_add() - list the windows of a companion
+ * @ad: the companion
+ *
+ * A kernel without debugfs goes without.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_debugfs_add(struct apple_dma *ad)
+{
+	ad->debugfs = debugfs_create_dir(dev_name(ad->engine.dev), root);
+	debugfs_create_file("windows", 0400, ad->debugfs, &ad->engine,
+			    &apple_dma_windows_fops);
+}
+
+/**
+ * apple_dma_debugfs_remove() - undo apple_dma_debugfs_add(), if it was called
+ * @ad: the companion
+ *
+ * Nobody reads the list any more when it returns.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_debugfs_remove(struct apple_dma *ad)
+{
+	debugfs_remove(ad->debugfs);
+}
+
+/**
+ * apple_dma_debugfs_init() - once for the module
+ */
+void apple_dma_debugfs_init(void)
+{
+	root = debugfs_create_dir(KBUILD_MODNAME, NULL);
+}
+
+/**
+ * apple_dma_debugfs_exit() - undo apple_dma_debugfs_init()
+ */
+void apple_dma_debugfs_exit(void)
+{
+	debugfs_remove(root);
+}
