@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from . import status, version
+from . import doctor, report, status, version
 from .errors import ToolError
 from .root import Root
 from .terminal import Terminal
@@ -43,6 +43,29 @@ def add_status(commands):
     parser.set_defaults(call=status.run)
 
 
+def add_doctor(commands):
+    """doctor"""
+    parser = commands.add_parser(
+        "doctor", help="why does it not work?", description="Checks one thing after the other, "
+        "and says what to do. Ends with 1 if something does not work.")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.set_defaults(call=doctor.run)
+
+
+def add_report(commands):
+    """report"""
+    parser = commands.add_parser(
+        "report", help="record for a while, and write a page with plots", description="Records "
+        "counters and tracepoints for a while, and writes one HTML file that needs nothing else. "
+        "Needs root.")
+    parser.add_argument("--seconds", type=seconds, default=10.0, metavar="N",
+                        help="how long (default 10); ^C ends it earlier")
+    parser.add_argument("-o", "--output", metavar="FILE",
+                        help="the file; - is standard output (default: apple-dma-report-DATE.html "
+                        "in this folder)")
+    parser.set_defaults(call=report.run)
+
+
 def build_parser():
     """The parser of all commands."""
     parser = argparse.ArgumentParser(
@@ -52,7 +75,7 @@ def build_parser():
     parser.add_argument("--root", default=os.environ.get("APPLE_DMA_ROOT") or "/",
                         help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (add_status,):
+    for add in (add_status, add_doctor, add_report):
         add(commands)
     return parser
 

@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Plots as SVG: lines over time, histograms, a map of memory.
+
+Every plot is drawn twice, for a wide and for a narrow page, so that letters keep
+their size; the page shows the one that fits.
+"""
+
+import math
+from dataclasses import dataclass
+from html import escape
+from typing import Callable, Optional
+
+from . import units
+
+WIDE, NARROW = 760, 340
+LETTER = 6.6        # about how wide a letter of 12 px is, in px
+
+
+def element(name, text=None, **attributes):
+    """An element; class_ and data_x become class and data-x."""
+    pairs = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(shorten(value))}"'
+                    for key, value in attributes.items() if value is not None)
+    return f"<{name}{pairs}/>" if text is None else f"<{name}{pairs}>{text}</{name}>"
+
+
+def shorten(value):
+    """A number without digits that nobody sees."""
+    return f"{value:.1f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def label(x, y, text, anchor="middle", class_="tick"):
+    """A text."""
+    return element("text", escape(text), x=float(x), y=float(y), text_anchor=anchor, class_=class_)
+
+
+def nice_step(span, most, binary):
+    """A step for at most MOST ticks: 1, 2 or 5 times a power of 10, or a power of 2."""
+    least = span / max(most, 1)
+    if least <= 0:
+        return 1
+    if binary:
+        return 2 ** math.ceil(math.log2(max(least, 1)))
+    power = 10 ** math.floor(math.log10(least))
+    return next(power * k for k in (1, 2, 5, 10) if power * k >= least * 0.999)
+
+
+@dataclass
+class Axis:
+    """One direction of a plot."""
+
+    low: float
+    high: float
+    at_low: float       # where low is, in px
+    at_high: float
+
+    def __call__(self, value):
+        span = self.high - self.low or 1
+        return self.at_low + (value - self.low) / span * (self.at_high - self.at_low)
+
+    def ticks(self, most, binary=False):
+        """Where the marks are."""
+        step = nice_step(self.high - self.low, most, binary)
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        return [i * step for i in range(first, last + 1)]
+
+
+class Plot:
+    """A frame with axes; parts are added to it."""
+
+    def __init__(self, width, height, title, left=64, bottom=40, top=14):
+        self.width, self.height, self.title = width, height, title
+        self.left, self.right, self.top, self.bottom = left, width - 14, top, height - bottom
+        self.parts = []
+
+    def add(self, *parts):
+        """Elements, on top of what is there."""
+        self.parts += parts
+
+    def x_axis(self, axis, show, name, most=None):
+        """Marks below, with the name of the axis."""
+        most = most or int((self.right - self.left) / 80)
+        for value in axis.ticks(most):
+            x = axis(value)
+            self.add(element("line", x1=x, x2=x, y1=float(self.bottom), y2=self.bottom + 4.0,
+                             class_="axis"), label(x, self.bottom + 17, show(value)))
+        self.add(label((self.left + self.right) / 2, self.height - 5, name, class_="name"))
+
+    def y_axis(self, axis, show, binary=False):
+        """Marks and lines across."""
+        for value in axis.ticks(5, binary):
+            y = axis(value)
+            self.add(element("line", x1=float(self.left), x2=float(self.right), y1=y, y2=y,
+                             class_="grid"), label(self.left - 7, y + 4, show(value), "end"))
+
+    def svg(self, class_):
+        """The whole of it."""
+        return element("svg", element("title", escape(self.title)) + "".join(self.parts),
+                       viewBox=f"0 0 {self.width} {self.height}", class_=class_, role="img",
+                       xmlns="http://www.w3.org/2000/svg")
+
+
+def both(draw):
+    """DRAW(width, wide) for a wide and a narrow page."""
+    return draw(WIDE, True).svg("wide") + draw(NARROW, False).svg("narrow")
+
+
+# ---- over time
+
+@dataclass
+class Series:
+    """A line, or the upper edge of an area on top of the one before."""
+
+    name: str
+    class_: str
+    points: list        # (seconds, value)
+
+
+@dataclass
+class OverTime:
+    """What a plot over time shows."""
+
+    title: str
+    series: list
+    seconds: float
+    show: Callable
+    binary: bool = False
+    limit: Optional[float] = None
+    stacked: bool = False
+
+
+def thin(points, most):
+    """At most about MOST points; each run of them keeps its lowest and its highest."""
+    run = math.ceil(len(points) / max(most // 2, 1))
+    if run <= 2:
+        return points
+    found = []
+    for i in range(0, len(points), run):
+        part = points[i:i + run]
+        found += sorted({min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1])})
+    return found + [points[-1]] if found[-1] != points[-1] else found
+
+
+def top_of(chart):
+    """The highest value of the axis, and whether the limit is far above it."""
+    peak = max((value for series in chart.series for _, value in series.points), default=0)
+    if chart.limit and peak >= chart.limit * 0.3:
+        return max(chart.limit, peak) * 1.06, False
+    return (peak or 1) * 1.2, bool(chart.limit)
+
+
+def over_time(chart):
+    """Lines or areas over time, with the limit."""
+    high, far = top_of(chart)
+
+    def draw(width, wide):
+        plot = Plot(width, 260 if wide else 230, chart.title)
+        x = Axis(0, chart.seconds, plot.left, plot.right)
+        y = Axis(0, high, plot.bottom, plot.top + (14 if far else 0))
+        plot.y_axis(y, chart.show, chart.binary)
+        for series in reversed(chart.series) if chart.stacked else chart.series:
+            points = [(x(t), y(v)) for t, v in thin(series.points, 500 if wide else 200)]
+            if not points:
+                continue
+            line = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
+            if chart.stacked:
+                line = (f"{points[0][0]:.1f},{plot.bottom} {line} "
+                        f"{points[-1][0]:.1f},{plot.bottom}")
+            plot.add(element("polygon" if chart.stacked else "polyline", points=line,
+                             class_=("area " if chart.stacked else "line ") + series.class_))
+        if chart.limit and not far:
+            plot.add(element("line", x1=float(plot.left), x2=float(plot.right), y1=y(chart.limit),
+                             y2=y(chart.limit), class_="limit"),
+                     label(plot.right - 4, y(chart.limit) + 15, f"limit {chart.show(chart.limit)}",
+                           "end", "limit-text"))
+        elif far:
+            plot.add(label(plot.right - 4, plot.top + 4, far_text(chart), "end", "limit-text"))
+        plot.add(element("line", x1=float(plot.left), x2=float(plot.right), y1=float(plot.bottom),
+                         y2=float(plot.bottom), class_="axis"))
+        plot.x_axis(x, seconds_text(chart.seconds), "time in seconds")
+        return plot
+    return both(draw)
+
+
+def far_text(chart):
+    """Where the limit is that the plot has no room for."""
+    peak = max((v for series in chart.series for _, v in series.points), default=0)
+    times = f", {chart.limit / peak:,.0f} times the peak" if peak else ""
+    return f"↑ limit {chart.show(chart.limit)}{times}"
+
+
+def seconds_text(span):
+    """How seconds are written on an axis of this length."""
+    return (lambda v: f"{v:.1f}") if span < 4 else (lambda v: f"{v:,.0f}")
+
+
+# ---- histograms
+
+@dataclass
+class Histogram:
+    """Counts in buckets, stacked; EDGES are labels of the buckets, or between them."""
+
+    title: str
+    buckets: list       # labels, one for a bucket
+    series: list        # (name, class, counts)
+    x_name: str
+    between: bool = False       # a label is the lower edge of its bucket
+
+
+def histogram(chart):
+    """Bars with counts on the axis."""
+    totals = [sum(counts) for counts in zip(*(c for _, _, c in chart.series))]
+
+    def draw(width, wide):
+        plot = Plot(width, 250 if wide else 230, chart.title)
+        y = Axis(0, max(totals, default=0) * 1.1 or 1, plot.bottom, plot.top)
+        plot.y_axis(y, lambda v: units.count(v, short=True))
+        step = (plot.right - plot.left) / len(totals)
+        for i, bucket in enumerate(chart.buckets[:len(totals)]):
+            low = 0
+            for name, class_, counts in chart.series:
+                if counts[i]:
+                    top = min(y(low + counts[i]), y(low) - 1.5)     # never too flat to see
+                    text = element("title", escape(f"{bucket_text(chart, i)}: {name} "
+                                                   f"{units.count(counts[i])}"))
+                    plot.add(element("rect", text, x=plot.left + i * step + step * 0.08, y=top,
+                                     width=step * 0.84, height=y(low) - top,
+                                     class_=f"bar {class_}"))
+                    low += counts[i]
+            if i % every(chart.buckets, step) == 0:
+                x = plot.left + i * step + (0 if chart.between else step / 2)
+                plot.add(label(x, plot.bottom + 17, bucket))
+        plot.add(element("line", x1=float(plot.left), x2=float(plot.right), y1=float(plot.bottom),
+                         y2=float(plot.bottom), class_="axis"),
+                 label((plot.left + plot.right) / 2, plot.height - 5, chart.x_name, class_="name"))
+        return plot
+    return both(draw)
+
+
+def bucket_text(chart, i):
+    """A bucket in words."""
+    if not chart.between:
+        return chart.buckets[i]
+    following = chart.buckets[i + 1] if i + 1 < len(chart.buckets) else "more"
+    return f"{chart.buckets[i]} to {following}"
+
+
+def every(labels, step):
+    """Every how many buckets a label fits."""
+    longest = max(map(len, labels), default=1) * LETTER + 8
+    return max(1, math.ceil(longest / step))
+
+
+# ---- the map of memory
+
+@dataclass
+class Cells:
+    """Guest memory cut into cells of one size; rows of COLUMNS, those without memory left out."""
+
+    ram: list
+    use: dict           # cell → bytes in use
+    idle: dict          # cell → bytes registered and idle
+    size: int
+    columns: int
+
+    def rows(self):
+        """Numbers of the rows that have memory."""
+        found = set()
+        for start, end in self.ram:
+            found.update(range(start // self.size // self.columns,
+                               (end - 1) // self.size // self.columns + 1))
+        return sorted(found)
+
+    def kind(self, cell):
+        """The class of a cell, or None where there is no memory."""
+        start, end = cell * self.size, (cell + 1) * self.size
+        if not any(a < end and start < b for a, b in self.ram):
+            return None
+        used, idle = self.use.get(cell, 0), self.idle.get(cell, 0)
+        if not used and not idle:
+            return "free"
+        part = min(4, 1 + int(4 * max(used, idle) / self.size))
+        return f"{'use' if used >= idle else 'idle'} part{part}"
+
+
+def spread(windows, size):
+    """Bytes of (start, end) ranges in cells of SIZE."""
+    found = {}
+    for start, end in windows:
+        for cell in range(start // size, (end - 1) // size + 1):
+            part = min(end, (cell + 1) * size) - max(start, cell * size)
+            found[cell] = found.get(cell, 0) + part
+    return {cell: min(part, size) for cell, part in found.items()}
+
+
+def cell_size(ram, columns, rows):
+    """The smallest power of two, of a granule at least, with which the memory fits."""
+    size = 16 * units.KIB
+    while sum((end - 1) // size // columns - start // size // columns + 1
+              for start, end in ram) > rows:
+        size *= 2
+    return size
+
+
+def memory_map(ram, use, idle, title):
+    """The guest's memory, row by row; USE and IDLE are (start, end) of windows."""
+    sizes = []
+
+    def draw(width, wide):
+        columns = 64 if wide else 32
+        size = cell_size(ram, columns, 24 if wide else 32)
+        cells = Cells(ram, spread(use, size), spread(idle, size), size, columns)
+        rows = cells.rows()
+        pitch = 15
+        gaps = [i for i in range(1, len(rows)) if rows[i] != rows[i - 1] + 1]
+        plot = Plot(width, 34 + pitch * len(rows) + 12 * len(gaps), title, left=84, bottom=0)
+        step = (plot.right - plot.left) / columns
+        y = 22.0
+        plot.add(label(plot.left, 14, f"each row is {units.size(size * columns)}, "
+                       f"each cell {units.size(size)}", "start"))
+        for i, row in enumerate(rows):
+            y += 12 if i in gaps else 0
+            if i == 0 or i in gaps or row % 4 == 0:
+                plot.add(label(plot.left - 7, y + 11, units.size(row * columns * size), "end"))
+            plot.add(*row_of_cells(cells, row, plot.left, y, step))
+            y += pitch
+        sizes.append(size)
+        return plot
+    return both(draw)
+
+
+def row_of_cells(cells, row, left, y, step):
+    """Rectangles of one row; neighbours that look the same are one."""
+    first = row * cells.columns
+    kinds = [cells.kind(first + i) for i in range(cells.columns)] + [None]
+    begin = 0
+    for i in range(1, len(kinds)):
+        if kinds[i] == kinds[begin]:
+            continue
+        if kinds[begin]:
+            yield element("rect", x=left + begin * step, y=y, width=(i - begin) * step - 0.6,
+                          height=13.0, class_=f"cell {kinds[begin]}")
+        begin = i

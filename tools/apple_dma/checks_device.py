@@ -1,0 +1,331 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The doctor's checks of each companion and its device."""
+
+import fnmatch
+import re
+
+from . import devices, units
+from .checks import fail, note, ok, skip
+from .errors import NeedsRoot
+
+REPORT = "it is a bug of the host, or ours: report it with this line and QEMU's version"
+
+# What the module says when it does not take a companion: the pattern, and what to do.
+REFUSED = (
+    (r"the host speaks protocol version \d+.*", "a newer apple_dma is needed: update the package"),
+    (r"the host answers the layout probe in no known way.*",
+     "a newer apple_dma is needed: update the package"),
+    (r"the host did not pass the layout probe.*", REPORT),
+    (r"the host allows .* entries in a batch, which cannot be", REPORT),
+    (r"BAR \d is not .* bytes of memory", REPORT),
+    (r"the host names .* as the managed device, which is no PCI address", REPORT),
+    (r"the host says that the companion manages .*", REPORT),
+    (r"another companion manages .* already", "two companions name the same device: " + REPORT),
+    (r"cannot link .* to the companion", "reboot the guest; if it stays, report it"),
+)
+
+
+def reason_refused(machine, companion):
+    """(line, cure) of why the module did not take a companion, or None."""
+    for pattern, cure in REFUSED:
+        found = machine.log.search(pattern, companion)
+        if found:
+            return found[0], cure
+    return None
+
+
+def check_protocol(machine):
+    """The host speaks a protocol and a layout that the module knows."""
+    found = []
+    for device in machine.devices:
+        name = device.companion
+        refused = None if device.ours else reason_refused(machine, name)
+        ready = machine.log.search(r"ready: (\w+) layout, up to (.*)", name)
+        if device.get("broken"):
+            why = machine.log.broken(name) or "the reason is in the kernel log"
+            found.append(fail(f"{name}: broken: the host broke the protocol: {why}",
+                              "nothing more is mapped; reboot the guest", REPORT))
+        elif device.ours:
+            found.append(ok(f"{name}: {ready[1]} layout, up to {ready[2]}" if ready else
+                            f"{name}: the module understood the host"))
+        elif refused:
+            found.append(fail(f"{name}: {refused[0]}", refused[1]))
+        elif machine.loaded and not device.bound:
+            found.append(machine.unseen() if machine.log.problem else
+                         fail(f"{name}: the module did not take it, and the log has no reason",
+                              "sudo dmesg | grep apple_dma"))
+    return found
+
+
+def check_managed(machine):
+    """The companion's device is on the bus."""
+    found = []
+    for device in machine.ours:
+        if device.managed:
+            kind = devices.pci_name(machine.root, device.managed)
+            found.append(ok(f"{device.companion} manages the {kind} {device.managed}"))
+            continue
+        waits = machine.log.search(r"waits for its device (\S+) to appear", device.companion)
+        where = waits[1] if waits else "its device"
+        found.append(fail(
+            f"{device.companion} waits for {where}, which is not on the bus",
+            "is the card powered, and its cable in? Start the VM again with it;",
+            "if lspci shows it at another address, QEMU gave the companion a wrong one: report it"))
+    return found
+
+
+# ---- its driver
+
+def wanted_driver(machine, address):
+    """The module that knows a PCI device, or None."""
+    alias = devices.pci_text(machine.root, address, "modalias")
+    table = machine.root.peek(f"/lib/modules/{machine.release}/modules.alias") or ""
+    for line in table.splitlines():
+        words = line.split()
+        if alias and len(words) == 3 and words[1].startswith("pci:") and \
+                fnmatch.fnmatchcase(alias, words[1]):
+            return words[2]
+    return None
+
+
+def no_driver(machine, device):
+    """The finding for a device without a driver."""
+    name = device.managed
+    error = machine.log.search(r"cannot bind a driver to \S+: (-?\d+)", device.companion)
+    probe = machine.log.search(rf"(\S+) {re.escape(name)}: (probe .*failed.*|probe failed.*)")
+    if error or probe:
+        return fail(f"{name} has no driver: " + (probe[0] if probe else error[0]),
+                    f"sudo dmesg | grep {name}    has what the driver did not like")
+    driver = wanted_driver(machine, name)
+    if driver:
+        return fail(f"{name} has no driver; {driver} knows it", f"sudo modprobe {driver}",
+                    f"echo {name} | sudo tee {devices.PCI}/drivers_probe")
+    return fail(f"{name} has no driver, and no module of {machine.release} knows it",
+                "install the driver that the device needs, and its firmware")
+
+
+def check_driver(machine):
+    """A driver has the device, and came after the module."""
+    found = []
+    for device in machine.managed:
+        name = device.managed
+        early = machine.log.search(r"\S+ was bound to (\S+) before apple_dma was there",
+                                   device.companion)
+        if not device.driver:
+            found.append(no_driver(machine, device))
+        elif device.driver == "vfio-pci":
+            found.append(fail(f"{name} has the driver vfio-pci, which maps nothing by apple_dma",
+                              "unbind it, and let the device's own driver have it"))
+        elif early:
+            driver = early[1]
+            found.append(note(
+                f"{name}: {driver} was there before apple_dma, and was bound a second time",
+                f'echo "softdep {driver} pre: apple_dma" | '
+                f"sudo tee /etc/modprobe.d/apple-dma-{driver}.conf",
+                "sudo update-initramfs -u    (Fedora: sudo dracut -f)"))
+        elif device.get("live_mappings") == 0:
+            found.append(note(f"{name}: {device.driver} is bound, and has mapped nothing yet",
+                              "an idle device may map nothing; else look for its driver's "
+                              "messages:", f"sudo dmesg | grep {name}"))
+        else:
+            found.append(ok(f"{name}: {device.driver}"))
+    return found
+
+
+def check_iommu(machine):
+    """No IOMMU of the guest is between the device and the module."""
+    found = []
+    for device in machine.managed:
+        name = device.managed
+        kind = machine.root.peek(f"{devices.DEVICES}/{name}/iommu_group/type")
+        behind = machine.log.search(rf"{re.escape(name)} is behind an IOMMU of the guest",
+                                    device.companion)
+        stale = machine.log.search(rf"{re.escape(name)} is not cache coherent", device.companion)
+        if behind or (kind or "").startswith("DMA"):
+            found.append(fail(
+                f"{name} is behind an IOMMU of the guest; its DMA cannot work",
+                "start QEMU without it: no -device virtio-iommu-pci or intel-iommu, and no "
+                "iommu=smmuv3 for -machine;",
+                "or boot the guest with iommu.passthrough=1"))
+        elif stale:
+            found.append(fail(f"{name} is not cache coherent for the guest; its DMA cannot work",
+                              "the host has to describe it as coherent: with -machine virt it is"))
+        else:
+            found.append(ok(f"none before {name}"))
+    return found
+
+
+# ---- limits
+
+def failed_maps(device):
+    """Findings about mappings that failed."""
+    failed = device.get("map_failures")
+    if not failed:
+        return []
+    name = device.managed or device.companion
+    causes = device.failures()
+    if not causes:
+        return [fail(f"{name}: {units.plural(failed, 'mapping')} failed",
+                     "sudo dmesg | grep 'cannot map'    names the cause")]
+    return [fail(f"{name}: {units.plural(number, 'mapping')} failed: {devices.FAILURES[cause][0]}",
+                 devices.FAILURES[cause][1]) for cause, number in causes]
+
+
+def near_limit(device, what):
+    """A finding where the limit is near, or None."""
+    used, limit = device.used(what), device.get(f"limit_{what}")
+    if used is None or not limit or used < 0.85 * limit:
+        return None
+    show = units.size if what == "bytes" else units.count
+    return note(f"{device.managed or device.companion}: {units.percent(used / limit, 0)} of the "
+                f"{what} are in use ({show(used)} of {show(limit)})",
+                "at the limit, mappings fail. Give the device less to do at once: smaller textures,"
+                " a shorter queue;",
+                f"max_{what} can only be raised to what Macs take: 1536 MiB and 65536")
+
+
+def learned(device):
+    """Findings about a host that allows less than the limits."""
+    for what in ("bytes", "entries"):
+        value = device.get(f"learned_{what}")
+        if value:
+            show = units.size if what == "bytes" else units.count
+            yield note(f"{device.managed or device.companion}: the host seems to allow only "
+                       f"{show(value)} {'' if what == 'bytes' else 'registrations '}at once",
+                       f"options apple_dma max_{what}={value}    in /etc/modprobe.d/apple-dma.conf"
+                       " keeps to that")
+
+
+def check_limits(machine):
+    """There is room, and no mapping failed."""
+    found = []
+    for device in machine.ours:
+        bad = failed_maps(device) + list(learned(device))
+        bad += [near for near in (near_limit(device, w) for w in ("bytes", "entries")) if near]
+        if machine.log.search("the limits are above what Macs are known to allow",
+                              device.companion):
+            bad.append(note(f"{device.companion}: max_bytes or max_entries is above what Macs are "
+                            "known to take, which can take the Mac down",
+                            "remove them from /etc/modprobe.d, and reboot"))
+        if device.get("bad_unmaps"):
+            bad.append(note(f"{device.managed or device.companion}: its driver unmapped "
+                            f"{units.count(device.get('bad_unmaps'))} times what it had not "
+                            "mapped",
+                            "an error of that driver: report it to its authors"))
+        used, limit = device.used("bytes"), device.get("limit_bytes")
+        found += bad or [ok(f"{device.managed or device.companion}: " + (
+            f"{units.percent(used / limit, 0)} of the bytes in use, no mapping failed"
+            if used is not None and limit else "no mapping failed"))]
+    return found
+
+
+def check_balloon(machine):
+    """Nothing takes memory from the guest."""
+    taker = devices.balloon(machine.root)
+    if not taker:
+        return [ok("none")]
+    return [note(f"{taker[1]} ({taker[0]}) can take memory from the guest, so every mapping is "
+                 "given back at once: that is slow",
+                 "start QEMU without -device virtio-balloon or virtio-mem; in a manager's "
+                 "settings: no memory ballooning")]
+
+
+# ---- the cable, the BAR, the interrupt
+
+# (pattern, what it means, what to do); what is known of cards on Macs.
+HINTS = (
+    (r"GPU has fallen off the bus|device lost from bus|Unable to change power state from \S+ to "
+     r"\S+, device inaccessible|pciehp: .*Link Down|controller is down; will reset: CSTS=0xffffffff",
+     "the device was lost: the link to it went down",
+     ("check the cable and the box's power; start the VM again, with the box off and on before.",
+      "Thunderbolt 5 boxes have been seen to lose the link to Macs after some minutes: "
+      "a Thunderbolt 4 or USB4 box is the safer choice")),
+    (r"AER: .*(Uncorrect|Fatal)|PCIe Bus Error: severity=Uncorrect",
+     "there were errors on the link to the device",
+     ("a shorter or certified cable, another port of the Mac; Thunderbolt 5 boxes: see whether "
+      "a Thunderbolt 4 one does the same",)),
+    (r"BAR \d+.*: (can't assign|failed to assign|no space)|PCI I/O region assigned to your NVIDIA "
+     r"device is invalid|BAR \d+ is 0M @ 0x0",
+     "a BAR of the device got no address",
+     ("more room for it in the VM: -machine virt with highmem on, and -global "
+      "pcie-root-port.pref64-reserve=64G where the card is behind a port;",
+      "or the Mac did not assign it: plug the card in again, before the VM is started")),
+    (r"completion polled|MSI: .*failed|failed to (allocate|enable) (MSI|irq)|Failed to .*MSI-?X?\b",
+     "an interrupt of the device did not come",
+     ("interrupts work by MSI and MSI-X only: no pci=nomsi on the guest's command line, and "
+      "no module option of the driver that turns MSI off",)),
+    (r"Invalid PCI ROM header|Unable to locate a BIOS ROM|VBIOS .*(invalid|not found)",
+     "the driver looked for the card's ROM, which is not passed through",
+     ("give QEMU a copy of it: -device vfio-apple-pci,...,romfile=FILE",)),
+)
+
+
+def log_hints(machine):
+    """What the log says of managed devices."""
+    names = [d.managed for d in machine.managed]
+    for pattern, text, cure in HINTS:
+        lines = [line for line in machine.log.all(pattern)
+                 if not names or not re.search(r"[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", line) or
+                 any(name in line or name[5:] in line for name in names)]
+        if lines:
+            yield note(f"{text}: {lines[-1]}", *cure)
+
+
+def bars_without_address(root, name):
+    """The BARs that have a size but no address."""
+    lines = (root.peek(f"{devices.DEVICES}/{name}/resource") or "").splitlines()[:6]
+    values = [[int(word, 16) for word in line.split()] for line in lines]
+    return [i for i, v in enumerate(values) if len(v) == 3 and v[2] and not v[0] and v[1]]
+
+
+def interrupts_seen(root, name):
+    """(how many MSIs the device has, how often they came)."""
+    numbers = set(root.list(f"{devices.DEVICES}/{name}/msi_irqs"))
+    came = 0
+    for line in (root.peek("/proc/interrupts") or "").splitlines():
+        head, _, tail = line.partition(":")
+        if head.strip() in numbers:
+            for word in tail.split():
+                if not word.isdigit():
+                    break
+                came += int(word)
+    return len(numbers), came
+
+
+def device_hints(machine, device):
+    """What the device itself shows."""
+    root, name = machine.root, device.managed
+    try:
+        config = root.read_bytes(f"{devices.DEVICES}/{name}/config", 4)
+    except NeedsRoot:
+        config = None
+    if config == b"\xff" * 4:
+        yield fail(f"{name} does not answer: its configuration space reads as all ones",
+                   "the link is down: the cable, the box's power. Start the VM again")
+        return
+    bars = bars_without_address(root, name)
+    if bars:
+        yield fail(f"{name}: BAR {', '.join(map(str, bars))} has no address",
+                   "more room for it in the VM: -machine virt with highmem on; "
+                   "or the Mac did not assign it: plug the card in again before the VM starts")
+    if device.driver and device.get("live_mappings"):
+        vectors, came = interrupts_seen(root, name)
+        if not vectors:
+            yield note(f"{name}: {device.driver} uses no MSI, and other interrupts do not "
+                       "come through", "no pci=nomsi on the guest's command line, and no module "
+                       "option of the driver that turns MSI off")
+        elif not came:
+            yield note(f"{name}: none of its {units.plural(vectors, 'interrupt')} came yet",
+                       "if the device does nothing: interrupts get lost on the host. "
+                       "Report it with the output of cat /proc/interrupts")
+
+
+def check_hints(machine):
+    """The cable, the BARs and the interrupts, as far as they show in the guest."""
+    found = [hint for device in machine.managed for hint in device_hints(machine, device)]
+    found += log_hints(machine)
+    if not found and machine.log.problem:
+        return [machine.unseen()]
+    if not found and not machine.managed:
+        return []
+    return found or [ok("nothing that looks like it")]
