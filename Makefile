@@ -22,6 +22,8 @@ help:
 	@echo 'make install   the module for that kernel, loaded early at boot; make uninstall takes it out'
 	@echo 'make dkms-install   the same for each kernel, those to come too; make dkms-remove'
 	@echo 'make deb       Debian packages, into build/deb'
+	@echo 'make install-tools   the command apple-dma, its manual and completion;'
+	@echo '               PREFIX=$(PREFIX), DESTDIR'
 	@echo
 	@echo 'make emulator  build the host emulator for the installed QEMU'
 	@echo 'make kunit     the KUnit suites: in user-mode Linux, and in a debug kernel'
@@ -60,6 +62,22 @@ dkms-remove:
 deb:
 	scripts/setup deb
 	scripts/make-deb
+
+PREFIX ?= /usr/local
+
+.PHONY: install-tools
+install-tools:
+	install -d '$(DESTDIR)$(PREFIX)/sbin' '$(DESTDIR)$(PREFIX)/share/apple-dma/apple_dma' \
+		'$(DESTDIR)$(PREFIX)/share/man/man4' '$(DESTDIR)$(PREFIX)/share/man/man8' \
+		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
+	install -m 755 tools/apple-dma '$(DESTDIR)$(PREFIX)/sbin/'
+	install -m 644 tools/apple_dma/*.py '$(DESTDIR)$(PREFIX)/share/apple-dma/apple_dma/'
+	sed -n '/^PACKAGE_VERSION=/p' dkms.conf >'$(DESTDIR)$(PREFIX)/share/apple-dma/VERSION'
+	chmod 644 '$(DESTDIR)$(PREFIX)/share/apple-dma/VERSION'
+	install -m 644 tools/man/apple_dma.4 '$(DESTDIR)$(PREFIX)/share/man/man4/'
+	install -m 644 tools/man/apple-dma.8 '$(DESTDIR)$(PREFIX)/share/man/man8/'
+	install -m 644 tools/completion/apple-dma \
+		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/'
 
 .PHONY: emulator
 emulator:

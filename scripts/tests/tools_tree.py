@@ -141,3 +141,40 @@ class Tree:
             shutil.rmtree(link.resolve() / "apple_dma")
             (link.resolve() / "driver").unlink()
         self.remove("sys/bus/pci/drivers/apple_dma")
+
+    # ---- tracefs and debugfs
+
+    def tracing(self):
+        """A kernel with the module's tracepoints."""
+        self.path("sys/kernel/tracing/instances").mkdir(parents=True, exist_ok=True)
+        for event in EVENTS:
+            self.write(f"sys/kernel/tracing/events/apple_dma/{event}/enable", "0")
+
+    def instance(self, pid, lines):
+        """What the instance of process PID will read; made ahead, as only a kernel can make it."""
+        folder = f"sys/kernel/tracing/instances/apple_dma_report_{pid}"
+        for event in EVENTS:
+            self.write(f"{folder}/events/apple_dma/{event}/enable", "0")
+        self.write(f"{folder}/trace_pipe", "".join(f"{line}\n" for line in lines))
+
+    def instances(self):
+        """Those that are there."""
+        return list(self.path("sys/kernel/tracing/instances").iterdir())
+
+    def windows(self, lines, address="0000:00:04.0"):
+        """The listing of a companion's windows."""
+        self.write(f"sys/kernel/debug/apple_dma/{address}/windows",
+                   "".join(f"{line}\n" for line in lines))
+
+
+EVENTS = ("map", "unmap", "window_create", "window_evict", "doorbell", "host_error")
+
+
+def event(when, name, text, companion="0000:00:04.0"):
+    """A line of trace_pipe."""
+    return f"            nvme-213     [001] d..1. {when:12.6f}: {name}: companion={companion} {text}"
+
+
+def window(phys, iova, size, users, state="active"):
+    """A line of a listing."""
+    return f"{phys:#018x} {iova:#018x} {size} {users} {state}"

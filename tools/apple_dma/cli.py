@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from . import doctor, report, status, version
+from . import doctor, report, status, top, version
 from .errors import ToolError
 from .root import Root
 from .terminal import Terminal
@@ -43,6 +43,19 @@ def add_status(commands):
     parser.set_defaults(call=status.run)
 
 
+def add_top(commands):
+    """top"""
+    parser = commands.add_parser(
+        "top", help="what the devices do now", description="What the devices do now, every "
+        "second. q leaves.")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--once", action="store_true", help="one picture, without a terminal")
+    how.add_argument("--batch", type=times, metavar="N", help="N pictures, without a terminal")
+    parser.add_argument("--interval", type=seconds, default=1.0, metavar="S",
+                        help="seconds between two of them (default 1)")
+    parser.set_defaults(call=top.run)
+
+
 def add_doctor(commands):
     """doctor"""
     parser = commands.add_parser(
@@ -75,7 +88,7 @@ def build_parser():
     parser.add_argument("--root", default=os.environ.get("APPLE_DMA_ROOT") or "/",
                         help=argparse.SUPPRESS)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (add_status, add_doctor, add_report):
+    for add in (add_status, add_top, add_doctor, add_report):
         add(commands)
     return parser
 

@@ -65,8 +65,8 @@ def wide_table(rows, term):
     return table(lines, right=(5, 6))
 
 
-def block(device, bells, state, term):
-    """A few lines for a device."""
+def head(device, state, term):
+    """A device with its bars, in a few lines."""
     name = f"{device.managed or '(no device)'}  {device.driver or '(no driver)'}"
     lines = [f"{term.paint(name, 'bold')}  {term.paint(state.word, colour(state))}",
              f"  companion  {device.companion}"]
@@ -77,10 +77,13 @@ def block(device, bells, state, term):
         if used is not None:
             bar = term.bar(used, device.get(f"idle_{what}"), limit, room)
             lines.append(f"  {pad(what, 9)}  {bar} {show(used)} of {show(limit)}")
-    if device.ours:
-        lines.append(f"  hits       {units.percent(device.hit_rate())}"
-                     f"   doorbells {units.rate(bells)}")
     return lines
+
+
+def block(device, bells, state, term):
+    """A few lines for a device, where a table has no room."""
+    rates = [f"  hits       {units.percent(device.hit_rate())}   doorbells {units.rate(bells)}"]
+    return head(device, state, term) + (rates if device.ours else [])
 
 
 def remarks(rows):
