@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A whole Debian: as an archive, as a chroot, as a disk; and packages for it, offline.
+
+It is what a user has, made smaller: systemd, udev, initramfs-tools, a kernel with
+its own initramfs. What is installed into it later comes from a repository in the
+cache, as neither a guest nor a chroot is given the network.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from . import cache, packages
+from .errors import TestbedError
+
+RECIPE = 2              # raised when what _make_base() or _make_repository() makes changes
+REPOSITORY = "/srv/repository"      # in the chroot and in the guest
+IMAGE_MIB = 6144        # of a guest's disk, sparse
+
+BASE = ("systemd-sysv udev dbus kmod initramfs-tools zstd login passwd e2fsprogs procps less "
+        "iproute2 ca-certificates").split()
+LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A Debian release, and the kernels of it that tests use."""
+
+    suite: str
+    kernel: str         # the metapackages linux-image-KERNEL and linux-headers-KERNEL
+    later: str          # those of the upgrade; may be none
+
+
+def release(suite, arch):
+    """The Release of SUITE for ARCH."""
+    later = {"bookworm": f"6.12-{arch.debian}"}
+    return Release(suite, arch.debian, later.get(suite, ""))
+
+
+def _names(what):
+    """What is in the repository: sets of packages that are installed together."""
+    kernels = [f"linux-{kind}-{name}" for name in (what.kernel, what.later) if name
+               for kind in ("image", "headers")]
+    return [["dkms", "python3", *kernels], ["dracut"], ["autopkgtest"]]
+
+
+def base(what, arch):
+    """The archive with the root file system of the Release WHAT."""
+    key = cache.digest(repr((BASE, LEFT_OUT, RECIPE, what)))
+    return cache.entry(f"debian/{what.suite}-{arch.debian}-{key}.tar",
+                       f"installing Debian {what.suite} ({arch.debian}) into a folder", 1500,
+                       lambda work, final: _make_base(what, arch, work))
+
+
+def _make_base(what, arch, work):
+    sources = os.path.join(work, "sources.list")
+    with open(sources, "w", encoding="utf-8") as file:
+        file.write(cache.run([packages.APT_PRIVATE, "--suite", what.suite, "--print-sources"],
+                             "asking for the machine's mirror"))
+    made = os.path.join(work, "made.tar")
+    include = ",".join([*BASE, f"linux-image-{what.kernel}"])
+    cache.run([cache.tool("mmdebstrap"), "--variant=minbase", f"--arch={arch.debian}",
+               f"--include={include}", *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),
+               what.suite, made, sources], f"installing Debian {what.suite}")
+    return made
+
+
+def repository(what, arch):
+    """The folder with the packages that a test may install."""
+    key = cache.digest(repr((_names(what), RECIPE)))
+    return cache.entry(f"debian/{what.suite}-{arch.debian}-{key}.repository",
+                       f"getting packages of Debian {what.suite} ({arch.debian})", 1500,
+                       lambda work, final: _make_repository(what, arch, work))
+
+
+def _make_repository(what, arch, work):
+    made = os.path.join(work, "made")
+    for names in _names(what):
+        packages.closure(what.suite, arch.debian, names, made)
+    for name in ("partial", "lock"):
+        cache.remove(os.path.join(made, name))
+    index = cache.run([cache.tool("dpkg-scanpackages"), "--multiversion", "."],
+                      "listing the packages", cwd=made)
+    with open(os.path.join(made, "Packages"), "w", encoding="utf-8") as file:
+        file.write(index)
+    return made
+
+
+def _write(tree, name, text):
+    path = os.path.join(tree, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def unpack(archive, tree):
+    """Unpack a base into TREE and make it a system of its own. As root only."""
+    os.makedirs(tree)
+    cache.run(["tar", "-C", tree, "--numeric-owner", "-xf", archive], "unpacking Debian")
+    _write(tree, "etc/apt/sources.list", f"deb [trusted=yes] file:{REPOSITORY} ./\n")
+    cache.remove(os.path.join(tree, "etc/apt/sources.list.d"))
+    _write(tree, "etc/apt/apt.conf.d/90test", 'APT::Install-Recommends "false";\n'
+           'APT::Sandbox::User "root";\nAcquire::Languages "none";\n')
+    os.makedirs(os.path.join(tree, REPOSITORY[1:]))
+
+
+def releases(tree):
+    """The kernels that TREE has modules of, the oldest first."""
+    folder = os.path.join(tree, "usr/lib/modules")
+    return sorted(os.listdir(folder), key=version_key) if os.path.isdir(folder) else []
+
+
+def version_key(text):
+    """What versions are sorted by: 6.12 comes after 6.1."""
+    return [int(word) if word.isdigit() else word for word in re.findall(r"\d+|\D+", text)]
+
+
+class Chroot:
+    """A folder in which commands are run as root of a Debian, without network."""
+
+    def __init__(self, folder, shared):
+        """SHARED: folders of this machine by their path inside."""
+        self.folder = folder
+        self._shared = shared
+
+    def run(self, command, check=True, timeout=1800):
+        """Run a shell COMMAND; (status, what it printed)."""
+        script = ["set -e", 'root=$1', 'mount --make-rprivate /',
+                  'mount -t proc none "$root/proc"', 'mount --rbind /dev "$root/dev"',
+                  'mount -t tmpfs none "$root/tmp"', 'mount -t tmpfs none "$root/run"']
+        for inside, outside in self._shared.items():
+            os.makedirs(os.path.join(self.folder, inside[1:]), exist_ok=True)
+            script.append(f"mount --bind '{outside}' \"$root{inside}\"")
+        script.append('exec chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin LC_ALL=C.UTF-8 '
+                      'HOME=/root DEBIAN_FRONTEND=noninteractive sh -ec "$2"')
+        done = subprocess.run([cache.tool("unshare"), "--mount", "--pid", "--net", "--fork",
+                               "--kill-child", "sh", "-c", "\n".join(script), "sh", self.folder,
+                               command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
+                              timeout=timeout)
+        if check and done.returncode:
+            raise TestbedError(f"'{command}' in the chroot ended with {done.returncode}:\n"
+                               f"{done.stdout[-4000:]}")
+        return done.returncode, done.stdout
+
+
+# ---- disks of a guest
+
+FSTAB = """LABEL=root / ext4 errors=remount-ro 0 1
+LABEL=repository {repository} ext4 ro,nofail,x-systemd.device-timeout=60 0 0
+"""
+
+# What is at work on a schedule, and would be in a test's way.
+MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer",
+          "dpkg-db-backup.timer")
+
+
+def make_disk(archive, path, work):
+    """Make PATH the disk of a guest, from a base. As root only."""
+    tree = os.path.join(work, "tree")
+    unpack(archive, tree)
+    _write(tree, "etc/fstab", FSTAB.format(repository=REPOSITORY))
+    _write(tree, "etc/hostname", "guest\n")
+    _write(tree, "etc/hosts", "127.0.0.1 localhost guest\n")
+    _write(tree, "etc/machine-id", "5eed" * 8 + "\n")
+    units = os.path.join(tree, "etc/systemd/system")
+    for name in MASKED:
+        os.symlink("/dev/null", os.path.join(units, name))
+    # A console of its own for the test, beside the one the kernel writes to.
+    os.makedirs(os.path.join(units, "getty.target.wants"), exist_ok=True)
+    os.symlink("/usr/lib/systemd/system/serial-getty@.service",
+               os.path.join(units, "getty.target.wants", "serial-getty@hvc0.service"))
+    shadow = os.path.join(tree, "etc/shadow")
+    with open(shadow, encoding="utf-8") as file:
+        text = re.sub(r"^root:[^:]*:", "root::", file.read(), flags=re.M)
+    with open(shadow, "w", encoding="utf-8") as file:
+        file.write(text)
+    folder_disk(tree, path, "root", IMAGE_MIB)
+    shutil.rmtree(tree)
+
+
+def folder_disk(folder, path, label, mib=None):
+    """Make PATH an ext4 file system of FOLDER."""
+    if mib is None:
+        mib = 64 + int(cache.run(["du", "-sm", folder], "measuring").split()[0]) * 5 // 4
+    cache.run([cache.tool("mke2fs"), "-q", "-t", "ext4", "-L", label, "-d", folder, path,
+               f"{mib}M"], f"making {os.path.basename(path)}")
+
+
+def disk(what, arch):
+    """The disk of a guest that was never booted; copy it. Made once."""
+    key = cache.digest(repr((BASE, LEFT_OUT, RECIPE, what, FSTAB, MASKED)))
+    archive = base(what, arch)
+
+    def make(work, _final):
+        path = os.path.join(work, "made.img")
+        make_disk(archive, path, work)
+        return path
+
+    return cache.entry(f"debian/{what.suite}-{arch.debian}-{key}.img",
+                       f"making a disk of Debian {what.suite} ({arch.debian})", 3000, make)
+
+
+def copy_disk(source, path):
+    """Copy a disk, holes and all."""
+    cache.run(["cp", "--reflink=auto", "--sparse=always", source, path], "copying a disk")
+
+
+def boot_files(image, folder, kernel=None):
+    """(release, kernel, initrd) out of the /boot of IMAGE: of KERNEL, or the newest."""
+    debugfs = cache.tool("debugfs")
+    listed = cache.run([debugfs, "-R", "ls -p /boot", image], "reading the disk")
+    found = sorted(re.findall(r"/vmlinuz-([^/]+)/", listed), key=version_key)
+    if kernel is None:
+        kernel = found[-1] if found else ""
+    if kernel not in found:
+        raise TestbedError(f"the disk has no kernel {kernel}; it has: {', '.join(found)}")
+    paths = []
+    for name in ("vmlinuz", "initrd.img"):
+        path = os.path.join(folder, f"{name}-{kernel}")
+        cache.run([debugfs, "-R", f"dump /boot/{name}-{kernel} {path}", image], "reading the disk")
+        if not os.path.exists(path) or not os.path.getsize(path):
+            raise TestbedError(f"the disk has no /boot/{name}-{kernel}")
+        paths.append(path)
+    return kernel, *paths

@@ -1,0 +1,481 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Installation: the files, `make install`, dkms, the Debian package in clean chroots."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from conftest import TOP
+
+sys.path.insert(0, str(TOP / "scripts" / "lib"))
+sys.dont_write_bytecode = True
+# pylint: disable=wrong-import-position
+from testbed import arch as arches                              # noqa: E402
+from testbed import cache, debian, errors                       # noqa: E402
+
+BOOT_FILES = {
+    "usr/lib/modprobe.d/apple-dma.conf", "usr/lib/modules-load.d/apple-dma.conf",
+    "usr/share/initramfs-tools/hooks/apple-dma",
+    "usr/lib/dracut/modules.d/90apple-dma/module-setup.sh",
+    "usr/lib/dracut/modules.d/90apple-dma/load.sh"}
+
+
+def version():
+    """What dkms.conf says."""
+    return re.search(r'^PACKAGE_VERSION="(.*)"$', (TOP / "dkms.conf").read_text(), re.M)[1]
+
+
+def run(argv, cwd=TOP, **variables):
+    """Run a command; what came of it, both outputs in one."""
+    return subprocess.run(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
+                          env={**os.environ, **variables})
+
+
+def done(argv, **options):
+    """The same, of a command that has to succeed: what it printed."""
+    result = run(argv, **options)
+    assert result.returncode == 0, result.stdout[-6000:]
+    return result.stdout
+
+
+def tree_files(folder):
+    """The files below FOLDER, and which of them can be run."""
+    return {str(path.relative_to(folder)): bool(path.stat().st_mode & 0o111)
+            for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(name="copy")
+def _copy(tmp_path):
+    """Copy the tree as git knows it, into a repository of its own."""
+    def make(changes=()):
+        target = tmp_path / f"tree{len(list(tmp_path.glob('tree*')))}"
+        for name in done(["git", "ls-files", "-zco", "--exclude-standard"]).split("\0"):
+            if name and (TOP / name).is_file():
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(TOP / name, target / name)
+        for name, old, new in changes:
+            text = (target / name).read_text()
+            assert old in text
+            (target / name).write_text(text.replace(old, new))
+        done(["sh", "-c", "git init -q && git add -A && git -c user.name=test "
+              "-c user.email=test@test commit -qm test"], cwd=target)
+        return target
+    return make
+
+
+# The files
+
+def test_version_stands_in_one_place():
+    """And the module, the package and the changelog take it from there."""
+    text = re.escape(version())
+    found = [f for f in done(["git", "ls-files", "-co", "--exclude-standard"]).splitlines()
+             if re.search(rf"(?<![\d.]){text}(?![\d.])", (TOP / f).read_text(errors="replace"))
+             and not f.startswith(("host-emu/", "scripts/tests/", "tools/tests/"))]
+    assert sorted(found) == ["Documentation/NEWS.md", "dkms.conf"]
+    assert f"## {version()}\n" in (TOP / "Documentation/NEWS.md").read_text()
+
+
+# What Debian's kernels do not have, or only newer ones.
+ELSEWHERE = {"nvidia", "nvidia_current", "r8125", "xe", "ath12k", "mt7925e"}
+
+
+def listed_modules(root, name):
+    """The modules that a list of ROOT's kernel has: modules.order or modules.builtin."""
+    return {line.rsplit("/", 1)[-1].partition(".")[0].replace("-", "_")
+            for path in root.glob(f"usr/lib/modules/*/{name}")
+            for line in path.read_text().splitlines()}
+
+
+def softdeps():
+    """{driver: what is loaded before it}, as modprobe reads our file."""
+    text = done(["/sbin/modprobe", "--showconfig", "-C", "packaging/modprobe.d"])
+    lines = re.findall(r"^softdep (\S+) pre: (.*)$", text, re.M)
+    assert len(lines) == len(re.findall(r"^softdep ", text, re.M))
+    return {name: before.split() for name, before in lines}
+
+
+def test_softdeps_are_what_modprobe_reads():
+    found = softdeps()
+    assert found.keys() >= {"nvme", "amdgpu", "radeon", "nouveau", "nvidia", "i915", "xe", "ahci",
+                            "e1000e", "igb", "igc", "ixgbe", "i40e", "ice", "mlx4_core",
+                            "mlx5_core", "r8169", "atlantic", "xhci_pci", "snd_hda_intel",
+                            "mpt3sas", "megaraid_sas"}
+    assert set(map(tuple, found.values())) == {("apple_dma",)}
+    source = (TOP / "packaging/modprobe.d/apple-dma.conf").read_text()
+    assert len(re.findall(r"^softdep ", source, re.M)) == len(found)
+
+
+@pytest.mark.parametrize("config, option", [
+    ("CONFIG_DMA_OPS=y\nCONFIG_X86=y\n", "CONFIG_DMA_OPS"),             # 6.1
+    ("CONFIG_ARCH_HAS_DMA_OPS=y\n", "CONFIG_ARCH_HAS_DMA_OPS"),         # 6.12
+    ("CONFIG_DMA_OPS_HELPERS=y\n", "CONFIG_ARCH_HAS_DMA_OPS")])         # neither
+def test_dkms_conf(tmp_path, config, option):
+    """What dkms reads, and that there is nothing that it calls deprecated."""
+    (tmp_path / ".config").write_text(config)
+    script = ("set -e; kernelver=6.1.0-9-amd64 kernel_source_dir=$1 kernel_config=/nonexistent; "
+              "before=$(compgen -v | sort); . ./dkms.conf; "
+              "for name in $(comm -13 <(echo \"$before\") <(compgen -v | sort)); do "
+              "[ $name = before ] || [ $name = _ ] || declare -n value=$name; "
+              "echo \"$name=$value\"; done")
+    lines = dict(line.split("=", 1) for line in
+                 done(["bash", "-c", script, "bash", str(tmp_path)]).splitlines() if "=" in line)
+    names = {name for name in lines if name.isupper() and not name.startswith("BASH")}
+    assert names - {"PIPESTATUS", "_", "LINENO"} == {
+        "PACKAGE_NAME", "PACKAGE_VERSION", "BUILT_MODULE_NAME", "DEST_MODULE_LOCATION",
+        "AUTOINSTALL", "POST_INSTALL", "BUILD_EXCLUSIVE_CONFIG"}
+    assert lines["BUILD_EXCLUSIVE_CONFIG"].split() == ["CONFIG_PCI", "CONFIG_64BIT", option]
+    assert lines["POST_INSTALL"] == "packaging/update-initramfs 6.1.0-9-amd64"
+    assert lines["AUTOINSTALL"] == "yes" and lines["BUILT_MODULE_NAME"] == "apple_dma"
+
+
+HOOK_FUNCTIONS = 'force_load() { echo "force_load $*"; }\n'
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_hook_adds_the_module_where_the_kernel_has_it(tmp_path, there):
+    (tmp_path / "modinfo").write_text(
+        f'#!/bin/sh\n[ "$*" = "-k 6.1.0-9 -F filename apple_dma" ] && {str(there).lower()}\n')
+    (tmp_path / "modinfo").chmod(0o755)
+    (tmp_path / "functions").write_text(HOOK_FUNCTIONS)
+    hook = (TOP / "packaging/initramfs-tools/hook").read_text()
+    (tmp_path / "hook").write_text(hook.replace("/usr/share/initramfs-tools/hook-functions",
+                                                str(tmp_path / "functions")))
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    said = done(["sh", tmp_path / "hook"], version="6.1.0-9", PATH=path)
+    assert said == ("force_load apple_dma\n" if there else "")
+    assert done(["sh", tmp_path / "hook", "prereqs"], version="6.1.0-9", PATH=path) == ""
+
+
+@pytest.mark.parametrize("initrd, tools, made", [
+    ("initrd.img-6.1", "update-initramfs dracut", "update-initramfs -u -k 6.1"),
+    ("initrd.img-6.1", "dracut", "dracut --quiet --force {boot}/initrd.img-6.1 6.1"),
+    ("initramfs-6.1.img", "dracut", "dracut --quiet --force {boot}/initramfs-6.1.img 6.1"),
+    ("initrd.img-6.2", "update-initramfs dracut", "")])
+def test_initramfs_is_made_again_where_there_is_one(tmp_path, initrd, tools, made):
+    (tmp_path / initrd).touch()
+    for name in tools.split():
+        (tmp_path / name).write_text('#!/bin/sh\necho "${0##*/} $*"\n')
+        (tmp_path / name).chmod(0o755)
+    said = done(["/bin/sh", TOP / "packaging/update-initramfs", "6.1"],
+                APPLE_DMA_BOOT=str(tmp_path), PATH=str(tmp_path))
+    assert said == (made.format(boot=tmp_path) + "\n" if made else "")
+
+
+# make install and its like
+
+@pytest.fixture(name="built", scope="module")
+def _built(tmp_path_factory):
+    """A tree in which apple_dma.ko is built, and the KDIR."""
+    kdirs = [f"/lib/modules/{name}/build" for name in os.listdir("/lib/modules")
+             if os.path.exists(f"/lib/modules/{name}/build/Makefile")]
+    if not kdirs:
+        pytest.skip("no kernel headers in /lib/modules/*/build")
+    tree = tmp_path_factory.mktemp("built") / "tree"
+    for name in done(["git", "ls-files", "-zco", "--exclude-standard", "--", "Makefile", "Kbuild",
+                      "dkms.conf", "COPYING", "driver", "include", "packaging",
+                      "scripts/install"]).split("\0"):
+        if name and (TOP / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(TOP / name, tree / name)
+    done(["make", "-s", "module", f"KDIR={kdirs[0]}"], cwd=tree)
+    return tree, kdirs[0]
+
+
+def test_make_install_and_uninstall(built, tmp_path):
+    """Twice each: the second changes nothing."""
+    tree, kdir = built
+    with open(f"{kdir}/include/config/kernel.release", encoding="ascii") as file:
+        module = f"lib/modules/{file.read().strip()}/updates/apple_dma.ko"
+    for _ in range(2):
+        done(["make", "-s", "install", f"KDIR={kdir}", f"DESTDIR={tmp_path}"], cwd=tree)
+        found = tree_files(tmp_path)
+        assert set(found) == BOOT_FILES | {module}
+    assert {name for name, runs in found.items() if runs} == {
+        name for name in BOOT_FILES if "hooks" in name or name.endswith(".sh")}
+    assert done(["/sbin/modinfo", "-F", "version", tmp_path / module]).strip() == version()
+    assert not done(["/sbin/modprobe", "-C", tmp_path / "usr/lib/modprobe.d",
+                     "--showconfig"]).count("alias apple")
+    for _ in range(2):
+        done(["make", "-s", "uninstall", f"DESTDIR={tmp_path}"], cwd=tree)
+        assert not tree_files(tmp_path)
+
+
+def test_make_install_refuses_another_kernels_module(built, tmp_path):
+    tree, _ = built
+    config = tmp_path / "kdir" / "include" / "config"
+    config.mkdir(parents=True)
+    (config / "kernel.release").write_text("9.9.9\n")
+    result = run(["scripts/install", "module"], cwd=tree, KDIR=str(tmp_path / "kdir"),
+                 DESTDIR=str(tmp_path / "root"))
+    assert result.returncode == 1 and "is not built for 9.9.9" in result.stdout
+    assert not (tmp_path / "root").exists()
+
+
+def test_dkms_install_and_remove_with_destdir(tmp_path):
+    """The tree that dkms gets builds the module, and holds nothing that it does not need."""
+    for _ in range(2):
+        done(["make", "-s", "dkms-install", f"DESTDIR={tmp_path}"])
+    source = f"usr/src/apple-dma-{version()}/"
+    found = set(tree_files(tmp_path))
+    assert {name for name in found if not name.startswith(source)} == BOOT_FILES
+    files = {name.removeprefix(source) for name in found if name.startswith(source)}
+    listed = done(["git", "ls-files", "-co", "--exclude-standard", "--", "driver",
+                   "include"]).split()
+    assert files == {"COPYING", "Kbuild", "dkms.conf", "packaging/update-initramfs", *listed}
+    for _ in range(2):
+        done(["make", "-s", "dkms-remove", f"DESTDIR={tmp_path}"])
+        assert not tree_files(tmp_path)
+
+
+def test_dkms_install_says_what_is_missing(tmp_path):
+    """Without dkms; DESTDIR is empty, but nothing is touched before that is found."""
+    for name in ("bash", "sed", "id", "dpkg-query", "dpkg", "grep", "dirname"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    if os.getuid():
+        pytest.skip("needs root, as the command does")
+    result = run(["bash", TOP / "scripts/install", "dkms"], PATH=str(tmp_path), DESTDIR="")
+    assert result.returncode == 1
+    assert re.search(r"dkms is not installed; .*apt install dkms linux-headers-\w+", result.stdout)
+
+
+# make deb
+
+def test_make_deb_refuses_a_version_without_news(copy):
+    tree = copy([("dkms.conf", f'PACKAGE_VERSION="{version()}"', 'PACKAGE_VERSION="9.9.9"')])
+    result = run([tree / "scripts/make-deb"])
+    assert result.returncode == 1 and "Traceback" not in result.stdout
+    assert "NEWS.md has no section '## 9.9.9'" in result.stdout
+    assert not (tree / "build").exists()
+
+
+def test_news_become_the_changelog():
+    loaded = SimpleNamespace()
+    source = (TOP / "scripts/make-deb").read_text()
+    exec(compile(source.replace("__file__", repr(str(TOP / "scripts/make-deb"))), "make-deb",
+                 "exec"), loaded.__dict__, loaded.__dict__)  # pylint: disable=exec-used
+    points = loaded.news("# News\n\n## 1.1\n\n- New `a`\n  and b.\n- " + "long " * 30 + "\n\n"
+                         "## 1.0\n- old\n", "1.1")
+    assert points[0] == "New a and b." and len(points) == 2
+    text = loaded.changelog("1.1", points, "A <a@b.c>", "Sat, 21 Nov 2026 20:00:00 +0000")
+    assert text.startswith("apple-dma (1.1) unstable; urgency=medium\n\n  * New a and b.\n")
+    assert all(len(line) <= 78 for line in text.splitlines())
+    assert text.endswith("\n -- A <a@b.c>  Sat, 21 Nov 2026 20:00:00 +0000\n")
+
+
+# The package, in clean chroots
+
+ARCH = arches.X86_64
+needs_root = pytest.mark.skipif(os.getuid() != 0, reason="a chroot needs root")
+
+
+@pytest.fixture(name="debs", scope="module")
+def _debs(tmp_path_factory):
+    """The packages of this version and of a higher one, and the source package."""
+    done(["scripts/setup", "deb", "debian"])
+    folder = tmp_path_factory.mktemp("debs")
+    text = {name: (TOP / name).read_text() for name in ("dkms.conf", "Documentation/NEWS.md")}
+    for number in (version(), version() + ".1"):
+        tree = folder / f"tree-{number}"
+        for name in done(["git", "ls-files", "-zco", "--exclude-standard"]).split("\0"):
+            if name and (TOP / name).is_file():
+                (tree / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(TOP / name, tree / name)
+        for name, content in text.items():
+            (tree / name).write_text(re.sub(rf'(## |VERSION="){re.escape(version())}',
+                                            rf"\g<1>{number}", content))
+        done(["sh", "-c", "git init -q && git add -A && git -c user.name=test "
+              "-c user.email=test@test commit -qm test"], cwd=tree)
+        done(["scripts/make-deb", *(["--no-lintian"] if number != version() else [])], cwd=tree)
+        for path in (tree / "build/deb").glob("apple-dma*"):
+            if path.is_file():
+                shutil.move(path, folder / path.name)
+        shutil.rmtree(tree)
+    return folder
+
+
+def installed(chroot, folder):
+    """A chroot of SUITE's base in FOLDER, with the repository's packages known."""
+    os.makedirs(folder.parent, exist_ok=True)
+    debian.unpack(debian.base(chroot.release, ARCH), str(folder))
+    chroot.system = debian.Chroot(str(folder), {
+        debian.REPOSITORY: debian.repository(chroot.release, ARCH), "/srv/debs": str(chroot.debs)})
+    chroot.system.run("apt-get -q update")
+    return chroot.system
+
+
+def files_of(folder):
+    """Everything in the places where the package leaves something."""
+    found = set()
+    for place in ("usr/src", "usr/lib/modules", "usr/lib/modprobe.d", "usr/lib/modules-load.d",
+                  "usr/share/initramfs-tools/hooks", "usr/lib/dracut", "var/lib/dkms", "etc"):
+        for base, folders, files in os.walk(folder / place):
+            found |= {os.path.relpath(os.path.join(base, name), folder)
+                      for name in folders + files if re.search("apple.dma", name)}
+    return found
+
+
+def initramfs(system, kernel, tool="lsinitramfs"):
+    """What is in an initramfs: the names, one a line."""
+    return system.run(f"{tool} /boot/initrd.img-{kernel}")[1]
+
+
+def has_module(system, kernel, number):
+    """That KERNEL has the module of that version, where modprobe finds it first."""
+    assert system.run(f"modinfo -k {kernel} -F version apple_dma")[1].strip() == number
+    assert re.search(rf"apple-dma/{re.escape(number)}, {re.escape(kernel)}, \S+: installed",
+                     system.run("dkms status")[1])
+    order = system.run(f"modprobe -S {kernel} --show-depends nvme")[1]
+    assert order.index("apple_dma.ko") < order.index("/nvme.ko"), order
+
+
+@pytest.fixture(name="chroot", params=["bookworm", "trixie"])
+def _chroot(request, debs, tmp_path):
+    """A clean Debian with one kernel, and its headers."""
+    what = SimpleNamespace(release=debian.release(request.param, ARCH), debs=debs, system=None)
+    system = installed(what, tmp_path / "root")
+    system.run(f"apt-get -qy install linux-headers-{what.release.kernel}")
+    what.folder = tmp_path / "root"
+    what.kernel = debian.releases(str(what.folder))[-1]
+    return what
+
+
+@needs_root
+@pytest.mark.full
+def test_package_from_installation_to_purge(chroot):
+    """Install, again, a kernel more, upgrade, remove, purge."""
+    system, old, new = chroot.system, version(), version() + ".1"
+    before = files_of(chroot.folder)
+    assert not before
+
+    said = system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{old}_all.deb")[1]
+    assert "deprecated" not in said.lower() and "WARNING" not in said, said
+    has_module(system, chroot.kernel, old)
+    listed = initramfs(system, chroot.kernel)
+    assert "/apple_dma.ko" in listed and "modprobe.d/apple-dma.conf" in listed
+    assert "apple_dma" in system.run(
+        f"cd /tmp && unmkinitramfs /boot/initrd.img-{chroot.kernel} x && cat $(find x -path "
+        "'*/conf/modules')")[1]
+    files = files_of(chroot.folder)
+    assert BOOT_FILES <= files
+
+    system.run(f"apt-get -qy --reinstall install /srv/debs/apple-dma-dkms_{old}_all.deb")
+    has_module(system, chroot.kernel, old)
+    assert files_of(chroot.folder) == files
+
+    kernels = [chroot.kernel]
+    if chroot.release.later:
+        later = chroot.release.later
+        system.run(f"apt-get -qy install linux-image-{later} linux-headers-{later}")
+        kernels = debian.releases(str(chroot.folder))
+        assert len(kernels) == 2
+        has_module(system, kernels[1], old)
+        assert "/apple_dma.ko" in initramfs(system, kernels[1])
+
+    # As with any module of dkms: at once for the newest kernel, for others when they are booted.
+    system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{new}_all.deb")
+    has_module(system, kernels[-1], new)
+    for kernel in kernels[:-1]:
+        system.run(f"dkms autoinstall -k {kernel}")
+        has_module(system, kernel, new)
+    assert not any(old in os.path.basename(path).split("-") for path in files_of(chroot.folder))
+
+    system.run("apt-get -qy remove apple-dma-dkms")
+    assert files_of(chroot.folder) == set()
+    for kernel in kernels:
+        assert "apple" not in initramfs(system, kernel)
+        assert "apple_dma" not in system.run(f"modprobe -S {kernel} --show-depends nvme")[1]
+    system.run("apt-get -qy purge apple-dma-dkms")
+    assert files_of(chroot.folder) == set()
+    assert "apple-dma" not in system.run("dpkg -l | cat")[1]
+
+
+@needs_root
+@pytest.mark.full
+def test_softdeps_name_drivers_that_exist(chroot):
+    """As modules, as the order of two built-in drivers could not be chosen."""
+    assert set(softdeps()) - listed_modules(chroot.folder, "modules.order") <= ELSEWHERE
+    assert not set(softdeps()) & listed_modules(chroot.folder, "modules.builtin")
+
+
+@needs_root
+@pytest.mark.full
+def test_package_installed_before_the_headers(chroot):
+    """The module comes with the headers, and with it the initramfs."""
+    chroot.system.run("apt-get -qy purge 'linux-headers-*'")
+    chroot.system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb")
+    assert "apple_dma" not in initramfs(chroot.system, chroot.kernel)
+    # modprobe does without what is not there.
+    assert "/nvme.ko" in chroot.system.run(f"modprobe -S {chroot.kernel} --show-depends nvme")[1]
+    chroot.system.run(f"apt-get -qy install linux-headers-{chroot.release.kernel}")
+    has_module(chroot.system, chroot.kernel, version())
+    assert "/apple_dma.ko" in initramfs(chroot.system, chroot.kernel)
+
+
+@needs_root
+@pytest.mark.full
+def test_dracut(chroot):
+    chroot.system.run("apt-get -qy install dracut")
+    chroot.system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb")
+    listed = initramfs(chroot.system, chroot.kernel, "lsinitrd")
+    assert "/apple_dma.ko" in listed and "modprobe.d/apple-dma.conf" in listed
+    assert re.search(r"hooks/pre-udev/30-?load.sh", listed)
+    chroot.system.run("apt-get -qy purge apple-dma-dkms")
+    assert not re.search("apple.dma", initramfs(chroot.system, chroot.kernel, "lsinitrd"))
+
+
+@needs_root
+@pytest.mark.full
+def test_make_dkms_install_in_a_system(chroot):
+    """From the tree, twice, an upgrade, and removal."""
+    system = chroot.system
+    system.run("apt-get -qy install dkms make")
+    for number in (version(), version() + ".1"):
+        system.run(f"rm -rf /root/tree && mkdir /root/tree && cd /root/tree && "
+                   f"tar -xf /srv/debs/apple-dma_{number}.tar.* --strip-components=1")
+        for _ in range(2):
+            system.run("make -C /root/tree dkms-install")
+            has_module(system, chroot.kernel, number)
+            assert "/apple_dma.ko" in initramfs(system, chroot.kernel)
+    status, said = system.run("make -C /root/tree install", check=False)
+    assert status and "dkms has apple-dma" in said
+    for _ in range(2):
+        system.run("make -C /root/tree dkms-remove")
+        assert not {name for name in files_of(chroot.folder)}
+        assert "apple" not in initramfs(system, chroot.kernel)
+    system.run("make -C /root/tree install")
+    assert system.run(f"modinfo -k {chroot.kernel} -F version apple_dma")[1].strip() == \
+        version() + ".1"
+    assert "/apple_dma.ko" in initramfs(system, chroot.kernel)
+    system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb")
+    status, said = system.run("make -C /root/tree uninstall", check=False)
+    assert status and "apt purge apple-dma-dkms" in said
+
+
+@needs_root
+@pytest.mark.full
+def test_autopkgtest(chroot):
+    """The package's own tests, against the packages that were built."""
+    system = chroot.system
+    system.run("apt-get -qy install autopkgtest")
+    status, said = system.run(
+        f"autopkgtest -U /srv/debs/apple-dma_{version()}.dsc /srv/debs/apple-dma-*_{version()}_"
+        "all.deb -- null", check=False)
+    assert status == 0, said[-6000:]
+    assert re.search(r"^dkms +PASS", said, re.M), said[-3000:]
+
+
+def test_chroot_says_what_failed(tmp_path):
+    if os.getuid():
+        pytest.skip("a chroot needs root")
+    for name in ("proc", "dev", "tmp", "run"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(errors.TestbedError, match="ended with 1"):
+        debian.Chroot(str(tmp_path), {}).run("true")
+    assert cache.REPO == str(TOP)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A real Debian, with the package installed in it, whose root is behind the DART."""
+
+import subprocess
+import sys
+
+import pytest
+
+from conftest import TOP
+
+sys.path.insert(0, str(TOP / "scripts" / "lib"))
+sys.dont_write_bytecode = True
+# pylint: disable=wrong-import-position
+from testbed import arch as arches                              # noqa: E402
+from testbed import cache, debian                               # noqa: E402
+from testbed.debianguest import DebianGuest, plain_disk         # noqa: E402
+
+MANY = 5400             # seconds for what takes long: building, making an initramfs
+
+# Data that has to be there after each boot: some 40 MB, of which the sums are kept.
+WRITE = ("mkdir -p /var/data && cp -a /usr/bin /usr/lib/modules/$(uname -r)/kernel/fs /var/data/ "
+         "&& cd /var/data && find . -type f ! -name sums | sort | xargs sha256sum >sums && sync "
+         "&& wc -l <sums")
+VERIFY = "cd /var/data && sha256sum --quiet -c sums && wc -l <sums"
+
+
+@pytest.fixture(scope="module")
+def package():
+    """The package, built from this tree."""
+    subprocess.run([TOP / "scripts" / "setup", "deb", "debian"], check=True)
+    done = subprocess.run([TOP / "scripts" / "make-deb", "--no-lintian"], capture_output=True,
+                          text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next((TOP / "build" / "deb").glob("apple-dma-dkms_*.deb"))
+
+
+class Machine:
+    """A guest's disks; it is booted from them again and again."""
+
+    def __init__(self, arch, folder, package):
+        self.arch, self.folder = arch, folder
+        self.release = debian.release("bookworm", arch)
+        self.root = str(folder / "root.img")
+        debian.copy_disk(debian.disk(self.release, arch), self.root)
+        tree = folder / "repository"
+        tree.mkdir()
+        for path in [*(TOP / debian.repository(self.release, arch)).iterdir(), package]:
+            cache.run(["cp", "--reflink=auto", path, tree], "copying packages")
+        self.repository = str(folder / "repository.img")
+        debian.folder_disk(tree, self.repository, "repository")
+        cache.run(["rm", "-r", tree], "cleaning up")
+        self.boots = 0
+
+    def boot(self, behind, kernel=None):
+        """Boot with the root on a plain disk, or on one that is BEHIND a DART."""
+        self.boots += 1
+        boot = debian.boot_files(self.root, self.folder, kernel)
+        arguments = plain_disk(self.repository, "r0")
+        specs = []
+        if behind:
+            arguments += ["-drive", f"file={self.root},if=none,id=d0,format=raw,cache=unsafe"]
+            specs = ["nvme,drive=d0,serial=root"]
+        else:
+            arguments += plain_disk(self.root, "d0")
+        return DebianGuest(self.arch, str(self.folder / f"boot{self.boots}"), boot, "LABEL=root",
+                           specs, arguments)
+
+
+def install(machine):
+    """Boot 1: the root on a plain disk; the package is installed."""
+    with machine.boot(behind=False) as guest:
+        guest.login()
+        release = guest.run("uname -r")[1].strip()
+        guest.run("apt-get -q update", timeout=600)
+        _, said = guest.run(f"apt-get -qy install linux-headers-{machine.release.kernel} "
+                            f"{debian.REPOSITORY}/apple-dma-dkms_*.deb", timeout=MANY)
+        print(said)
+        assert "installed" in guest.run("dkms status apple-dma")[1]
+        _, listed = guest.run(f"lsinitramfs /boot/initrd.img-{release}", timeout=600)
+        assert "/apple_dma.ko" in listed and "modprobe.d/apple-dma.conf" in listed
+        guest.run("modprobe apple_dma && test -d /sys/bus/pci/drivers/apple_dma")
+        files = int(guest.run(WRITE, timeout=900)[1])
+        guest.power_off()
+        print("boot 1:", guest.times)
+    return release, files
+
+
+def on_the_dart(guest, release):
+    """What holds for every boot from the disk behind the DART."""
+    assert guest.run("uname -r")[1].strip() == release
+    assert guest.run("findmnt -no SOURCE /")[1].startswith("/dev/nvme0n1")
+    assert guest.run("systemctl is-system-running --wait", check=False, timeout=600)[1].strip() \
+        == "running", guest.run("systemctl --failed", check=False)[1]
+    # In the initramfs, before the driver, which so needed no second try.
+    _, log = guest.run("dmesg | grep -E 'apple_dma|nvme'")
+    print(log)
+    assert "before apple_dma was there" not in log
+    counters = guest.counters()
+    assert counters["doorbells"] > 0 and counters["mapped_bytes"] > 0, counters
+    assert counters["map_failures"] == 0
+    return counters
+
+
+def root_on_nvme(machine, release, files):
+    """Boot 2: the root is an NVMe disk behind the DART; the kernel is upgraded there."""
+    with machine.boot(behind=True) as guest:
+        guest.login()
+        print(on_the_dart(guest, release))
+        assert int(guest.run(VERIFY, timeout=900)[1]) == files
+        later = machine.release.later
+        # Nothing but what a user's upgrade would do: no word of dkms or of the module.
+        _, said = guest.run("apt-get -q update && apt-get -qy install "
+                            f"linux-image-{later} linux-headers-{later}", timeout=MANY)
+        print(said)
+        _, status = guest.run("dkms status apple-dma")
+        assert status.count("installed") == 2, status
+        newest = max(guest.run("ls /usr/lib/modules")[1].split(), key=debian.version_key)
+        assert "/apple_dma.ko" in guest.run(f"lsinitramfs /boot/initrd.img-{newest}",
+                                            timeout=600)[1]
+        stats = guest.power_off()
+        print("boot 2:", guest.times, stats[0]["doorbells"])
+    return newest
+
+
+def newest_kernel(machine, release, files):
+    """Boot 3: the new kernel, and the data."""
+    with machine.boot(behind=True) as guest:
+        guest.login()
+        print(on_the_dart(guest, release))
+        assert int(guest.run(VERIFY, timeout=900)[1]) == files
+        stats = guest.power_off()
+        print("boot 3:", guest.times, stats[0]["doorbells"])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["x86_64", pytest.param("arm64", marks=pytest.mark.arm64)])
+def test_root_behind_the_dart(name, tmp_path, package):
+    """Installed, booted from the disk, upgraded to another kernel, booted again."""
+    machine = Machine(arches.find(name), tmp_path, package)
+    release, files = install(machine)
+    newest = root_on_nvme(machine, release, files)
+    assert newest != release
+    newest_kernel(machine, newest, files)
+    checked = subprocess.run([cache.tool("e2fsck"), "-fn", machine.root], capture_output=True,
+                             text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
