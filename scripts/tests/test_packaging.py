@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import docs
 from conftest import TOP
 
 sys.path.insert(0, str(TOP / "scripts" / "lib"))
@@ -456,6 +457,29 @@ def test_make_dkms_install_in_a_system(chroot):
     system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb")
     status, said = system.run("make -C /root/tree uninstall", check=False)
     assert status and "apt purge apple-dma-dkms" in said
+
+
+@needs_root
+@pytest.mark.full
+@pytest.mark.parametrize("chroot", ["bookworm"], indirect=True)
+def test_documented_commands(chroot):
+    """The blocks that are marked `debian`, page by page, in a system of its own."""
+    system, blocks = chroot.system, [b for b in docs.blocks(TOP) if b.kind == "debian"]
+    assert any(block.file == "Documentation/install.md" for block in blocks)
+    for name, text in (("sudo", 'exec "$@"'),
+                       ("apt", 'exec apt-get -y "$@"'),
+                       ("uname", f'[ "$*" = -r ] && echo {chroot.kernel} || exec /bin/uname "$@"')):
+        path = chroot.folder / "usr/local/bin" / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+    system.run("mkdir -p /root/tree/build/deb && cd /root/tree && tar --strip-components=1 "
+               f"-xf /srv/debs/apple-dma_{version()}.tar.* && "
+               f"cp /srv/debs/*_{version()}_all.deb build/deb")
+    for block in blocks:
+        status, said = system.run("export PATH=/usr/local/bin:$PATH; cd /root/tree; " + block.text,
+                                  check=False)
+        assert status == 0, f"{block}: {said[-3000:]}"
+    assert files_of(chroot.folder) == set()
 
 
 @needs_root
