@@ -14,6 +14,8 @@ help:
 	@echo 'make bench     what mapping costs beside other IOMMUs, into build/bench; 45 minutes'
 	@echo '               (scripts/bench --quick: 10; --help for parts of it)'
 	@echo 'make kernels   every kernel of the Debian mirror: built, sparse, booted; prints the matrix'
+	@echo 'make soak MINUTES=10   a random mixture of all that may happen to a guest, with'
+	@echo '               verified data (scripts/soak --seed S for the same again)'
 	@echo 'make compat    stock devices and drivers behind the DART, a table into build/compat;'
 	@echo '               long (scripts/compat --help for parts of it)'
 	@echo
@@ -127,6 +129,10 @@ kernels:
 compat:
 	scripts/setup emulator vm module
 	scripts/compat
+
+.PHONY: soak
+soak:
+	scripts/soak --minutes $(or $(MINUTES),10)
 
 .PHONY: static
 static:

@@ -137,6 +137,13 @@ class Session:
             header = [file.readline() for _ in range(3)]
             return f"{header[1].decode().strip()} {hashlib.sha256(file.read()).hexdigest()}"
 
+    def _monitor(self, line):
+        """QEMU's answer to LINE, a command of its monitor for people; most have none."""
+        said = self._qemu.qmp.command("human-monitor-command", command_line=line).strip()
+        if said.startswith("Error:"):
+            raise QmpError(said[len("Error:"):].strip())
+        return " ".join(said.split())
+
     def _kill_dextd(self, _rest):
         if not self._dextd:
             raise QmpError("there is no --dext-device")
@@ -155,6 +162,7 @@ class Session:
         verb, _, rest = line.partition(" ")
         verbs = {"hello": self._hello, "ready": self._ready, "note": self._note,
                  "fail": self._fail, "stats": self._stats, "set": self._set, "screen": self._screen,
+                 "monitor": self._monitor,
                  "kill-dextd": self._kill_dextd, "exit": self._exit}
         if verb not in verbs:
             return f"error unknown request '{verb}'"

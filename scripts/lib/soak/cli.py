@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command line of scripts/soak."""
+
+import argparse
+import os
+import queue
+import random
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+
+from testbed import cache
+from testbed.errors import EXIT_FAULT, EXIT_REPORT, TestbedError, UsageError, reported, warn
+
+from . import plan
+from .tally import GOLDEN, Tally, digest
+
+ROUND = 150             # seconds that one guest is kept busy, about
+LEAST = 50              # a round that would be shorter is not begun
+GRACE = 300             # seconds that a round may take longer: boots, and the last event
+EVERY = 10              # seconds between two lines of progress
+DISK = 64 << 20
+GUEST = os.path.join(cache.SCRIPTS, "lib", "soak", "guest.sh")
+EDU = os.path.join(cache.SCRIPTS, "tests", "edu")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with errors as those of the testbed."""
+
+    def error(self, message):
+        raise UsageError(f"{message}; see scripts/soak --help")
+
+
+def _minutes(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value <= 7 * 24 * 60:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of minutes above 0")
+    return value
+
+
+def parser():
+    """The parser of the command line."""
+    made = Parser(prog="soak", allow_abbrev=False, description=__doc__,
+                  epilog="The exit status is 0 only when nothing was lost, nothing leaked, and "
+                  "neither a guest's kernel nor a DART had anything to report.")
+    made.add_argument("--minutes", type=_minutes, default=10, metavar="N",
+                      help="how long (default 10); the last guest may take a little longer")
+    made.add_argument("--seed", type=int, metavar="S",
+                      help="for the same guests and events again; default: another each time")
+    made.add_argument("--kernel", metavar="NAME", help="of all guests; default: 6.1 and newest")
+    made.add_argument("--keep", metavar="DIR",
+                      help="leave consoles, plans and what guests said in DIR")
+    return made
+
+
+def _run(argv, what):
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise TestbedError(f"{what}: {done.stderr.strip()[-2000:]}")
+    return done.stdout.strip()
+
+
+class Soak:
+    """Rounds, one after the other, until the time is over."""
+
+    def __init__(self, args, folder, clock=time.monotonic):
+        self._args = args
+        self._folder = folder
+        self._clock = clock
+        self._start = clock()
+        self._said = self._start
+        self.tally = Tally()
+
+    def _left(self):
+        return self._args.minutes * 60 - (self._clock() - self._start)
+
+    def _progress(self, made, force=False):
+        now = self._clock()
+        if now - self._said < EVERY and not force:
+            return
+        self._said = now
+        gone = int(now - self._start)
+        print(f"{gone // 60:3}:{gone % 60:02}  guest {made.number} ({made.kernel}): "
+              f"{self.tally.progress()}", flush=True)
+
+    def _files(self, made, folder):
+        """The disk, whose start is never written, and the plan; what it begins with."""
+        golden = random.Random(f"{self._args.seed}/{made.number}/disk").randbytes(GOLDEN)
+        with open(os.path.join(folder, "disk.img"), "wb") as disk:
+            disk.write(golden)
+            disk.truncate(DISK)
+        with open(os.path.join(folder, "soak.plan"), "w", encoding="ascii") as file:
+            file.write(plan.text(made))
+        return digest(golden)
+
+    def _command(self, made, folder, seconds):
+        edu = _run([os.path.join(cache.SCRIPTS, "build-module"), "--kernel", made.kernel,
+                    "--src", EDU], "building the test driver").splitlines()[-1]
+        reboots = sum(event[0] in ("reboot", "reset") for event in made.events)
+        argv = [os.path.join(cache.SCRIPTS, "testbed"), "run", "--kernel", made.kernel,
+                "--mem", made.mem, "--cpus", str(made.cpus), "--reboots", str(reboots),
+                "--console", os.path.join(folder, "console"),
+                "--timeout", str(seconds + GRACE), "--module", made.module,
+                "--qemu", f"-drive file={shlex.quote(os.path.join(folder, 'disk.img'))},if=none,"
+                "id=d0,format=raw,cache=unsafe",
+                "--device", "nvme,drive=d0,serial=soak",
+                "--device", "edu,dma_mask=0xffffffffffffffff",
+                "--push", f"{GUEST}:/root/guest.sh", "--push", f"{edu}:/root/edu.ko",
+                "--push", os.path.join(folder, "soak.plan") + ":/root/soak.plan"]
+        if made.balloon:
+            argv += ["--qemu", "-device virtio-balloon-pci"]
+        for setting in made.host:
+            argv += ["--host", setting]
+        return argv + ["--", "bash", "/root/guest.sh", str(int(time.time() + seconds))]
+
+    def _follow(self, made, process, out):
+        """Take the guest's lines as they come; its exit status."""
+        lines = queue.Queue()
+
+        def read():
+            for line in process.stdout:
+                lines.put(line)
+            lines.put(None)
+        threading.Thread(target=read, daemon=True).start()
+        line = ""
+        while line is not None:
+            try:
+                line = lines.get(timeout=1)
+            except queue.Empty:
+                line = ""
+            if line:
+                out.write(line)
+                self.tally.feed(line)
+            self._progress(made)
+        return process.wait()
+
+    def round(self, number):
+        """One guest, from its boot to its end."""
+        made = plan.make(self._args.seed, number, kernel=self._args.kernel)
+        folder = os.path.join(self._folder, f"{number}")
+        os.makedirs(folder, exist_ok=True)
+        self.tally.begin(self._files(made, folder))
+        argv = self._command(made, folder, max(LEAST, min(ROUND, self._left())))
+        with open(os.path.join(folder, "stderr"), "w+", encoding="utf-8") as err, \
+                open(os.path.join(folder, "stdout"), "w", encoding="utf-8") as out:
+            with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=err, text=True, errors="replace") as process:
+                try:
+                    status = self._follow(made, process, out)
+                except BaseException:
+                    process.terminate()
+                    raise
+            err.seek(0)
+            said = err.read().strip()
+        self.tally.check_disk(os.path.join(folder, "disk.img"))
+        self.ended(number, status, said)
+        self._progress(made, force=True)
+
+    def ended(self, number, status, said):
+        """What the end of a guest means."""
+        why = {EXIT_REPORT: "a kernel report", EXIT_FAULT: "a DART fault"}.get(status)
+        if status or not self.tally.over:
+            self.tally.problems.append(
+                f"guest {number} ended with {why or f'status {status}'}: " +
+                (said.splitlines()[-1] if said else "it said nothing"))
+            warn(said)
+
+    def run(self):
+        """Until the time is over, or something is wrong; the exit status."""
+        number = 0
+        while number == 0 or self._left() >= LEAST:
+            number += 1
+            self.round(number)
+            if not self.tally.good:
+                break
+        print(f"seed: {self._args.seed}")
+        print(f"time: {(self._clock() - self._start) / 60:.1f} minutes")
+        print(self.tally.report(), flush=True)
+        return 0 if self.tally.good else 1
+
+
+def main(argv):
+    """The entry point; returns the exit status."""
+    with reported("soak"):
+        args = parser().parse_args(argv)
+        if args.seed is None:
+            args.seed = random.SystemRandom().randrange(1, 1 << 32)
+        print(f"soak: {args.minutes:g} minutes, --seed {args.seed}", flush=True)
+        if subprocess.run([os.path.join(cache.SCRIPTS, "setup"), "module", "emulator", "vm"],
+                          stdin=subprocess.DEVNULL, check=False).returncode:
+            raise TestbedError("the packages that guests need are not there; see above")
+        folder = args.keep or tempfile.mkdtemp(prefix="apple-dma-soak.")
+        os.makedirs(folder, exist_ok=True)
+        try:
+            return Soak(args, folder).run()
+        finally:
+            if not args.keep:
+                shutil.rmtree(folder, ignore_errors=True)

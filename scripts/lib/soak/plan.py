@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What happens to a guest, and in which order: all of it follows from a seed."""
+
+import random
+from dataclasses import dataclass, field
+
+# Answers that make a companion broken, whatever they are answers to. With the test
+# driver, which maps and unmaps a few pages.
+BREAKING = ("wrong-id", "long", "misaligned", "zero", "wrap", "unwritten", "half", "batch-fail",
+            "bad-status", "bad-batch-status", "invalid-batch", "no-command-status", "unmap-fail",
+            "no-answer", "late", "gone", "short-stays")
+
+# Answers that do no harm, and refusals: under load.
+HARMLESS = ("rewrite", "fickle")
+REFUSING = ("refuse-all", "short")
+
+# Cases of the test driver that move data and compare.
+CASES = ("single", "sg", "coherent_atomic", "alloc_pages", "hardirq", "softirq", "threads",
+         "sg_count")
+
+SLOTS = 16              # of a MiB, behind the part of the disk that is never written
+
+# How often each event comes, on average.
+WEIGHTS = {"rebind": 5, "reload": 3, "mode": 6, "knobs": 4, "flush": 6, "odd": 5, "refuse": 5,
+           "slow": 2, "break": 6, "breakdisk": 2, "companion": 3, "device": 3, "pressure": 3,
+           "balloon": 3, "edu": 6, "reboot": 1, "reset": 1, "write": 8, "read": 8, "golden": 2,
+           "idle": 2, "leak": 2}
+
+# What the event does to others than the driver: counted as faults, by kind.
+FAULTS = ("odd", "refuse", "slow", "break", "breakdisk", "pressure", "balloon", "reset", "leak")
+
+EVENTS_PER_ROUND = 400  # more than there is time for
+
+
+@dataclass
+class Round:
+    """One run of the testbed: its machine, and what happens to it."""
+
+    number: int
+    kernel: str
+    mem: str
+    cpus: int
+    balloon: bool
+    module: str
+    host: list
+    events: list = field(default_factory=list)
+
+
+def _module(rng):
+    """Parameters of the module."""
+    words = [f"mode={rng.choice(('cached', 'cached', 'strict'))}"]
+    if rng.random() < 0.4:
+        words.append(f"batch_max={rng.choice((1, 5, 64))}")
+    if rng.random() < 0.4:
+        words.append(f"idle_ms={rng.choice((0, 200, 5000))}")
+    if rng.random() < 0.3:
+        words.append(f"max_bytes={rng.choice((16, 64, 256)) << 20}")
+    if rng.random() < 0.3:
+        words.append(f"max_entries={rng.choice((200, 2000))}")
+    return " ".join(words)
+
+
+def _host(rng):
+    """Options of the emulated hosts."""
+    found = [f"iova={rng.choice(('high', 'random', 'fragmented'))}",
+             f"seed={rng.randrange(1, 1 << 16)}", f"layout={rng.choice(('rfc', 'wide'))}"]
+    if rng.random() < 0.3:
+        found.append(f"max-entries={rng.choice((300, 4000))}")
+    if rng.random() < 0.2:
+        found.append(f"batch-entries={rng.choice((1, 7, 64))}")
+    return found
+
+
+def _arguments(rng, event, balloon):
+    """What comes behind the event's name."""
+    if event in ("write", "read"):
+        return [rng.randrange(SLOTS)]
+    if event == "reload":
+        return [_module(rng)]
+    if event == "odd":
+        return [rng.choice(HARMLESS), rng.randrange(1, 4)]
+    if event == "refuse":
+        return [rng.choice(REFUSING), rng.randrange(1, 5)]
+    if event == "slow":
+        return [rng.choice((500, 2000, 10000)), rng.randrange(1, 4)]
+    if event == "break":
+        return [rng.choice(BREAKING), rng.randrange(3)]
+    if event == "edu":
+        return [rng.choice(CASES), rng.choice((8, 32))]
+    if event == "knobs":
+        return [rng.choice((1, 3, 16, 64)), rng.choice((0, 100, 60000))]
+    if event == "balloon":
+        return [rng.randrange(200, 400)] if balloon else []
+    if event == "idle":
+        return [rng.randrange(1, 3)]
+    return []
+
+
+def make(seed, number, events=EVENTS_PER_ROUND, kernel=None):
+    """Round NUMBER of a soak with this SEED."""
+    rng = random.Random(f"{seed}/{number}")
+    balloon = rng.random() < 0.3
+    made = Round(number, rng.choice(("6.1", "6.1", "newest")),
+                 rng.choice(("512M", "768M", "1G")), rng.choice((2, 3, 4)), balloon,
+                 _module(rng), _host(rng))
+    made.kernel = kernel or made.kernel
+    names = [name for name in WEIGHTS if name != "balloon" or balloon]
+    for event in rng.choices(names, [WEIGHTS[name] for name in names], k=events):
+        made.events.append([event, *map(str, _arguments(rng, event, balloon))])
+    # However short it is: a reboot, and a breach.
+    made.events[4:4] = [["write", "0"], [rng.choice(("reboot", "reset"))],
+                        ["break", rng.choice(BREAKING), "1"]]
+    return made
+
+
+def text(made):
+    """The events as the guest reads them, a line each."""
+    return "".join(" ".join(event) + "\n" for event in made.events)

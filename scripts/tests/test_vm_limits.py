@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A host with little room, little time, or none: what drivers see, and the log says."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from conftest import TOP
+from test_vm_engine import NVME, TOOLS
+
+SOURCE = TOP / "scripts" / "tests" / "edu"
+EDU = ["edu,dma_mask=0xffffffffffffffff"]
+
+# Beside those of test_vm_engine.py: a load that verifies what it wrote.
+LOAD = r"""
+start_load() {	# its size
+	fio --name=load --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bsrange=4k-64k \
+	    --size="$1" --iodepth=8 --ioengine=libaio --verify=crc32c --verify_fatal=1 \
+	    --minimal >/tmp/load 2>&1 & load=$!
+}
+end_load() { wait $load || fail "$1: $(cat /tmp/load)"; }
+done_ios() { awk '{ print $1 + $5 }' /sys/block/nvme0n1/stat; }
+refused_some() { [ "$(counter map_failures)" -gt $((before + 20)) ]; }
+"""
+
+# "cannot map 4096 bytes: why; how much there is"
+LINES = re.compile(r"apple_dma (\S+): cannot map \d+ bytes: ([^;]*);")
+
+
+def lines(run):
+    """How many lines the log has of each companion and cause."""
+    return Counter(LINES.findall(run.console))
+
+
+def test_host_that_refuses_for_a_while(testbed, disk):
+    """nvme gets BLK_STS_RESOURCE's cause, an error of the map, and tries again: no
+    request fails, and all go on when there is room. One line in the log, as all of it
+    takes less than the 30 seconds in which there is one."""
+    drive, _ = disk()
+    run = testbed(TOOLS + LOAD + r"""
+for mode in strict cached; do
+	echo $mode >$sys/mode
+	echo 1 >$sys/flush
+	before=$(counter map_failures)
+	if [ $mode = strict ]; then
+		start_load 12m
+		first=$(done_ios)
+		await '[ $(done_ios) -gt $((first + 50)) ]'
+	fi
+	read -r begin _ </proc/uptime
+	host-set companion0 lie refuse-all
+	[ $mode = strict ] || start_load 12m
+	await refused_some
+	kill -0 $load || fail "$mode: the load is over"
+	host-set companion0 lie none
+	read -r end _ </proc/uptime
+	end_load $mode
+	echo "seconds_$mode=$((${end%.*} - ${begin%.*}))"
+done
+verify after
+agree end
+counters
+echo "errors=$(dmesg | grep -c 'I/O error')"
+""", qemu=[drive], devices=NVME)
+    assert run.value("errors") == run.value("broken") == 0
+    assert run.value("map_failures") > 40
+    assert run.companion()["live"] == run.companion()["faults"] == 0
+    found = lines(run)
+    assert len(found) == 1 and all("the host refused it" in cause for _, cause in found)
+    seconds = run.value("seconds_strict") + run.value("seconds_cached")
+    assert 1 <= sum(found.values()) <= 2 + seconds // 30
+
+
+@pytest.mark.full
+def test_one_line_for_each_cause(testbed, build_module):
+    """Each limit met over and over, in one companion that has the module's, and one
+    whose host has less."""
+    run = testbed(r"""
+for i in 1 2 3 4; do
+	insmod /root/edu.ko run=until_full,until_full,out_of_reach,resource count=20
+	rmmod apple_dma_edu
+done
+counters
+""", devices=EDU * 2, host=["iova=high", "1:max-entries=10"], module="mode=strict max_entries=20",
+                  push=[f"{build_module(src=SOURCE)}:/root/edu.ko"])
+    found = lines(run)
+    assert set(found.values()) == {1}
+    causes = {(number, word) for number in (3, 4)
+              for word in ("max_entries" if number == 3 else "lower max_bytes", "DMA mask",
+                           "not ordinary guest memory")}
+    assert {(number, word) for number, word in causes for companion, cause in found
+            if companion.endswith(f":{number:02x}.0") and word in cause} == causes
+    assert run.companion(0)["peak"] == 20 and run.companion(1)["peak"] == 10
+    for i in (0, 1):
+        assert run.companion(i)["live"] == run.companion(i)["faults"] == 0
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mode, size", [("cached", "8m"), ("strict", "1m")])
+def test_slow_host(testbed, disk, mode, size):
+    """10 ms for each entry: slow is all that it is; no watchdog barks."""
+    drive, _ = disk()
+    run = testbed(TOOLS + LOAD + f"""
+host-set companion0 latency-us 10000
+echo 1 >$sys/flush
+start_load {size}
+while kill -0 $load 2>/dev/null; do
+	counters >/dev/null
+	sleep 0.2
+done
+end_load {mode}
+echo 1 >$sys/flush
+host-set companion0 latency-us 0
+verify after
+agree end
+counters
+""", qemu=[drive], devices=NVME, module=f"mode={mode}")
+    assert run.value("map_failures") == run.value("broken") == 0
+    assert run.companion()["map_entries"] > 10
+    assert run.companion()["live"] == run.companion()["faults"] == 0
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("limits, module", [
+    (["max-entries=100"], None), (["max-bytes=16M"], None), (["max-segment=128K"], None),
+    (["max-bytes=4M", "latency-us=1000"], "max_bytes=4194304"),
+    (["max-entries=64", "max-bytes=4M"], "max_bytes=4194304 max_entries=64")])
+def test_narrow_and_fragmented(testbed, disk, limits, module):
+    """Holes of the address space that fit little, and not many of them: requests
+    may have to wait for one another, and none fails."""
+    drive, _ = disk()
+    run = testbed(TOOLS + LOAD + """
+for mode in cached strict cached; do
+	echo $mode >$sys/mode
+	start_load 4m
+	end_load $mode
+done
+agree end
+counters
+echo "errors=$(dmesg | grep -c 'I/O error')"
+""", qemu=[drive], devices=NVME, module=module,
+                  host=["iova=fragmented", "seed=3", *limits])
+    assert run.value("errors") == run.value("broken") == 0
+    assert run.companion()["live"] == run.companion()["faults"] == 0
