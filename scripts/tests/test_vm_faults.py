@@ -2,10 +2,14 @@
 """Faults: a host that changes its mind, and memory that is not to be had."""
 
 import re
+import subprocess
+
+import pytest
 
 from conftest import TOP
 
 SOURCE = TOP / "scripts" / "tests" / "edu"
+FAULTS = TOP / "scripts" / "tests" / "faults"
 EDU = ["edu,dma_mask=0xffffffffffffffff"]
 
 # Helpers of the guest side; one companion, and the driver of scripts/tests/edu.
@@ -104,3 +108,195 @@ counters
     assert re.search(r"left 8 DMA mappings behind; they are kept", run.console)
     assert run.value("broken") == run.value("map_failures") == 0
     assert run.companion()["faults"] == 0
+
+
+# Allocations fail for whoever says so in /proc/self/fail-nth, those that may sleep,
+# too; functions for whoever has make-it-fail.
+SWEEPS = TOOLS + r"""
+debugfs=/sys/kernel/debug
+for each in failslab fail_page_alloc fail_function; do echo 0 >$debugfs/$each/verbose; done
+for each in failslab fail_page_alloc; do echo N >$debugfs/$each/ignore-gfp-wait; done
+echo 0 >$debugfs/fail_page_alloc/min-order
+echo Y >$debugfs/fail_function/task-filter
+echo 100 >$debugfs/fail_function/probability
+
+sweep() {	# name, what is done, what undoes it
+	said=$(/root/nth 5000 "$2" "$3") || fail "$1: $said"
+	echo "$1: $said"
+	[ "$(host live)" = 0 ] || fail "$1: the host has $(host live)"
+}
+
+# Function $1 is refused once, in $2; the error that it is given suits it.
+refuse() {
+	echo "$1" >$debugfs/fail_function/inject
+	echo 1 >$debugfs/fail_function/times
+	echo 1 >/proc/self/make-it-fail
+	if "$2"; then outcome=done; else outcome=refused; fi
+	echo 0 >/proc/self/make-it-fail
+	read -r left <$debugfs/fail_function/times
+	echo "!$1" >$debugfs/fail_function/inject
+	[ "$left" = 0 ] || fail "$1 is not used in $2"
+	echo "refused $1: $outcome"
+	[ $outcome = refused ] || "un$2"
+	[ "$(host live)" = 0 ] || fail "$1: the host has $(host live)"
+}
+load() { insmod "$APPLE_DMA_KO" 2>/dev/null; }
+unload() {
+	for i in $(seq 50); do rmmod apple_dma 2>/dev/null && return; sleep 0.1; done
+	fail "it cannot be unloaded"
+}
+"""
+
+# By insmod, and by a companion's probe; and the two that can be done without.
+INSMOD = ["kmem_cache_create", "alloc_workqueue", "__pci_register_driver"]
+PROBE = ["pci_enable_device_mem", "pci_request_region", "pci_iomap", "get_zeroed_page",
+         "__alloc_percpu", "mempool_create", "walk_iomem_res_desc", "register_memory_notifier",
+         "register_shrinker", "bus_register_notifier", "device_link_add", "sysfs_create_group",
+         "sysfs_add_link_to_group"]
+SPARE = {"register_memory_notifier", "sysfs_add_link_to_group"}
+
+
+@pytest.fixture(name="nth")
+def build_nth(tmp_path):
+    """The program that sweeps over allocations, for the guest."""
+    subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-static", "-o", tmp_path / "nth",
+                    FAULTS / "nth.c"], check=True)
+    return f"{tmp_path / 'nth'}:/root/nth"
+
+
+def check_sweeps(run, names):
+    """Each had allocations that failed."""
+    found = {name: int(n) for name, n in
+             re.findall(r"^(\S+): (\d+) allocations failed", run.out, re.M)}
+    assert set(found) == set(names) and all(found.values()), run.out
+    assert run.companion()["faults"] == 0
+
+
+@pytest.mark.debug
+def test_what_is_refused_is_survived(testbed, build_module, nth):
+    """Memory, and what else the module asks the kernel for: by sweep over the probe and
+    the removal of a companion, each operation, mode and flush. Nothing leaks (kmemleak
+    looks at the end), nothing is reported, and the next try works."""
+    modules = [f"{build_module('debug', src=source)}:/root/{name}.ko"
+               for source, name in ((SOURCE, "edu"), (FAULTS, "faults"))]
+    run = testbed(SWEEPS + r"""
+unbind
+sweep probe write:$driver/bind:$companion write:$driver/unbind:$companion
+[ ! -e $driver/$companion ] || fail "bound at the end of a sweep"
+bind
+sweep remove write:$driver/unbind:$companion write:$driver/bind:$companion
+bind
+sys=$driver/$companion/apple_dma
+sweep mode write:$sys/mode:strict write:$sys/mode:cached
+sweep flush write:$sys/flush:1 none::
+echo strict >$sys/mode
+dmesg -C
+cases no_memory 8
+dmesg | grep -q 'ok 1 - no_memory' || fail "$(dmesg)"
+dmesg | sed -n 's/.*apple_dma_edu: # operation/operation/p'
+[ "$(host live)" = 0 ] || fail "operations: the host has $(host live)"
+unbind
+insmod /root/faults.ko
+for each in PROBE; do refuse $each bind; done
+unload
+for each in INSMOD; do refuse $each load; done
+rmmod apple_dma_faults
+load
+works end
+counters
+host-stats
+""".replace("PROBE", " ".join(PROBE)).replace("INSMOD", " ".join(INSMOD)),
+                  kernel="debug", devices=EDU, push=[nth, *modules], timeout=600)
+    check_sweeps(run, ["probe", "remove", "mode", "flush"])
+    assert len(re.findall(r"^operation \d: [1-9]", run.out, re.M)) == 4
+    outcomes = dict(re.findall(r"^refused (\w+): (\w+)$", run.out, re.M))
+    assert set(outcomes) == {*PROBE, *INSMOD}
+    assert {name for name, outcome in outcomes.items() if outcome == "done"} == SPARE
+    assert run.value("broken") == run.value("bad_unmaps") == 0
+
+
+@pytest.mark.debug
+@pytest.mark.full
+def test_module_and_driver_without_memory(testbed, disk, nth):
+    """The same for all of insmod and rmmod, and for the probe of nvme."""
+    drive, _ = disk()
+    run = testbed(SWEEPS + r"""
+nvme=/sys/bus/pci/drivers/nvme
+echo "$device" >$nvme/unbind
+sweep nvme "write:$nvme/bind:$device" "write:$nvme/unbind:$device"
+unload
+sweep insmod "load:$APPLE_DMA_KO:" unload:apple_dma:
+load
+await_disk() { for i in $(seq 300); do [ -b /dev/nvme0n1 ] && return; sleep 0.1; done; fail disk; }
+echo "$device" >/sys/bus/pci/drivers/nvme/bind || true
+await_disk
+fio --name=v --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bs=16k --size=2m --iodepth=8 \
+	--ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio || fail "$(cat /tmp/fio)"
+counters
+""", kernel="debug", qemu=[drive], devices=["nvme,drive=d0,serial=a"], push=[nth], timeout=1500)
+    check_sweeps(run, ["nvme", "insmod"])
+    assert run.value("broken") == run.value("bad_unmaps") == 0
+
+
+STRESS = TOP / "scripts" / "tests" / "stress"
+
+# Ends by itself when the file is gone.
+BUSY = r"""
+touch /run/busy
+while_busy() { while [ -e /run/busy ]; do "$@"; done; }
+switch() {
+	local each
+	for each in /sys/bus/pci/drivers/apple_dma/0*/apple_dma; do
+		echo strict >$each/mode
+		echo 5 >$each/batch_max
+		echo 1 >$each/flush
+		echo cached >$each/mode
+		echo 64 >$each/batch_max
+	done
+	switches=$((switches + 1))
+	echo $switches >/run/switches
+}
+peek() { counters >/dev/null; host-stats >/dev/null; }
+switches=0
+while_busy switch & while_busy peek & while_busy peek &
+fio --name=r --filename=/dev/nvme0n1 --direct=1 --rw=randread --bsrange=4k-64k --iodepth=8 \
+	--numjobs=2 --ioengine=libaio --time_based --runtime=3600 >/dev/null 2>&1 & load=$!
+"""
+
+
+@pytest.mark.debug
+@pytest.mark.parametrize("kernel", [
+    "debug", pytest.param("kcsan", marks=pytest.mark.full)])
+def test_everything_at_once(testbed, build_module, kernel):
+    """Maps and unmaps of threads, softirqs and hardirqs on 4 CPUs, in two companions and
+    in the engine alone, with so little room that windows are evicted, while modes are
+    switched and counters read. KASAN and lockdep, or KCSAN, have nothing to say."""
+    modules = [f"{build_module(kernel, src=source)}:/root/{name}.ko"
+               for source, name in ((SOURCE, "edu"), (STRESS, "stress"))]
+    run = testbed(BUSY + r"""
+insmod /root/stress.ko run=storm threads=3 ops=20000 seed=5 & storm=$!
+insmod /root/edu.ko run=threads,softirq,hardirq,threads count=40
+wait $storm
+rmmod apple_dma_edu
+rm /run/busy
+kill $load
+wait
+dmesg | grep -o 'apple_dma_\(edu\|stress\): .*ok .*'
+echo "switches=$(cat /run/switches)"
+for each in /sys/bus/pci/drivers/apple_dma/0*/apple_dma; do
+	for name in map_failures bad_unmaps broken; do
+		read -r value <$each/$name
+		[ "$value" = 0 ] || fail "$each: $name is $value"
+	done
+	read -r value <$each/evictions
+	[ "$value" -gt 0 ] || fail "$each: nothing was evicted"
+done
+""", kernel=kernel, cpus=4, devices=[*EDU, "nvme,drive=d0,serial=a"], module="max_bytes=8388608",
+                  qemu=["-drive if=none,id=d0,driver=null-co,size=1G,read-zeroes=on"],
+                  push=modules, timeout=900)
+    assert not re.search("not ok", run.out)
+    assert len(re.findall(r"apple_dma_edu: ok", run.out)) == 4
+    assert re.search(r"apple_dma_stress: ok", run.out)
+    assert run.value("switches") > 3
+    for i in (0, 1):
+        assert run.companion(i)["live"] == run.companion(i)["faults"] == 0

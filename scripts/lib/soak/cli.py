@@ -148,7 +148,7 @@ class Soak:
         self.tally.begin(self._files(made, folder))
         argv = self._command(made, folder, max(LEAST, min(ROUND, self._left())))
         with open(os.path.join(folder, "stderr"), "w+", encoding="utf-8") as err, \
-                open(os.path.join(folder, "stdout"), "w", encoding="utf-8") as out:
+                open(os.path.join(folder, "stdout"), "w", buffering=1, encoding="utf-8") as out:
             with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=err, text=True, errors="replace") as process:
                 try:

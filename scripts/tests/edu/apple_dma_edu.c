@@ -597,6 +597,106 @@ static int test_broken(struct edu *edu)
 	return 0;
 }
 
+/* ---- memory that is not to be had ---- */
+
+/* The nth allocation of this task fails, where the kernel can do that. */
+static void fail_arm(unsigned int nth)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	WRITE_ONCE(current->fail_nth, nth);
+#endif
+}
+
+static bool fail_disarm(void)
+{
+	bool failed = false;
+
+#ifdef CONFIG_FAULT_INJECTION
+	failed = !READ_ONCE(current->fail_nth);
+	WRITE_ONCE(current->fail_nth, 0);
+#endif
+	return failed;
+}
+
+/* What fails is cleaned up by the module; what is done, here. */
+static bool map_one(struct edu *edu, struct sg_table *sgt)
+{
+	struct page *page = sg_page(sgt->sgl);
+	dma_addr_t addr = dma_map_page(edu->dev, page, 0, PAGE_SIZE,
+				       DMA_BIDIRECTIONAL);
+
+	if (dma_mapping_error(edu->dev, addr))
+		return false;
+	dma_unmap_page(edu->dev, addr, PAGE_SIZE, DMA_BIDIRECTIONAL);
+	return true;
+}
+
+static bool map_list(struct edu *edu, struct sg_table *sgt)
+{
+	if (!dma_map_sg(edu->dev, sgt->sgl, sgt->orig_nents, DMA_BIDIRECTIONAL))
+		return false;
+	dma_unmap_sg(edu->dev, sgt->sgl, sgt->orig_nents, DMA_BIDIRECTIONAL);
+	return true;
+}
+
+static bool allocate(struct edu *edu, struct sg_table *sgt)
+{
+	size_t size = 3 * GRANULE;
+	dma_addr_t addr;
+	void *p = dma_alloc_coherent(edu->dev, size, &addr,
+				     GFP_KERNEL | __GFP_NOWARN);
+
+	if (p)
+		dma_free_coherent(edu->dev, size, p, addr);
+	return p;
+}
+
+static bool allocate_pages(struct edu *edu, struct sg_table *sgt)
+{
+	dma_addr_t addr;
+	struct page *page = dma_alloc_pages(edu->dev, GRANULE, &addr,
+					    DMA_BIDIRECTIONAL,
+					    GFP_ATOMIC | __GFP_NOWARN);
+
+	if (page)
+		dma_free_pages(edu->dev, GRANULE, page, addr,
+			       DMA_BIDIRECTIONAL);
+	return page;
+}
+
+/* Each allocation of each operation fails in turn. */
+static int test_no_memory(struct edu *edu)
+{
+	static bool (*const ops[])(struct edu *edu, struct sg_table *sgt) = {
+		map_one, map_list, allocate, allocate_pages,
+	};
+	struct page **pages = kcalloc(count, sizeof(*pages), GFP_KERNEL);
+	struct sg_table sgt;
+	unsigned int i;
+
+	CHECK(pages && !make_list(&sgt, pages, count));
+	for (i = 0; i < ARRAY_SIZE(ops); i++) {
+		unsigned int nth, refused = 0;
+		bool failed = true;
+
+		for (nth = 1; failed && nth < 1000; nth++) {
+			bool done;
+
+			fail_arm(nth);
+			done = ops[i](edu, &sgt);
+			failed = fail_disarm();
+			CHECK(done || failed);
+			refused += !done;
+		}
+		CHECK(!failed);
+		pr_info("apple_dma_edu: # operation %u: %u allocations failed, %u times it was refused\n",
+			i, nth - 2, refused);
+	}
+	free_list(&sgt, pages, count);
+	kfree(pages);
+	return 0;
+}
+
 /* ---- the driver ---- */
 
 static const struct {
@@ -622,6 +722,7 @@ static const struct {
 	{ "leak", test_leak },
 	{ "late_free", test_late_free },
 	{ "broken", test_broken },
+	{ "no_memory", test_no_memory },
 };
 
 static int edu_run(struct edu *edu, const char *name, unsigned int number)
