@@ -181,14 +181,14 @@ def test_what_is_refused_is_survived(testbed, build_module, nth):
                for source, name in ((SOURCE, "edu"), (FAULTS, "faults"))]
     run = testbed(SWEEPS + r"""
 unbind
-sweep probe write:$driver/bind:$companion write:$driver/unbind:$companion
+sweep probe write=$driver/bind=$companion write=$driver/unbind=$companion
 [ ! -e $driver/$companion ] || fail "bound at the end of a sweep"
 bind
-sweep remove write:$driver/unbind:$companion write:$driver/bind:$companion
+sweep remove write=$driver/unbind=$companion write=$driver/bind=$companion
 bind
 sys=$driver/$companion/apple_dma
-sweep mode write:$sys/mode:strict write:$sys/mode:cached
-sweep flush write:$sys/flush:1 none::
+sweep mode write=$sys/mode=strict write=$sys/mode=cached
+sweep flush write=$sys/flush=1 none==
 echo strict >$sys/mode
 dmesg -C
 cases no_memory 8
@@ -223,9 +223,9 @@ def test_module_and_driver_without_memory(testbed, disk, nth):
     run = testbed(SWEEPS + r"""
 nvme=/sys/bus/pci/drivers/nvme
 echo "$device" >$nvme/unbind
-sweep nvme "write:$nvme/bind:$device" "write:$nvme/unbind:$device"
+sweep nvme "write=$nvme/bind=$device" "write=$nvme/unbind=$device"
 unload
-sweep insmod "load:$APPLE_DMA_KO:" unload:apple_dma:
+sweep insmod "load=$APPLE_DMA_KO=" unload=apple_dma=
 load
 await_disk() { for i in $(seq 300); do [ -b /dev/nvme0n1 ] && return; sleep 0.1; done; fail disk; }
 echo "$device" >/sys/bus/pci/drivers/nvme/bind || true

@@ -5,7 +5,7 @@
  *
  * usage: nth MOST DO UNDO
  *
- * DO and UNDO are write:FILE:TEXT, load:FILE:PARAMETERS, unload:NAME: or none::.
+ * DO and UNDO are write=FILE=TEXT, load=FILE=PARAMETERS, unload=NAME= or none==.
  * What was done is undone, without a fault. Prints how many allocations failed,
  * and in how many of these runs DO was done all the same. Fails when MOST runs
  * were not enough, or when what was done cannot be undone.
@@ -35,12 +35,12 @@ static void fail(const char *what)
 
 static void parse(struct action *action, char *spec)
 {
-	action->verb = strsep(&spec, ":");
-	action->what = strsep(&spec, ":");
+	action->verb = strsep(&spec, "=");
+	action->what = strsep(&spec, "=");
 	action->text = spec ? spec : "";
 	action->fd = -1;
 	if (!action->what) {
-		fprintf(stderr, "nth: %s: it has no colon\n", action->verb);
+		fprintf(stderr, "nth: %s: it has no =\n", action->verb);
 		exit(2);
 	}
 }
