@@ -18,7 +18,7 @@ from testbed.errors import EXIT_FAULT, EXIT_REPORT, TestbedError, UsageError, re
 from . import plan
 from .tally import GOLDEN, Tally, digest
 
-ROUND = 150             # seconds that one guest is kept busy, about
+ROUND = 240             # seconds that one guest is kept busy, about
 LEAST = 50              # a round that would be shorter is not begun
 GRACE = 300             # seconds that a round may take longer: boots, and the last event
 EVERY = 10              # seconds between two lines of progress

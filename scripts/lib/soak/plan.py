@@ -23,7 +23,7 @@ SLOTS = 16              # of a MiB, behind the part of the disk that is never wr
 # How often each event comes, on average.
 WEIGHTS = {"rebind": 5, "reload": 3, "mode": 6, "knobs": 4, "flush": 6, "odd": 5, "refuse": 5,
            "slow": 2, "break": 6, "breakdisk": 2, "companion": 3, "device": 3, "pressure": 3,
-           "balloon": 3, "edu": 6, "reboot": 2, "reset": 2, "write": 8, "read": 8, "golden": 2,
+           "balloon": 3, "edu": 6, "reboot": 1, "reset": 1, "write": 8, "read": 8, "golden": 2,
            "idle": 2, "leak": 2}
 
 # What the event does to others than the driver: counted as faults, by kind.
