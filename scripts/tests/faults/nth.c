@@ -3,12 +3,13 @@
  * nth - do something again and again, and each time let another one of its
  * allocations fail, until there is none left to fail. In a guest.
  *
- * usage: nth MOST DO UNDO
+ * usage: nth STEP DO UNDO
  *
  * DO and UNDO are write=FILE=TEXT, load=FILE=PARAMETERS, unload=NAME= or none==.
- * What was done is undone, without a fault. Prints how many allocations failed,
- * and in how many of these runs DO was done all the same. Fails when MOST runs
- * were not enough, or when what was done cannot be undone.
+ * What was done is undone, without a fault. With a STEP of n, only each nth of the
+ * allocations fails. Prints how many failed, and in how many of these runs DO was
+ * done all the same. Fails when there is no end to them, or when what was done
+ * cannot be undone.
  */
 
 #include <errno.h>
@@ -19,6 +20,8 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#define MOST 20000
 
 struct action {
 	char *verb;
@@ -95,16 +98,16 @@ static void undo(struct action *action)
 int main(int argc, char **argv)
 {
 	struct action action, back;
-	unsigned int most, nth, done = 0;
+	unsigned int step, nth, runs = 0, done = 0;
 
 	if (argc != 4) {
-		fprintf(stderr, "usage: nth MOST DO UNDO\n");
+		fprintf(stderr, "usage: nth STEP DO UNDO\n");
 		return 2;
 	}
-	most = strtoul(argv[1], NULL, 10);
+	step = strtoul(argv[1], NULL, 10);
 	parse(&action, argv[2]);
 	parse(&back, argv[3]);
-	for (nth = 1; nth <= most; nth++) {
+	for (nth = 1; step && nth <= MOST; nth += step) {
 		char text[16];
 		ssize_t size;
 		bool ok, failed;
@@ -130,11 +133,12 @@ int main(int argc, char **argv)
 			if (!ok)
 				fail("it fails by itself");
 			printf("%u allocations failed, %u times it was done all the same\n",
-			       nth - 1, done);
+			       runs, done);
 			return 0;
 		}
+		runs++;
 		done += ok;
 	}
-	fprintf(stderr, "nth: %u runs were not enough\n", most);
+	fprintf(stderr, "nth: %u runs were not enough\n", runs);
 	return 1;
 }
