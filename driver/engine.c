@@ -298,6 +298,8 @@ static void apple_dma_engine_alert(struct work_struct *work)
 	struct apple_dma_engine *e = container_of(work, struct apple_dma_engine,
 						  alert);
 
+	if (e->broke)
+		e->broke(e);
 	dev_alert(e->dev,
 		  "the host broke the protocol: %s. No more DMA is mapped; memory that the device may still reach is kept. Reboot the guest, and report it with the host's version\n",
 		  e->reason);

@@ -268,6 +268,7 @@ struct apple_dma_learned {
  * @reason: why @broken, for the log; a string constant
  * @alert: says so; not where it is found out, because a console may be on a
  *	device that maps through this engine
+ * @broke: called then, in process context; may be NULL
  * @ager: gives back what has been idle for @idle_ms
  * @swept: @sweep was started
  * @clean: @sweep has ended: nothing of an earlier kernel is left
@@ -310,6 +311,7 @@ struct apple_dma_engine {
 	bool clean;
 	const char *reason;
 	struct work_struct alert;
+	void (*broke)(struct apple_dma_engine *e);
 	struct delayed_work ager;
 	struct work_struct sweep;
 	struct ratelimit_state limit_log[APPLE_DMA_FAIL_COUNT];
@@ -414,7 +416,7 @@ void apple_dma_transport_free(struct apple_dma_transport *t, bool leak);
 
 /**
  * struct apple_dma_managed - the passthrough device of one companion
- * @lock: protects @dev, @attached, @reattach, @visible
+ * @lock: protects @dev, @attached, @reattach, @offline, @visible
  * @claim: in the list of all managed devices
  * @nb: on the PCI bus: sees the device come, bind, unbind and go
  * @work: what cannot be done in a notifier
@@ -424,10 +426,11 @@ void apple_dma_transport_free(struct apple_dma_transport *t, bool leak);
  * @attached: the module's ops are on @dev, and the module is pinned
  * @reattach: @work is to bind @dev to its driver again
  * @released: the device lost its driver to be probed again
+ * @offline: @dev is said to be gone, until it has no driver any more
  * @visible: the companion's sysfs group exists
  */
 struct apple_dma_managed {
-	struct mutex lock; /* dev, attached, reattach, visible */
+	struct mutex lock; /* dev, attached, reattach, offline, visible */
 	struct list_head claim;
 	struct notifier_block nb;
 	struct work_struct work;
@@ -437,6 +440,7 @@ struct apple_dma_managed {
 	bool attached;
 	bool reattach;
 	bool released;
+	bool offline;
 	bool visible;
 };
 
@@ -501,6 +505,7 @@ void apple_dma_managed_stop(struct apple_dma *ad);
 void apple_dma_managed_giveup(struct apple_dma *ad);
 void apple_dma_managed_free(struct apple_dma *ad);
 void apple_dma_managed_quiesce(struct apple_dma *ad);
+void apple_dma_managed_offline(struct apple_dma_engine *e);
 
 /* ---- balloon.c ---- */
 

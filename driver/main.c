@@ -171,6 +171,7 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = apple_dma_shrinker_start(&ad->engine);
 	if (err)
 		goto destroy_engine;
+	ad->engine.broke = apple_dma_managed_offline;
 	ad->engine.idle_ms = idle_ms;
 	ad->engine.mode = apple_dma_sysfs_mode(mode);
 	err = apple_dma_balloon_start(ad);

@@ -129,6 +129,21 @@ static void leave_ops(struct device *dev)
 		set_dma_ops(dev, apple_dma_memory_ops(dev));
 }
 
+/*
+ * A driver that was told that its device is gone has not stopped it. The next
+ * driver finds it as if it had been.
+ */
+static void bring_back(struct apple_dma *ad, struct device *dev)
+{
+	struct pci_dev *pdev = to_pci_dev(dev);
+
+	if (!ad->managed.offline)
+		return;
+	ad->managed.offline = false;
+	WRITE_ONCE(pdev->error_state, pci_channel_io_normal);
+	pci_clear_master(pdev);
+}
+
 /* The driver is gone: nothing that it mapped stays on the host. */
 static void detach(struct apple_dma *ad, struct device *dev)
 {
@@ -137,6 +152,7 @@ static void detach(struct apple_dma *ad, struct device *dev)
 
 	if (!ad->managed.attached)
 		return;
+	bring_back(ad, dev);
 	apple_dma_engine_close(&ad->engine);
 	fresh = apple_dma_memory_orphan(ad, &left);
 	released = apple_dma_engine_release(&ad->engine);
@@ -523,6 +539,30 @@ void apple_dma_managed_giveup(struct apple_dma *ad)
 void apple_dma_managed_free(struct apple_dma *ad)
 {
 	put_device(ad->managed.dev);
+}
+
+/**
+ * apple_dma_managed_offline() - tell the device's driver that it is gone
+ * @e: the engine of the companion, broken
+ *
+ * Drivers take a map that is refused for a passing one, and try again: nvme for
+ * ever, so that it could not be unbound any more. That a device is gone they all
+ * understand. Until the driver is unbound.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_managed_offline(struct apple_dma_engine *e)
+{
+	struct apple_dma *ad = container_of(e, struct apple_dma, engine);
+	struct apple_dma_managed *m = &ad->managed;
+
+	mutex_lock(&m->lock);
+	if (m->dev && m->attached && !m->offline) {
+		m->offline = true;
+		WRITE_ONCE(to_pci_dev(m->dev)->error_state,
+			   pci_channel_io_perm_failure);
+	}
+	mutex_unlock(&m->lock);
 }
 
 /**

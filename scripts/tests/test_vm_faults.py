@@ -110,6 +110,42 @@ counters
     assert run.companion()["faults"] == 0
 
 
+def test_broken_disk_is_unbound(testbed, disk):
+    """With requests under way, which nvme would try to map for ever: it is told that
+    its device is gone. Bound again, the disk is there, and its data."""
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+verify() {
+	fio --name=v --filename=/dev/nvme0n1 --direct=1 --rw="$1" --bs=16k --size=4m --iodepth=8 \
+	    --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal ${2:-} >/tmp/fio ||
+		fail "wrong data: $(cat /tmp/fio)"
+}
+within() { for i in $(seq 300); do eval "$1" && return; sleep 0.1; done; fail "in vain: $1"; }
+verify write
+for lie in zero unmap-fail no-answer; do
+	fio --name=load --filename=/dev/nvme0n1 --allow_file_create=0 --direct=1 --rw=randread \
+	    --bs=16k --iodepth=8 --ioengine=libaio --time_based --runtime=600 >/dev/null 2>&1 & load=$!
+	sleep 1
+	host-set companion0 lie $lie
+	within 'dmesg | grep -q "broke the protocol"'
+	dmesg -C
+	echo "$device" >/sys/bus/pci/drivers/nvme/unbind
+	host-set companion0 lie none
+	kill $load 2>/dev/null || true
+	wait $load || true
+	unbind
+	bind
+	within '[ -b /dev/nvme0n1 ]'
+	verify write --verify_only
+done
+verify write
+counters
+""", qemu=[drive], devices=["nvme,drive=d0,serial=a"], module="mode=strict")
+    assert run.console.count("the host broke the protocol: ") == 3
+    assert run.value("broken") == run.value("map_failures") == 0
+    assert run.companion()["faults"] == 0
+
+
 # Allocations fail for whoever says so in /proc/self/fail-nth, those that may sleep,
 # too; functions for whoever has make-it-fail.
 SWEEPS = TOOLS + r"""
