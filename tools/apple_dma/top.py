@@ -142,7 +142,7 @@ def keys():
     handle = sys.stdin.fileno()
     before = termios.tcgetattr(handle)
     try:
-        tty.setcbreak(handle)
+        tty.setcbreak(handle, termios.TCSANOW)
         yield handle
     finally:
         termios.tcsetattr(handle, termios.TCSADRAIN, before)

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: GPL-2.0
+"""apple-dma doctor: every check with a tree where all is well, and one where it is not."""
+
+import json
+import subprocess
+
+import pytest
+from conftest import TOP
+from test_tools import COMPANION, TOOL, line_with, tool, tree, without_override
+from tools_tree import MIB, RELEASE
+
+DEVICE = "0000:01:00.0"
+FOLDER = f"sys/devices/pci0000:00/{DEVICE}"
+MODULE = f"lib/modules/{RELEASE}/updates/dkms/apple_dma.ko"
+SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+
+
+@pytest.fixture
+def doctor(tool):
+    """Runs the doctor; the findings of one check as (outcome, text, cure in one string)."""
+    def run(check):
+        out = tool("doctor", "--json", expect=None)
+        findings = [f for f in json.loads(out)["findings"] if f["check"] == check]
+        assert findings, check
+        return [(f["outcome"], f["text"], "\n".join(f["cure"])) for f in findings]
+    return run
+
+
+def secure_boot(tree, on=True):
+    """The firmware's variable: four bytes of attributes, and one."""
+    path = tree.path(SECURE_BOOT)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes([6, 0, 0, 0, int(on)]))
+
+
+def mokutil(tree, answer):
+    """A mokutil that knows one answer."""
+    tree.write("usr/bin/mokutil", f"#!/bin/sh\necho '{answer}'\n")
+    tree.path("usr/bin/mokutil").chmod(0o755)
+    tree.write("var/lib/dkms/mok.pub", "a key")
+
+
+def test_all_is_well(tree, tool):
+    tree.companion()
+    out = tool("doctor")
+    assert out.endswith("\nAll is well.\n")
+    marks = [line.split()[0] for line in out.splitlines()[:-2]]
+    assert marks == ["✓"] * 12
+
+
+def test_checks_come_in_order_and_say_what_to_do(tree, tool):
+    tree.companion()
+    tree.without_module()
+    out = tool("doctor", expect=1)
+    names = [line.split(": ")[0][2:] for line in out.splitlines() if line[:1] in "✓✗!–" and line]
+    assert names == ["kernel", "headers", "module", "signature", "companion", "protocol",
+                     "device", "driver", "guest IOMMU", "limits", "balloon",
+                     "link, BARs, interrupts"]
+    assert "sudo modprobe apple_dma" in out and "1 of these must be put right" in out
+
+
+def test_kernel(tree, doctor):
+    assert doctor("kernel")[0][0] == "ok"
+    tree.remove("sys/module/apple_dma")
+    assert doctor("kernel")[0][:2] == ("ok", f"{RELEASE} has DMA operations per device")
+    tree.write(f"boot/config-{RELEASE}", "CONFIG_64BIT=y\nCONFIG_DMA_OPS=y\n")
+    assert doctor("kernel")[0][0] == "ok"
+    tree.write(f"boot/config-{RELEASE}", "CONFIG_64BIT=y\n# CONFIG_DMA_OPS is not set\n")
+    outcome, text, cure = doctor("kernel")[0]
+    assert outcome == "fail" and "CONFIG_ARCH_HAS_DMA_OPS" in text and "CONFIG_XEN" in cure
+    tree.remove(f"boot/config-{RELEASE}")
+    assert doctor("kernel")[0][0] == "skip"
+
+
+def test_headers(tree, doctor):
+    assert doctor("headers")[0][0] == "ok"
+    tree.remove(f"lib/modules/{RELEASE}/build")
+    outcome, _, cure = doctor("headers")[0]
+    assert outcome == "note" and f"apt install linux-headers-{RELEASE}" in cure
+    tree.remove("sys/module/apple_dma")
+    tree.remove(MODULE)
+    assert doctor("headers")[0][0] == "fail"
+
+
+def test_module(tree, doctor):
+    assert doctor("module")[0][:2] == ("ok", "loaded, version 0.1.0")
+    tree.write("sys/module/apple_dma/version", "0.0.9")
+    assert doctor("module")[0][0] == "note" and "reboot" in doctor("module")[0][2]
+    tree.remove("sys/module/apple_dma")
+    outcome, text, cure = doctor("module")[0]
+    assert outcome == "fail" and "not loaded" in text and "modprobe apple_dma" in cure
+    tree.log("apple_dma: loading out-of-tree module taints kernel.",
+             "apple_dma: mode=fast is not known; it must be cached or strict")
+    assert "mode=fast is not known" in doctor("module")[0][1]
+    tree.remove(MODULE)
+    assert "not installed" in doctor("module")[0][1]
+    tree.write("var/lib/dkms/apple-dma/0.1.0/build/make.log", "error")
+    assert "/var/lib/dkms/apple-dma/0.1.0/build/make.log" in doctor("module")[0][2]
+
+
+def test_module_by_its_list(tree, doctor):
+    """A distribution may put it anywhere: modules.dep says where."""
+    tree.remove(MODULE)
+    tree.write(f"lib/modules/{RELEASE}/odd/apple_dma.ko.xz", "")
+    tree.write(f"lib/modules/{RELEASE}/modules.dep", "odd/apple_dma.ko.xz:\n")
+    assert doctor("module")[0][0] == "ok"
+
+
+def test_signature_when_loaded(tree, doctor):
+    secure_boot(tree)
+    assert doctor("signature")[0][:2] == ("ok", "Secure Boot is on; the kernel took the module")
+
+
+def test_signature_not_enrolled(tree, doctor):
+    secure_boot(tree)
+    tree.remove("sys/module/apple_dma")
+    tree.path(MODULE).write_bytes(b"ELF" + b"~Module signature appended~\n")
+    mokutil(tree, "/var/lib/dkms/mok.pub is not enrolled")
+    outcome, text, cure = doctor("signature")[0]
+    assert outcome == "fail" and "not enrolled" in text
+    assert "mokutil --import /var/lib/dkms/mok.pub" in cure and cure.count("\n") == 2
+    mokutil(tree, "/var/lib/dkms/mok.pub is already enrolled")
+    assert doctor("signature")[0][:2] == (
+        "ok", "Secure Boot is on; the module is signed with an enrolled key")
+
+
+def test_signature_missing(tree, doctor):
+    secure_boot(tree)
+    tree.remove("sys/module/apple_dma")
+    outcome, text, cure = doctor("signature")[0]
+    assert outcome == "fail" and "is not signed" in text and "dkms autoinstall --force" in cure
+    secure_boot(tree, False)
+    assert doctor("signature")[0][0] == "ok"
+    tree.write("sys/kernel/security/lockdown", "none [integrity] confidentiality")
+    assert "lockdown is integrity" in doctor("signature")[0][1]
+
+
+@pytest.mark.parametrize("line", [
+    "Loading of module with unavailable key is rejected",
+    "Loading of unsigned module is rejected",
+    "dkms: modprobe: ERROR: could not insert 'apple_dma': Key was rejected by service",
+    "Lockdown: modprobe: unsigned module loading is restricted; see man kernel_lockdown.7",
+])
+def test_a_refused_key_is_found_in_the_log(tree, doctor, line):
+    tree.remove("sys/module/apple_dma")
+    tree.path(MODULE).write_bytes(b"ELF" + b"~Module signature appended~\n")
+    assert doctor("signature")[0][0] == "ok"
+    tree.log(line)
+    outcome, text, cure = doctor("signature")[0]
+    assert outcome == "fail" and "the kernel refused the module" in text and "mokutil" in cure
+
+
+def test_companion(tree, doctor):
+    outcome, text, cure = doctor("companion")[0]
+    assert outcome == "fail" and "1b36:0015" in text and "vfio-apple-pci" in cure
+    tree.companion()
+    assert doctor("companion") == [("ok", COMPANION, "")]
+    tree.pci("0000:00:05.0", "0x1b36", "0x0015", "0x088000", "vfio-pci")
+    tree.pci("0000:00:06.0", "0x1b36", "0x0015", "0x088000")
+    found = doctor("companion")
+    assert [f[0] for f in found] == ["ok", "fail", "fail"]
+    assert "drivers/vfio-pci/unbind" in found[1][2] and "refused" in found[2][1]
+
+
+def test_protocol(tree, doctor):
+    tree.companion()
+    assert doctor("protocol")[0][1].startswith(f"{COMPANION}: wide layout, up to 1536 MiB")
+    tree.counter("broken", 1)
+    tree.log(f"apple_dma {COMPANION}: the host broke the protocol: it chose device address 0. "
+             "No more DMA is mapped; memory ...")
+    outcome, text, cure = doctor("protocol")[0]
+    assert outcome == "fail" and "it chose device address 0" in text and "report it" in cure
+
+
+@pytest.mark.parametrize("line, cure", [
+    ("the host speaks protocol version 3, this module knows only 2", "newer apple_dma"),
+    ("the host answers the layout probe in no known way (batch status 1, words 0x0 and 0x0); "
+     "it needs a newer apple_dma", "newer apple_dma"),
+    ("the host did not pass the layout probe: it is gone from the bus", "report it"),
+    ("the host allows 0x0 entries in a batch, which cannot be", "report it"),
+    ("BAR 0 is not 0x1000 bytes of memory", "report it"),
+    ("the host names 0x12345 as the managed device, which is no PCI address", "report it"),
+    ("the host says that the companion manages itself", "report it"),
+    ("another companion manages 01:00.0 already", "two companions"),
+])
+def test_why_a_companion_was_refused(tree, doctor, line, cure):
+    tree.pci(COMPANION, "0x1b36", "0x0015", "0x088000")
+    tree.log(f"apple_dma {COMPANION}: {line}")
+    found = doctor("protocol")[0]
+    assert found[0] == "fail" and line.split(";")[0] in found[1] and cure in found[2]
+
+
+def test_the_messages_are_the_modules(tree):
+    """What the doctor looks for is what the module says."""
+    source = "".join((TOP / f"driver/{name}.c").read_text()
+                     for name in ("main", "managed", "transport", "engine", "pin"))
+    for text in ("the host speaks protocol version", "answers the layout probe in no known way",
+                 "the host did not pass the layout probe", "entries in a batch, which cannot be",
+                 "bytes of memory", "as the managed device, which is no PCI address",
+                 "the host says that the companion manages", "another companion manages",
+                 "cannot link %s to the companion", "the host broke the protocol: %s. No more DMA",
+                 "ready: %s layout, up to", "waits for its device", "cannot bind a driver to",
+                 "was bound to %s before apple_dma was there", "is behind an IOMMU of the guest",
+                 "is not cache coherent", "cannot map",
+                 "the limits are above what Macs are known to allow"):
+        assert text in source, text
+
+
+def test_managed(tree, doctor):
+    tree.companion()
+    assert doctor("device") == [("ok", f"{COMPANION} manages the NVMe disk {DEVICE}", "")]
+    tree.companion("0000:00:05.0", None)
+    tree.log("apple_dma 0000:00:05.0: waits for its device 02:00.0 to appear")
+    outcome, text, cure = doctor("device")[1]
+    assert outcome == "fail" and "waits for 02:00.0" in text and "cable" in cure
+
+
+def test_driver(tree, doctor):
+    tree.companion()
+    assert doctor("driver") == [("ok", f"{DEVICE}: nvme", "")]
+    tree.counter("live_mappings", 0)
+    assert doctor("driver")[0][0] == "note"
+    tree.counter("live_mappings", 5)
+    tree.log(f"apple_dma {COMPANION}: {DEVICE} was bound to nvme before apple_dma was there; "
+             "it is probed again")
+    outcome, _, cure = doctor("driver")[0]
+    assert outcome == "note" and 'echo "softdep nvme pre: apple_dma"' in cure
+    assert "update-initramfs -u" in cure
+    tree.remove(f"{FOLDER}/driver")
+    outcome, text, cure = doctor("driver")[0]
+    assert outcome == "fail" and "nvme knows it" in text and "modprobe nvme" in cure
+    tree.write(f"lib/modules/{RELEASE}/modules.alias", "alias pci:v00001234d* other\n")
+    assert "no module of" in doctor("driver")[0][1]
+    tree.log(f"nvme {DEVICE}: probe with driver nvme failed with error -12")
+    assert "failed with error -12" in doctor("driver")[0][1]
+
+
+def test_iommu(tree, doctor):
+    tree.companion()
+    assert doctor("guest IOMMU")[0][0] == "ok"
+    tree.write(f"{FOLDER}/iommu_group/type", "identity")
+    assert doctor("guest IOMMU")[0][0] == "ok"
+    tree.write(f"{FOLDER}/iommu_group/type", "DMA-FQ")
+    outcome, _, cure = doctor("guest IOMMU")[0]
+    assert outcome == "fail" and "virtio-iommu" in cure
+    tree.remove(f"{FOLDER}/iommu_group")
+    tree.log(f"apple_dma {COMPANION}: {DEVICE} is not cache coherent for the guest; its DMA ...")
+    assert "cache coherent" in doctor("guest IOMMU")[0][1]
+    tree.log(f"apple_dma {COMPANION}: {DEVICE} is behind an IOMMU of the guest or has DMA ...")
+    assert "behind an IOMMU" in doctor("guest IOMMU")[0][1]
+
+
+def test_limits(tree, doctor):
+    tree.companion()
+    assert doctor("limits") == [
+        ("ok", f"{DEVICE}: 33 % of the bytes in use, no mapping failed", "")]
+    tree.counter("map_failures", 5)
+    assert "5 mappings failed" in doctor("limits")[0][1]
+    tree.counter("failures_entries", 1)
+    tree.counter("failures_mask", 4)
+    found = doctor("limits")
+    assert [f[0] for f in found] == ["fail", "fail"]
+    assert "4 mappings failed: the device cannot reach" in found[0][1]
+
+
+def test_limits_near(tree, doctor):
+    tree.companion(mapped_bytes=1500 * MIB, idle_bytes=0, idle_entries=0, bad_unmaps=2,
+                   learned_entries=1000)
+    tree.log(f"apple_dma {COMPANION}: the limits are above what Macs are known to allow (1 bytes")
+    found = doctor("limits")
+    assert [f[0] for f in found] == ["note"] * 4
+    text = "\n".join(f[1] for f in found)
+    assert "97.7" not in text and "98 % of the bytes are in use (1.46 GiB of 1.50 GiB)" in text
+    assert "the host seems to allow only 1,000 registrations at once" in text
+    assert "max_bytes or max_entries is above" in text and "2 times" in text
+
+
+def test_idle_windows_are_not_near(tree, doctor):
+    """What is kept idle is given back when the room is needed: no cause for worry."""
+    tree.companion(mapped_bytes=1530 * MIB, idle_bytes=1200 * MIB)
+    assert doctor("limits")[0][0] == "ok"
+
+
+@pytest.mark.parametrize("device, what", [("0x1002", "balloon"), ("0x1045", "balloon"),
+                                          ("0x1058", "virtio-mem")])
+def test_balloon(tree, doctor, device, what):
+    assert doctor("balloon") == [("ok", "none", "")]
+    tree.pci("0000:00:09.0", "0x1af4", device, "0x00ff00")
+    outcome, text, _ = doctor("balloon")[0]
+    assert outcome == "note" and what in text and "0000:00:09.0" in text
+
+
+def test_balloon_of_another_transport(tree, doctor):
+    tree.write("sys/bus/virtio/devices/virtio0/device", "0x0005")
+    assert "a balloon (virtio0)" in doctor("balloon")[0][1]
+
+
+HINTS = "link, BARs, interrupts"
+
+
+@pytest.mark.parametrize("line, text, cure", [
+    (f"NVRM: Xid (PCI:{DEVICE[:7]}): 79, GPU has fallen off the bus.", "was lost",
+     "Thunderbolt 5"),
+    (f"nvme nvme0: controller is down; will reset: CSTS=0xffffffff, PCI_STATUS=0xffff", "was lost",
+     "cable"),
+    (f"pcieport {DEVICE}: AER: Uncorrectable (Fatal) error message received", "errors on the link",
+     "cable"),
+    (f"pci {DEVICE}: BAR 1 [mem size 0x800000000 64bit pref]: can't assign; no space",
+     "got no address", "pref64-reserve"),
+    ("nvme nvme0: I/O tag 0 (1000) QID 0 timeout, completion polled", "interrupt", "nomsi"),
+    (f"amdgpu {DEVICE}: amdgpu: Unable to locate a BIOS ROM", "ROM", "romfile"),
+])
+def test_hints_of_the_log(tree, doctor, line, text, cure):
+    tree.companion()
+    assert doctor(HINTS)[0][0] == "ok"
+    tree.log("nvme nvme0: 2/0/0 default/read/poll queues", line)
+    found = doctor(HINTS)
+    assert len(found) == 1 and found[0][0] == "note"
+    assert text in found[0][1] and cure in found[0][2]
+
+
+def test_hints_of_other_devices_are_not_ours(tree, doctor):
+    tree.companion()
+    tree.log("pci 0000:00:1f.3: BAR 1 [mem size 0x100]: can't assign; no space")
+    assert doctor(HINTS)[0][0] == "ok"
+
+
+def test_hints_of_the_device(tree, doctor):
+    tree.companion()
+    tree.write(f"{FOLDER}/resource", "0x0000000000000000 0x0000000000003fff 0x0000000000140204\n")
+    assert doctor(HINTS)[0][:2] == ("fail", f"{DEVICE}: BAR 0 has no address")
+    tree.path(f"{FOLDER}/config").write_bytes(b"\xff" * 64)
+    assert "does not answer" in doctor(HINTS)[0][1]
+
+
+def test_hints_of_interrupts(tree, doctor):
+    tree.companion()
+    tree.write("proc/interrupts", "     CPU0 CPU1\n 40:  0  0  ITS-MSI nvme0q0\n")
+    assert "none of its 1 interrupt came yet" in doctor(HINTS)[0][1]
+    tree.remove(f"{FOLDER}/msi_irqs")
+    assert "uses no MSI" in doctor(HINTS)[0][1]
+
+
+def test_without_root_the_log_is_not_seen(tree):
+    tree.companion()
+    tree.path("dev/kmsg").chmod(0)
+    done = subprocess.run(without_override(TOOL, "--root", tree.top, "doctor"),
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "only root may read the kernel log" in line_with(done.stdout, "Not all could be seen")
