@@ -70,7 +70,7 @@ class Recording:
         self.no_trace = None        # why there are no events
         self.stopped = False
 
-    def sample(self):
+    def sample(self, last=False):
         """Read sysfs once, and the windows where there are more bytes than ever."""
         for device in devices.read_all(self.root):
             if not device.ours:
@@ -79,7 +79,7 @@ class Recording:
             record.samples.append(device)
             mapped = device.get("mapped_bytes") or 0
             # A listing is long: not for every few bytes more.
-            if mapped > record.listing[0] * 1.02:
+            if mapped > record.listing[0] * (1 if last else 1.02):
                 text = windows.read(self.root, device.companion)
                 if text is not None:
                     record.listing = (mapped, device.taken, text)
@@ -125,7 +125,7 @@ class Recording:
                 self.sample()
         except KeyboardInterrupt:
             self.stopped = True
-            self.sample()
+        self.sample(last=True)
         self.end = time.monotonic()
         if pipe:
             pipe.stop()

@@ -285,6 +285,8 @@ def run(root, term, args):
                             "apple-dma doctor says why")
         raise status.none_found(root)
     signal.signal(signal.SIGTERM, terminate)
+    # In the background of a script it would be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if path != "-":
         print(f"apple-dma: recording for {args.seconds:g} s; ^C ends it earlier", file=sys.stderr)
     recording = record.record(root, args.seconds)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The command apple-dma in a guest: what it says is what the host has counted."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+from conftest import TOP
+
+# What a program of the standard library's tests and tools has, and a guest's command has not.
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "test", "tests", "idlelib", "lib2to3", "tkinter",
+                                  "ensurepip", "distutils", "config-*", "pydoc_data", "turtledemo")
+
+GUEST = r"""
+apple-dma status --json --interval 0.2 >/tmp/status
+tr -d '\n' </tmp/status; echo
+apple-dma doctor --json >/tmp/doctor || echo "doctor=$?"
+tr -d '\n' </tmp/doctor; echo
+before=$(host doorbells) made=$(host map_entries)
+apple-dma report --seconds 300 -o /tmp/report.html >/tmp/said &
+report=$!
+tracing=/sys/kernel/debug/tracing
+until grep -qs 1 $tracing/instances/*/events/apple_dma/host_error/enable; do sleep 0.2; done
+sleep 1
+dd if=/dev/zero of=/dev/nvme0n1 bs=1M count=64 oflag=direct status=none
+dd if=/dev/nvme0n1 of=/dev/null bs=4k count=500 iflag=direct status=none
+echo 1 | tee /sys/bus/pci/drivers/apple_dma/*/apple_dma/flush >/dev/null
+dd if=/dev/nvme0n1 of=/dev/null bs=64k count=50 iflag=direct status=none
+sleep 2
+kill -INT $report
+wait $report
+echo "doorbells_meanwhile=$(($(host doorbells) - before))"
+echo "windows_meanwhile=$(($(host map_entries) - made))"
+echo "live=$(host live)"
+[ -z "$(ls $tracing/instances)" ] || fail "an instance was left behind"
+[ -z "$(cat $tracing/events/apple_dma/enable | tr -d '0\n')" ] || fail "events are still on"
+counters
+sed 's/^/said: /' /tmp/said
+apple-dma status --interval 0.2
+apple-dma top --once --interval 0.2
+echo REPORT
+cat /tmp/report.html
+"""
+
+
+def python(folder):
+    """--push arguments that give a guest of this machine's Debian its Python."""
+    library = Path(sysconfig.get_path("stdlib"))
+    shutil.copytree(library, folder / library.name, ignore=LEFT_OUT, symlinks=False)
+    binary = Path(sys.executable).resolve()
+    needed = subprocess.run(["ldd", binary], capture_output=True, text=True, check=True).stdout
+    shared = {f"{Path(path).resolve()}:/usr/lib/x86_64-linux-gnu/{name}"
+              for name, path in re.findall(r"(\S+\.so\S*) => (\S+)", needed)
+              if not re.match("lib(c|m|pthread|dl)[.]", name)}
+    return [f"{folder / library.name}:{library}", f"{binary}:/usr/bin/python3", *sorted(shared)]
+
+
+def test_apple_dma_in_a_guest(testbed, disk, tmp_path):
+    drive, _ = disk()
+    subprocess.run(["make", "-s", "install-tools", f"DESTDIR={tmp_path}/tools", "PREFIX=/usr"],
+                   cwd=TOP, check=True)
+    tools = tmp_path / "tools/usr"
+    run = testbed(GUEST, qemu=[drive], devices=["nvme,drive=d0,serial=a"], push=[
+        *python(tmp_path), f"{tools}/sbin/apple-dma:/usr/sbin/apple-dma",
+        f"{tools}/share/apple-dma:/usr/share/apple-dma"])
+    status, doctor = run.json_lines()[:2]
+    check_status(status)
+    check_doctor(doctor)
+    html = run.out.split("REPORT\n")[1]
+    check_report(run, json.loads(re.search(r'id="numbers">(.*?)</script>', html)[1])[0])
+    assert "said:   No mapping failed." in run.out
+    assert re.search(r"^00:\S+ +\S+ +nvme .* ok$", run.out, re.M)
+
+
+def check_status(status):
+    """One device that is well, with all that a module of today says."""
+    assert status["module_loaded"] and len(status["devices"]) == 1
+    device = status["devices"][0]
+    assert (device["state"], device["driver"], device["mode"]) == ("ok", "nvme", "cached")
+    assert device["counters"]["doorbells"] > 1 and device["used_bytes"] > 0
+    assert not [name for name, value in device["counters"].items() if value is None]
+
+
+def check_doctor(doctor):
+    """Nothing is wrong; that the guest has neither headers nor the module's file is seen."""
+    assert doctor["well"], doctor
+    found = {f["check"]: f for f in doctor["findings"]}
+    assert found["headers"]["outcome"] == found["module"]["outcome"] == "note"
+    others = {name: f["outcome"] for name, f in found.items() if name not in ("headers", "module")}
+    assert set(others.values()) == {"ok"}, doctor
+    assert "layout, up to 1536 MiB" in found["protocol"]["text"]
+
+
+def check_report(run, numbers):
+    """The report has counted what the host has, and the module."""
+    assert numbers["driver"] == "nvme" and numbers["lost_events"] == 0
+    assert numbers["doorbells_traced"] == run.value("doorbells_meanwhile") > 1
+    assert numbers["windows_created"] == run.value("windows_meanwhile") > 1
+    assert numbers["windows"] == run.value("live") == run.value("mapped_entries")
+    assert numbers["windows_evicted"]["flush"] > 0
+    assert numbers["doorbell_ns"]["longest"] <= run.value("doorbell_ns_max")
+    _, hits, misses = numbers["size_buckets"]
+    assert sum(hits) > 500 and sum(misses) > 0
+    assert sum(hits) + sum(misses) <= run.value("hits") + run.value("misses")
+    assert numbers["host_errors"] == 0 and numbers["samples"] > 3
