@@ -12,6 +12,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
+import docs
 import pytest
 from conftest import TOP
 from test_tools import COMPANION, TOOL, line_with, on_a_terminal, tool, tree, without_override
@@ -281,7 +282,37 @@ def test_top_on_a_terminal_ends_with_q(tree):
     assert "nvme" in shown and "q: leave" in shown
 
 
-# ---- manual, completion, installation
+# ---- documentation, manual, completion, installation
+
+@pytest.mark.parametrize("block", [pytest.param(b, id=str(b)) for b in docs.blocks(TOP)
+                                   if b.kind == "tools"])
+def test_commands_of_the_documentation(tree, tmp_path, block):
+    """On a tree where all is well, and without the wait."""
+    tree.companion()
+    binaries = tmp_path / "bin"
+    binaries.mkdir()
+    (binaries / "apple-dma").symlink_to(TOOL)
+    (binaries / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    (binaries / "sudo").chmod(0o755)
+    subprocess.run(["bash", "-euo", "pipefail", "-c",
+                    re.sub(r"--seconds \d+", "--seconds 0.1", block.text)], cwd=tmp_path, check=True,
+                   stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+                   env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}",
+                        "APPLE_DMA_ROOT": str(tree.top)})
+
+
+def test_the_documentation_shows_what_is_printed(tree, tool):
+    """The examples of tools.md are what the command prints today."""
+    status, top, doctor = [b.text for b in docs.blocks(TOP) if b.file.endswith("/tools.md") and
+                           not b.language][:3]
+    tree.companion()
+    assert tool("status", "--interval", "0.05") == status
+    assert top in tool("top", "--once", "--interval", "0.05", width=80)
+    tree.remove("sys/devices/pci0000:00/0000:01:00.0/driver")
+    assert tool("doctor", expect=1) == doctor
+
+
+# ---- the manual
 
 @pytest.mark.parametrize("page", ["apple-dma.8", "apple_dma.4"])
 def test_manual_is_well_formed(page):

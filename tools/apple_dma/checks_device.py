@@ -121,7 +121,7 @@ def check_driver(machine):
             found.append(note(
                 f"{name}: {driver} was there before apple_dma, and was bound a second time",
                 f'echo "softdep {driver} pre: apple_dma" | '
-                f"sudo tee /etc/modprobe.d/apple-dma-{driver}.conf",
+                f"sudo tee -a /etc/modprobe.d/apple-dma-local.conf",
                 "sudo update-initramfs -u    (Fedora: sudo dracut -f)"))
         elif device.get("live_mappings") == 0:
             found.append(note(f"{name}: {device.driver} is bound, and has mapped nothing yet",
@@ -192,7 +192,7 @@ def learned(device):
             show = units.size if what == "bytes" else units.count
             yield note(f"{device.managed or device.companion}: the host seems to allow only "
                        f"{show(value)} {'' if what == 'bytes' else 'registrations '}at once",
-                       f"options apple_dma max_{what}={value}    in /etc/modprobe.d/apple-dma.conf"
+                       f"options apple_dma max_{what}={value}    in /etc/modprobe.d/apple-dma-local.conf"
                        " keeps to that")
 
 
