@@ -57,7 +57,8 @@ def trace_of(start):
               for cause in ("age", "room", "room")]
     lines += [event(start + 0.3, "host_error", 'address=0x1 what="it refused a window"'),
               event(start + 0.3, "map", "phys=0x1 iova=0x1 size=4096 hit=1", "0000:00:99.0"),
-              event(start + 0.3, "strange", "what=ever"), "no event at all", "CPU:1 [LOST 12 EVENTS]"]
+              event(start + 0.3, "strange", "what=ever"), "no event at all",
+              "CPU:1 [LOST 12 EVENTS]"]
     return lines
 
 
@@ -294,8 +295,8 @@ def test_commands_of_the_documentation(tree, tmp_path, block):
     (binaries / "apple-dma").symlink_to(TOOL)
     (binaries / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
     (binaries / "sudo").chmod(0o755)
-    subprocess.run(["bash", "-euo", "pipefail", "-c",
-                    re.sub(r"--seconds \d+", "--seconds 0.1", block.text)], cwd=tmp_path, check=True,
+    script = re.sub(r"--seconds \d+", "--seconds 0.1", block.text)
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, check=True,
                    stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
                    env={**os.environ, "PATH": f"{binaries}:{os.environ['PATH']}",
                         "APPLE_DMA_ROOT": str(tree.top)})

@@ -172,7 +172,7 @@ EVENTS = ("map", "unmap", "window_create", "window_evict", "doorbell", "host_err
 
 def event(when, name, text, companion="0000:00:04.0"):
     """A line of trace_pipe."""
-    return f"            nvme-213     [001] d..1. {when:12.6f}: {name}: companion={companion} {text}"
+    return f"       nvme-213     [001] d..1. {when:12.6f}: {name}: companion={companion} {text}"
 
 
 def window(phys, iova, size, users, state="active"):

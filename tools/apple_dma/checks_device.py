@@ -5,7 +5,7 @@ import fnmatch
 import re
 
 from . import devices, units
-from .checks import fail, note, ok, skip
+from .checks import fail, note, ok
 from .errors import NeedsRoot
 
 REPORT = "it is a bug of the host, or ours: report it with this line and QEMU's version"
@@ -192,8 +192,8 @@ def learned(device):
             show = units.size if what == "bytes" else units.count
             yield note(f"{device.managed or device.companion}: the host seems to allow only "
                        f"{show(value)} {'' if what == 'bytes' else 'registrations '}at once",
-                       f"options apple_dma max_{what}={value}    in /etc/modprobe.d/apple-dma-local.conf"
-                       " keeps to that")
+                       f"options apple_dma max_{what}={value}",
+                       "in /etc/modprobe.d/apple-dma-local.conf keeps to that")
 
 
 def check_limits(machine):
@@ -235,12 +235,12 @@ def check_balloon(machine):
 # (pattern, what it means, what to do); what is known of cards on Macs.
 HINTS = (
     (r"GPU has fallen off the bus|device lost from bus|Unable to change power state from \S+ to "
-     r"\S+, device inaccessible|pciehp: .*Link Down|controller is down; will reset: CSTS=0xffffffff",
+     r"\S+, device inaccessible|pciehp: .*Link Down|controller is down; will reset: CSTS=0xf{8}",
      "the device was lost: the link to it went down",
      ("check the cable and the box's power; start the VM again, with the box off and on before.",
       "Thunderbolt 5 boxes have been seen to lose the link to Macs after some minutes: "
       "a Thunderbolt 4 or USB4 box is the safer choice")),
-    (r"AER: .*(Uncorrect|Fatal)|PCIe Bus Error: severity=Uncorrect",
+    (r"AER: .*(Uncorrectable|Fatal)|PCIe Bus Error: severity=Uncorrectable",
      "there were errors on the link to the device",
      ("a shorter or certified cable, another port of the Mac; Thunderbolt 5 boxes: see whether "
       "a Thunderbolt 4 one does the same",)),

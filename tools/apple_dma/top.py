@@ -102,8 +102,8 @@ def columns(*pairs):
 def screen(root, history, term):
     """All lines of one picture."""
     log = None
-    lines = [term.paint(f"apple-dma {version()}   {time.strftime('%H:%M:%S')}   "
-                        f"mode of the module: {root.peek(devices.MODULE + '/parameters/mode') or '-'}",
+    module = root.peek(f"{devices.MODULE}/version") or "is not loaded"
+    lines = [term.paint(f"apple-dma {version()}   module {module}   {time.strftime('%H:%M:%S')}",
                         "bold"), ""]
     for companion in sorted(history.seen):
         new = history.seen[companion][-1]
