@@ -172,6 +172,20 @@ def test_protocol(tree, doctor):
     assert outcome == "fail" and "it chose device address 0" in text and "report it" in cure
 
 
+def test_each_companion_has_its_own_lines(tree, doctor):
+    tree.companion()
+    tree.companion("0000:00:05.0", "0000:02:00.0")
+    tree.pci("0000:00:06.0", "0x1b36", "0x0015", "0x088000")
+    tree.log("apple_dma 0000:00:05.0: ready: RFC layout, up to 1 MiB in 2 mappings, 3 in a batch",
+             f"apple_dma {COMPANION}: the host broke the protocol: an old reason. No more DMA",
+             f"apple_dma {COMPANION}: BAR 0 is not 0x1000 bytes of memory")
+    tree.counter("broken", 1, "0000:00:05.0")
+    first, second, third = (text for _, text, _ in doctor("protocol"))
+    assert "wide layout, up to 1536 MiB" in first
+    assert "the reason is in the kernel log" in second and "an old reason" not in second
+    assert "the log has no reason" in third
+
+
 @pytest.mark.parametrize("line, cure", [
     ("the host speaks protocol version 3, this module knows only 2", "newer apple_dma"),
     ("the host answers the layout probe in no known way (batch status 1, words 0x0 and 0x0); "
@@ -308,6 +322,8 @@ HINTS = "link, BARs, interrupts"
     (f"pci {DEVICE}: BAR 1 [mem size 0x800000000 64bit pref]: can't assign; no space",
      "got no address", "pref64-reserve"),
     ("nvme nvme0: I/O tag 0 (1000) QID 0 timeout, completion polled", "interrupt", "nomsi"),
+    ("irq 40: nobody cared (try booting with the irqpoll option)", "interrupt", "nomsi"),
+    (f"nouveau {DEVICE}: unknown chipset (ffffffff)", "was lost", "cable"),
     (f"amdgpu {DEVICE}: amdgpu: Unable to locate a BIOS ROM", "ROM", "romfile"),
 ])
 def test_hints_of_the_log(tree, doctor, line, text, cure):

@@ -235,7 +235,8 @@ def check_balloon(machine):
 # (pattern, what it means, what to do); what is known of cards on Macs.
 HINTS = (
     (r"GPU has fallen off the bus|device lost from bus|Unable to change power state from \S+ to "
-     r"\S+, device inaccessible|pciehp: .*Link Down|controller is down; will reset: CSTS=0xf{8}",
+     r"\S+, device inaccessible|pciehp: .*Link Down|controller is down; will reset: CSTS=0xf{8}|"
+     r"unknown chipset \(f{8}\)",
      "the device was lost: the link to it went down",
      ("check the cable and the box's power; start the VM again, with the box off and on before.",
       "Thunderbolt 5 boxes have been seen to lose the link to Macs after some minutes: "
@@ -250,7 +251,8 @@ HINTS = (
      ("more room for it in the VM: -machine virt with highmem on, and -global "
       "pcie-root-port.pref64-reserve=64G where the card is behind a port;",
       "or the Mac did not assign it: plug the card in again, before the VM is started")),
-    (r"completion polled|MSI: .*failed|failed to (allocate|enable) (MSI|irq)|Failed to .*MSI-?X?\b",
+    (r"completion polled|MSI: .*failed|failed to (allocate|enable) (MSI|irq)|Failed to .*MSI-?X?\b|"
+     r"irq \d+: nobody cared",
      "an interrupt of the device did not come",
      ("interrupts work by MSI and MSI-X only: no pci=nomsi on the guest's command line, and "
       "no module option of the driver that turns MSI off",)),
