@@ -108,7 +108,7 @@ def test_report_has_the_figures_of_the_trace(traced, report):
     assert labels[0] == "4 µs" and maps[0] == 50 and unmaps[0] == 48 and maps[6] == 2
     assert labels[6] == "256 µs" and sum(maps) + sum(unmaps) == 100
     sizes, hits, misses = got["size_buckets"]
-    assert sizes == ["4K", "8K", "16K", "32K", "64K", "128K"]
+    assert sizes == ["4 KiB", "8 KiB", "16 KiB", "32 KiB", "64 KiB", "128 KiB"]
     assert hits == [90, 0, 0, 0, 0, 7] and misses == [10, 0, 0, 0, 0, 0]
     assert (got["windows_created"], got["windows_created_bytes"]) == (2, 4 * MIB + 16384)
     assert got["windows_evicted"] == {"age": 1, "room": 2}

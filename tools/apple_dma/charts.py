@@ -68,7 +68,7 @@ class Axis:
 class Plot:
     """A frame with axes; parts are added to it."""
 
-    def __init__(self, width, height, title, left=64, bottom=40, top=14):
+    def __init__(self, width, height, title, left=64, bottom=40, top=26):
         self.width, self.height, self.title = width, height, title
         self.left, self.right, self.top, self.bottom = left, width - 14, top, height - bottom
         self.parts = []
@@ -86,12 +86,14 @@ class Plot:
                              class_="axis"), label(x, self.bottom + 17, show(value)))
         self.add(label((self.left + self.right) / 2, self.height - 5, name, class_="name"))
 
-    def y_axis(self, axis, show, binary=False):
-        """Marks and lines across."""
+    def y_axis(self, axis, show, name, binary=False):
+        """Marks and lines across, with what is counted above them."""
+        self.add(label(4, 12, name, "start", "name"))
         for value in axis.ticks(5, binary):
             y = axis(value)
             self.add(element("line", x1=float(self.left), x2=float(self.right), y1=y, y2=y,
-                             class_="grid"), label(self.left - 7, y + 4, show(value), "end"))
+                             class_="grid"),
+                     label(self.left - 7, y + 4, show(value) if value else "0", "end"))
 
     def svg(self, class_):
         """The whole of it."""
@@ -121,6 +123,7 @@ class OverTime:
     """What a plot over time shows."""
 
     title: str
+    y_name: str
     series: list
     seconds: float
     show: Callable
@@ -145,7 +148,7 @@ def top_of(chart):
     """The highest value of the axis, and whether the limit is far above it."""
     peak = max((value for series in chart.series for _, value in series.points), default=0)
     if chart.limit and peak >= chart.limit * 0.3:
-        return max(chart.limit, peak) * 1.06, False
+        return max(chart.limit, peak) * 1.12, False
     return (peak or 1) * 1.2, bool(chart.limit)
 
 
@@ -156,8 +159,8 @@ def over_time(chart):
     def draw(width, wide):
         plot = Plot(width, 260 if wide else 230, chart.title)
         x = Axis(0, chart.seconds, plot.left, plot.right)
-        y = Axis(0, high, plot.bottom, plot.top + (14 if far else 0))
-        plot.y_axis(y, chart.show, chart.binary)
+        y = Axis(0, high, plot.bottom, plot.top + (18 if far else 0))
+        plot.y_axis(y, chart.show, chart.y_name, chart.binary)
         for series in reversed(chart.series) if chart.stacked else chart.series:
             points = [(x(t), y(v)) for t, v in thin(series.points, 500 if wide else 200)]
             if not points:
@@ -171,10 +174,10 @@ def over_time(chart):
         if chart.limit and not far:
             plot.add(element("line", x1=float(plot.left), x2=float(plot.right), y1=y(chart.limit),
                              y2=y(chart.limit), class_="limit"),
-                     label(plot.right - 4, y(chart.limit) + 15, f"limit {chart.show(chart.limit)}",
+                     label(plot.right - 4, y(chart.limit) - 5, f"limit {chart.show(chart.limit)}",
                            "end", "limit-text"))
         elif far:
-            plot.add(label(plot.right - 4, plot.top + 4, far_text(chart), "end", "limit-text"))
+            plot.add(label(plot.right - 4, plot.top + 6, far_text(chart), "end", "limit-text"))
         plot.add(element("line", x1=float(plot.left), x2=float(plot.right), y1=float(plot.bottom),
                          y2=float(plot.bottom), class_="axis"))
         plot.x_axis(x, seconds_text(chart.seconds), "time in seconds")
@@ -204,6 +207,7 @@ class Histogram:
     buckets: list       # labels, one for a bucket
     series: list        # (name, class, counts)
     x_name: str
+    y_name: str
     between: bool = False       # a label is the lower edge of its bucket
 
 
@@ -214,7 +218,7 @@ def histogram(chart):
     def draw(width, wide):
         plot = Plot(width, 250 if wide else 230, chart.title)
         y = Axis(0, max(totals, default=0) * 1.1 or 1, plot.bottom, plot.top)
-        plot.y_axis(y, lambda v: units.count(v, short=True))
+        plot.y_axis(y, lambda v: units.count(v, short=True), chart.y_name)
         step = (plot.right - plot.left) / len(totals)
         for i, bucket in enumerate(chart.buckets[:len(totals)]):
             low = 0

@@ -158,8 +158,15 @@ def size_buckets(record):
     counts = {0: [0] * (high - low + 1), 1: [0] * (high - low + 1)}
     for (size, hit), number in record.sizes.items():
         counts[1 if hit else 0][bucket(size) - low] += number
-    labels = [units.size(1 << power, short=True) for power in range(low, high + 1)]
+    labels = [units.size(1 << power) for power in range(low, high + 1)]
     return labels, counts[1], counts[0]
+
+
+def edge(power):
+    """2 to the POWER µs, with 1024 taken for 1000, as one reads it on an axis."""
+    if power < 0:
+        return f"{1000 * 2.0 ** power:.0f} ns"
+    return f"{2 ** (power % 10)} {('µs', 'ms', 's')[min(power // 10, 2)]}"
 
 
 def latency_buckets(record):
@@ -174,8 +181,7 @@ def latency_buckets(record):
     counts = {True: [0] * (high - low + 1), False: [0] * (high - low + 1)}
     for bell in record.doorbells:
         counts[bell.op != "unmap"][bucket(bell.ns) - low] += 1
-    labels = [units.duration(1000 * 2.0 ** power) for power in range(low, high + 1)]
-    return labels, counts[True], counts[False]
+    return [edge(power) for power in range(low, high + 1)], counts[True], counts[False]
 
 
 def rates(record, name):

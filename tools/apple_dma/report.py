@@ -44,8 +44,9 @@ def limit_figure(rec, seconds, what):
     if not mapped:
         return missing(title, "This module does not say.")
     show = (lambda v: units.size(int(v))) if what == "bytes" else (lambda v: units.count(int(v)))
-    chart = charts.OverTime(title, [charts.Series("in use", "use", used),
-                                    charts.Series("idle", "idle", mapped)], seconds, show,
+    chart = charts.OverTime(title, "memory" if what == "bytes" else "registrations",
+                            [charts.Series("in use", "use", used),
+                             charts.Series("idle", "idle", mapped)], seconds, show,
                             binary=what == "bytes", limit=rec.last.get(f"limit_{what}"),
                             stacked=True)
     known = rec.last.get(f"learned_{what}")
@@ -63,8 +64,9 @@ def rate_figure(rec, seconds):
     maps = [(t, a + b) for (t, a), (_, b) in zip(hits, misses)]
     if not maps and not bells:
         return missing(title, "This module does not say, or the recording was too short.")
-    chart = charts.OverTime(title, [charts.Series("mappings", "map", maps),
-                                    charts.Series("doorbells", "bell", bells)], seconds,
+    chart = charts.OverTime(title, "per second",
+                            [charts.Series("mappings", "map", maps),
+                             charts.Series("doorbells", "bell", bells)], seconds,
                             lambda v: units.count(v, short=True))
     return figure(title, charts.over_time(chart), "The wider they are apart, the better.",
                   legend(("map", "mappings"), ("bell", "doorbells, one exit to the host each")))
@@ -92,7 +94,7 @@ def latency_figure(rec, recording):
     labels, maps, unmaps = buckets
     took = figures.latency(rec)
     chart = charts.Histogram(title, labels, [("map", "map", maps), ("unmap", "unmap", unmaps)],
-                             "time in the host", between=True)
+                             "time in the host", "doorbells", between=True)
     more = rec.doorbells_seen - len(rec.doorbells)
     return figure(title, charts.histogram(chart),
                   f"Number of doorbells by how long they took. Half took less than "
@@ -109,7 +111,7 @@ def sizes_figure(rec, recording):
         return missing(title, without_trace(rec, recording))
     labels, hits, misses = buckets
     chart = charts.Histogram(title, labels, [("hits", "hit", hits), ("misses", "miss", misses)],
-                             "size, up to")
+                             "size, up to", "mappings")
     return figure(title, charts.histogram(chart), "Number of mappings by size.",
                   legend(("hit", "in a window that was there"), ("miss", "needed a new window")))
 
@@ -248,8 +250,8 @@ def page(recording, now=None):
         f"<title>apple-dma: {escape(host)}, {stamp}</title><style>{CSS}</style></head><body><main>"
         f'<header><h1>apple-dma report</h1><p class="sub">{escape(sub)}</p>'
         f"{remarks(recording)}</header>{body}"
-        '<footer>Written by apple-dma report. Lines that a bar or line stands for show when '
-        "the pointer rests on it. man apple-dma has what each figure means.</footer>"
+        '<footer>Written by apple-dma report. Rest the pointer on a bar to see its '
+        "number. man apple-dma has what each figure means.</footer>"
         f'</main><script type="application/json" id="numbers">{data}</script></body></html>\n')
 
 
