@@ -390,7 +390,7 @@ def test_package_from_installation_to_purge(chroot):
     system.run("apt-get -qy remove apple-dma-dkms")
     assert files_of(chroot.folder) == set()
     for kernel in kernels:
-        assert "apple" not in initramfs(system, kernel)
+        assert not re.search("apple.dma", initramfs(system, kernel))
         assert "apple_dma" not in system.run(f"modprobe -S {kernel} --show-depends nvme")[1]
     system.run("apt-get -qy purge apple-dma-dkms")
     assert files_of(chroot.folder) == set()
@@ -449,7 +449,7 @@ def test_make_dkms_install_in_a_system(chroot):
     for _ in range(2):
         system.run("make -C /root/tree dkms-remove")
         assert not {name for name in files_of(chroot.folder)}
-        assert "apple" not in initramfs(system, chroot.kernel)
+        assert not re.search("apple.dma", initramfs(system, chroot.kernel))
     system.run("make -C /root/tree install")
     assert system.run(f"modinfo -k {chroot.kernel} -F version apple_dma")[1].strip() == \
         version() + ".1"
@@ -498,7 +498,7 @@ def test_autopkgtest(chroot):
 def test_chroot_says_what_failed(tmp_path):
     if os.getuid():
         pytest.skip("a chroot needs root")
-    for name in ("proc", "dev", "tmp", "run"):
+    for name in ("proc", "sys", "dev", "tmp", "run"):
         (tmp_path / name).mkdir()
     with pytest.raises(errors.TestbedError, match="ended with 1"):
         debian.Chroot(str(tmp_path), {}).run("true")

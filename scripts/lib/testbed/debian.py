@@ -129,6 +129,7 @@ class Chroot:
         """Run a shell COMMAND; (status, what it printed)."""
         script = ["set -e", 'root=$1', 'mount --make-rprivate /',
                   'mount -t proc none "$root/proc"', 'mount --rbind /dev "$root/dev"',
+                  'mount -t sysfs -o ro none "$root/sys"',
                   'mount -t tmpfs none "$root/tmp"', 'mount -t tmpfs none "$root/run"']
         for inside, outside in self._shared.items():
             os.makedirs(os.path.join(self.folder, inside[1:]), exist_ok=True)
