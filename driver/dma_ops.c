@@ -108,7 +108,7 @@ static __always_inline dma_addr_t map_range(struct device *dev,
 	dma_addr_t addr = apple_dma_hit(&ad->engine, phys, size, mask);
 
 	if (likely(addr != DMA_MAPPING_ERROR))
-		return addr;
+		return apple_dma_traced_map(&ad->engine, phys, size, addr);
 	return map_slowly(ad, phys, size, mask, attrs);
 }
 
@@ -127,7 +127,9 @@ static __always_inline void unmap_range(struct device *dev, dma_addr_t addr,
 	struct apple_dma *ad = to_apple_dma(dev);
 	u64 phys;
 
-	if (unlikely(!apple_dma_unhit(&ad->engine, addr, size, &phys)))
+	if (likely(apple_dma_unhit(&ad->engine, addr, size, &phys)))
+		apple_dma_traced_unmap(&ad->engine, addr, size);
+	else
 		unmap_slowly(ad, addr, size);
 }
 

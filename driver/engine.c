@@ -33,7 +33,8 @@ void apple_dma_engine_live(struct apple_dma_engine *e,
 
 		unmaps += READ_ONCE(p->unmaps);
 		maps += READ_ONCE(p->maps);
-		bytes += READ_ONCE(p->live_bytes);
+		bytes -= READ_ONCE(p->unmap_bytes);
+		bytes += READ_ONCE(p->map_bytes);
 	}
 	stats->hits = maps;
 	stats->live_mappings = maps > unmaps ? maps - unmaps : 0;

@@ -58,7 +58,7 @@ apple_dma_lookup(const struct xarray *xa, unsigned long granule)
 static inline void apple_dma_count_unmap(struct apple_dma_engine *e, u64 size)
 {
 	this_cpu_inc(e->percpu->unmaps);
-	this_cpu_sub(e->percpu->live_bytes, size);
+	this_cpu_add(e->percpu->unmap_bytes, size);
 }
 
 /**
@@ -68,7 +68,6 @@ static inline void apple_dma_count_unmap(struct apple_dma_engine *e, u64 size)
  * @phys: guest-physical address
  * @size: bytes
  * @mask: highest device address the device reaches
- * @hit: the window was there, for the trace
  *
  * Context: any, under RCU or the lock.
  * Return: the device address of @phys, or DMA_MAPPING_ERROR when the window is
@@ -76,8 +75,7 @@ static inline void apple_dma_count_unmap(struct apple_dma_engine *e, u64 size)
  */
 static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
 						 struct apple_dma_window *w,
-						 u64 phys, u64 size, u64 mask,
-						 bool hit)
+						 u64 phys, u64 size, u64 mask)
 {
 	u64 addr;
 
@@ -89,9 +87,7 @@ static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
 		return DMA_MAPPING_ERROR;
 	}
 	this_cpu_inc(e->percpu->maps);
-	this_cpu_add(e->percpu->live_bytes, size);
-	if (trace_map_enabled())
-		return apple_dma_trace_map(e, phys, addr, size, hit);
+	this_cpu_add(e->percpu->map_bytes, size);
 	return addr;
 }
 
@@ -103,8 +99,8 @@ static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
  * @mask: highest device address the device reaches
  *
  * Context: any.
- * Return: the device address, or DMA_MAPPING_ERROR: then apple_dma_pin() has
- * to look, and knows why.
+ * Return: the device address, to be passed on by way of apple_dma_traced_map(); or
+ * DMA_MAPPING_ERROR: then apple_dma_pin() has to look, and knows why.
  */
 static __always_inline dma_addr_t apple_dma_hit(struct apple_dma_engine *e,
 						u64 phys, u64 size, u64 mask)
@@ -117,10 +113,31 @@ static __always_inline dma_addr_t apple_dma_hit(struct apple_dma_engine *e,
 		w = apple_dma_lookup(&e->by_phys,
 				     phys >> APPLE_DMA_GRANULE_SHIFT);
 		if (likely(w && apple_dma_window_covers(w, phys, size)))
-			addr = apple_dma_take(e, w, phys, size, mask, true);
+			addr = apple_dma_take(e, w, phys, size, mask);
 	}
 	rcu_read_unlock_sched();
 	return addr;
+}
+
+/**
+ * apple_dma_traced_map() - what a caller ends with
+ * @e: the engine
+ * @phys: guest-physical address
+ * @size: bytes
+ * @addr: what apple_dma_hit() returned, not an error
+ *
+ * Not a part of apple_dma_hit(): here nothing has to be kept over the call, so
+ * that it costs nothing but its branch where it is not made.
+ *
+ * Context: any.
+ * Return: @addr.
+ */
+static __always_inline dma_addr_t
+apple_dma_traced_map(struct apple_dma_engine *e, u64 phys, u64 size,
+		     dma_addr_t addr)
+{
+	return trace_map_enabled() ? apple_dma_trace_hit(e, phys, size, addr) :
+				     addr;
 }
 
 /**
@@ -131,7 +148,8 @@ static __always_inline dma_addr_t apple_dma_hit(struct apple_dma_engine *e,
  * @phys: set to the guest-physical address, if it was ended
  *
  * Context: any.
- * Return: false if apple_dma_unpin() has to look.
+ * Return: true, to be followed by apple_dma_traced_unmap(), or false if
+ * apple_dma_unpin() has to look.
  */
 static __always_inline bool apple_dma_unhit(struct apple_dma_engine *e,
 					    u64 addr, u64 size, u64 *phys)
@@ -147,14 +165,26 @@ static __always_inline bool apple_dma_unhit(struct apple_dma_engine *e,
 			*phys = w->phys + (addr - w->iova);
 			done = apple_dma_window_put(e, w);
 		}
-		if (likely(done)) {
+		if (likely(done))
 			apple_dma_count_unmap(e, size);
-			if (trace_unmap_enabled())
-				done = apple_dma_trace_unmap(e, addr, size);
-		}
 	}
 	rcu_read_unlock_sched();
 	return done;
+}
+
+/**
+ * apple_dma_traced_unmap() - what a caller ends with
+ * @e: the engine
+ * @addr: what apple_dma_unhit() ended
+ * @size: its bytes
+ *
+ * Context: any.
+ */
+static __always_inline void apple_dma_traced_unmap(struct apple_dma_engine *e,
+						   u64 addr, u64 size)
+{
+	if (trace_unmap_enabled())
+		apple_dma_trace_unmap(e, addr, size);
 }
 
 #endif /* APPLE_DMA_HIT_H */

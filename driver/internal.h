@@ -172,7 +172,8 @@ struct apple_dma_stats {
  * struct apple_dma_percpu - counters that a hit changes
  * @maps: mappings made
  * @unmaps: mappings ended
- * @live_bytes: bytes mapped less bytes unmapped
+ * @map_bytes: bytes of @maps
+ * @unmap_bytes: bytes of @unmaps
  * @idle_entries: windows gone idle less windows taken into use
  * @idle_bytes: the same in bytes
  *
@@ -181,7 +182,8 @@ struct apple_dma_stats {
 struct apple_dma_percpu {
 	u64 maps;
 	u64 unmaps;
-	s64 live_bytes;
+	u64 map_bytes;
+	u64 unmap_bytes;
 	s64 idle_entries;
 	s64 idle_bytes;
 };

@@ -136,11 +136,13 @@ static dma_addr_t take_made(struct apple_dma_engine *e,
 	if (e->broken) {
 		*cause = APPLE_DMA_FAIL_BROKEN;
 	} else if (w) {
-		addr = apple_dma_take(e, w, phys, size, mask,
-				      !test_and_clear_bit(APPLE_DMA_WINDOW_FRESH,
-							  &w->flags));
+		addr = apple_dma_take(e, w, phys, size, mask);
 		if (addr == DMA_MAPPING_ERROR)
 			*cause = APPLE_DMA_FAIL_MASK;
+		else
+			trace_map(e->dev, phys, addr, size,
+				  !test_and_clear_bit(APPLE_DMA_WINDOW_FRESH,
+						      &w->flags));
 	}
 	return addr;
 }
@@ -210,7 +212,7 @@ dma_addr_t apple_dma_pin(struct apple_dma_engine *e, phys_addr_t phys,
 	dma_addr_t addr = apple_dma_hit(e, phys, size, mask);
 
 	if (likely(addr != DMA_MAPPING_ERROR))
-		return addr;
+		return apple_dma_traced_map(e, phys, size, addr);
 	return pin_slowly(e, phys, size, mask);
 }
 
@@ -272,9 +274,10 @@ static noinline int unpin_slowly(struct apple_dma_engine *e, u64 addr, u64 size,
 int apple_dma_unpin(struct apple_dma_engine *e, dma_addr_t addr, size_t size,
 		    phys_addr_t *phys)
 {
-	if (likely(apple_dma_unhit(e, addr, size, phys)))
-		return 0;
-	return unpin_slowly(e, addr, size, phys);
+	if (unlikely(!apple_dma_unhit(e, addr, size, phys)))
+		return unpin_slowly(e, addr, size, phys);
+	apple_dma_traced_unmap(e, addr, size);
+	return 0;
 }
 
 /* ---- scatterlists ---- */
@@ -292,7 +295,10 @@ static int hit_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 
 		sg_dma_address(sg) = addr;
 		sg_dma_len(sg) = sg->length;
-		left += addr == DMA_MAPPING_ERROR;
+		if (likely(addr != DMA_MAPPING_ERROR))
+			apple_dma_traced_map(e, sg_phys(sg), sg->length, addr);
+		else
+			left++;
 	}
 	return left;
 }
@@ -454,10 +460,12 @@ int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 	int err = 0;
 	int i;
 
-	for (i = 0; i < nents; i++, sg = sg_next(sg))
+	for (i = 0; i < nents; i++, sg = sg_next(sg)) {
 		if (unlikely(!apple_dma_unhit(e, sg_dma_address(sg),
 					      sg_dma_len(sg), &phys)))
 			break;
+		apple_dma_traced_unmap(e, sg_dma_address(sg), sg_dma_len(sg));
+	}
 	if (likely(i == nents))
 		return 0;
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The tracepoints themselves, and calls of those on the hot path: out of line,
- * and with a result that needs no register to be kept for it, so that where
- * they are off each costs a branch that is not taken, and nothing else.
+ * The tracepoints themselves, and calls of those on the hot path: out of line, so
+ * that where they are off each costs a branch that is not taken, and no more.
  */
 
 #define CREATE_TRACE_POINTS
@@ -10,20 +9,19 @@
 #include "window.h"
 
 /**
- * apple_dma_trace_map() - a mapping was made
+ * apple_dma_trace_hit() - a mapping was made in a window that was there
  * @e: the engine
  * @phys: guest-physical address
- * @addr: its device address
  * @size: bytes
- * @hit: in a window that was there
+ * @addr: its device address
  *
  * Context: any.
- * Return: @addr.
+ * Return: @addr, so that the caller can end with this call.
  */
-dma_addr_t apple_dma_trace_map(struct apple_dma_engine *e, u64 phys,
-			       dma_addr_t addr, u64 size, bool hit)
+dma_addr_t apple_dma_trace_hit(struct apple_dma_engine *e, u64 phys, u64 size,
+			       dma_addr_t addr)
 {
-	trace_map(e->dev, phys, addr, size, hit);
+	trace_map(e->dev, phys, addr, size, true);
 	return addr;
 }
 
@@ -34,10 +32,8 @@ dma_addr_t apple_dma_trace_map(struct apple_dma_engine *e, u64 phys,
  * @size: bytes
  *
  * Context: any.
- * Return: true, which is what the caller returns.
  */
-bool apple_dma_trace_unmap(struct apple_dma_engine *e, u64 addr, u64 size)
+void apple_dma_trace_unmap(struct apple_dma_engine *e, u64 addr, u64 size)
 {
 	trace_unmap(e->dev, addr, size);
-	return true;
 }

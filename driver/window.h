@@ -273,9 +273,9 @@ bool apple_dma_ram_mappable(struct apple_dma_engine *e, u64 phys, u64 size);
 
 /* ---- trace.c: tracepoints of the hot path ---- */
 
-dma_addr_t apple_dma_trace_map(struct apple_dma_engine *e, u64 phys,
-			       dma_addr_t addr, u64 size, bool hit);
-bool apple_dma_trace_unmap(struct apple_dma_engine *e, u64 addr, u64 size);
+dma_addr_t apple_dma_trace_hit(struct apple_dma_engine *e, u64 phys, u64 size,
+			       dma_addr_t addr);
+void apple_dma_trace_unmap(struct apple_dma_engine *e, u64 addr, u64 size);
 
 /* ---- recover.c ---- */
 
