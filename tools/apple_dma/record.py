@@ -11,6 +11,7 @@ from .errors import ToolError
 
 MOST_DOORBELLS = 200000
 LEAST_PERIOD = 0.05
+MANY_WINDOWS = 1000
 SAMPLES = 400
 
 
@@ -78,8 +79,9 @@ class Recording:
             record = self.records.setdefault(device.companion, DeviceRecord(device.companion))
             record.samples.append(device)
             mapped = device.get("mapped_bytes") or 0
-            # A listing is long: not for every few bytes more.
-            if mapped > record.listing[0] * (1 if last else 1.02):
+            # A long listing takes time: not for every few bytes more.
+            long = (device.get("mapped_entries") or 0) > MANY_WINDOWS and not last
+            if mapped > record.listing[0] * (1.02 if long else 1):
                 text = windows.read(self.root, device.companion)
                 if text is not None:
                     record.listing = (mapped, device.taken, text)
