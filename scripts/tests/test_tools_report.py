@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -210,6 +211,16 @@ def test_report_says_when_limits_were_reached(traced, report):
     html, out = report(lines=trace_of, seconds=0.2)
     assert "The host's limits were reached: at most 1.50 GiB of 1.50 GiB" in out
     assert numbers_of(html)["share_of_limit"] == 1
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1, 4, 7, 60, 3600])
+def test_marks_of_an_axis_are_right(seconds):
+    """Half seconds are not rounded to whole ones."""
+    sys.path.insert(0, str(TOP / "tools"))
+    from apple_dma import charts
+    values = charts.Axis(0, seconds, 0, 400).ticks(8)
+    marks = [float(charts.seconds_text(value).replace(",", "")) for value in values]
+    assert len(marks) > 2 and marks == pytest.approx(values)
 
 
 def test_report_escapes_what_it_did_not_write(traced, report):

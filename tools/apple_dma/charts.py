@@ -180,7 +180,7 @@ def over_time(chart):
             plot.add(label(plot.right - 4, plot.top + 6, far_text(chart), "end", "limit-text"))
         plot.add(element("line", x1=float(plot.left), x2=float(plot.right), y1=float(plot.bottom),
                          y2=float(plot.bottom), class_="axis"))
-        plot.x_axis(x, seconds_text(chart.seconds), "time in seconds")
+        plot.x_axis(x, seconds_text, "time in seconds")
         return plot
     return both(draw)
 
@@ -192,9 +192,9 @@ def far_text(chart):
     return f"↑ limit {chart.show(chart.limit)}{times}"
 
 
-def seconds_text(span):
-    """How seconds are written on an axis of this length."""
-    return (lambda v: f"{v:.1f}") if span < 4 else (lambda v: f"{v:,.0f}")
+def seconds_text(value):
+    """Seconds on an axis: as many digits as its step needs."""
+    return f"{round(value, 6):,}".removesuffix(".0")
 
 
 # ---- histograms
