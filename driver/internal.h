@@ -135,7 +135,7 @@ struct apple_dma_limits {
  * @peak_bytes: most @mapped_bytes so far
  * @peak_entries: most @mapped_entries so far
  * @hits: mappings made in windows that were there
- * @misses: mappings that had to wait for a new window
+ * @misses: mappings that had to wait for a new window; the first one in it
  * @slow_paths: maps and unmaps, each list one, that took the engine's lock
  * @evictions: windows given back although mode=cached would have kept them
  * @refusals: windows that the host refused

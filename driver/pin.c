@@ -132,17 +132,19 @@ static dma_addr_t take_made(struct apple_dma_engine *e,
 			    u64 mask, enum apple_dma_fail *cause)
 {
 	dma_addr_t addr = DMA_MAPPING_ERROR;
+	bool fresh;
 
 	if (e->broken) {
 		*cause = APPLE_DMA_FAIL_BROKEN;
 	} else if (w) {
 		addr = apple_dma_take(e, w, phys, size, mask);
-		if (addr == DMA_MAPPING_ERROR)
+		fresh = test_and_clear_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
+		if (addr == DMA_MAPPING_ERROR) {
 			*cause = APPLE_DMA_FAIL_MASK;
-		else
-			trace_map(e->dev, phys, addr, size,
-				  !test_and_clear_bit(APPLE_DMA_WINDOW_FRESH,
-						      &w->flags));
+		} else {
+			e->stats.misses += fresh;
+			trace_map(e->dev, phys, addr, size, !fresh);
+		}
 	}
 	return addr;
 }
@@ -177,9 +179,7 @@ again:
 	if (!w) {
 		apple_dma_cover(e, todo, &fresh, &cause);
 		w = find(e, phys, size);
-		if (w)
-			e->stats.misses++;
-		else if (try_with_less(e, cause, size, &flags))
+		if (!w && try_with_less(e, cause, size, &flags))
 			goto again;
 	}
 	addr = take_made(e, w, phys, size, mask, &cause);
@@ -348,8 +348,7 @@ again:
 
 			if (apple_dma_make_room(e, todo, flags))
 				goto again;
-			e->stats.misses += apple_dma_cover(e, todo, &fresh,
-							   &cause);
+			apple_dma_cover(e, todo, &fresh, &cause);
 			rang = true;
 			w = find(e, phys, sg->length);
 			if (!w && try_with_less(e, cause, sg->length, flags))

@@ -489,18 +489,13 @@ static void plan_batch(struct apple_dma_engine *e, struct apple_dma_todo todo,
  * windows can cover. What the host refuses is asked for again after idle
  * windows went, and then as exact granules.
  * Ranges that apple_dma_index_find() finds afterwards are covered.
- *
- * Return: how many windows were made.
  */
-unsigned int apple_dma_cover(struct apple_dma_engine *e,
-			     struct apple_dma_todo todo,
-			     struct list_head *fresh,
-			     enum apple_dma_fail *cause)
+void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
+		     struct list_head *fresh, enum apple_dma_fail *cause)
 {
 	u64 bytes = 0, entries = 0, refused_size = 0;
 	u64 shape = fitting_shape(e, todo);
 	bool retried = false;
-	unsigned int made = 0;
 
 	*cause = APPLE_DMA_FAIL_HOST;
 	for (;;) {
@@ -511,7 +506,6 @@ unsigned int apple_dma_cover(struct apple_dma_engine *e,
 		if (!p.n)
 			break;
 		refused = apple_dma_window_submit(e, &p.windows, fresh);
-		made += p.n - refused;
 		if (!refused) {
 			if (retried && shape > APPLE_DMA_GRANULE_SIZE)
 				learn_limit(e, bytes, entries, refused_size);
@@ -536,5 +530,4 @@ unsigned int apple_dma_cover(struct apple_dma_engine *e,
 		shape = APPLE_DMA_GRANULE_SIZE;
 	}
 	apple_dma_idle_arm(e);
-	return made;
 }

@@ -259,10 +259,8 @@ u64 apple_dma_shape(struct apple_dma_engine *e);
 bool apple_dma_valid_range(u64 phys, u64 size);
 bool apple_dma_make_room(struct apple_dma_engine *e,
 			 struct apple_dma_todo todo, unsigned long *flags);
-unsigned int apple_dma_cover(struct apple_dma_engine *e,
-			     struct apple_dma_todo todo,
-			     struct list_head *fresh,
-			     enum apple_dma_fail *cause);
+void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
+		     struct list_head *fresh, enum apple_dma_fail *cause);
 void apple_dma_learn_forget(struct apple_dma_engine *e);
 bool apple_dma_learned_in_vain(struct apple_dma_engine *e);
 

@@ -30,6 +30,24 @@ static void list_costs(struct fixture *f, struct scatterlist *sgl,
 		 unmap ? entries : 0);
 }
 
+/* 8 in each of 4 windows: the first waits for it. Then all are there. */
+static void first_in_a_window_is_a_miss(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	struct scatterlist *sgl = fixture_list(f, 0, 32, 512 * KIB, PAGE);
+
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 32, ANY), 0);
+	CHECK_EQ(test, fixture_stats(f)->misses, 4);
+	CHECK_EQ(test, fixture_stats(f)->hits, 28);
+	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 32), 0);
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 32, ANY), 0);
+	CHECK_EQ(test, fixture_stats(f)->misses, 4);
+	CHECK_EQ(test, fixture_stats(f)->hits, 60);
+	CHECK(test, fixture_pin(f, 16 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->misses, 5);
+	CHECK_EQ(test, fixture_stats(f)->hits, 60);
+}
+
 /* 32 pages, 512 KiB apart: 16 MiB in 4 windows, one batch; kept. */
 static void list_that_misses_rings_once(struct kunit *test)
 {
@@ -202,6 +220,8 @@ static void mask_is_kept_to(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->live_mappings, 0);
 	fixture_touch(f, 0);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
+	CHECK_EQ(test, fixture_stats(f)->misses, 0);
+	CHECK_EQ(test, fixture_stats(f)->hits, 1);
 	/* To the byte. */
 	CHECK(test, apple_dma_pin(f->e, FAKE_RAM, PAGE, 8 * GIB + PAGE - 2) ==
 	      DMA_MAPPING_ERROR);
@@ -210,6 +230,7 @@ static void mask_is_kept_to(struct kunit *test)
 }
 
 static struct kunit_case pin_cases[] = {
+	KUNIT_CASE(first_in_a_window_is_a_miss),
 	KUNIT_CASE(list_that_misses_rings_once),
 	KUNIT_CASE(strict_list_rings_twice),
 	KUNIT_CASE(long_list_is_split),
