@@ -12,8 +12,8 @@ from typing import Callable, Optional
 
 from . import units
 
-WIDE, NARROW = 760, 340
-LETTER = 6.6        # about how wide a letter of 12 px is, in px
+WIDE, NARROW = 600, 340
+LETTER = 7          # about how wide a letter is, in px
 
 
 def element(name, text=None, **attributes):
@@ -70,7 +70,7 @@ class Plot:
 
     def __init__(self, width, height, title, left=64, bottom=40, top=26):
         self.width, self.height, self.title = width, height, title
-        self.left, self.right, self.top, self.bottom = left, width - 14, top, height - bottom
+        self.left, self.right, self.top, self.bottom = left, width - 22, top, height - bottom
         self.parts = []
 
     def add(self, *parts):
@@ -157,7 +157,7 @@ def over_time(chart):
     high, far = top_of(chart)
 
     def draw(width, wide):
-        plot = Plot(width, 260 if wide else 230, chart.title)
+        plot = Plot(width, 240, chart.title)
         x = Axis(0, chart.seconds, plot.left, plot.right)
         y = Axis(0, high, plot.bottom, plot.top + (18 if far else 0))
         plot.y_axis(y, chart.show, chart.y_name, chart.binary)
@@ -204,7 +204,7 @@ class Histogram:
     """Counts in buckets, stacked; EDGES are labels of the buckets, or between them."""
 
     title: str
-    buckets: list       # labels, one for a bucket
+    buckets: list       # labels, one for a bucket, or one more where they are between
     series: list        # (name, class, counts)
     x_name: str
     y_name: str
@@ -216,11 +216,15 @@ def histogram(chart):
     totals = [sum(counts) for counts in zip(*(c for _, _, c in chart.series))]
 
     def draw(width, wide):
-        plot = Plot(width, 250 if wide else 230, chart.title)
+        plot = Plot(width, 240, chart.title)
         y = Axis(0, max(totals, default=0) * 1.1 or 1, plot.bottom, plot.top)
         plot.y_axis(y, lambda v: units.count(v, short=True), chart.y_name)
         step = (plot.right - plot.left) / len(totals)
-        for i, bucket in enumerate(chart.buckets[:len(totals)]):
+        for i, bucket in enumerate(chart.buckets):
+            if i % every(chart.buckets, step) == 0:
+                x = plot.left + i * step + (0 if chart.between else step / 2)
+                plot.add(label(x, plot.bottom + 17, bucket))
+        for i in range(len(totals)):
             low = 0
             for name, class_, counts in chart.series:
                 if counts[i]:
@@ -231,9 +235,6 @@ def histogram(chart):
                                      width=step * 0.84, height=y(low) - top,
                                      class_=f"bar {class_}"))
                     low += counts[i]
-            if i % every(chart.buckets, step) == 0:
-                x = plot.left + i * step + (0 if chart.between else step / 2)
-                plot.add(label(x, plot.bottom + 17, bucket))
         plot.add(element("line", x1=float(plot.left), x2=float(plot.right), y1=float(plot.bottom),
                          y2=float(plot.bottom), class_="axis"),
                  label((plot.left + plot.right) / 2, plot.height - 5, chart.x_name, class_="name"))
@@ -245,8 +246,7 @@ def bucket_text(chart, i):
     """A bucket in words."""
     if not chart.between:
         return chart.buckets[i]
-    following = chart.buckets[i + 1] if i + 1 < len(chart.buckets) else "more"
-    return f"{chart.buckets[i]} to {following}"
+    return f"{chart.buckets[i]} to {chart.buckets[i + 1]}"
 
 
 def every(labels, step):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from . import devices, units
 
+SHORTEST_RATE = 0.04     # seconds
 CAUSES = {"age": "idle for long", "room": "to make room", "pressure": "the guest was short of "
           "memory", "flush": "by a write to flush", "mode": "the mode was changed",
           "unmap": "at their last unmap", "offline": "their memory went offline",
@@ -170,7 +171,7 @@ def edge(power):
 
 
 def latency_buckets(record):
-    """(labels of lower edges, maps, unmaps) of doorbells, by powers of two of a µs."""
+    """(labels of edges, maps, unmaps) of doorbells, by powers of two of a µs."""
     if not record.doorbells:
         return None
 
@@ -181,17 +182,22 @@ def latency_buckets(record):
     counts = {True: [0] * (high - low + 1), False: [0] * (high - low + 1)}
     for bell in record.doorbells:
         counts[bell.op != "unmap"][bucket(bell.ns) - low] += 1
-    return [edge(power) for power in range(low, high + 1)], counts[True], counts[False]
+    return [edge(power) for power in range(low, high + 2)], counts[True], counts[False]
 
 
 def rates(record, name):
     """(seconds, per second) of a counter, between the samples."""
     found = []
     start = record.samples[0].taken
-    for old, new in zip(record.samples, record.samples[1:]):
+    old = record.samples[0]
+    for new in record.samples[1:]:
+        # Two that are close together say nothing about a second.
+        if new.taken - old.taken < SHORTEST_RATE:
+            continue
         value = devices.per_second(old, new, name)
         if value is not None:
             found.append((new.taken - start, value))
+        old = new
     return found
 
 

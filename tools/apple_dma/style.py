@@ -41,7 +41,7 @@ vertical-align:-1px;print-color-adjust:exact;-webkit-print-color-adjust:exact}
 svg{display:block;width:100%;height:auto;print-color-adjust:exact;
 -webkit-print-color-adjust:exact}
 svg.narrow{display:none}
-svg text{font-family:inherit;font-size:12px;fill:var(--soft)}
+svg text{font-family:inherit;font-size:12px;fill:var(--soft)}svg.wide text{font-size:13px}
 svg .limit-text{fill:var(--limit);font-weight:600}
 .grid{stroke:var(--line)}.axis{stroke:var(--axis)}
 .limit{stroke:var(--limit);stroke-width:1.6;stroke-dasharray:6 4}
@@ -61,10 +61,12 @@ details{margin-top:14px}summary{cursor:pointer;color:var(--soft)}
 th,td{text-align:right;padding:3px 12px;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left;padding-left:0}
 footer{color:var(--soft);font-size:14px;margin-top:30px}
-@media (max-width:1020px){.plots{grid-template-columns:1fr}}
+@media (max-width:1100px){svg.wide{display:none}svg.narrow{display:block}}
+@media (max-width:860px){.plots{grid-template-columns:1fr}svg.wide{display:block}
+svg.narrow{display:none}}
 @media (max-width:620px){main{padding:16px 12px 30px}.tiles{grid-template-columns:1fr 1fr}
 .tile b{font-size:21px}figure{padding:12px 10px}svg.wide{display:none}svg.narrow{display:block}}
-@media print{body{font-size:11pt}main{padding:0;max-width:none}.plots{grid-template-columns:1fr}
-.tiles{grid-template-columns:repeat(4,1fr)}svg.wide{display:block}svg.narrow{display:none}
+@media print{body{font-size:11pt}main{padding:0;max-width:none}.plots{grid-template-columns:1fr 1fr}
+.tiles{grid-template-columns:repeat(4,1fr)}svg.wide{display:none}svg.narrow{display:block}
 details{display:none}figure,.tile{border-color:#ccc}h2{break-after:avoid}}
 """
