@@ -20,6 +20,8 @@ apple-dma status --json --interval 0.2 >/tmp/status
 tr -d '\n' </tmp/status; echo
 apple-dma doctor --json >/tmp/doctor || echo "doctor=$?"
 tr -d '\n' </tmp/doctor; echo
+flush() { echo 1 | tee /sys/bus/pci/drivers/apple_dma/*/apple_dma/flush >/dev/null; }
+flush
 apple-dma report --seconds 300 -o /tmp/report.html >/tmp/said &
 report=$!
 tracing=/sys/kernel/debug/tracing
@@ -31,7 +33,7 @@ dd if=/dev/nvme0n1 of=/dev/null bs=64k count=50 iflag=direct status=none
 sleep 2
 echo "live=$(host live)"
 echo "entries=$(counter mapped_entries)"
-echo 1 | tee /sys/bus/pci/drivers/apple_dma/*/apple_dma/flush >/dev/null
+flush
 sleep 1
 kill -INT $report
 wait $report
@@ -101,7 +103,7 @@ def check_report(run, numbers):
     """The report has counted what the host has, and the module."""
     assert numbers["driver"] == "nvme" and numbers["lost_events"] == 0
     assert numbers["doorbells_traced"] == run.value("doorbells_meanwhile") > 1
-    assert numbers["windows_created"] == run.value("windows_meanwhile") > 1
+    assert numbers["windows_created"] == run.value("windows_meanwhile") > 0
     assert numbers["windows"] == run.value("live") == run.value("entries")
     assert numbers["windows_evicted"]["flush"] > 0
     assert numbers["doorbell_ns"]["longest"] <= run.value("doorbell_ns_max")
