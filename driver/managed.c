@@ -577,7 +577,10 @@ void apple_dma_managed_offline(struct apple_dma_engine *e)
 void apple_dma_managed_quiesce(struct apple_dma *ad)
 {
 	mutex_lock(&ad->managed.lock);
-	if (ad->managed.dev)
+	if (ad->managed.dev) {
+		/* To a device that is gone nothing would be written. */
+		bring_back(ad, ad->managed.dev);
 		pci_clear_master(to_pci_dev(ad->managed.dev));
+	}
 	mutex_unlock(&ad->managed.lock);
 }
