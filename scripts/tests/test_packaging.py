@@ -256,6 +256,14 @@ def test_make_deb_refuses_a_version_without_news(copy):
     assert not (tree / "build").exists()
 
 
+def test_rules_name_files_that_exist():
+    text = (TOP / "packaging/debian/rules").read_text()
+    names = re.findall(r"\bDocumentation/\S+|\b\w+\.md", text)
+    assert len(names) > 2
+    assert not [name for name in names if not (TOP / name).exists()
+                and not (TOP / "Documentation" / name).exists()]
+
+
 def test_news_become_the_changelog():
     loaded = SimpleNamespace()
     source = (TOP / "scripts/make-deb").read_text()
