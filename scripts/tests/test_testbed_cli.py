@@ -239,6 +239,21 @@ def test_console_is_followed_in_pieces(tmp_path):
     assert log.reports[1:] == ["Kernel panic - not sy"]
 
 
+@pytest.mark.parametrize("crashes, reports", [(False, 3), (True, 1)])
+def test_crash_that_is_asked_for(tmp_path, crashes, reports):
+    """No report where the guest may reboot, up to the next kernel's first line."""
+    path = tmp_path / "console"
+    path.write_text("[    9.1] sysrq: Trigger a crash\n"
+                    "[    9.2] Kernel panic - not syncing: sysrq triggered crash\n"
+                    "[    9.3] WARNING: CPU: 0 PID: 1 at x\n"
+                    "[    0.0] Linux version 6.1\n"
+                    "[    0.1] WARNING: CPU: 0 PID: 1 at y\n", encoding="ascii")
+    log = console.Console(str(path), crashes)
+    log.poll()
+    assert len(log.reports) == reports
+    assert log.reports[-1].endswith("at y") and log.fatal is not crashes
+
+
 def test_last_lines_are_printable(tmp_path):
     path = tmp_path / "console"
     path.write_bytes(b"\x1b[2J\x1b[1;1Hfirst\r\n\n\x00second\xff\n")
@@ -374,6 +389,9 @@ class FakeQemu:
         def set(self, *args):
             self.was_set.append(args)
 
+        def command(self, name):
+            self.was_set.append(name)
+
         def events(self):
             return [{"event": "RESET", "data": {"guest": True}}]
 
@@ -405,6 +423,13 @@ def test_statistics_are_an_array():
 def test_unknown_request_is_an_error():
     assert _ask(_session(), "sing").startswith("error")
     assert _ask(_session(), "set dart0").startswith("error")
+
+
+def test_reset_has_no_answer():
+    """The next kernel would read it."""
+    talk = _session()
+    assert _ask(talk, "reset") is None
+    assert talk._qemu.qmp.was_set == ["system_reset"]
 
 
 def test_resets_that_come_together_are_one_reboot():

@@ -46,16 +46,25 @@ REPORTS = [re.compile(pattern) for pattern in (
 # After one of these the guest is not expected to get anywhere.
 FATAL = re.compile(r"Kernel panic|\bOops\b|Internal error: |kernel BUG at |soft lockup")
 
+# A crash that the guest asked for, and the first line of the kernel after it.
+ASKED = re.compile(r"sysrq: Trigger a crash")
+NEXT = re.compile(r"Linux version ")
+
 _PREFIX = re.compile(r"^(?:<\d+>)?\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? ?")
+
+
+def text_of(line):
+    """What the kernel printed in a console LINE, without its time stamp, or None."""
+    line = line.rstrip("\r\n")
+    match = _PREFIX.match(line)
+    return line[match.end():] if match else None
 
 
 def report_in(line):
     """The kernel report in a console LINE, without its time stamp, or None."""
-    line = line.rstrip("\r\n")
-    match = _PREFIX.match(line)
-    if not match:
+    text = text_of(line)
+    if text is None:
         return None
-    text = line[match.end():]
     for pattern in REPORTS:
         if pattern.match(text):
             return text
@@ -63,10 +72,16 @@ def report_in(line):
 
 
 class Console:
-    """A console log that QEMU writes: new lines, reports, and its end."""
+    """A console log that QEMU writes: new lines, reports, and its end.
 
-    def __init__(self, path):
+    With CRASHES, what is printed between a crash that the guest asks for and the
+    next kernel is no report.
+    """
+
+    def __init__(self, path, crashes=False):
         self._path = path
+        self._crashes = crashes
+        self._crashing = False
         self._offset = 0
         self._rest = ""
         self.reports = []
@@ -84,18 +99,24 @@ class Console:
         lines = (self._rest + data.decode(errors="replace")).split("\n")
         self._rest = lines.pop()
         for line in lines:
-            report = report_in(line)
-            if report:
-                self.reports.append(report)
-                self.fatal = self.fatal or bool(FATAL.search(report))
+            self._take(line)
+
+    def _take(self, line):
+        text = text_of(line) or ""
+        if self._crashes and ASKED.match(text):
+            self._crashing = True
+        elif NEXT.match(text):
+            self._crashing = False
+        report = None if self._crashing else report_in(line)
+        if report:
+            self.reports.append(report)
+            self.fatal = self.fatal or bool(FATAL.search(report))
 
     def finish(self):
         """Take the rest, the last line complete or not."""
         self.poll()
         if self._rest:
-            report = report_in(self._rest)
-            if report:
-                self.reports.append(report)
+            self._take(self._rest)
 
     def last_lines(self, count=15):
         """The last COUNT lines of the log, printable."""

@@ -47,7 +47,7 @@ class Session:
         self._problem = None
         self._terminal = None
         self._window = None
-        self.console = Console(qemu.console)
+        self.console = Console(qemu.console, crashes=args.reboots > 0)
         self.status = None
         self.at_exit = {}               # statistics when the command returned
         self.times = {}
@@ -150,6 +150,10 @@ class Session:
         self._dextd.kill()
         return ""
 
+    def _reset(self, _rest):
+        """No answer: the next kernel would take it for its own."""
+        self._qemu.qmp.command("system_reset")
+
     def _exit(self, rest):
         self.status = int(rest)
         self._mark("command returned")
@@ -162,14 +166,15 @@ class Session:
         verb, _, rest = line.partition(" ")
         verbs = {"hello": self._hello, "ready": self._ready, "note": self._note,
                  "fail": self._fail, "stats": self._stats, "set": self._set, "screen": self._screen,
-                 "monitor": self._monitor,
-                 "kill-dextd": self._kill_dextd, "exit": self._exit}
+                 "monitor": self._monitor, "kill-dextd": self._kill_dextd,
+                 "reset": self._reset, "exit": self._exit}
         if verb not in verbs:
             return f"error unknown request '{verb}'"
         try:
-            return ("ok " + verbs[verb](rest)).strip()
+            answer = verbs[verb](rest)
         except QmpError as error:
             return f"error {error}"
+        return None if answer is None else f"ok {answer}".strip()
 
     def _on_control(self):
         data = self._read("control")
@@ -177,8 +182,9 @@ class Session:
         while b"\n" in self._control:
             line, self._control = self._control.split(b"\n", 1)
             text = line.decode(errors="replace").strip()
-            if text:
-                self._qemu.channels["control"].sendall(self._answer(text).encode() + b"\n")
+            answer = self._answer(text) if text else None
+            if answer:
+                self._qemu.channels["control"].sendall(answer.encode() + b"\n")
 
     # Other channels.
 
@@ -211,7 +217,7 @@ class Session:
 
     def _take_events(self):
         for event in self._qemu.qmp.events():
-            if event["event"] != "RESET" or not event["data"].get("guest"):
+            if event["event"] != "RESET":
                 continue
             # Firmware drives the disks again before the guest is back.
             for name in self._enforce:
