@@ -6,6 +6,7 @@
 
 #include <linux/mempool.h>
 #include <linux/percpu.h>
+#include <linux/slab.h>
 
 #include "window.h"
 
@@ -405,6 +406,7 @@ void apple_dma_engine_destroy(struct apple_dma_engine *e)
 	e->iova = RB_ROOT;
 	INIT_LIST_HEAD(&e->idle);
 	init_llist_head(&e->freed);
+	kfree(e->old);
 	mempool_destroy(e->pool);
 	free_percpu(e->percpu);
 }

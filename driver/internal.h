@@ -6,6 +6,7 @@
 #ifndef APPLE_DMA_INTERNAL_H
 #define APPLE_DMA_INTERNAL_H
 
+#include <linux/completion.h>
 #include <linux/device.h>
 #include <linux/kref.h>
 #include <linux/list.h>
@@ -275,6 +276,9 @@ struct apple_dma_learned {
  * @swept: @sweep was started
  * @clean: @sweep has ended: nothing of an earlier kernel is left
  * @sweep: releases what an earlier kernel left on the host
+ * @searched: @sweep has ended, or will not run
+ * @old: where a kernel that crashed had memory, for @sweep; or NULL
+ * @old_n: how many ranges
  * @limit_log: one rate limit for each cause of failure
  * @map_scratch: entries of the batch under construction
  * @unmap_scratch: the same for releases
@@ -316,6 +320,9 @@ struct apple_dma_engine {
 	void (*broke)(struct apple_dma_engine *e);
 	struct delayed_work ager;
 	struct work_struct sweep;
+	struct completion searched;
+	struct apple_dma_range *old;
+	unsigned int old_n;
 	struct ratelimit_state limit_log[APPLE_DMA_FAIL_COUNT];
 	struct apple_dma_map_entry map_scratch[APPLE_DMA_BATCH_MAX];
 	struct apple_dma_unmap_entry unmap_scratch[APPLE_DMA_BATCH_MAX];
@@ -362,6 +369,9 @@ int apple_dma_ram_init(struct apple_dma_engine *e);
 int apple_dma_ram_set(struct apple_dma_engine *e,
 		      const struct apple_dma_range *ranges, unsigned int n);
 void apple_dma_ram_exit(struct apple_dma_engine *e);
+
+u64 apple_dma_recover_wait(struct apple_dma_engine *e);
+void apple_dma_oldmem_init(struct apple_dma_engine *e);
 
 int apple_dma_shrinker_start(struct apple_dma_engine *e);
 void apple_dma_shrinker_stop(struct apple_dma_engine *e);

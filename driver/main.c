@@ -168,6 +168,7 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = apple_dma_ram_init(&ad->engine);
 	if (err)
 		goto destroy_engine;
+	apple_dma_oldmem_init(&ad->engine);
 	err = apple_dma_shrinker_start(&ad->engine);
 	if (err)
 		goto destroy_engine;

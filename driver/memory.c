@@ -104,6 +104,7 @@ static struct apple_dma_memory *map_block(struct apple_dma *ad,
 {
 	bool broken = READ_ONCE(ad->engine.broken);
 	struct apple_dma_memory *mem;
+	u64 recovered;
 
 	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
 	mem = kzalloc(sizeof(*mem), gfp | __GFP_NOWARN);
@@ -119,8 +120,17 @@ static struct apple_dma_memory *map_block(struct apple_dma *ad,
 		kfree(mem);
 		return NULL;
 	}
+	recovered = READ_ONCE(ad->engine.stats.recovered);
 	mem->addr = apple_dma_pin(&ad->engine, page_to_phys(mem->block),
 				  block_size(mem), mask);
+	/*
+	 * What an earlier kernel left may fill the host. A driver that begins
+	 * with this does not come back: wait for room.
+	 */
+	if (mem->addr == DMA_MAPPING_ERROR && gfpflags_allow_blocking(gfp) &&
+	    apple_dma_recover_wait(&ad->engine) != recovered)
+		mem->addr = apple_dma_pin(&ad->engine, page_to_phys(mem->block),
+					  block_size(mem), mask);
 	if (mem->addr == DMA_MAPPING_ERROR) {
 		/* It broke just now: the host may have mapped it all the same. */
 		mem->reachable = !broken && READ_ONCE(ad->engine.broken);

@@ -5,9 +5,10 @@
  * The host forgets nothing when a guest is reset. A registration in the way of
  * a window is released when the host refuses the window (window.c). But what
  * is not in the way still counts against the host's limits, and nobody can ask
- * for a list. So when the host refuses something that our budget has room for,
- * every handle that an earlier kernel can have used is released once: handles
- * are multiples of the granule in guest RAM, the coarse ones first, because
+ * for a list. So when one was in the way, and when the host refuses something
+ * that our budget has room for, every handle that an earlier kernel can have
+ * used is released once: handles are multiples of the granule in guest RAM, in
+ * a crash kernel in that of its predecessor too; the coarse ones first, because
  * most windows are large.
  */
 
@@ -25,12 +26,15 @@ static const u64 strides[] = {
 /* Handles looked at with interrupts off; most may be holes. */
 #define SWEEP_STEPS	4096
 
+/* How long an allocation waits for the search: a deadline, not a measure. */
+#define WAIT_MS		60000
+
 /*
  * Release one batch of handles, from *phys up to @end. Returns false when
  * there is nothing more to do.
  */
 static bool sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
-			unsigned int pass, u64 *found)
+			unsigned int pass, bool old, u64 *found)
 {
 	struct apple_dma_unmap_entry *entry = e->unmap_scratch;
 	unsigned int i, n = 0, steps = 0;
@@ -41,7 +45,7 @@ static bool sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
 	     *phys += strides[pass], steps++) {
 		if (pass && IS_ALIGNED(*phys, strides[pass - 1]))
 			continue;
-		if (!pfn_valid(PHYS_PFN(*phys)) ||
+		if ((!old && !pfn_valid(PHYS_PFN(*phys))) ||
 		    apple_dma_index_handle_taken(e, *phys))
 			continue;
 		entry[n].handle = *phys;
@@ -58,26 +62,37 @@ static bool sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
 	return *phys < end;
 }
 
+/* One pass over a range; @old is memory of a kernel that crashed. */
+static u64 sweep(struct apple_dma_engine *e, u64 phys, u64 end,
+		 unsigned int pass, bool old)
+{
+	u64 found = 0;
+
+	phys = round_down(phys, strides[pass]);
+	while (sweep_batch(e, &phys, end, pass, old, &found))
+		cond_resched();
+	return found;
+}
+
 static void apple_dma_recover_work(struct work_struct *work)
 {
 	struct apple_dma_engine *e = container_of(work, struct apple_dma_engine,
 						  sweep);
 	u64 found = 0;
-	unsigned int pass;
+	unsigned int pass, i;
 	unsigned long flags;
 	int nid;
 
 	dev_notice(e->dev,
-		   "the host refuses what should fit; looking for registrations of an earlier kernel\n");
+		   "looking for registrations of an earlier kernel on the host\n");
 	for (pass = 0; pass < ARRAY_SIZE(strides); pass++) {
-		for_each_online_node(nid) {
-			u64 phys = PFN_PHYS(node_start_pfn(nid));
-			u64 end = PFN_PHYS(node_end_pfn(nid));
-
-			phys = round_down(phys, strides[pass]);
-			while (sweep_batch(e, &phys, end, pass, &found))
-				cond_resched();
-		}
+		for_each_online_node(nid)
+			found += sweep(e, PFN_PHYS(node_start_pfn(nid)),
+				       PFN_PHYS(node_end_pfn(nid)), pass, false);
+		for (i = 0; i < e->old_n; i++)
+			found += sweep(e, e->old[i].phys,
+				       e->old[i].phys + e->old[i].size, pass,
+				       true);
 	}
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.recovered += found;
@@ -86,6 +101,7 @@ static void apple_dma_recover_work(struct work_struct *work)
 	if (found)
 		apple_dma_learn_forget(e);
 	spin_unlock_irqrestore(&e->lock, flags);
+	complete_all(&e->searched);
 	dev_notice(e->dev, "released %llu registrations of an earlier kernel\n",
 		   found);
 }
@@ -97,14 +113,16 @@ static void apple_dma_recover_work(struct work_struct *work)
 void apple_dma_recover_init(struct apple_dma_engine *e)
 {
 	INIT_WORK(&e->sweep, apple_dma_recover_work);
+	init_completion(&e->searched);
 }
 
 /**
  * apple_dma_recover_start() - look for leftovers, once in an engine's life
  * @e: the engine; its lock is held
  *
- * The host refused exact granules that the budget has room for. What was to be
- * mapped has failed; later maps find the room that this makes.
+ * A registration was in the way, or the host refused exact granules that the
+ * budget has room for: what was to be mapped has failed then; later maps find
+ * the room that this makes.
  *
  * Context: any.
  */
@@ -118,6 +136,21 @@ void apple_dma_recover_start(struct apple_dma_engine *e)
 }
 
 /**
+ * apple_dma_recover_wait() - let a search that has begun come to its end
+ * @e: the engine
+ *
+ * Context: may sleep.
+ * Return: how many registrations of an earlier kernel were released up to now.
+ */
+u64 apple_dma_recover_wait(struct apple_dma_engine *e)
+{
+	if (READ_ONCE(e->swept) && !READ_ONCE(e->clean))
+		wait_for_completion_timeout(&e->searched,
+					    msecs_to_jiffies(WAIT_MS));
+	return READ_ONCE(e->stats.recovered);
+}
+
+/**
  * apple_dma_recover_stop() - wait for a search to end
  * @e: the engine, stopped
  *
@@ -126,4 +159,5 @@ void apple_dma_recover_start(struct apple_dma_engine *e)
 void apple_dma_recover_stop(struct apple_dma_engine *e)
 {
 	cancel_work_sync(&e->sweep);
+	complete_all(&e->searched);
 }

@@ -180,7 +180,7 @@ static void release_leftovers(struct apple_dma_engine *e,
 {
 	struct apple_dma_unmap_entry *entry = e->unmap_scratch;
 	struct apple_dma_window *w, *next;
-	unsigned int n = 0;
+	unsigned int n = 0, found = 0;
 
 	if (e->clean) {
 		list_splice_tail_init(list, refused);
@@ -199,9 +199,13 @@ static void release_leftovers(struct apple_dma_engine *e,
 		if (entry->err)
 			list_move_tail(&w->list, refused);
 		else
-			e->stats.recovered++;
+			found++;
 		entry++;
 	}
+	/* Where there is one there are more, in nobody's way. */
+	if (found)
+		apple_dma_recover_start(e);
+	e->stats.recovered += found;
 }
 
 /**

@@ -6,6 +6,7 @@
 
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
+#include <linux/nodemask.h>
 #include <linux/rcupdate.h>
 
 #define APPLE_DMA_SEAM_ITSELF
@@ -27,6 +28,26 @@ static void *get(struct kunit *test, struct device_fixture *d, dma_addr_t *addr)
 static void put(struct device_fixture *d, void *p, dma_addr_t addr)
 {
 	dma_free_coherent(d->dev, SIZE, p, addr);
+}
+
+/*
+ * The host is full of what an earlier kernel left. The first map is refused, a
+ * search makes room, and who may sleep gets memory all the same.
+ */
+static void waits_for_room_that_a_search_makes(struct kunit *test)
+{
+	struct device_fixture *d = device_open(test, .leftovers = true,
+					       .mode = APPLE_DMA_MODE_STRICT);
+	const u64 phys = round_up(PFN_PHYS(node_start_pfn(first_online_node)),
+				  16 * MIB);
+	dma_addr_t addr;
+	void *p;
+
+	CHECK(test, fake_host_plant(d->f->host, phys, GRANULE));
+	d->f->host->limits.entries = 1;
+	p = get(test, d, &addr);
+	EXPECT_EQ(test, fixture_stats(d->f)->recovered, 1);
+	put(d, p, addr);
 }
 
 /* The driver is gone; returns how many allocations it has yet to free. */
@@ -212,6 +233,7 @@ static void memory_exit(struct kunit *test)
 }
 
 static struct kunit_case memory_cases[] = {
+	KUNIT_CASE(waits_for_room_that_a_search_makes),
 	KUNIT_CASE(orphan_is_only_memory),
 	KUNIT_CASE(last_orphan_reaps),
 	KUNIT_CASE(freed_while_draining_waits),

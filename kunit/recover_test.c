@@ -8,6 +8,8 @@
 #include <linux/mm.h>
 #include <linux/nodemask.h>
 
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
 #include "fixture.h"
 #include "suites.h"
 
@@ -57,6 +59,50 @@ static void leftovers_are_found(struct kunit *test)
 	CHECK(test, counts.longest <= APPLE_DMA_BATCH_MAX);
 }
 
+/* Where one is in the way, those that are not are looked for. */
+static void one_in_the_way_leads_to_the_others(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true, .real = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+	dma_addr_t addr;
+	unsigned int i;
+
+	for (i = 0; i < 5; i++)
+		CHECK(test, fake_host_plant(f->host, begin() + i * MIB,
+					    GRANULE));
+	addr = apple_dma_pin(f->e, begin() + 2 * MIB, GRANULE, ANY);
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	CHECK_EQ(test, fixture_stats(f)->recovered, 5);
+	for (i = 0; i < 5; i++)
+		CHECK(test, fake_host_has(f->host, begin() + i * MIB) ==
+			    (i == 2));
+	CHECK_EQ(test, fixture_unpin(f, addr, GRANULE), 0);
+}
+
+/* Its memory is not this kernel's: up to its last granule, and not beyond. */
+static void memory_of_a_crashed_kernel_is_searched(struct kunit *test)
+{
+	static const u64 at[] = { 0, 4 * MIB, 5 * MIB + 3 * GRANULE,
+				  64 * MIB - GRANULE };
+	const u64 old = FAKE_RAM + 512 * GIB;
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+	unsigned int i;
+
+	f->e->old = seam_got(kmalloc(sizeof(*f->e->old), GFP_KERNEL));
+	CHECK(test, f->e->old);
+	f->e->old->phys = old + 3 * PAGE;
+	f->e->old->size = 64 * MIB - 4 * PAGE;
+	f->e->old_n = 1;
+	for (i = 0; i < ARRAY_SIZE(at); i++)
+		CHECK(test, fake_host_plant(f->host, old + at[i], GRANULE));
+	f->host->limits.entries = ARRAY_SIZE(at);
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_recover_wait(f->e), ARRAY_SIZE(at));
+	fixture_touch(f, 0);
+}
+
 /* What is in use is no leftover, and is not released. */
 static void live_windows_are_spared(struct kunit *test)
 {
@@ -93,6 +139,8 @@ static void search_is_not_repeated(struct kunit *test)
 
 static struct kunit_case recover_cases[] = {
 	KUNIT_CASE(leftovers_are_found),
+	KUNIT_CASE(one_in_the_way_leads_to_the_others),
+	KUNIT_CASE(memory_of_a_crashed_kernel_is_searched),
 	KUNIT_CASE(live_windows_are_spared),
 	KUNIT_CASE(search_is_not_repeated),
 	{ }

@@ -15,6 +15,7 @@ static void leftover_is_released(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .leftovers = true);
 
+	f->e->swept = true;
 	CHECK(test, fake_host_plant(f->host, FAKE_RAM, 8 * MIB));
 	fixture_touch(f, MIB);
 	CHECK_EQ(test, fixture_doorbells(f), 3);
@@ -29,6 +30,7 @@ static void leftovers_of_a_batch(struct kunit *test)
 	struct scatterlist *sgl = fixture_list(f, 0, 4, 4 * MIB, PAGE);
 	struct fake_host_counts counts;
 
+	f->e->swept = true;
 	CHECK(test, fake_host_plant(f->host, FAKE_RAM + 4 * MIB, GRANULE));
 	CHECK(test, fake_host_plant(f->host, FAKE_RAM + 12 * MIB, GRANULE));
 	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 4, ANY), 0);
