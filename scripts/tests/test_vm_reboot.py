@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One kernel after another in the same QEMU: what the last one left on the host.
+
+The host forgets nothing. An orderly end leaves it clean; after any other the next
+kernel meets a registration that is in its way and then looks for all of them.
+"""
+
+import re
+
+import pytest
+
+from conftest import TOP
+from guest_disk import DRIVERS, NVME, TOOLS
+
+BOOTS = 6
+
+KEXEC = "--initrd=/boot/initrd.img --reuse-cmdline"
+ENDS = {
+    "reboot": "reboot -f",
+    "kexec": f"kexec -l /boot/vmlinuz {KEXEC}; kexec -e",
+    "reset": "host-ask reset",
+    "panic": "echo 1 >/proc/sys/kernel/panic; echo c >/proc/sysrq-trigger",
+}
+CRASH = f"""kexec -p /boot/vmlinuz {KEXEC} --append='nr_cpus=1 reset_devices'
+echo c >/proc/sysrq-trigger"""
+
+SETTLE = r"""
+# Buffers all over the memory, so that each kernel has what the last one had.
+spread() { dd if=/dev/nvme0n1 of=/dev/null bs=1M status=none; }
+# The host has what this kernel registered, and nothing else.
+same() { [ "$(host live)" = "$(counter mapped_entries)" ]; }
+state() { echo "state $BOOT $1 $(host live) $(counter mapped_entries) $(counter recovered)"; }
+"""
+
+
+def states(run):
+    """What the guests said of themselves: (boot, what, live, own, recovered)."""
+    return [(int(boot), what, *(int(number) for number in rest.split())) for boot, what, rest in
+            re.findall(r"^state (\d+) (\w+) (\d+ \d+ \d+)$", run.out, re.M)]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("arch, end", [
+    *(("x86_64", end) for end in ENDS),
+    *(pytest.param("arm64", end, marks=pytest.mark.arm64) for end in ("kexec", "reset"))])
+def test_five_reboots_under_io(testbed, disk, arch, end):
+    """Data is right in each boot, and the host has no more than the first time.
+
+    A GICv3 keeps its tables where the last kernel had them; a GICv2 has none.
+    """
+    drive, _ = disk()
+    run = testbed(TOOLS + DRIVERS + SETTLE + rf"""
+await_disk
+[ "$BOOT" = 1 ] || pattern --verify_only
+spread
+await same
+state settled
+pattern
+if [ "$BOOT" -lt {BOOTS} ]; then
+	start_load
+	{ENDS[end]}
+	sleep 60
+	fail "still there"
+fi
+counters
+""", arch=arch, qemu=[drive] + ["-machine gic-version=2"] * (arch == "arm64"), devices=NVME,
+                  host=["iova=random"], reboots=BOOTS - 1, timeout=1500)
+    found = states(run)
+    assert [boot for boot, *_ in found] == list(range(1, BOOTS + 1))
+    assert found[0][4] == 0
+    for _, _, live, own, recovered in found[1:]:
+        assert live == own
+        assert (recovered == 0) is (end in ("reboot", "kexec"))
+    assert (run.companion()["duplicate_handles"] == 0) is (end in ("reboot", "kexec"))
+    assert run.companion()["live"] == run.companion()["faults"] == 0
+    assert run.value("map_failures") == 0
+
+
+@pytest.mark.full
+def test_crash_kernel_and_back(testbed, disk):
+    """The crash kernel has other memory: what is left is found by the kernel after it."""
+    drive, _ = disk()
+    run = testbed(TOOLS + DRIVERS + SETTLE + rf"""
+verify_size=2m
+await_disk
+[ "$BOOT" = 1 ] || pattern --verify_only
+if [ -e /proc/vmcore ]; then
+	verify crash
+	state crash
+	reboot -f
+	sleep 60
+fi
+spread
+await same
+state settled
+pattern
+if [ "$BOOT" -lt 5 ]; then
+	start_load
+	{CRASH}
+	sleep 60
+	fail "still there"
+fi
+counters
+""", qemu=[drive], devices=NVME, host=["iova=random"], reboots=4, timeout=1500,
+                  append="crashkernel=320M")
+    found = states(run)
+    assert [what for _, what, *_ in found] == ["settled", "crash"] * 2 + ["settled"]
+    for _, what, live, own, recovered in found[1:]:
+        assert (live == own) is (what == "settled")
+        assert (recovered == 0) is (what == "crash")
+    assert run.companion()["live"] == run.companion()["faults"] == 0
+    assert run.value("map_failures") == 0
+
+
+@pytest.mark.parametrize("end", [
+    "crash", pytest.param("reset", marks=pytest.mark.full)])
+def test_full_host_is_no_reason_to_have_no_disk(testbed, disk, build_module, end):
+    """The last kernel left 250 registrations, of 252 that the host has room for.
+
+    Those of a crashed kernel are in memory that the crash kernel does not have. The
+    disk's driver is told of the refusal in an allocation that may sleep, and so waits.
+    """
+    drive, _ = disk()
+    probe = build_module(src=TOP / "scripts/tests/probe")
+    run = testbed(TOOLS + DRIVERS + SETTLE + rf"""
+if [ "$BOOT" = 1 ]; then
+	await_disk
+	pattern --do_verify=0
+	unbind "$managed"
+	await clean
+	override "$managed" apple_dma_probe
+	insmod /root/probe.ko streaming=250
+	[ "$(host live)" = 250 ] || fail "not full: $(host live)"
+	{CRASH if end == "crash" else "echo b >/proc/sysrq-trigger"}
+	sleep 60
+	fail "still there"
+fi
+await_disk
+pattern --verify_only
+verify again
+await same
+state settled
+counters
+""", qemu=[drive], devices=NVME, host=["max-entries=252"], module="mode=strict", reboots=1,
+                  push=[f"{probe}:/root/probe.ko"], append="crashkernel=320M")
+    assert [(boot, what) for boot, what, *_ in states(run)] == [(2, "settled")]
+    assert run.value("recovered") == 250
+    assert run.companion()["live"] == run.companion()["faults"] == 0
+    assert "released 250 registrations of an earlier kernel" in run.console or end == "reset"
