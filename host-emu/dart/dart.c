@@ -13,6 +13,7 @@ struct mapping {
 	struct space_range taken;	/* of the space, for its end */
 	uint64_t va_page;
 	void *owner;			/* of the addresses; only handed back */
+	bool *stale;			/* of each page, or NULL */
 };
 
 struct dart {
@@ -74,6 +75,7 @@ static void drop_mapping(struct dart *dart, struct mapping *mapping)
 	dart->usage.bytes -= mapping->node.size << DART_PAGE_SHIFT;
 	dart->usage.entries--;
 	space_give(&dart->space, mapping->taken);
+	free(mapping->stale);
 	free(mapping);
 }
 
@@ -235,7 +237,8 @@ bool dart_find(struct dart *dart, uint64_t iova, uint64_t *va, void **owner)
 
 	pthread_mutex_lock(&dart->lock);
 	mapping = (const struct mapping *)tree_floor(&dart->mappings, page);
-	found = mapping && page - mapping->node.key < mapping->node.size;
+	found = mapping && page - mapping->node.key < mapping->node.size &&
+		!(mapping->stale && mapping->stale[page - mapping->node.key]);
 	if (found) {
 		*va = ((mapping->va_page + (page - mapping->node.key)) << DART_PAGE_SHIFT) |
 		      (iova & ~DART_PAGE_MASK);
@@ -243,6 +246,34 @@ bool dart_find(struct dart *dart, uint64_t iova, uint64_t *va, void **owner)
 	}
 	pthread_mutex_unlock(&dart->lock);
 	return found;
+}
+
+/* Pages of [@first, @last), by address, that a mapping leads to. */
+static void mark_stale(struct mapping *mapping, uint64_t first, uint64_t last)
+{
+	const uint64_t end = mapping->va_page + mapping->node.size;
+
+	if (first >= end || last <= mapping->va_page)
+		return;
+	if (!mapping->stale)
+		mapping->stale = calloc(mapping->node.size, sizeof(*mapping->stale));
+	if (!mapping->stale)
+		return;
+	first = first < mapping->va_page ? mapping->va_page : first;
+	for (; first < last && first < end; first++)
+		mapping->stale[first - mapping->va_page] = true;
+}
+
+void dart_stale(struct dart *dart, uint64_t va, uint64_t size)
+{
+	const uint64_t first = (va + DART_PAGE_SIZE - 1) >> DART_PAGE_SHIFT;
+	const uint64_t last = (va + size) >> DART_PAGE_SHIFT;
+
+	pthread_mutex_lock(&dart->lock);
+	for (struct tree_node *node = tree_first(&dart->mappings); node;
+	     node = tree_fit(&dart->mappings, node->key + 1, 1))
+		mark_stale((struct mapping *)node, first, last);
+	pthread_mutex_unlock(&dart->lock);
 }
 
 void dart_fault(struct dart *dart, bool write)

@@ -175,6 +175,16 @@ bool dart_lookup(struct dart *dart, uint64_t iova, uint64_t *va);
  */
 bool dart_find(struct dart *dart, uint64_t iova, uint64_t *va, void **owner);
 
+/**
+ * dart_stale() - memory was taken away from the guest, and others will be there
+ * @va: its address
+ * @size: bytes; only whole pages count
+ *
+ * The platform holds on to what was mapped: until dart_unmap() a device would
+ * reach the old memory, where nobody looks. Here it is no more translated.
+ */
+void dart_stale(struct dart *dart, uint64_t va, uint64_t size);
+
 /** dart_fault() - count one access that was not translated */
 void dart_fault(struct dart *dart, bool write);
 

@@ -4,6 +4,12 @@
 
 #include "dart-device.h"
 
+static const char *const forget_names[COMPANION_FORGET_MODES] = {
+	[COMPANION_FORGET_NOTHING] = "nothing",
+	[COMPANION_FORGET_REGISTERS] = "registers",
+	[COMPANION_FORGET_ALL] = "all",
+};
+
 static uint64_t bar_read(void *opaque, hwaddr addr, unsigned int size)
 {
 	AppleDma *dma = opaque;
@@ -112,11 +118,28 @@ static void leave(PCIDevice *pdev)
 {
 	AppleDma *dma = APPLE_DMA(pdev);
 
-	if (dma->stats_file)
+	if (dma->stats_file) {
 		qemu_remove_exit_notifier(&dma->exit);
+		write_stats(&dma->exit, NULL);
+	}
 	timer_free(dma->later);
 	dma->regs.backend->ops->release(dma->regs.backend);
 	dma->regs.backend = NULL;
+}
+
+/* The known hosts forget nothing; a guest that was suspended to RAM comes here, too. */
+static void reset(DeviceState *dev)
+{
+	AppleDma *dma = APPLE_DMA(dev);
+
+	if (dma->forget == COMPANION_FORGET_NOTHING)
+		return;
+	dma->regs.cmd_gpa = 0;
+	dma->regs.status = 0;
+	if (dma->forget == COMPANION_FORGET_REGISTERS || !dma->dart_id)
+		return;
+	dma->regs.backend->ops->release(dma->regs.backend);
+	dma->regs.backend = apple_dart_backend(apple_dart_find(dma->dart_id, &error_abort));
 }
 
 static char *get_bdf(Object *obj, Error **errp)
@@ -166,6 +189,22 @@ static void set_lie(Object *obj, const char *value, Error **errp)
 {
 	if (!lie_set(&APPLE_DMA(obj)->regs.lie, value))
 		error_setg(errp, "lie=%s: allowed are %s", value, lie_names());
+}
+
+static char *get_forget(Object *obj, Error **errp)
+{
+	return g_strdup(forget_names[APPLE_DMA(obj)->forget]);
+}
+
+static void set_forget(Object *obj, const char *value, Error **errp)
+{
+	for (int i = 0; i < COMPANION_FORGET_MODES; i++) {
+		if (!strcmp(value, forget_names[i])) {
+			APPLE_DMA(obj)->forget = i;
+			return;
+		}
+	}
+	error_setg(errp, "forget=%s: allowed are nothing, registers, all", value);
 }
 
 static char *get_stats(Object *obj, Error **errp)
@@ -235,7 +274,7 @@ static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)
 	pc->class_id = PCI_CLASS_SYSTEM_OTHER;
 	dc->desc = "Companion through which a guest maps memory in an apple-dart";
 	dc->vmsd = &vmstate;
-	dc->hotpluggable = false;
+	apple_class_set_reset(dc, reset);
 	set_bit(DEVICE_CATEGORY_MISC, dc->categories);
 	device_class_set_props(dc, properties);
 	object_class_property_add_str(klass, "managed-bdf", get_bdf, set_bdf);
@@ -245,6 +284,9 @@ static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)
 	object_class_property_set_description(klass, "layout", wire_layout_names());
 	object_class_property_add_str(klass, "lie", get_lie, set_lie);
 	object_class_property_set_description(klass, "lie", lie_names());
+	object_class_property_add_str(klass, "forget", get_forget, set_forget);
+	object_class_property_set_description(klass, "forget",
+		"what a reset makes it forget: nothing (default), registers, all");
 	object_class_property_add_str(klass, "stats", get_stats, set_stats);
 	object_class_property_set_description(klass, "stats",
 		"set: a file for the statistics at exit; get: the statistics now, as JSON");

@@ -9,6 +9,14 @@
 #define TYPE_APPLE_DMA "apple-dma-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(AppleDma, APPLE_DMA)
 
+/** enum companion_forget - what a reset of the machine makes a companion forget */
+enum companion_forget {
+	COMPANION_FORGET_NOTHING,
+	COMPANION_FORGET_REGISTERS,	/* the command page */
+	COMPANION_FORGET_ALL,		/* and what is registered, behind an apple-dart */
+	COMPANION_FORGET_MODES
+};
+
 struct AppleDma {
 	PCIDevice parent_obj;
 	MemoryRegion bar;
@@ -16,6 +24,7 @@ struct AppleDma {
 	/* Properties. */
 	char *dart_id;
 	char *stats_file;
+	enum companion_forget forget;
 
 	struct registers regs;
 	char *name;			/* in statistics, for one without an id */

@@ -3,6 +3,7 @@
 #include "dart-device.h"
 
 #include "dart-glue.h"
+#include "discard.h"
 
 #include <linux/apple_dma.h>
 
@@ -104,6 +105,7 @@ static bool check(const AppleDart *dart, Error **errp)
 
 static void unrealize(AppleDart *dart)
 {
+	discard_unwatch(dart->dart);
 	dext_destroy(dart->dext);
 	dart_destroy(dart->dart);
 	fault_log_close(dart->faults);
@@ -139,6 +141,7 @@ static void realize(DeviceState *dev, Error **errp)
 		goto fail;
 	}
 	dart_glue_attach(dart);
+	discard_watch(dart->dart);
 	qemu_register_reset(system_reset, dart);
 	return;
 fail:

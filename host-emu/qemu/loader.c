@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* As QEMU answers query-version; the same in every series since 2.x. */
@@ -30,6 +32,23 @@ typedef struct version_info *query_version_fn(void **errp);
 
 /* Not static: it is read, as it is in the file, whatever the optimiser knows. */
 const char apple_dma_built_for[] = APPLE_DMA_QEMU_VERSION;
+
+/*
+ * Called after QEMU has given memory back to the host; the devices set it. What
+ * is here comes before libc's, and what they have themselves does not.
+ */
+__attribute__((visibility("default")))
+void (*apple_dma_discarded)(uintptr_t address, size_t size);
+
+__attribute__((visibility("default")))
+int madvise(void *address, size_t size, int advice)
+{
+	const int ret = syscall(SYS_madvise, address, size, advice);
+
+	if (!ret && advice == MADV_DONTNEED && apple_dma_discarded)
+		apple_dma_discarded((uintptr_t)address, size);
+	return ret;
+}
 
 __attribute__((noreturn, format(printf, 1, 2)))
 static void refuse(const char *format, ...)

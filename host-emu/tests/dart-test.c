@@ -140,6 +140,28 @@ static void stale_addresses_fault(void **state)
 }
 
 /* Also where there is little to choose from and the choice is random. */
+/* Whole pages of all mappings that lead there; a new mapping leads to new memory. */
+static void memory_taken_away_is_not_translated(void **state)
+{
+	struct dart *dart = test_dart(DART_RANDOM, 1);
+	uint64_t iova = must_map(dart, VA, 4 * PAGE);
+	uint64_t other = must_map(dart, VA + 2 * PAGE, PAGE), va;
+
+	(void)state;
+	dart_stale(dart, VA + PAGE + 1, 2 * PAGE - 2);
+	for (int i = 0; i < 4; i++)
+		assert_true(dart_lookup(dart, iova + i * PAGE, &va));
+	dart_stale(dart, VA + PAGE, 2 * PAGE);
+	assert_true(dart_lookup(dart, iova, &va));
+	assert_false(dart_lookup(dart, iova + PAGE, &va));
+	assert_false(dart_lookup(dart, iova + 3 * PAGE - 1, &va));
+	assert_true(dart_lookup(dart, iova + 3 * PAGE, &va));
+	assert_false(dart_lookup(dart, other, &va));
+	assert_int_equal(dart_unmap(dart, other), DART_OK);
+	assert_true(dart_lookup(dart, must_map(dart, VA + 2 * PAGE, PAGE), &va));
+	dart_destroy(dart);
+}
+
 static void the_last_freed_address_comes_last(void **state)
 {
 	const struct dart_config config = {
@@ -533,6 +555,7 @@ int main(void)
 		cmocka_unit_test(whole_pages_are_exposed_and_no_more),
 		cmocka_unit_test(faults_are_counted_by_direction),
 		cmocka_unit_test(stale_addresses_fault),
+		cmocka_unit_test(memory_taken_away_is_not_translated),
 		cmocka_unit_test(the_last_freed_address_comes_last),
 		cmocka_unit_test(unmap_wants_the_start),
 		cmocka_unit_test(full_table_has_no_overlap),

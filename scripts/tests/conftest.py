@@ -73,7 +73,7 @@ fail() { echo "guest: $*" >&2; exit 1; }
 def run_testbed(tmp_path, command, *, arch="x86_64", kernel="6.1", devices=(),
                 dext=(), qemu=(), host=(), module=None, no_module=False, push=(),
                 allow_faults=False, reboots=0, append=None, mem=None,
-                cpus=None, timeout=480, expect=0, no_wait=False):
+                cpus=None, timeout=480, expect=0, no_wait=False, hotplug=False):
     """Run a shell script in a guest. Fails the test on an unexpected exit."""
     number = len(list(tmp_path.glob("console-*")))
     stats, console = tmp_path / f"stats-{number}", tmp_path / f"console-{number}"
@@ -96,6 +96,8 @@ def run_testbed(tmp_path, command, *, arch="x86_64", kernel="6.1", devices=(),
         argv += ["--no-module"]
     if no_wait:
         argv += ["--no-wait"]
+    if hotplug:
+        argv += ["--hotplug"]
     if allow_faults:
         argv += ["--allow-faults"]
     if reboots:

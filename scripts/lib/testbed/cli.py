@@ -106,6 +106,9 @@ def parser():
         help="the guest may reboot N times; COMMAND starts again each time")
     add("--no-wait", action="store_true",
         help="start COMMAND even if a device got no driver")
+    add("--hotplug", action="store_true",
+        help="devices and companions are in slots of their own: `host-ask pull device0` takes one "
+        "out, `host-ask plug companion0` puts it in again")
     add("--append", default="", metavar="'ARGS'", help="more kernel arguments")
     add("--name", default="apple-dma-testbed", help="a name for QEMU's process")
     add("--icount", action="store_true",
@@ -174,6 +177,8 @@ def check(args, command):
     models = device.Models(arch) if args.device else None
     if len(args.device) > device.MAX_DEVICES:
         raise UsageError(f"{len(args.device)} devices; at most {device.MAX_DEVICES} fit")
+    if args.hotplug and len(args.device) > qemu.MAX_PAIRS:
+        raise UsageError(f"{len(args.device)} devices; at most {qemu.MAX_PAIRS} fit with --hotplug")
     for number, spec in enumerate(args.device):
         device.arguments(spec, number, models)
     dext.check(args.dext_device)
@@ -339,7 +344,7 @@ def _attempt(args, command, arch, parts, interactive):
         run_disk, initrd = os.path.join(folder, "run.tar"), os.path.join(folder, "initramfs")
         image.initramfs(parts["boot"], parts["guest"], initrd)
         _run_disk(args, command, parts["pushes"], parts["module"], interactive, initrd, run_disk)
-        wiring = qemu.wiring(args.device, local, parts["models"], folder)
+        wiring = qemu.wiring(args.device, local, parts["models"], folder, args.hotplug)
         environment = {"LD_PRELOAD": parts["preload"]} if parts["preload"] else {}
         if remote:
             dextd = dext.Dextd(dext.build(), args.dext_device, remote, folder)

@@ -31,7 +31,7 @@ REPORTS = [re.compile(pattern) for pattern in (
     r"slab .*corrupt",
     r"(?:Object|Freelist) (?:already free|corrupt)",
     r"Bad (?:page|rss-counter) ",
-    r"page dumped because",
+    r"page dumped because(?!: migration failure)",      # is tried again
     r"kmemleak: \d+ new suspected",
     r"(?:\S+ \S+: )?DMA-API: (?!preallocated|debugging |disabled|dma_debug|exceeded)",
     r"Voluntary context switch within RCU",
@@ -86,6 +86,7 @@ class Console:
         self._rest = ""
         self.reports = []
         self.fatal = False
+        self.off = False                # the kernel is done, and turns the power off
 
     def poll(self):
         """Take what was written since the last call."""
@@ -102,6 +103,7 @@ class Console:
             self._take(line)
 
     def _take(self, line):
+        self.off = self.off or "reboot: Power down" in line
         text = text_of(line) or ""
         if self._crashes and ASKED.match(text):
             self._crashing = True

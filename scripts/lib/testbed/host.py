@@ -22,6 +22,7 @@ KEYS = {
     "layout": ("companion", ("rfc", "wide")),
     "batch-entries": ("companion", "number"),
     "version": ("companion", "number"),
+    "forget": ("companion", ("nothing", "registers", "all")),
     "latency-us": ("companion", "number"),
     "lie": ("companion", LIES),
     "lie-after": ("companion", "number"),

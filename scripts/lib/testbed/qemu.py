@@ -13,6 +13,7 @@ from .errors import TestbedError, UsageError
 from .qmp import Qmp
 
 FIRST_PORT = 0x10       # slot of the first device's port on the root bus
+MAX_PAIRS = 7           # with --hotplug: behind the devices' ports are the companions'
 CHANNELS = ("control", "stdout", "stderr")
 
 
@@ -61,20 +62,34 @@ def memory(text, sizes):
     return number
 
 
-def wiring(specs, options, models, folder):
+def _port(name, number, more=""):
+    return ["-device", f"pcie-root-port,id={name},bus=pcie.0,chassis={number + 1},"
+                       f"addr={FIRST_PORT + number:#x}{more}"]
+
+
+def _slot(name, number, of):
+    """A port whose device can be pulled out and put in again."""
+    return (_port(name, number, f",slot={FIRST_PORT + number}") +
+            ["-device", f"apple-slot,id={of}-slot,port={name}"])
+
+
+def wiring(specs, options, models, folder, hotplug=False):
     """QEMU's arguments for the devices behind DARTs."""
     argv = []
     for i, spec in enumerate(specs):
         dart, companion = dict(options[i]["dart"]), dict(options[i]["companion"])
         dart["fault-log"] = os.path.join(folder, f"dart{i}.faults")
         companion["stats"] = os.path.join(folder, f"companion{i}.json")
-        argv += ["-device", f"pcie-root-port,id=rp{i},bus=pcie.0,chassis={i + 1},"
-                            f"addr={FIRST_PORT + i:#x}"]
+        argv += _slot(f"rp{i}", i, f"device{i}") if hotplug else _port(f"rp{i}", i)
         for name, ident, more in (("apple-dart", f"dart{i},port=rp{i}", dart),
                                   (None, None, None),
                                   ("apple-dma-pci", f"companion{i},dart=dart{i}", companion)):
             if name is None:
-                argv += ["-device", device.arguments(spec, i, models)]
+                argv += ["-device", device.arguments(spec, i, models) +
+                         (f",id=device{i}" if hotplug else "")]
+                if hotplug:
+                    argv += _slot(f"cp{i}", i + MAX_PAIRS, f"companion{i}")
+                    companion["bus"] = f"cp{i}"
                 continue
             words = [f"{name},id={ident}"]
             words += [f"{key}={escape(value)}" for key, value in more.items()]
@@ -85,6 +100,8 @@ def wiring(specs, options, models, folder):
 def base(arch, args, mem):
     """QEMU's arguments for the machine itself."""
     machine = arch.machine
+    if args.hotplug and arch.name == "x86_64":
+        machine += ("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off")
     if args.icount:
         machine = [word.replace("thread=multi", "thread=single") for word in machine]
         machine += ["-icount", "shift=0,sleep=off"]

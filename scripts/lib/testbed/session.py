@@ -22,6 +22,7 @@ from .qmp import QmpError
 
 POWER_OFF = 60          # seconds the guest has to power off
 SAME_RESET = 2          # resets that come in this many seconds are one: x86 tries several ways
+RESETS = ("guest-reset", "host-qmp-system-reset")   # others are part of waking up
 AFTER_OOPS = 30         # seconds a guest is given to go on after an Oops
 
 
@@ -39,6 +40,8 @@ class Session:
         self._boots = 0
         self._resets = 0
         self._last_reset = 0.0
+        self._slept = False
+        self._due = []                  # (when, what) of _later()
         self._control = b""
         self._start = time.monotonic()
         self._deadline = self._start + args.timeout
@@ -66,8 +69,14 @@ class Session:
 
     def statistics(self):
         """What each companion counted, asked from the running QEMU, and dextd's devices."""
-        found = {name: json.loads(self._qemu.qmp.get(name, "stats"))
-                 for name in self._companions}
+        found = {}
+        for name in self._companions:
+            try:
+                found[name] = json.loads(self._qemu.qmp.get(name, "stats"))
+            except QmpError:
+                if not self._args.hotplug:
+                    raise
+                found[name] = {"name": name, "gone": True}
         if self._dextd:
             try:
                 devices = self._dextd.statistics()
@@ -144,6 +153,33 @@ class Session:
             raise QmpError(said[len("Error:"):].strip())
         return " ".join(said.split())
 
+    def _later(self, rest):
+        """Do that with the monitor, so many seconds from now: for a guest that is asleep."""
+        seconds, _, line = rest.partition(" ")
+        if not seconds.isdigit() or not line:
+            raise QmpError("usage: later SECONDS LINE")
+        self._due.append((time.monotonic() + int(seconds), line))
+        return ""
+
+    def _do_what_is_due(self):
+        now = time.monotonic()
+        due = [line for when, line in self._due if when <= now]
+        self._due = [each for each in self._due if each[0] > now]
+        for line in due:
+            self._monitor(line)
+
+    def _pull(self, name):
+        """Take the device NAME out of its slot, without a word to the guest."""
+        self._qemu.qmp.set(f"{name}-slot", "empty", True)
+        return ""
+
+    def _plug(self, name):
+        """Put the device NAME in again, as it was at the start."""
+        for option, value in zip(self._qemu.argv, self._qemu.argv[1:]):
+            if option == "-device" and f",id={name}," in f"{value},":
+                return self._monitor(f"device_add {value}")
+        raise QmpError(f"there is no device {name}")
+
     def _kill_dextd(self, _rest):
         if not self._dextd:
             raise QmpError("there is no --dext-device")
@@ -166,8 +202,8 @@ class Session:
         verb, _, rest = line.partition(" ")
         verbs = {"hello": self._hello, "ready": self._ready, "note": self._note,
                  "fail": self._fail, "stats": self._stats, "set": self._set, "screen": self._screen,
-                 "monitor": self._monitor, "kill-dextd": self._kill_dextd,
-                 "reset": self._reset, "exit": self._exit}
+                 "monitor": self._monitor, "later": self._later, "pull": self._pull, "plug": self._plug,
+                 "kill-dextd": self._kill_dextd, "reset": self._reset, "exit": self._exit}
         if verb not in verbs:
             return f"error unknown request '{verb}'"
         try:
@@ -217,7 +253,11 @@ class Session:
 
     def _take_events(self):
         for event in self._qemu.qmp.events():
-            if event["event"] != "RESET":
+            if event["event"] == "SUSPEND":
+                self._slept = True
+                warn("note: the guest sleeps, and is woken")
+                self._qemu.qmp.command("system_wakeup")
+            if event["event"] != "RESET" or event["data"].get("reason") not in RESETS:
                 continue
             # Firmware drives the disks again before the guest is back.
             for name in self._enforce:
@@ -262,12 +302,17 @@ class Session:
     def _check(self):
         """Raise when there is no point in waiting any longer."""
         self.console.poll()
+        self._do_what_is_due()
         if self._dextd and not self._problem:
             self._problem = self._dextd.problem()
         if self._problem:
             # Let what the guest printed on its way out arrive.
             time.sleep(0.3)
             raise TestbedError(self._problem)
+        if self._slept and self.console.off:
+            # Since it slept, a PC's power does not go off any more: QEMU's doing.
+            self._qemu.stop()
+            return
         now = time.monotonic()
         if self.console.fatal and self._oops is None:
             self._oops = now
