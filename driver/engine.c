@@ -174,6 +174,86 @@ void apple_dma_engine_flush(struct apple_dma_engine *e)
 	apple_dma_idle_flush(e, UINT_MAX, "flush");
 }
 
+/* ---- while the guest sleeps ---- */
+
+/**
+ * apple_dma_engine_suspend() - ring no more until apple_dma_engine_resume()
+ * @e: the engine; the device and its driver sleep
+ *
+ * The companion's registers may be gone when the guest wakes. Nothing is left
+ * that the clock, memory pressure or the search for leftovers would ask the
+ * host to release; what is mapped stays.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_engine_suspend(struct apple_dma_engine *e)
+{
+	apple_dma_recover_stop(e);
+	apple_dma_idle_flush(e, UINT_MAX, "suspend");
+}
+
+/*
+ * Ask for the windows from *phys on once more, a batch of them: what the host
+ * still has it refuses, as the handle is taken. Returns whether there is more;
+ * *moved is set where one has another address now.
+ */
+static bool ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
+{
+	struct apple_dma_map_entry *entry = e->map_scratch;
+	struct apple_dma_window *w;
+	unsigned int i, n = 0;
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	while (n < apple_dma_engine_batch(e)) {
+		w = apple_dma_index_next(e, *phys);
+		if (!w)
+			break;
+		*phys = w->phys + 1;
+		entry[n].gpa = w->phys;
+		entry[n].len = w->size;
+		n++;
+	}
+	if (e->broken || e->stopped) {
+		n = 0;
+	} else if (n && e->host_ops->map(e->host, entry, n)) {
+		apple_dma_window_break(e, entry->gpa,
+				       e->host_ops->reason(e->host));
+		n = 0;
+	}
+	for (i = 0; i < n; i++) {
+		w = apple_dma_index_next(e, entry[i].gpa);
+		*moved |= !entry[i].err && entry[i].iova != w->iova;
+	}
+	spin_unlock_irqrestore(&e->lock, flags);
+	return n;
+}
+
+/**
+ * apple_dma_engine_resume() - undo apple_dma_engine_suspend()
+ * @e: the engine; the companion's registers are programmed, and neither the
+ *	device nor its driver is awake
+ *
+ * The known hosts keep what is registered. Where this one did not, it is
+ * registered anew, and where that gives another device address, those that the
+ * driver has lead nowhere: then no more is mapped until it was unbound.
+ *
+ * Context: may sleep.
+ * Return: false if the driver has to be probed again.
+ */
+bool apple_dma_engine_resume(struct apple_dma_engine *e)
+{
+	bool moved = false;
+	u64 phys = 0;
+
+	while (ask_again(e, &phys, &moved))
+		;
+	if (moved)
+		apple_dma_engine_close(e);
+	apple_dma_recover_resume(e);
+	return !moved;
+}
+
 /* ---- life of an engine ---- */
 
 /**

@@ -350,6 +350,8 @@ void apple_dma_engine_set_unsafe(struct apple_dma_engine *e);
 void apple_dma_engine_set_idle_ms(struct apple_dma_engine *e,
 				  unsigned int idle_ms);
 void apple_dma_engine_flush(struct apple_dma_engine *e);
+void apple_dma_engine_suspend(struct apple_dma_engine *e);
+bool apple_dma_engine_resume(struct apple_dma_engine *e);
 void apple_dma_engine_set_batch(struct apple_dma_engine *e, u32 batch);
 void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 			       struct apple_dma_stats *stats);
@@ -428,7 +430,7 @@ void apple_dma_transport_free(struct apple_dma_transport *t, bool leak);
 
 /**
  * struct apple_dma_managed - the passthrough device of one companion
- * @lock: protects @dev, @attached, @reattach, @offline, @visible
+ * @lock: protects @dev, @attached, @reattach, @offline, @visible, @lost
  * @claim: in the list of all managed devices
  * @nb: on the PCI bus: sees the device come, bind, unbind and go
  * @work: what cannot be done in a notifier
@@ -440,9 +442,10 @@ void apple_dma_transport_free(struct apple_dma_transport *t, bool leak);
  * @released: the device lost its driver to be probed again
  * @offline: @dev is said to be gone, until it has no driver any more
  * @visible: the companion's sysfs group exists
+ * @lost: the driver's device addresses lead nowhere; @work is to unbind it first
  */
 struct apple_dma_managed {
-	struct mutex lock; /* dev, attached, reattach, offline, visible */
+	struct mutex lock; /* dev, attached, reattach, offline, visible, lost */
 	struct list_head claim;
 	struct notifier_block nb;
 	struct work_struct work;
@@ -454,6 +457,7 @@ struct apple_dma_managed {
 	bool released;
 	bool offline;
 	bool visible;
+	bool lost;
 };
 
 /* ---- main.c ---- */
@@ -518,6 +522,8 @@ void apple_dma_managed_giveup(struct apple_dma *ad);
 void apple_dma_managed_free(struct apple_dma *ad);
 void apple_dma_managed_quiesce(struct apple_dma *ad);
 void apple_dma_managed_offline(struct apple_dma_engine *e);
+void apple_dma_managed_lose(struct apple_dma *ad);
+void apple_dma_managed_probe_again(struct apple_dma *ad);
 
 /* ---- balloon.c ---- */
 

@@ -8,6 +8,7 @@
 
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/suspend.h>
 
 #include "internal.h"
 
@@ -252,18 +253,55 @@ static void apple_dma_shutdown(struct pci_dev *pdev)
 	apple_dma_transport_clear(&ad->transport);
 }
 
-/* The host keeps what is registered; only the registers may be gone. */
+/* The last to go to sleep, and the first to wake: the device link says so. */
+static int apple_dma_suspend_noirq(struct device *dev)
+{
+	struct apple_dma *ad = dev_get_drvdata(dev);
+
+	apple_dma_engine_suspend(&ad->engine);
+	return 0;
+}
+
+/* The known hosts keep what is registered; the registers may be gone. */
 static int apple_dma_resume_noirq(struct device *dev)
 {
 	struct apple_dma *ad = dev_get_drvdata(dev);
 
 	apple_dma_transport_program(&ad->transport);
+	if (!apple_dma_engine_resume(&ad->engine))
+		apple_dma_managed_lose(ad);
 	return 0;
 }
 
+/* The device is awake, too. */
+static void apple_dma_complete(struct device *dev)
+{
+	struct apple_dma *ad = dev_get_drvdata(dev);
+
+	apple_dma_managed_probe_again(ad);
+}
+
+/* A kernel is about to make room for the image of another. */
+static bool restoring;
+
+static int apple_dma_pm_notify(struct notifier_block *nb, unsigned long action,
+			       void *data)
+{
+	if (action == PM_RESTORE_PREPARE)
+		WRITE_ONCE(restoring, true);
+	else if (action == PM_POST_RESTORE)
+		WRITE_ONCE(restoring, false);
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block apple_dma_pm_nb = {
+	.notifier_call = apple_dma_pm_notify,
+};
+
 /*
  * An image that is resumed in another run of the host would believe in
- * device addresses that are gone.
+ * device addresses that are gone. The kernel that loads it is no image: what
+ * its drivers have mapped the other one finds, as what an earlier kernel left.
  */
 static int apple_dma_freeze(struct device *dev)
 {
@@ -272,7 +310,7 @@ static int apple_dma_freeze(struct device *dev)
 
 	apple_dma_engine_flush(&ad->engine);
 	apple_dma_engine_snapshot(&ad->engine, &stats);
-	if (!stats.mapped_entries)
+	if (!stats.mapped_entries || READ_ONCE(restoring))
 		return 0;
 	dev_err(dev, "cannot hibernate while %llu ranges are mapped for DMA; unbind the passthrough device's driver first\n",
 		stats.mapped_entries);
@@ -280,9 +318,11 @@ static int apple_dma_freeze(struct device *dev)
 }
 
 static const struct dev_pm_ops apple_dma_pm_ops = {
+	.suspend_noirq = apple_dma_suspend_noirq,
 	.resume_noirq = apple_dma_resume_noirq,
 	.freeze = apple_dma_freeze,
 	.restore_noirq = apple_dma_resume_noirq,
+	.complete = apple_dma_complete,
 };
 
 static const struct pci_device_id apple_dma_ids[] = {
@@ -327,6 +367,9 @@ static int __init apple_dma_init(void)
 		err = -ENOMEM;
 		goto exit_window;
 	}
+	err = register_pm_notifier(&apple_dma_pm_nb);
+	if (err)
+		goto destroy_wq;
 	apple_dma_debugfs_init();
 	err = pci_register_driver(&apple_dma_driver);
 	if (err)
@@ -335,6 +378,8 @@ static int __init apple_dma_init(void)
 
 exit_debugfs:
 	apple_dma_debugfs_exit();
+	unregister_pm_notifier(&apple_dma_pm_nb);
+destroy_wq:
 	destroy_workqueue(apple_dma_wq);
 exit_window:
 	apple_dma_window_exit();
@@ -346,6 +391,7 @@ static void __exit apple_dma_exit(void)
 {
 	pci_unregister_driver(&apple_dma_driver);
 	apple_dma_debugfs_exit();
+	unregister_pm_notifier(&apple_dma_pm_nb);
 	destroy_workqueue(apple_dma_wq);
 	apple_dma_window_exit();
 }

@@ -312,15 +312,19 @@ static void apple_dma_managed_work(struct work_struct *work)
 					    managed.work);
 	struct apple_dma_managed *m = &ad->managed;
 	struct device *dev;
-	bool reattach;
+	bool reattach, lost;
 
 	mutex_lock(&m->lock);
 	dev = m->dev ? get_device(m->dev) : NULL;
-	reattach = m->reattach;
+	lost = m->lost;
+	m->lost = false;
+	reattach = m->reattach || lost;
 	m->reattach = false;
 	mutex_unlock(&m->lock);
 	if (!dev)
 		return;
+	if (lost)
+		device_release_driver(dev);
 
 	device_lock(dev);
 	mutex_lock(&m->lock);
@@ -562,6 +566,43 @@ void apple_dma_managed_offline(struct apple_dma_engine *e)
 		WRITE_ONCE(to_pci_dev(m->dev)->error_state,
 			   pci_channel_io_perm_failure);
 	}
+	mutex_unlock(&m->lock);
+}
+
+/**
+ * apple_dma_managed_lose() - what the device's driver has mapped is gone
+ * @ad: the companion
+ *
+ * Followed by apple_dma_managed_probe_again().
+ *
+ * Context: may sleep.
+ */
+void apple_dma_managed_lose(struct apple_dma *ad)
+{
+	struct apple_dma_managed *m = &ad->managed;
+
+	mutex_lock(&m->lock);
+	m->lost = m->attached;
+	if (m->lost)
+		dev_err(&ad->pdev->dev,
+			"the host forgot, while the guest slept, what %s has mapped; its driver is probed again\n",
+			dev_name(m->dev));
+	mutex_unlock(&m->lock);
+}
+
+/**
+ * apple_dma_managed_probe_again() - after apple_dma_managed_lose(), if it was
+ * @ad: the companion
+ *
+ * Context: may sleep; devices are awake.
+ */
+void apple_dma_managed_probe_again(struct apple_dma *ad)
+{
+	struct apple_dma_managed *m = &ad->managed;
+
+	mutex_lock(&m->lock);
+	if (m->lost)
+		apple_dma_queue(&m->work);
 	mutex_unlock(&m->lock);
 }
 

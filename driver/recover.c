@@ -151,8 +151,24 @@ u64 apple_dma_recover_wait(struct apple_dma_engine *e)
 }
 
 /**
- * apple_dma_recover_stop() - wait for a search to end
- * @e: the engine, stopped
+ * apple_dma_recover_resume() - begin again what apple_dma_recover_stop() took away
+ * @e: the engine
+ *
+ * Context: any.
+ */
+void apple_dma_recover_resume(struct apple_dma_engine *e)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	if (e->swept && !e->clean && !e->broken && !e->stopped)
+		apple_dma_queue(&e->sweep);
+	spin_unlock_irqrestore(&e->lock, flags);
+}
+
+/**
+ * apple_dma_recover_stop() - wait for a search to end, and let none begin
+ * @e: the engine, stopped or asleep
  *
  * Context: may sleep.
  */

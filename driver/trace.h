@@ -78,7 +78,7 @@ TRACE_EVENT(window_create,
 
 /*
  * A window is gone from the host. @cause: age (idle for idle_ms), room (for
- * others), pressure (the guest is short of memory), flush, mode (it was
+ * others), pressure (the guest is short of memory), flush, suspend, mode (it was
  * changed), unmap (the last one, where the mode keeps nothing idle), offline
  * (its memory goes), close (the driver of the device, or the companion, goes).
  */

@@ -116,7 +116,8 @@ static int ring(struct apple_dma_transport *t, u32 type, u32 count, u64 bytes,
 	case APPLE_DMA_STATUS_INVAL:
 		return broke(t, "it called a valid batch invalid");
 	case UNWRITTEN:
-		if (readl(t->bar + APPLE_DMA_REG_STATUS) == UNWRITTEN)
+		/* Nobody is there: ones from hardware, zeros from some hosts. */
+		if (readl(t->bar + APPLE_DMA_REG_VERSION) != APPLE_DMA_VERSION)
 			return broke(t, "it is gone from the bus");
 		return broke(t, "it did not write the status of a batch");
 	default:

@@ -280,5 +280,6 @@ void apple_dma_trace_unmap(struct apple_dma_engine *e, u64 addr, u64 size);
 void apple_dma_recover_init(struct apple_dma_engine *e);
 void apple_dma_recover_start(struct apple_dma_engine *e);
 void apple_dma_recover_stop(struct apple_dma_engine *e);
+void apple_dma_recover_resume(struct apple_dma_engine *e);
 
 #endif /* APPLE_DMA_WINDOW_H */

@@ -132,6 +132,58 @@ static void idle_ones_age(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->evictions, 3);
 }
 
+/*
+ * 100 idle windows go in two doorbells; what is in use is asked for again, in
+ * one, and refused because the host has it.
+ */
+static void sleep_keeps_what_is_in_use(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+	unsigned int i;
+
+	for (i = 1; i <= 100; i++)
+		fixture_touch(f, i * 4 * MIB);
+	fixture_doorbells(f);
+	apple_dma_engine_suspend(f->e);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 1);
+	CHECK(test, apple_dma_engine_resume(f->e));
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	CHECK_EQ(test, fixture_counts(f).refusals, 1);
+	CHECK(test, fixture_right(f, addr, FAKE_RAM, PAGE));
+	fixture_touch(f, 4 * MIB);
+	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+}
+
+/*
+ * What the host forgot in between is registered again; as it has another
+ * address then, nothing is mapped until there is another driver.
+ */
+static void forgotten_windows_are_found(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_RANDOM);
+	struct apple_dma_unmap_entry gone = { .handle = FAKE_RAM + 8 * MIB };
+	dma_addr_t kept = fixture_pin(f, 0, PAGE);
+	dma_addr_t lost = fixture_pin(f, 8 * MIB, PAGE);
+	unsigned long flags;
+
+	apple_dma_engine_suspend(f->e);
+	local_irq_save(flags);
+	fake_host_ops.unmap(f->host, &gone, 1);
+	local_irq_restore(flags);
+	CHECK(test, !fake_host_has(f->host, gone.handle));
+	CHECK(test, !apple_dma_engine_resume(f->e));
+	CHECK(test, fake_host_has(f->host, gone.handle));
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_unpin(f, kept, PAGE), 0);
+	CHECK_EQ(test, fixture_unpin(f, lost, PAGE), 0);
+	CHECK(test, apple_dma_engine_release(f->e));
+	CHECK(test, !fake_host_has(f->host, gone.handle));
+	apple_dma_engine_open(f->e);
+	fixture_touch(f, 8 * MIB);
+}
+
 static struct kunit_case idle_cases[] = {
 	KUNIT_CASE(eviction_is_one_doorbell),
 	KUNIT_CASE(coldest_goes_first),
@@ -139,6 +191,8 @@ static struct kunit_case idle_cases[] = {
 	KUNIT_CASE(retired_take_nothing_new),
 	KUNIT_CASE(retired_stay_retired),
 	KUNIT_CASE(idle_ones_age),
+	KUNIT_CASE(sleep_keeps_what_is_in_use),
+	KUNIT_CASE(forgotten_windows_are_found),
 	{ }
 };
 

@@ -578,6 +578,18 @@ static void check_deaf(struct line *l)
 	CHECK_EQ(test, rung(l), 4);
 }
 
+/* Where a host answers so for a companion that was pulled. */
+static void zeros_are_nobody(struct kunit *test)
+{
+	struct line *l = line_open(test, false);
+
+	fill(l, 1);
+	l->c.deaf = true;
+	l->c.version = 0;
+	CHECK_EQ(test, line_map(l, 1), -EPROTO);
+	CHECK(test, !strcmp(l->t.reason, "it is gone from the bus"));
+}
+
 static void doorbell_that_does_nothing(struct kunit *test)
 {
 	check_deaf(line_open(test, false));
@@ -719,6 +731,7 @@ static struct kunit_case transport_cases[] = {
 	KUNIT_CASE(short_map_that_stays_is_a_breach),
 	KUNIT_CASE(doorbell_that_does_nothing),
 	KUNIT_CASE(doorbell_that_does_nothing_wide),
+	KUNIT_CASE(zeros_are_nobody),
 	KUNIT_CASE(highest_address_is_accepted),
 	KUNIT_CASE(page_is_read_once),
 	KUNIT_CASE(page_is_read_once_wide),
