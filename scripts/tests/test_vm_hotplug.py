@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Companions and devices that are taken out, with a disk in use, and put in again.
+
+There are three ways out: the guest lets go (remove, in sysfs; rescan finds it again),
+the guest ejects it (its slot's power), and it is pulled without a word, as out of a
+Thunderbolt port.
+"""
+
+import os
+import random
+import shlex
+
+import pytest
+
+from test_vm_lifecycle import TOOLS as LIFECYCLE
+
+WAYS = ("remove", "eject", "pull")
+# A device that cannot be reached any more is waited for for so long.
+PATIENCE = "nvme_core.admin_timeout=2 nvme_core.io_timeout=5"
+
+# `device` and `companion` are by number, as `host-ask` and --hotplug have them.
+TOOLS = LIFECYCLE + r"""
+pci=/sys/bus/pci
+slot_of() { [ "$1" = device ] && echo $((0x10 + $2)) || echo $((0x17 + $2)); }
+port_of() {	# the port of $1 $2, such as device 0
+	printf '%s/devices/0000:00:%02x.0' $pci "$(slot_of "$1" "$2")"
+}
+place_of() { basename "$(echo "$(port_of "$1" "$2")"/0000:*:00.0)"; }
+present() { [ -e "$(echo "$(port_of "$1" "$2")"/0000:*:00.0)" ]; }
+disk_of() {
+	local found
+	for found in "$(port_of device "$1")"/0000:*/nvme/nvme*/nvme*n1; do
+		[ ! -b "/dev/${found##*/}" ] || echo "/dev/${found##*/}"
+	done
+}
+await() {
+	local try
+	for try in $(seq 1500); do eval "$1" && return; sleep 0.1; done
+	fail "waited in vain for $1"
+}
+take_out() {	# device or companion, its number, the way
+	case $3 in
+	remove) echo 1 >"$pci/devices/$(place_of "$1" "$2")/remove" ;;
+	eject) echo 0 >$pci/slots/$(slot_of "$1" "$2")/power ;;
+	pull) host-ask pull "$1$2" >/dev/null ;;
+	esac
+	await "! present $1 $2"
+}
+put_in() {
+	case $3 in
+	remove) echo 1 >$pci/rescan ;;
+	*) host-ask plug "$1$2" >/dev/null ;;
+	esac
+	await "present $1 $2"
+}
+of() {	# what the host has counted for companion $1
+	host-stats | tr '}' '\n' | sed -n "/\"companion$1\"/s/.*\"$2\": \([0-9]*\),.*/\1/p"
+}
+its() { cat "$(port_of companion "$1")"/0000:*/apple_dma/"$2"; }
+agree() {
+	[ "$(its "$1" mapped_entries)" = "$(of "$1" live)" ] || fail "pair $1: $2: entries"
+	[ "$(its "$1" mapped_bytes)" = "$(of "$1" live_bytes)" ] || fail "pair $1: $2: bytes"
+	[ "$(its "$1" broken)" = 0 ] || fail "pair $1: $2: broken"
+}
+# Reads of disk $1, until it goes or they are stopped.
+busy() {
+	local disk=$(disk_of "$1") stat before
+	stat=/sys/block/${disk#/dev/}/stat
+	before=$(awk '{ print $1 }' "$stat")
+	fio --name=load --filename="$disk" --allow_file_create=0 --direct=1 --rw=randread --bs=16k \
+	    --size=32m --iodepth=16 --ioengine=libaio --time_based --runtime=60 \
+	    --minimal >/dev/null 2>&1 & load=$!
+	await "[ \$(awk '{ print \$1 }' $stat) -gt $((before + 50)) ]"
+}
+idle() { kill "$load" 2>/dev/null || true; wait "$load" || true; }
+check() {	# disk $1: fio's options follow
+	local disk=$(disk_of "$1")
+	shift
+	fio --name=v --filename="$disk" --direct=1 --bs=16k --iodepth=8 --ioengine=libaio \
+	    --verify=crc32c --verify_fatal=1 --minimal "$@" >/tmp/fio.$BASHPID 2>&1 ||
+		{ cat /tmp/fio.$BASHPID; fail "wrong data on $disk"; }
+}
+# The first 4 MiB are written once, and have to be there in the end.
+keep() { check "$1" --rw=write --size=4m; }
+kept() { check "$1" --rw=write --size=4m --verify_only; }
+used() { check "$1" --rw=randwrite --offset=16m --size=2m; }
+"""
+
+
+def blockdev(disk, name):
+    """QEMU's argument for a disk that outlives its device."""
+    _, path = disk(name, size="48M")
+    return (f"-blockdev driver=raw,node-name={name},file.driver=file,"
+            f"file.filename={path},cache.no-flush=on,discard=unmap")
+
+
+def pairs(disk, count):
+    """The testbed's options for so many disks with a companion each."""
+    return {"qemu": [blockdev(disk, f"d{i}") for i in range(count)],
+            "devices": [f"nvme,drive=d{i},serial=s{i}" for i in range(count)],
+            "host": ["iova=random"], "hotplug": True, "append": PATIENCE}
+
+
+@pytest.mark.full
+def test_companion_taken_out_while_busy(testbed, disk):
+    """The disk loses its driver first, and has it again with the companion.
+
+    Where it is pulled, the host ends its registrations while the disk still works: the
+    DART refuses that, until the disk's driver is gone.
+    """
+    rounds = "".join(f"""
+busy 0
+faults=$(of 0 faults)
+take_out companion 0 {way}
+idle
+[ ! -e "$(port_of device 0)/$(place_of device 0)/driver" ] || fail "{way}: the disk is bound"
+put_in companion 0 {way}
+await '[ -n "$(disk_of 0)" ]'
+again=$(of 0 faults)
+[ {way} = pull ] || [ "$again" = "$faults" ] || fail "{way}: faults"
+kept 0
+used 0
+agree 0 {way}
+[ "$(of 0 faults)" = "$again" ] || fail "{way}: faults afterwards"
+echo "{way}=$((again - faults))"
+""" for way in WAYS)
+    run = testbed(TOOLS + "keep 0\n" + rounds, **pairs(disk, 1), allow_faults=True)
+    assert run.value("remove") == run.value("eject") == 0
+    assert run.value("pull") > 0, "nothing was in use when it was pulled"
+    assert run.companion()["live"] == 0
+
+
+@pytest.mark.full
+def test_device_taken_out_while_busy(testbed, disk):
+    """What it had mapped is released, and it is found when it comes back."""
+    rounds = "".join(f"""
+busy 0
+take_out device 0 {way}
+idle
+[ "$(of 0 live)" = 0 ] || fail "{way}: the host has $(of 0 live)"
+[ "$(its 0 mapped_entries)" = 0 ] || fail "{way}: $(its 0 mapped_entries) stay mapped"
+put_in device 0 {way}
+await '[ -n "$(disk_of 0)" ]'
+kept 0
+used 0
+agree 0 {way}
+""" for way in WAYS)
+    run = testbed(TOOLS + "keep 0\n" + rounds + "counters\n", **pairs(disk, 1))
+    assert run.value("bad_unmaps") == run.value("map_failures") == 0
+    assert run.companion()["faults"] == run.companion()["live"] == 0
+
+
+def comings_and_goings(seed, count, events):
+    """The guest's script for what comes and goes of COUNT pairs, but for the first."""
+    chance = random.Random(seed)
+    out, script = {}, []
+
+    def put_in(what, number, way):
+        script.append(f"put_in {what} {number} {way}")
+        for each in [(what, number)] + [each for each in out if way == out[each] == "remove"]:
+            out.pop(each, None)     # a rescan finds all
+
+    for _ in range(events):
+        what, number = chance.choice(("device", "companion")), chance.randrange(1, count)
+        if (what, number) in out:
+            put_in(what, number, out[what, number])
+            continue
+        way = chance.choice(WAYS)
+        if ("device", number) in out or ("companion", number) in out:
+            script.append(f"take_out {what} {number} {way}")
+        else:
+            script += [f"await '[ -n \"$(disk_of {number})\" ]'", f"busy {number}",
+                       f"take_out {what} {number} {way}", "idle"]
+        out[what, number] = way
+    while out:
+        (what, number), way = chance.choice(sorted(out.items()))
+        put_in(what, number, way)
+    return "\n".join(f"echo {shlex.quote('# ' + line)}\n{line}" for line in script)
+
+
+@pytest.mark.parametrize("count, events", [
+    (2, 4), pytest.param(4, 16, marks=pytest.mark.full)])
+def test_pairs_come_and_go_at_random(testbed, disk, count, events):
+    """The first pair stays, and is written and verified all the time."""
+    seed = int(os.environ.get("SEED") or random.randrange(1 << 32))
+    print(f"SEED={seed}")
+    everyone = " ".join(str(i) for i in range(count))
+    run = testbed(TOOLS + f"""
+echo "seed={seed}"
+for i in {everyone}; do keep $i; done
+rm -f /tmp/stop
+( n=0; while [ ! -e /tmp/stop ]; do used 0; n=$((n + 1)); done; echo "verified=$n" ) & stays=$!
+{comings_and_goings(seed, count, events)}
+touch /tmp/stop
+wait $stays || fail "the pair that stays"
+for i in {everyone}; do
+	await "[ -n \\"\\$(disk_of $i)\\" ]"
+	kept $i
+	used $i
+	agree $i end
+done
+""", **pairs(disk, count), allow_faults=True, timeout=900)
+    assert run.value("verified") > 0
+    assert run.companion(0)["faults"] == 0
+    assert all(run.companion(i)["live"] == 0 for i in range(count))

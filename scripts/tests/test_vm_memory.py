@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Memory that comes, goes and moves under a disk in use: the data stays right."""
+
+import pytest
+
+from test_vm_lifecycle import NVME
+from test_vm_lifecycle import TOOLS as LIFECYCLE
+
+TOOLS = LIFECYCLE + r"""
+sys=$(echo /sys/bus/pci/drivers/apple_dma/0*/apple_dma)
+agree() {
+	[ "$(counter mapped_entries)" = "$(host live)" ] || fail "$1: entries"
+	[ "$(counter mapped_bytes)" = "$(host live_bytes)" ] || fail "$1: bytes"
+	[ "$(counter broken)" = 0 ] || fail "$1: broken"
+}
+await() {
+	local try
+	for try in $(seq 1500); do eval "$1" && return; sleep 0.1; done
+	fail "waited in vain for $1"
+}
+# Verified writes from ever new memory, one after the other until told to stop.
+start_writes() {
+	rm -f /tmp/stop
+	( n=0
+	  while [ ! -e /tmp/stop ]; do
+		fio --name=w --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bsrange=4k-128k \
+		    --offset=${1:-32m} --size=${2:-8m} --iodepth=16 --ioengine=libaio \
+		    --verify=crc32c --verify_fatal=1 --minimal >/tmp/write 2>&1 ||
+			{ cat /tmp/write; echo "guest: wrong data" >&2; exit 1; }
+		n=$((n + 1))
+	  done
+	  echo "writes=$n" ) & writes=$!
+}
+stop_writes() { touch /tmp/stop; wait $writes || fail "the writes failed"; }
+blocks() {	# of memory, those of the zone $1
+	grep -lx "$1" /sys/devices/system/memory/memory*/valid_zones | xargs -rn1 dirname
+}
+# Memory that a hog has and leaves again, $1 MiB.
+hog() { dd if=/dev/zero of=/dev/null bs="$1M" count=1 2>/dev/null; }
+"""
+
+
+def check(run):
+    """Nothing was lost on either side."""
+    assert run.value("writes") > 0
+    assert run.value("map_failures") == run.value("bad_unmaps") == run.value("broken") == 0
+    assert run.companion()["faults"] == run.companion()["live"] == 0
+    assert run.companion()["failed_entries"] == 0
+
+
+DIMM = r"""
+dimms=0
+plug() {	# other memory of the host's each time: the last one's is kept until then
+	dimms=$((dimms + 1))
+	host-ask monitor object_add memory-backend-ram,id=m$dimms,size=256M >/dev/null
+	[ $dimms = 1 ] || host-ask monitor object_del m$((dimms - 1)) >/dev/null
+	host-ask monitor device_add pc-dimm,id=dimm$dimms,memdev=m$dimms >/dev/null
+	await '[ "$(blocks Movable | wc -l)" = 2 ]'
+}
+unplug() {	# the guest puts its memory offline when it is asked, or says that it cannot now
+	await 'host-ask monitor device_del dimm$dimms >/dev/null 2>&1 || true
+		[ -z "$(host-ask monitor info memory-devices)" ]'
+	[ -z "$(blocks Movable)" ] || fail "the memory is still there"
+}
+in_use() {	# pages of processes in the DIMM
+	awk '/^Node/ { on = $4 == "Movable" } on && /nr_zone_(in)?active_anon/ { n += $2 }
+		END { print n + 0 }' /proc/zoneinfo
+}
+"""
+
+
+@pytest.mark.parametrize("rounds", [2, pytest.param(4, marks=pytest.mark.full)])
+def test_dimm_comes_and_goes_under_writes(testbed, disk, rounds):
+    """New buffers are in it, until it goes; nothing of it stays registered.
+
+    What is plugged in the next time is at the same address, and other memory.
+    """
+    drive, _ = disk()
+    run = testbed(TOOLS + DIMM + f"""
+start_writes
+for round in $(seq {rounds}); do
+	plug
+	await '[ "$(in_use)" -gt 200 ]'
+	unplug
+done
+stop_writes
+agree end
+counters
+""", qemu=[drive, "-m slots=2,maxmem=2G"], devices=NVME,
+                  append="memhp_default_state=online_movable")
+    check(run)
+    assert run.value("evictions") > 0
+
+
+@pytest.mark.full
+def test_blocks_offline_and_online_under_writes(testbed, disk):
+    """Each block of a DIMM in turn; one whose pages are in use right now is tried again."""
+    drive, _ = disk()
+    run = testbed(TOOLS + DIMM + """
+plug
+start_writes
+n=0
+for round in 1 2; do
+	for block in $(blocks Movable); do
+		for try in $(seq 50); do echo offline >$block/state 2>/dev/null && break; done
+		[ "$(cat $block/state)" = offline ] || continue
+		n=$((n + 1))
+		sleep 0.3
+		echo online_movable >$block/state
+	done
+done
+stop_writes
+agree end
+echo "offline=$n"
+counters
+""", qemu=[drive, "-m slots=2,maxmem=2G"], devices=NVME,
+                  append="memhp_default_state=online_movable")
+    check(run)
+    assert run.value("offline") > 1
+
+
+BALLOON = r"""
+balloon_is() { host-ask monitor info balloon | tr -dc 0-9; }
+balloon() {	# the guest is left with $1 MiB
+	host-ask monitor balloon "$1" >/dev/null
+	await "[ \"\$(balloon_is)\" = $1 ]"
+}
+"""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("late", [False, True])
+def test_balloon_inflates_and_deflates_under_writes(testbed, disk, late):
+    """Pages come back as other memory of the host's. One that comes late makes what
+    was kept until then go.
+    """
+    drive, _ = disk()
+    device = "virtio-balloon-pci,id=balloon0,free-page-reporting=on,deflate-on-oom=on"
+    plug = f"modprobe virtio_balloon; host-ask monitor device_add {device},bus=late >/dev/null"
+    port = "-device pcie-root-port,id=late,chassis=99,bus=pcie.0,addr=0xf"
+    run = testbed(TOOLS + BALLOON + f"""
+start_writes
+{"await '[ $(counter idle_entries) -gt 0 ]'; " + plug if late else ""}
+await '[ "$(cat $sys/mode)" = strict ]'
+await '[ -n "$(balloon_is)" ]'
+for round in 1 2; do
+	balloon 400
+	hog 100
+	balloon 768
+	hog 300
+done
+[ "$(counter idle_entries)" = 0 ] || fail "idle windows"
+stop_writes
+agree end
+counters
+""", qemu=[drive, port if late else f"-device {device}"], devices=NVME, mem="768M")
+    check(run)
+
+
+@pytest.mark.full
+def test_free_page_reporting_under_writes(testbed, disk):
+    """The guest tells the host which pages it does not use, and uses them again."""
+    drive, _ = disk()
+    run = testbed(TOOLS + """
+[ "$(cat $sys/mode)" = strict ] || fail "mode is $(cat $sys/mode)"
+echo 0 >/sys/module/page_reporting/parameters/page_reporting_order 2>/dev/null || true
+start_writes
+for round in $(seq 3); do hog 400; sleep 3; done
+stop_writes
+agree end
+counters
+""", qemu=[drive, "-device virtio-balloon-pci,free-page-reporting=on"], devices=NVME, mem="768M")
+    check(run)
+
+
+@pytest.mark.full
+def test_virtio_mem_grows_and_shrinks_under_writes(testbed, disk):
+    """Memory in blocks of 2 MiB, which the host takes and gives."""
+    drive, _ = disk()
+    run = testbed(TOOLS + """
+await '[ "$(cat $sys/mode)" = strict ]'
+size() { host-ask monitor qom-get vmem0 size; }
+start_writes
+for round in 1 2; do
+	for want in 268435456 0; do
+		host-ask monitor qom-set vmem0 requested-size $want >/dev/null
+		await "[ \\"\\$(size)\\" = $want ]"
+		sleep 1
+	done
+done
+stop_writes
+agree end
+counters
+""", qemu=[drive, "-m slots=1,maxmem=2G -object memory-backend-ram,id=vm0,size=512M "
+           "-device virtio-mem-pci,id=vmem0,memdev=vm0,requested-size=0"], devices=NVME,
+                  append="memhp_default_state=online_movable")
+    check(run)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mode", ["cached", "strict"])
+def test_pages_move_under_writes(testbed, disk, mode):
+    """Huge pages made and split, compaction all the time, a hog that drives pages out."""
+    drive, _ = disk(size="256M")
+    run = testbed(TOOLS + """
+huge=/sys/kernel/mm/transparent_hugepage
+echo always >$huge/enabled
+echo always >$huge/defrag
+echo 0 >$huge/khugepaged/scan_sleep_millisecs
+echo 4096 >$huge/khugepaged/pages_to_scan
+moved() { awk '/^(compact_migrate_scanned|pgmigrate_success|thp_collapse_alloc|thp_fault_alloc) /
+	{ print "moved_" $1 "=" $2 }' /proc/vmstat; }
+await_disk
+mkfs.ext4 -q -F /dev/nvme0n1 30m
+mount /dev/nvme0n1 /mnt
+cp -a /usr/bin /mnt/
+(cd /mnt && find bin -type f | sort | xargs -d '\\n' sha256sum) >/tmp/sums
+start_writes 48m 8m
+( while [ ! -e /tmp/stop ]; do echo 1 >/proc/sys/vm/compact_memory; done ) & compact=$!
+for round in 1 2 3; do
+	hog 250
+	echo 1 >/proc/sys/vm/drop_caches
+	(cd /mnt && sha256sum --quiet -c /tmp/sums) || fail "the files are wrong"
+done
+stop_writes
+wait $compact
+umount /mnt
+agree end
+moved
+counters
+""", qemu=[drive], devices=NVME, module=f"mode={mode}", mem="512M")
+    check(run)
+    assert run.value("moved_pgmigrate_success") > 1000
+    assert run.value("moved_thp_fault_alloc") > 0

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A guest that sleeps: suspend to RAM, suspend to idle, hibernation; a disk is in use."""
+
+import pytest
+
+from test_vm_lifecycle import NVME
+from test_vm_lifecycle import TOOLS as LIFECYCLE
+
+# The testbed wakes a guest that is suspended to RAM, at once; from suspend to idle a key
+# does, or the clock where there is no keyboard. The testbed's own disks are CDs, which say after a reset that they may be
+# others; to open them is to believe that they are not.
+TOOLS = LIFECYCLE + r"""
+sys=$(echo /sys/bus/pci/drivers/apple_dma/0*/apple_dma)
+clock=/sys/class/rtc/rtc0
+keyboard=/sys/devices/platform/i8042/serio0/power/wakeup
+awake() {
+	local each i
+	for each in /dev/sr0 /dev/sr1 /dev/sr2; do
+		for i in {1..100}; do : <$each && break; done 2>/dev/null
+	done
+}
+agree() {
+	[ "$(counter mapped_entries)" = "$(host live)" ] || fail "$1: entries"
+	[ "$(counter mapped_bytes)" = "$(host live_bytes)" ] || fail "$1: bytes"
+	[ "$(counter broken)" = 0 ] || fail "$1: broken"
+}
+write_on() {	# verified, and still at it when the guest goes to sleep
+	fio --name=w --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bsrange=4k-64k --offset=64m \
+	    --size=12m --iodepth=8 --ioengine=libaio --verify=crc32c --verify_fatal=1 \
+	    --minimal >/tmp/write 2>&1 & write=$!
+	local before=$(awk '{print $5}' /sys/block/nvme0n1/stat)
+	for i in $(seq 200); do
+		[ "$(awk '{print $5}' /sys/block/nvme0n1/stat)" -lt $((before + 50)) ] || return 0
+		sleep 0.05
+	done
+	fail "nothing is written"
+}
+written() { wait $write || { cat /tmp/write; fail "wrong data"; }; }
+snooze() {	# ram, idle, or how far pm_test lets it go
+	case $1 in
+	ram) echo mem >/sys/power/state ;;
+	idle)
+		if [ -e $keyboard ]; then
+			echo enabled >$keyboard
+			for each in {3..90..3}; do host-ask later $each sendkey ret >/dev/null; done
+		else
+			echo 0 >$clock/wakealarm
+			echo +3 >$clock/wakealarm
+		fi
+		echo freeze >/sys/power/state ;;
+	*)
+		echo "$1" >/sys/power/pm_test
+		echo mem >/sys/power/state
+		echo none >/sys/power/pm_test ;;
+	esac
+	awake
+}
+sleeps=0
+sleep_once() {	# with reads and verified writes under way
+	start_load
+	write_on
+	snooze "$1"
+	written
+	stop_load
+	agree "$1"
+	verify "after-$sleeps"
+	agree "$1, used"
+	sleeps=$((sleeps + 1))
+}
+# The delay of pm_test is what waits for nothing.
+echo 1 >/sys/module/suspend/parameters/pm_test_delay 2>/dev/null || true
+await_disk
+"""
+
+
+def check(run, sleeps, to_ram=0):
+    """All slept, and nothing was lost on either side."""
+    assert run.value("sleeps") == sleeps
+    assert run.err.count("the guest sleeps") == to_ram
+    assert run.console.count("PM: suspend exit") == sleeps
+    assert run.value("map_failures") == run.value("bad_unmaps") == run.value("broken") == 0
+    assert run.companion()["faults"] == run.companion()["live"] == 0
+    assert run.companion()["bad_commands"] == 0
+
+
+def test_suspend_to_ram(testbed, disk):
+    """QEMU resets every device, and this host even forgets the command page."""
+    drive, _ = disk()
+    run = testbed(TOOLS + """
+sleep_once ram
+echo "sleeps=$sleeps"
+counters
+""", qemu=[drive], devices=NVME, host=["iova=random", "forget=registers"])
+    check(run, 1, to_ram=1)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mode, forget", [
+    ("cached", "nothing"), ("strict", "registers")])
+def test_suspend_rounds(testbed, disk, mode, forget):
+    """To RAM and to idle in turn, and as far as pm_test goes.
+
+    Idle windows are looked through every other millisecond, so that one look would
+    come upon registers that are not programmed yet.
+    """
+    drive, _ = disk()
+    order = "ram idle devices ram".split()
+    run = testbed(TOOLS + f"""
+echo 10 >$sys/idle_ms
+for how in {" ".join(order)}; do sleep_once $how; done
+echo "sleeps=$sleeps"
+counters
+""", qemu=[drive], devices=NVME, module=f"mode={mode}",
+                  host=["iova=random", f"forget={forget}"])
+    check(run, len(order), to_ram=order.count("ram"))
+
+
+@pytest.mark.full
+@pytest.mark.arm64
+def test_suspend_to_idle_on_arm64(testbed, disk):
+    drive, _ = disk()
+    run = testbed(TOOLS + """
+for round in 1 2; do sleep_once idle; done
+echo "sleeps=$sleeps"
+counters
+""", arch="arm64", qemu=[drive], devices=NVME)
+    check(run, 2)
+
+
+@pytest.mark.full
+def test_idle_windows_go_before_the_guest_sleeps(testbed, disk):
+    """What sleeps registered is what is in use."""
+    drive, _ = disk()
+    run = testbed(TOOLS + """
+verify before
+[ "$(counter idle_entries)" -gt 0 ] || fail "nothing is idle"
+evicted=$(counter evictions) unmapped=$(host unmap_entries)
+snooze ram
+echo "evicted=$(($(counter evictions) - evicted))"
+echo "unmapped=$(($(host unmap_entries) - unmapped))"
+verify after
+agree end
+""", qemu=[drive], devices=NVME)
+    assert run.value("evicted") > 0
+    assert run.value("unmapped") >= run.value("evicted")
+
+
+@pytest.mark.full
+def test_host_that_forgets_while_the_guest_sleeps(testbed, disk):
+    """What the disk's driver has mapped is gone: it is probed again, and works.
+
+    Until then the device meets addresses that lead nowhere, and the DART says so.
+    """
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+for round in 1 2; do
+	verify "before-$round"
+	agree "before $round"
+	dmesg -C
+	snooze ram
+	for i in $(seq 200); do dmesg | grep -q 'nvme nvme0: [0-9/]* .*queues' && break; sleep 0.2; done
+	await_disk
+	verify "after-$round"
+	agree "after $round"
+	dmesg | grep "is probed again" || fail "not noticed"
+done
+echo "rounds=$round"
+counters
+""", qemu=[drive], devices=NVME, host=["iova=random", "forget=all"], allow_faults=True,
+                  append="nvme_core.admin_timeout=2 nvme_core.io_timeout=5")
+    assert run.value("rounds") == 2
+    assert run.value("broken") == run.companion()["live"] == 0
+
+
+HIBERNATION = TOOLS + r"""
+swap=/dev/vda
+resume() { read -r dev </sys/block/vda/dev; echo "$dev" >/sys/power/resume; }
+"""
+SWAP = "-drive file={path},if=none,id=swap,format=raw,cache=unsafe -device virtio-blk-pci,drive=swap"
+
+
+@pytest.mark.full
+def test_hibernation(testbed, disk):
+    """Refused while the disk is mapped. Without its driver it works, through a kernel that
+    has used the disk itself; what that one had registered is found.
+    """
+    drive, _ = disk()
+    _, swap = disk("swap", size="1G")
+    run = testbed(HIBERNATION + r"""
+if [ "$BOOT" = 2 ]; then
+	verify boot2
+	echo "boot2=$(host live)"
+	resume
+	fail "it was not resumed: $(dmesg | tail -5)"
+fi
+mkswap $swap >/dev/null
+swapon $swap
+verify boot1
+echo reboot >/sys/power/disk
+! echo disk >/sys/power/state 2>/tmp/err || fail "hibernated with a disk in use"
+grep -qi busy /tmp/err || fail "$(cat /tmp/err)"
+awake
+verify refused
+agree refused
+echo "$managed" >/sys/bus/pci/drivers/nvme/unbind
+[ "$(host live)" = 0 ] || fail "the host has $(host live)"
+echo mark >/tmp/mark
+echo disk >/sys/power/state
+awake
+[ "$(cat /tmp/mark)" = mark ]
+echo "found=$(host live)"
+echo "$managed" >/sys/bus/pci/drivers/nvme/bind
+await_disk
+verify back
+counters
+host-stats
+""", qemu=[drive, SWAP.format(path=swap)], devices=NVME, mem="512M", reboots=1, timeout=400)
+    assert "cannot hibernate while" in run.console
+    assert run.value("boot2") > 0
+    assert run.value("found") >= run.value("recovered") > 0
+    assert run.value("map_failures") == run.value("broken") == 0
+    assert run.companion()["faults"] == 0
