@@ -68,9 +68,10 @@ def test_apple_dma_in_a_guest(testbed, disk, tmp_path):
                    cwd=TOP, check=True)
     tools = tmp_path / "tools/usr"
     # Nothing goes by age: only what the commands do rings the doorbell.
-    run = testbed(GUEST, qemu=[drive], module="idle_ms=0", devices=["nvme,drive=d0,serial=a"], push=[
-        *python(tmp_path), f"{tools}/sbin/apple-dma:/usr/sbin/apple-dma",
-        f"{tools}/share/apple-dma:/usr/share/apple-dma"])
+    push = [*python(tmp_path), f"{tools}/sbin/apple-dma:/usr/sbin/apple-dma",
+            f"{tools}/share/apple-dma:/usr/share/apple-dma"]
+    run = testbed(GUEST, qemu=[drive], module="idle_ms=0", devices=["nvme,drive=d0,serial=a"],
+                  push=push)
     status, doctor = run.json_lines()[:2]
     check_status(status)
     check_doctor(doctor)
