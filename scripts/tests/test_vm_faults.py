@@ -215,16 +215,15 @@ def test_what_is_refused_is_survived(testbed, build_module, nth):
     """Memory, and what else the module asks the kernel for: by sweep over the probe and
     the removal of a companion, each operation, mode and flush. Nothing leaks (kmemleak
     looks at the end), nothing is reported, and the next try works. Of the probe's
-    allocations each fifth; KUnit's main.probe_and_remove_odd and _even have all."""
+    allocations each twentieth; KUnit's main.probe_and_remove_odd and _even have all."""
     modules = [f"{build_module('debug', src=source)}:/root/{name}.ko"
                for source, name in ((SOURCE, "edu"), (FAULTS, "faults"))]
     run = testbed(SWEEPS + r"""
 unbind
-sweep 5 probe write=$driver/bind=$companion write=$driver/unbind=$companion
+sweep 20 probe write=$driver/bind=$companion write=$driver/unbind=$companion
 [ ! -e $driver/$companion ] || fail "bound at the end of a sweep"
 bind
 sweep 1 remove write=$driver/unbind=$companion write=$driver/bind=$companion
-bind
 sys=$driver/$companion/apple_dma
 sweep 1 mode write=$sys/mode=strict write=$sys/mode=cached
 sweep 1 flush write=$sys/flush=1 none==
