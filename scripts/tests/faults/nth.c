@@ -91,7 +91,7 @@ static void undo(struct action *action)
 			usleep(20000);
 	}
 	if (!done)
-		fail("cannot undo it");
+		fail("what was done stays");
 	finish(action);
 }
 
