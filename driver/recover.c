@@ -161,8 +161,10 @@ void apple_dma_recover_resume(struct apple_dma_engine *e)
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	if (e->swept && !e->clean && !e->broken && !e->stopped)
+	if (e->swept && !e->clean && !e->broken && !e->stopped) {
+		reinit_completion(&e->searched);
 		apple_dma_queue(&e->sweep);
+	}
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 

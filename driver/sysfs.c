@@ -31,13 +31,12 @@ static DEVICE_ATTR_RO(name)
 #define FAILURES_ATTR(name, cause)					\
 	NAMED_STATS_ATTR(failures_##name, failures[APPLE_DMA_FAIL_##cause])
 
-#define DOORBELL_ATTR(name, value)					\
+#define DOORBELL_ATTR(name, field)					\
 static ssize_t name##_show(struct device *dev,				\
 			   struct device_attribute *attr, char *buf)	\
 {									\
-	const struct apple_dma_transport *t = &from_dev(dev)->transport; \
-									\
-	return sysfs_emit(buf, "%llu\n", value);			\
+	return sysfs_emit(buf, "%llu\n",				\
+			  READ_ONCE(from_dev(dev)->transport.field));	\
 }									\
 static DEVICE_ATTR_RO(name)
 
@@ -98,13 +97,21 @@ static ssize_t limit_entries_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(limit_entries);
 
-DOORBELL_ATTR(doorbells, READ_ONCE(t->doorbells));
-DOORBELL_ATTR(requests, READ_ONCE(t->requests));
-DOORBELL_ATTR(batches, READ_ONCE(t->batches));
-DOORBELL_ATTR(doorbell_ns_min, READ_ONCE(t->ns_min));
-DOORBELL_ATTR(doorbell_ns_mean, div64_u64(READ_ONCE(t->ns_sum),
-					  max(READ_ONCE(t->doorbells), 1ULL)));
-DOORBELL_ATTR(doorbell_ns_max, READ_ONCE(t->ns_max));
+DOORBELL_ATTR(doorbells, doorbells);
+DOORBELL_ATTR(requests, requests);
+DOORBELL_ATTR(batches, batches);
+DOORBELL_ATTR(doorbell_ns_min, ns_min);
+DOORBELL_ATTR(doorbell_ns_max, ns_max);
+
+static ssize_t doorbell_ns_mean_show(struct device *dev,
+				     struct device_attribute *attr, char *buf)
+{
+	u64 sum = READ_ONCE(from_dev(dev)->transport.ns_sum);
+	u64 n = READ_ONCE(from_dev(dev)->transport.doorbells);
+
+	return sysfs_emit(buf, "%llu\n", div64_u64(sum, max(n, 1ULL)));
+}
+static DEVICE_ATTR_RO(doorbell_ns_mean);
 
 static ssize_t broken_show(struct device *dev, struct device_attribute *attr,
 			   char *buf)

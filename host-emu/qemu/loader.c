@@ -43,7 +43,7 @@ void (*apple_dma_discarded)(uintptr_t address, size_t size);
 __attribute__((visibility("default")))
 int madvise(void *address, size_t size, int advice)
 {
-	const int ret = syscall(SYS_madvise, address, size, advice);
+	const int ret = (int)syscall(SYS_madvise, address, size, advice);
 
 	if (!ret && advice == MADV_DONTNEED && apple_dma_discarded)
 		apple_dma_discarded((uintptr_t)address, size);

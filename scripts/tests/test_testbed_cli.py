@@ -396,7 +396,7 @@ class FakeQemu:
             self.was_set.append(name)
 
         def events(self):
-            return [{"event": "RESET", "data": {"guest": True}}]
+            return [{"event": "RESET", "data": {"guest": True, "reason": "guest-reset"}}]
 
     def __init__(self):
         self.qmp = self.Monitor()
