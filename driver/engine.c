@@ -223,7 +223,10 @@ static bool ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
 	}
 	for (i = 0; i < n; i++) {
 		w = apple_dma_index_next(e, entry[i].gpa);
-		*moved |= !entry[i].err && entry[i].iova != w->iova;
+		if (entry[i].err || entry[i].iova == w->iova)
+			continue;
+		apple_dma_index_retire(e, w);
+		*moved = true;
 	}
 	spin_unlock_irqrestore(&e->lock, flags);
 	return n;
@@ -236,7 +239,8 @@ static bool ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
  *
  * The known hosts keep what is registered. Where this one did not, it is
  * registered anew, and where that gives another device address, those that the
- * driver has lead nowhere: then no more is mapped until it was unbound.
+ * driver has lead nowhere. No more is mapped there; elsewhere it is, as a driver
+ * may wait for ever for a mapping, and has to come to its end.
  *
  * Context: may sleep.
  * Return: false if the driver has to be probed again.
@@ -248,8 +252,6 @@ bool apple_dma_engine_resume(struct apple_dma_engine *e)
 
 	while (ask_again(e, &phys, &moved))
 		;
-	if (moved)
-		apple_dma_engine_close(e);
 	apple_dma_recover_resume(e);
 	return !moved;
 }

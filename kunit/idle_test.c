@@ -158,14 +158,14 @@ static void sleep_keeps_what_is_in_use(struct kunit *test)
 
 /*
  * What the host forgot in between is registered again; as it has another
- * address then, nothing is mapped until there is another driver.
+ * address then, nothing more is mapped there, and it goes with its last mapping.
  */
 static void forgotten_windows_are_found(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_RANDOM);
 	struct apple_dma_unmap_entry gone = { .handle = FAKE_RAM + 8 * MIB };
 	dma_addr_t kept = fixture_pin(f, 0, PAGE);
-	dma_addr_t lost = fixture_pin(f, 8 * MIB, PAGE);
+	dma_addr_t lost = fixture_pin(f, 8 * MIB, PAGE), fresh;
 	unsigned long flags;
 
 	apple_dma_engine_suspend(f->e);
@@ -175,13 +175,16 @@ static void forgotten_windows_are_found(struct kunit *test)
 	CHECK(test, !fake_host_has(f->host, gone.handle));
 	CHECK(test, !apple_dma_engine_resume(f->e));
 	CHECK(test, fake_host_has(f->host, gone.handle));
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_right(f, kept, FAKE_RAM, PAGE));
+	fresh = fixture_pin(f, 8 * MIB, PAGE);
+	CHECK(test, fresh != DMA_MAPPING_ERROR && fresh != lost);
+	CHECK(test, fixture_right(f, fresh, FAKE_RAM + 8 * MIB, PAGE));
 	CHECK_EQ(test, fixture_unpin(f, kept, PAGE), 0);
+	CHECK_EQ(test, fixture_unpin(f, fresh, PAGE), 0);
 	CHECK_EQ(test, fixture_unpin(f, lost, PAGE), 0);
-	CHECK(test, apple_dma_engine_release(f->e));
+	apple_dma_engine_flush(f->e);
 	CHECK(test, !fake_host_has(f->host, gone.handle));
-	apple_dma_engine_open(f->e);
-	fixture_touch(f, 8 * MIB);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 }
 
 static struct kunit_case idle_cases[] = {
