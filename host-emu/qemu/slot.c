@@ -57,8 +57,8 @@ static bool get_empty(Object *obj, Error **errp)
 }
 
 /*
- * QEMU takes out at once what is in a slot without power. Its nvme of 7.2 does
- * not survive that with requests under way: they end first.
+ * QEMU takes out at once what is in a slot without power. Its nvme has been seen
+ * to crash with requests under way, of 7.2: so they end first.
  */
 static void set_empty(Object *obj, bool value, Error **errp)
 {

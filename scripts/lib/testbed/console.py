@@ -86,7 +86,6 @@ class Console:
         self._rest = ""
         self.reports = []
         self.fatal = False
-        self.off = False                # the kernel is done, and turns the power off
 
     def poll(self):
         """Take what was written since the last call."""
@@ -103,7 +102,6 @@ class Console:
             self._take(line)
 
     def _take(self, line):
-        self.off = self.off or "reboot: Power down" in line
         text = text_of(line) or ""
         if self._crashes and ASKED.match(text):
             self._crashing = True

@@ -40,7 +40,6 @@ class Session:
         self._boots = 0
         self._resets = 0
         self._last_reset = 0.0
-        self._slept = False
         self._due = []                  # (when, what) of _later()
         self._control = b""
         self._start = time.monotonic()
@@ -202,8 +201,9 @@ class Session:
         verb, _, rest = line.partition(" ")
         verbs = {"hello": self._hello, "ready": self._ready, "note": self._note,
                  "fail": self._fail, "stats": self._stats, "set": self._set, "screen": self._screen,
-                 "monitor": self._monitor, "later": self._later, "pull": self._pull, "plug": self._plug,
-                 "kill-dextd": self._kill_dextd, "reset": self._reset, "exit": self._exit}
+                 "monitor": self._monitor, "later": self._later, "pull": self._pull,
+                 "plug": self._plug, "kill-dextd": self._kill_dextd, "reset": self._reset,
+                 "exit": self._exit}
         if verb not in verbs:
             return f"error unknown request '{verb}'"
         try:
@@ -254,7 +254,6 @@ class Session:
     def _take_events(self):
         for event in self._qemu.qmp.events():
             if event["event"] == "SUSPEND":
-                self._slept = True
                 warn("note: the guest sleeps, and is woken")
                 self._qemu.qmp.command("system_wakeup")
             if event["event"] != "RESET" or event["data"].get("reason") not in RESETS:
@@ -309,10 +308,6 @@ class Session:
             # Let what the guest printed on its way out arrive.
             time.sleep(0.3)
             raise TestbedError(self._problem)
-        if self._slept and self.console.off:
-            # Since it slept, a PC's power does not go off any more: QEMU's doing.
-            self._qemu.stop()
-            return
         now = time.monotonic()
         if self.console.fatal and self._oops is None:
             self._oops = now
