@@ -303,7 +303,7 @@ def _debs(tmp_path_factory):
         done(["sh", "-c", "git init -q && git add -A && git -c user.name=test "
               "-c user.email=test@test commit -qm test"], cwd=tree)
         done(["scripts/make-deb", *(["--no-lintian"] if number != version() else [])], cwd=tree)
-        for path in (tree / "build/deb").glob("apple-dma*"):
+        for path in list((tree / "build/deb").glob("apple-dma*")):
             if path.is_file():
                 shutil.move(path, folder / path.name)
         shutil.rmtree(tree)

@@ -20,7 +20,7 @@ REPOSITORY = "/srv/repository"      # in the chroot and in the guest
 IMAGE_MIB = 6144        # of a guest's disk, sparse
 
 BASE = ("systemd-sysv udev dbus kmod initramfs-tools zstd login passwd e2fsprogs procps less "
-        "iproute2 ca-certificates").split()
+        "iproute2 ca-certificates xz-utils").split()
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 
@@ -81,6 +81,8 @@ def _make_repository(what, arch, work):
         packages.closure(what.suite, arch.debian, names, made)
     for name in ("partial", "lock"):
         cache.remove(os.path.join(made, name))
+    for name in os.listdir(made):       # 1%3a2.0: apt would have to quote it
+        os.rename(os.path.join(made, name), os.path.join(made, name.replace("%3a", "-")))
     index = cache.run([cache.tool("dpkg-scanpackages"), "--multiversion", "."],
                       "listing the packages", cwd=made)
     with open(os.path.join(made, "Packages"), "w", encoding="utf-8") as file:
