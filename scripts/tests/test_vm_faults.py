@@ -211,6 +211,7 @@ def check_sweeps(run, names):
 
 
 @pytest.mark.debug
+@pytest.mark.full
 def test_what_is_refused_is_survived(testbed, build_module, nth):
     """Memory, and what else the module asks the kernel for: by sweep over the probe and
     the removal of a companion, each operation, mode and flush. Nothing leaks (kmemleak
@@ -303,8 +304,8 @@ fio --name=r --filename=/dev/nvme0n1 --direct=1 --rw=randread --bsrange=4k-64k -
 
 
 @pytest.mark.debug
-@pytest.mark.parametrize("kernel", [
-    "debug", pytest.param("kcsan", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("kernel", ["debug", "kcsan"])
 def test_everything_at_once(testbed, build_module, kernel):
     """Maps and unmaps of threads, softirqs and hardirqs on 4 CPUs, in two companions and
     in the engine alone, with so little room that windows are evicted, while modes are

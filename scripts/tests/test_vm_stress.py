@@ -70,8 +70,8 @@ def test_engine_on_a_fake_host(stress, arch, kernel, share):
            arch=arch, kernel=kernel)
 
 
-@pytest.mark.parametrize("kernel", [
-    pytest.param("debug", marks=pytest.mark.debug), pytest.param("kcsan", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("kernel", ["debug", "kcsan"])
 def test_storm_that_is_looked_into(stress, kernel):
     """A window used after it was freed, a race, a lock taken in the wrong order."""
     stress(f"run=storm,threads=3,ops={OPS // SLOWER[kernel]},seed={SEED}", kernel=kernel)
