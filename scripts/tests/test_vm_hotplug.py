@@ -178,8 +178,8 @@ def comings_and_goings(seed, count, events):
     return "\n".join(f"echo {shlex.quote('# ' + line)}\n{line}" for line in script)
 
 
-@pytest.mark.parametrize("count, events", [
-    (2, 4), pytest.param(4, 16, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("count, events", [(2, 4), (4, 16)])
 def test_pairs_come_and_go_at_random(testbed, disk, count, events):
     """The first pair stays, and is written and verified all the time."""
     seed = int(os.environ.get("SEED") or random.randrange(1 << 32))
