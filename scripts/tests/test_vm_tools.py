@@ -9,6 +9,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import pytest
 from conftest import TOP
 
 # What a program of the standard library's tests and tools has, and a guest's command has not.
@@ -62,6 +63,7 @@ def python(folder):
     return [f"{folder / library.name}:{library}", f"{binary}:/usr/bin/python3", *sorted(shared)]
 
 
+@pytest.mark.full
 def test_apple_dma_in_a_guest(testbed, disk, tmp_path):
     drive, _ = disk()
     subprocess.run(["make", "-s", "install-tools", f"DESTDIR={tmp_path}/tools", "PREFIX=/usr"],
