@@ -16,19 +16,20 @@ class Arch:
     cross: str          # CROSS_COMPILE=, for a build on amd64
     triplet: str        # library folder
     qemu: str           # command
+    user_qemu: str      # that which runs a single program
     machine: tuple      # its arguments
     append: str         # kernel arguments
 
 
 X86_64 = Arch(
     name="x86_64", debian="amd64", kernel="x86", cross="",
-    triplet="x86_64-linux-gnu", qemu="qemu-system-x86_64",
+    triplet="x86_64-linux-gnu", qemu="qemu-system-x86_64", user_qemu="qemu-x86_64",
     machine=("-machine", "q35,vmport=off,sata=off,smbus=off", "-accel", "tcg,thread=multi", "-cpu", "max"),
     append="console=ttyS0,115200 tsc=reliable no_timer_check")
 
 ARM64 = Arch(
     name="arm64", debian="arm64", kernel="arm64", cross="aarch64-linux-gnu-",
-    triplet="aarch64-linux-gnu", qemu="qemu-system-aarch64",
+    triplet="aarch64-linux-gnu", qemu="qemu-system-aarch64", user_qemu="qemu-aarch64",
     machine=("-machine", "virt,gic-version=3", "-accel", "tcg,thread=multi",
              "-cpu", "max,pauth-impdef=on"),
     append="console=ttyAMA0,115200")

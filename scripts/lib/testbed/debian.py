@@ -46,24 +46,62 @@ def _names(what):
     return [["dkms", "python3", *kernels], ["dracut"], ["autopkgtest"]]
 
 
-def base(what, arch):
-    """The archive with the root file system of the Release WHAT."""
-    key = cache.digest(repr((BASE, LEFT_OUT, RECIPE, what)))
+def base(what, arch, more=()):
+    """The archive with the root file system of the Release WHAT, and the packages MORE."""
+    key = cache.digest(repr((BASE, LEFT_OUT, RECIPE, what, *more)))
     return cache.entry(f"debian/{what.suite}-{arch.debian}-{key}.tar",
                        f"installing Debian {what.suite} ({arch.debian}) into a folder", 1500,
-                       lambda work, final: _make_base(what, arch, work))
+                       lambda work, final: _make_base(what, arch, more, work))
 
 
-def _make_base(what, arch, work):
+# Where a machine does not run ARCH's programs by itself: the kernel has a table of
+# interpreters for each user namespace, so this one's is filled and the machine's left alone.
+EMULATED = """set -e
+mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+cat "$0" >/proc/sys/fs/binfmt_misc/register
+exec "$@"
+"""
+
+
+def _runs(arch):
+    """Whether programs of ARCH run on this machine."""
+    return subprocess.run([cache.tool("arch-test"), arch.debian], stdin=subprocess.DEVNULL,
+                          capture_output=True, check=False).returncode == 0
+
+
+def _run_emulated(arch, command, what):
+    """cache.run() of a COMMAND that runs programs of ARCH. As root only."""
+    config = f"/usr/lib/binfmt.d/{arch.user_qemu}.conf"
+    cache.tool(arch.user_qemu + "-static")
+    outer = 'read -r go && exec unshare --mount sh -c "$0" "$@"'
+    with subprocess.Popen([cache.tool("unshare"), "--user", "sh", "-c", f"echo; {outer}", EMULATED,
+                           config, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace") as process:
+        process.stdout.readline()       # the namespace is there
+        for name in ("uid_map", "gid_map"):
+            with open(f"/proc/{process.pid}/{name}", "w", encoding="ascii") as file:
+                file.write("0 0 4294967295")
+        said, _ = process.communicate("go\n")
+    if process.returncode:
+        raise TestbedError(f"{what} failed; programs of {arch.debian} do not run on this machine "
+                           "without systemd-binfmt or binfmt-support:\n" +
+                           "\n".join(said.splitlines()[-8:]))
+
+
+def _make_base(what, arch, more, work):
     sources = os.path.join(work, "sources.list")
     with open(sources, "w", encoding="utf-8") as file:
         file.write(cache.run([packages.APT_PRIVATE, "--suite", what.suite, "--print-sources"],
                              "asking for the machine's mirror"))
     made = os.path.join(work, "made.tar")
-    include = ",".join([*BASE, f"linux-image-{what.kernel}"])
-    cache.run([cache.tool("mmdebstrap"), "--variant=minbase", f"--arch={arch.debian}",
+    include = ",".join([*BASE, f"linux-image-{what.kernel}", *more])
+    command = [cache.tool("mmdebstrap"), "--variant=minbase", f"--arch={arch.debian}",
                f"--include={include}", *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),
-               what.suite, made, sources], f"installing Debian {what.suite}")
+               what.suite, made, sources]
+    if os.getuid() == 0 and not _runs(arch):
+        _run_emulated(arch, command, f"installing Debian {what.suite}")
+    else:
+        cache.run(command, f"installing Debian {what.suite}")
     return made
 
 
@@ -193,9 +231,14 @@ def folder_disk(folder, path, label, mib=None):
 
 
 def disk(what, arch):
-    """The disk of a guest that was never booted; copy it. Made once."""
-    key = cache.digest(repr((BASE, LEFT_OUT, RECIPE, what, FSTAB, MASKED)))
-    archive = base(what, arch)
+    """The disk of a guest that was never booted; copy it. Made once.
+
+    What builds a module is there: unpacking a compiler in an emulated machine takes
+    long and proves nothing.
+    """
+    more = ("dkms", f"linux-headers-{what.kernel}")
+    key = cache.digest(repr((BASE, LEFT_OUT, RECIPE, what, more, FSTAB, MASKED)))
+    archive = base(what, arch, more)
 
     def make(work, _final):
         path = os.path.join(work, "made.img")
