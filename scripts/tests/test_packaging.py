@@ -279,6 +279,43 @@ def test_news_become_the_changelog():
     assert text.endswith("\n -- A <a@b.c>  Sat, 21 Nov 2026 20:00:00 +0000\n")
 
 
+def test_make_deb(copy):
+    """What is in the packages, and what they say of themselves."""
+    if not shutil.which("dh_dkms"):
+        pytest.skip("debhelper and dh-dkms are not installed: scripts/setup deb")
+    tree = copy()
+    said = done([tree / "scripts/make-deb", "--no-lintian"]).splitlines()
+    folder = f"build/deb/apple-dma-{{}}_{version()}_all.deb"
+    assert said[-2:] == [folder.format("dkms"), folder.format("tools")]
+    files, fields = {}, {}
+    for name in ("dkms", "tools"):
+        deb = tree / folder.format(name)
+        done(["dpkg-deb", "-R", deb, tree / name])
+        fields[name] = dict(re.findall(r"^(\S+): (.*)$",
+                                       (tree / name / "DEBIAN/control").read_text(), re.M))
+        files[name] = {path: runs for path, runs in tree_files(tree / name).items()
+                       if not path.startswith("usr/share/doc/")}
+    source = f"usr/src/apple-dma-{version()}/"
+    assert "dkms (>= 3" in fields["dkms"]["Depends"]
+    assert {each["Architecture"] for each in fields.values()} == {"all"}
+    control = {path for path in files["dkms"] if path.startswith("DEBIAN/")}
+    assert control == {f"DEBIAN/{name}" for name in ("control", "md5sums", "postinst", "prerm",
+                                                     "postrm")}
+    kept = {path for path in files["dkms"] if not path.startswith(source)} - control
+    assert kept == BOOT_FILES
+    assert {path.removeprefix(source) for path in files["dkms"] if path.startswith(source)} >= {
+        "dkms.conf", "Kbuild", "packaging/update-initramfs", "driver/main.c",
+        "include/uapi/linux/apple_dma.h"}
+    for path, runs in files["dkms"].items():
+        assert runs == (path.endswith((".sh", "update-initramfs", "hooks/apple-dma")) or
+                        path in control and path[7:] not in ("control", "md5sums")), path
+    assert files["tools"].items() >= {
+        "usr/sbin/apple-dma": True, "usr/share/bash-completion/completions/apple-dma": False,
+        "usr/share/man/man4/apple_dma.4.gz": False,
+        "usr/share/man/man8/apple-dma.8.gz": False}.items()
+    assert done([tree / "tools/usr/sbin/apple-dma", "--version"]).split()[-1] == version()
+
+
 # The package, in clean chroots
 
 ARCH = arches.X86_64

@@ -133,6 +133,10 @@ def test_signature_missing(tree, doctor):
     assert doctor("signature")[0][0] == "ok"
     tree.write("sys/kernel/security/lockdown", "none [integrity] confidentiality")
     assert "lockdown is integrity" in doctor("signature")[0][1]
+    tree.remove("sys/kernel/security/lockdown")
+    tree.write("sys/module/module/parameters/sig_enforce", "Y\n")
+    outcome, text, _ = doctor("signature")[0]
+    assert outcome == "fail" and "module.sig_enforce is on, and" in text
 
 
 @pytest.mark.parametrize("line", [

@@ -118,3 +118,30 @@ def check_report(run, numbers):
     assert sum(hits) > 500 and sum(misses) > 0
     assert sum(hits) + sum(misses) <= run.value("hits") + run.value("misses")
     assert numbers["host_errors"] == 0 and numbers["samples"] > 3
+
+
+REFUSED = r"""
+mkdir -p /lib/modules/$(uname -r)/updates/dkms
+cp "$APPLE_DMA_KO" /lib/modules/$(uname -r)/updates/dkms/
+depmod
+modprobe apple_dma 2>/tmp/said && fail "the kernel took it"
+sed 's/^/said: /' /tmp/said
+apple-dma doctor --json >/tmp/doctor || echo "doctor=$?"
+tr -d '\n' </tmp/doctor; echo
+"""
+
+
+@pytest.mark.full
+def test_doctor_names_the_cause_of_a_refused_load(testbed, tmp_path):
+    """A kernel that takes signed modules only, as with Secure Boot, and one that is not."""
+    subprocess.run(["make", "-s", "install-tools", f"DESTDIR={tmp_path}/tools", "PREFIX=/usr"],
+                   cwd=TOP, check=True)
+    tools = tmp_path / "tools/usr"
+    run = testbed(REFUSED, no_module=True, append="module.sig_enforce=1",
+                  push=[*python(tmp_path), f"{tools}/sbin/apple-dma:/usr/sbin/apple-dma",
+                        f"{tools}/share/apple-dma:/usr/share/apple-dma"])
+    assert run.value("doctor") == 1
+    found = {f["check"]: f for f in run.json_lines()[0]["findings"]}
+    assert found["signature"]["outcome"] == "fail"
+    assert "module.sig_enforce is on" in found["signature"]["text"], found["signature"]
+    print(run.out)

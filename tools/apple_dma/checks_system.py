@@ -173,9 +173,11 @@ def check_signature(machine):
     except NeedsRoot:
         boot = None
     mode = lockdown(root)
-    wanted = boot or mode != "none"
+    enforced = (root.peek("/sys/module/module/parameters/sig_enforce") or "").strip() == "Y"
+    wanted = boot or mode != "none" or enforced
     state = ("Secure Boot is on" if boot else "Secure Boot is off" if boot is False
-             else "no Secure Boot here") + (f", lockdown is {mode}" if mode != "none" else "")
+             else "no Secure Boot here") + (f", lockdown is {mode}" if mode != "none" else "") + (
+                 ", module.sig_enforce is on" if enforced else "")
     if machine.loaded:
         return [ok(f"{state}; the kernel took the module")]
     said = machine.log.all(REJECTED)

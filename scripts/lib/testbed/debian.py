@@ -193,6 +193,16 @@ FSTAB = """LABEL=root / ext4 errors=remount-ro 0 1
 LABEL=repository {repository} ext4 ro,nofail,x-systemd.device-timeout=60 0 0
 """
 
+# An emulated machine is slow; these change how fast it is done, and not what.
+SETTINGS = {
+    "etc/dpkg/dpkg.cfg.d/test": "force-unsafe-io\n",
+    "etc/initramfs-tools/conf.d/test": "COMPRESSLEVEL=1\n",
+    "etc/hostname": "guest\n",
+    "etc/hosts": "127.0.0.1 localhost guest\n",
+    "etc/machine-id": "5eed" * 8 + "\n",
+    "etc/fstab": FSTAB.format(repository=REPOSITORY),
+}
+
 # What is at work on a schedule, and would be in a test's way.
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer",
           "dpkg-db-backup.timer")
@@ -202,10 +212,8 @@ def make_disk(archive, path, work):
     """Make PATH the disk of a guest, from a base. As root only."""
     tree = os.path.join(work, "tree")
     unpack(archive, tree)
-    _write(tree, "etc/fstab", FSTAB.format(repository=REPOSITORY))
-    _write(tree, "etc/hostname", "guest\n")
-    _write(tree, "etc/hosts", "127.0.0.1 localhost guest\n")
-    _write(tree, "etc/machine-id", "5eed" * 8 + "\n")
+    for name, text in SETTINGS.items():
+        _write(tree, name, text)
     units = os.path.join(tree, "etc/systemd/system")
     for name in MASKED:
         os.symlink("/dev/null", os.path.join(units, name))
@@ -237,7 +245,7 @@ def disk(what, arch):
     long and proves nothing.
     """
     more = ("dkms", f"linux-headers-{what.kernel}")
-    key = cache.digest(repr((BASE, LEFT_OUT, RECIPE, what, more, FSTAB, MASKED)))
+    key = cache.digest(repr((BASE, LEFT_OUT, RECIPE, what, more, SETTINGS, MASKED)))
     archive = base(what, arch, more)
 
     def make(work, _final):
