@@ -154,19 +154,23 @@ def test_hook_adds_the_module_where_the_kernel_has_it(tmp_path, there):
     assert done(["sh", tmp_path / "hook", "prereqs"], version="6.1.0-9", PATH=path) == ""
 
 
+@pytest.mark.parametrize("listed", [True, False])
 @pytest.mark.parametrize("initrd, tools, made", [
     ("initrd.img-6.1", "update-initramfs dracut", "update-initramfs -u -k 6.1"),
     ("initrd.img-6.1", "dracut", "dracut --quiet --force {boot}/initrd.img-6.1 6.1"),
     ("initramfs-6.1.img", "dracut", "dracut --quiet --force {boot}/initramfs-6.1.img 6.1"),
     ("initrd.img-6.2", "update-initramfs dracut", "")])
-def test_initramfs_is_made_again_where_there_is_one(tmp_path, initrd, tools, made):
+def test_initramfs_is_made_again_where_there_is_one(tmp_path, initrd, tools, made, listed):
+    """After depmod, where that was not run yet: dkms does so later."""
     (tmp_path / initrd).touch()
-    for name in tools.split():
-        (tmp_path / name).write_text('#!/bin/sh\necho "${0##*/} $*"\n')
+    for name in [*tools.split(), "depmod", "modinfo"]:
+        says = str(listed).lower() if name == "modinfo" else 'echo "${0##*/} $*"'
+        (tmp_path / name).write_text(f"#!/bin/sh\n{says}\n")
         (tmp_path / name).chmod(0o755)
     said = done(["/bin/sh", TOP / "packaging/update-initramfs", "6.1"],
                 APPLE_DMA_BOOT=str(tmp_path), PATH=str(tmp_path))
-    assert said == (made.format(boot=tmp_path) + "\n" if made else "")
+    lines = ["depmod 6.1"] * (not listed) + [made.format(boot=tmp_path)] if made else []
+    assert said.splitlines() == lines
 
 
 # make install and its like

@@ -43,7 +43,7 @@ class DebianGuest:
             if arch.name == "arm64":        # no firmware in the way
                 each["dart"]["enforce"] = "on"
         models = device.Models(arch) if behind else None
-        settings = SimpleNamespace(icount=False, name="apple-dma-debian", cpus=cpus)
+        settings = SimpleNamespace(icount=False, hotplug=False, name="apple-dma-debian", cpus=cpus)
         append = " ".join([arch.append, tsc.append(arch, False), f"root={root} ro loglevel=7",
                            "panic=0 watchdog_thresh=30"])
         before = qemu.base(arch, settings, mem << 20) + [
