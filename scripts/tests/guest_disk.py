@@ -6,32 +6,33 @@ NVME = ["nvme,drive=d0,serial=a"]
 # Helpers of the guest side.
 TOOLS = r"""
 managed=$(basename "$(readlink -f /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed 2>/dev/null)" || true)
+node=/dev/nvme0n1
 await_disk() {
-	for i in $(seq 200); do [ -b /dev/nvme0n1 ] && return; sleep 0.1; done
+	for i in $(seq 200); do [ -b $node ] && return; sleep 0.1; done
 	fail "the disk does not come"
 }
 # Load that goes on until it is stopped, which its device may not live to see.
 stop_load() { kill "$load"; wait "$load" || true; }
 start_load() {
-	before=$(awk '{print $1}' /sys/block/nvme0n1/stat)
-	fio --name=load --filename=/dev/nvme0n1 --allow_file_create=0 --direct=1 --rw=randread \
+	before=$(awk '{print $1}' /sys/block/${node#/dev/}/stat)
+	fio --name=load --filename=$node --allow_file_create=0 --direct=1 --rw=randread \
 	    --bs=16k --size=64m --iodepth=16 --ioengine=libaio --time_based --runtime=60 \
 	    --minimal >/dev/null 2>&1 & load=$!
 	for i in $(seq 200); do
-		[ "$(awk '{print $1}' /sys/block/nvme0n1/stat)" -gt $((before + 100)) ] && return
+		[ "$(awk '{print $1}' /sys/block/${node#/dev/}/stat)" -gt $((before + 100)) ] && return
 		sleep 0.05
 	done
 	fail "the load does not start"
 }
 verify() {
-	fio --name="$1" --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bsrange=4k-64k \
+	fio --name="$1" --filename=$node --direct=1 --rw=randwrite --bsrange=4k-64k \
 	    --size="${verify_size:-8m}" \
 	    --iodepth=8 --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio ||
 		{ cat /tmp/fio; fail "wrong data"; }
 }
 # Data that a later kernel finds again; to check it, call with --verify_only.
 pattern() {
-	fio --name=pattern --filename=/dev/nvme0n1 --offset=160m --size=4m --direct=1 --rw=write \
+	fio --name=pattern --filename=$node --offset=160m --size=4m --direct=1 --rw=write \
 	    --bs=16k --iodepth=8 --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal \
 	    "$@" >/tmp/fio || { cat /tmp/fio; fail "wrong data"; }
 }

@@ -262,7 +262,14 @@ def test_module_loaded_while_nvme_probes(testbed, disk):
     """
     drive, _ = disk()
     run = testbed(TOOLS + DRIVERS + PROBES + DURING + r"""
-live() { local f; for f in /sys/class/nvme/nvme*/state; do [ "$(cat "$f")" = live ]; done; }
+# The controller of the probe before may have its name for a while yet.
+live() {
+	local f
+	for f in "/sys/bus/pci/devices/$disk"/nvme/nvme*; do
+		node=/dev/${f##*/}n1
+		[ "$(cat "$f/state")" = live ]
+	done
+}
 await rmmod nvme
 for round in $(seq 12); do
 	fresh
