@@ -256,6 +256,45 @@ bool apple_dma_engine_resume(struct apple_dma_engine *e)
 	return !moved;
 }
 
+/**
+ * apple_dma_engine_freeze() - an image of the guest is about to be made, or loaded
+ * @e: the engine; the device and its driver sleep
+ *
+ * A search for leftovers that is under way in an image would go on in it
+ * before the companion's registers are its own again.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_engine_freeze(struct apple_dma_engine *e)
+{
+	apple_dma_recover_stop(e);
+}
+
+/**
+ * apple_dma_engine_thaw() - undo apple_dma_engine_freeze(), in the same kernel
+ * @e: the engine
+ *
+ * Context: any.
+ */
+void apple_dma_engine_thaw(struct apple_dma_engine *e)
+{
+	apple_dma_recover_resume(e);
+}
+
+/**
+ * apple_dma_engine_restore() - the same, in an image that has been loaded
+ * @e: the engine; apple_dma_engine_resume() is to follow
+ *
+ * The kernel that has loaded it left what its own drivers had mapped, whatever
+ * has been looked for before.
+ *
+ * Context: any.
+ */
+void apple_dma_engine_restore(struct apple_dma_engine *e)
+{
+	apple_dma_recover_again(e);
+}
+
 /* ---- life of an engine ---- */
 
 /**

@@ -273,7 +273,7 @@ struct apple_dma_learned {
  *	device that maps through this engine
  * @broke: called then, in process context; may be NULL
  * @ager: gives back what has been idle for @idle_ms
- * @swept: @sweep was started
+ * @swept: @sweep was started, since the engine began or was restored
  * @clean: @sweep has ended: nothing of an earlier kernel is left
  * @sweep: releases what an earlier kernel left on the host
  * @searched: @sweep has ended, or will not run
@@ -352,6 +352,9 @@ void apple_dma_engine_set_idle_ms(struct apple_dma_engine *e,
 void apple_dma_engine_flush(struct apple_dma_engine *e);
 void apple_dma_engine_suspend(struct apple_dma_engine *e);
 bool apple_dma_engine_resume(struct apple_dma_engine *e);
+void apple_dma_engine_freeze(struct apple_dma_engine *e);
+void apple_dma_engine_thaw(struct apple_dma_engine *e);
+void apple_dma_engine_restore(struct apple_dma_engine *e);
 void apple_dma_engine_set_batch(struct apple_dma_engine *e, u32 batch);
 void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 			       struct apple_dma_stats *stats);

@@ -310,18 +310,39 @@ static int apple_dma_freeze(struct device *dev)
 
 	apple_dma_engine_flush(&ad->engine);
 	apple_dma_engine_snapshot(&ad->engine, &stats);
-	if (!stats.mapped_entries || READ_ONCE(restoring))
-		return 0;
-	dev_err(dev, "cannot hibernate while %llu ranges are mapped for DMA; unbind the passthrough device's driver first\n",
-		stats.mapped_entries);
-	return -EBUSY;
+	if (stats.mapped_entries && !READ_ONCE(restoring)) {
+		dev_err(dev, "cannot hibernate while %llu ranges are mapped for DMA; unbind the passthrough device's driver first\n",
+			stats.mapped_entries);
+		return -EBUSY;
+	}
+	/* A search in the image would go on with the registers of another. */
+	apple_dma_engine_freeze(&ad->engine);
+	return 0;
+}
+
+static int apple_dma_thaw(struct device *dev)
+{
+	struct apple_dma *ad = dev_get_drvdata(dev);
+
+	apple_dma_engine_thaw(&ad->engine);
+	return 0;
+}
+
+/* The kernel that loaded the image has left what its drivers had mapped. */
+static int apple_dma_restore_noirq(struct device *dev)
+{
+	struct apple_dma *ad = dev_get_drvdata(dev);
+
+	apple_dma_engine_restore(&ad->engine);
+	return apple_dma_resume_noirq(dev);
 }
 
 static const struct dev_pm_ops apple_dma_pm_ops = {
 	.suspend_noirq = apple_dma_suspend_noirq,
 	.resume_noirq = apple_dma_resume_noirq,
 	.freeze = apple_dma_freeze,
-	.restore_noirq = apple_dma_resume_noirq,
+	.thaw = apple_dma_thaw,
+	.restore_noirq = apple_dma_restore_noirq,
 	.complete = apple_dma_complete,
 };
 

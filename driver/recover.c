@@ -132,6 +132,7 @@ void apple_dma_recover_start(struct apple_dma_engine *e)
 	if (e->swept || e->broken || e->stopped)
 		return;
 	e->swept = true;
+	reinit_completion(&e->searched);
 	apple_dma_queue(&e->sweep);
 }
 
@@ -165,6 +166,22 @@ void apple_dma_recover_resume(struct apple_dma_engine *e)
 		reinit_completion(&e->searched);
 		apple_dma_queue(&e->sweep);
 	}
+	spin_unlock_irqrestore(&e->lock, flags);
+}
+
+/**
+ * apple_dma_recover_again() - another kernel has run: there may be more to find
+ * @e: the engine, asleep; no search is under way
+ *
+ * Context: any.
+ */
+void apple_dma_recover_again(struct apple_dma_engine *e)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	e->swept = false;
+	e->clean = false;
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 

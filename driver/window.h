@@ -281,5 +281,6 @@ void apple_dma_recover_init(struct apple_dma_engine *e);
 void apple_dma_recover_start(struct apple_dma_engine *e);
 void apple_dma_recover_stop(struct apple_dma_engine *e);
 void apple_dma_recover_resume(struct apple_dma_engine *e);
+void apple_dma_recover_again(struct apple_dma_engine *e);
 
 #endif /* APPLE_DMA_WINDOW_H */

@@ -137,12 +137,77 @@ static void search_is_not_repeated(struct kunit *test)
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 }
 
+/* A sleep in between is no reason not to wait for it. */
+static void search_is_waited_for_after_a_sleep(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+
+	apple_dma_engine_suspend(f->e);
+	CHECK(test, apple_dma_engine_resume(f->e));
+	CHECK(test, fake_host_plant(f->host, begin(), GRANULE));
+	f->host->limits.entries = 1;
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_recover_wait(f->e), 1);
+	fixture_touch(f, 0);
+}
+
+/*
+ * The kernel that loads an image uses the device. What it leaves is released
+ * and looked for, also where nothing was left when the image was made.
+ */
+static void image_finds_what_another_kernel_left(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true, .real = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+	dma_addr_t addr;
+	unsigned int i;
+
+	CHECK(test, fake_host_plant(f->host, begin(), GRANULE));
+	addr = apple_dma_pin(f->e, begin(), GRANULE, ANY);
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_unpin(f, addr, GRANULE), 0);
+	CHECK(test, ended(f));
+	CHECK_EQ(test, fixture_stats(f)->recovered, 1);
+
+	apple_dma_engine_freeze(f->e);
+	for (i = 0; i < 3; i++)
+		CHECK(test, fake_host_plant(f->host, begin() + i * MIB,
+					    GRANULE));
+	apple_dma_engine_restore(f->e);
+	CHECK(test, apple_dma_engine_resume(f->e));
+	addr = apple_dma_pin(f->e, begin() + MIB, GRANULE, ANY);
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	CHECK_EQ(test, fixture_stats(f)->recovered, 4);
+	CHECK_EQ(test, fixture_unpin(f, addr, GRANULE), 0);
+}
+
+/* Without an image nothing is looked for twice. */
+static void thaw_is_no_reason_to_search_again(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+
+	f->host->limits.entries = 0;
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	fixture_doorbells(f);
+	apple_dma_engine_freeze(f->e);
+	apple_dma_engine_thaw(f->e);
+	flush_work(&f->e->sweep);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+}
+
 static struct kunit_case recover_cases[] = {
 	KUNIT_CASE(leftovers_are_found),
 	KUNIT_CASE(one_in_the_way_leads_to_the_others),
 	KUNIT_CASE(memory_of_a_crashed_kernel_is_searched),
 	KUNIT_CASE(live_windows_are_spared),
 	KUNIT_CASE(search_is_not_repeated),
+	KUNIT_CASE(search_is_waited_for_after_a_sleep),
+	KUNIT_CASE(image_finds_what_another_kernel_left),
+	KUNIT_CASE(thaw_is_no_reason_to_search_again),
 	{ }
 };
 
