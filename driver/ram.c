@@ -201,6 +201,10 @@ static int apple_dma_ram_notify(struct notifier_block *nb, unsigned long action,
 		if (!err)
 			apple_dma_idle_retire(e, start, end, "offline");
 		break;
+	case MEM_OFFLINE:
+		/* What was in use there until now may have got new windows. */
+		apple_dma_idle_retire(e, start, end, "offline");
+		break;
 	case MEM_ONLINE:
 	case MEM_CANCEL_OFFLINE:
 		/* Without it, windows there are small: no reason to refuse. */

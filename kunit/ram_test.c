@@ -4,6 +4,8 @@
  */
 
 #include <linux/memory.h>
+#include <linux/mm.h>
+#include <linux/nodemask.h>
 
 #include "fixture.h"
 #include "suites.h"
@@ -60,6 +62,13 @@ static void range_is_in_one_piece(struct kunit *test)
 }
 
 /* Memory hotplug says so to the engine. */
+static int notify_of(struct fixture *f, unsigned long action,
+		     struct memory_notify *memory)
+{
+	return notifier_to_errno(f->e->ram.nb.notifier_call(&f->e->ram.nb, action,
+							    memory));
+}
+
 static int notify(struct fixture *f, unsigned long action, u64 from, u64 size)
 {
 	struct memory_notify memory = {
@@ -67,8 +76,7 @@ static int notify(struct fixture *f, unsigned long action, u64 from, u64 size)
 		.nr_pages = PHYS_PFN(size),
 	};
 
-	return notifier_to_errno(f->e->ram.nb.notifier_call(&f->e->ram.nb, action,
-							    &memory));
+	return notify_of(f, action, &memory);
 }
 
 /*
@@ -151,12 +159,39 @@ static void windows_go_with_their_memory(struct kunit *test)
 	CHECK_EQ(test, fixture_unpin(f, elsewhere + MIB, PAGE), 0);
 }
 
+/*
+ * Until memory is offline its pages may be in use, and get windows. What comes
+ * there next is other memory of the host's. (Only a page that there is can be
+ * mapped where the engine does not know of memory.)
+ */
+static void nothing_stays_where_memory_went(struct kunit *test)
+{
+	u64 phys = round_up(PFN_PHYS(node_start_pfn(first_online_node)),
+			    16 * MIB);
+	struct memory_notify memory = {
+		.start_pfn = PHYS_PFN(phys),
+		.nr_pages = PHYS_PFN(2 * GRANULE),
+	};
+	struct fixture *f = fixture_open(test, .real = true);
+	dma_addr_t addr;
+
+	CHECK_EQ(test, notify_of(f, MEM_GOING_OFFLINE, &memory), 0);
+	addr = apple_dma_pin(f->e, phys + GRANULE, PAGE, ANY);
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	CHECK_EQ(test, fixture_stats(f)->idle_entries, 1);
+	CHECK_EQ(test, notify_of(f, MEM_OFFLINE, &memory), 0);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+	CHECK(test, !fake_host_has(f->host, phys + GRANULE));
+}
+
 static struct kunit_case ram_cases[] = {
 	KUNIT_CASE(pieces_are_joined),
 	KUNIT_CASE(range_is_in_one_piece),
 	KUNIT_CASE(memory_comes),
 	KUNIT_CASE(memory_goes),
 	KUNIT_CASE(windows_go_with_their_memory),
+	KUNIT_CASE(nothing_stays_where_memory_went),
 	{ }
 };
 
