@@ -35,6 +35,14 @@ stop_writes() { touch /tmp/stop; wait $writes || fail "the writes failed"; }
 blocks() {	# of memory, those of the zone $1
 	grep -lx "$1" /sys/devices/system/memory/memory*/valid_zones | xargs -rn1 dirname
 }
+# What leads to memory from $1 up to $2 is registered.
+windows_in() {
+	local phys size users state
+	while read -r phys _ size users state; do
+		[ $((phys)) -ge $(($2)) ] || [ $((phys + size)) -le $(($1)) ] ||
+			echo "$phys+$size: $users, $state"
+	done <"$(echo /sys/kernel/debug/apple_dma/*/windows)"
+}
 # Memory that a hog has and leaves again, $1 MiB.
 hog() { dd if=/dev/zero of=/dev/null bs="$1M" count=1 2>/dev/null; }
 """
@@ -61,6 +69,8 @@ unplug() {	# the guest puts its memory offline when it is asked, or says that it
 	await 'host-ask monitor device_del dimm$dimms >/dev/null 2>&1 || true
 		[ -z "$(host-ask monitor info memory-devices)" ]'
 	[ -z "$(blocks Movable)" ] || fail "the memory is still there"
+	[ -z "$(windows_in 0x100000000 0x200000000)" ] ||
+		fail "the DIMM is gone: $(windows_in 0x100000000 0x200000000)"
 }
 in_use() {	# pages of processes in the DIMM
 	awk '/^Node/ { on = $4 == "Movable" } on && /nr_zone_(in)?active_anon/ { n += $2 }
@@ -99,12 +109,14 @@ def test_blocks_offline_and_online_under_writes(testbed, disk):
     run = testbed(TOOLS + DIMM + """
 plug
 start_writes
-n=0
+n=0 size=0x$(cat /sys/devices/system/memory/block_size_bytes)
 for round in 1 2; do
 	for block in $(blocks Movable); do
 		for try in $(seq 50); do echo offline >$block/state 2>/dev/null && break; done
 		[ "$(cat $block/state)" = offline ] || continue
 		n=$((n + 1))
+		[ -z "$(windows_in $((${block##*memory} * size)) $(((${block##*memory} + 1) * size)))" ] ||
+			fail "$block is offline: $(cat /sys/kernel/debug/apple_dma/*/windows)"
 		sleep 0.3
 		echo online_movable >$block/state
 	done
