@@ -23,6 +23,7 @@ from .qmp import QmpError
 POWER_OFF = 60          # seconds the guest has to power off
 SAME_RESET = 2          # resets that come in this many seconds are one: x86 tries several ways
 RESETS = ("guest-reset", "host-qmp-system-reset")   # others are part of waking up
+FREED = 10              # seconds after which a device that is gone has let go of its drive
 AFTER_OOPS = 30         # seconds a guest is given to go on after an Oops
 
 
@@ -176,8 +177,19 @@ class Session:
         """Put the device NAME in again, as it was at the start."""
         for option, value in zip(self._qemu.argv, self._qemu.argv[1:]):
             if option == "-device" and f",id={name}," in f"{value},":
-                return self._monitor(f"device_add {value}")
+                return self._add_device(value)
         raise QmpError(f"there is no device {name}")
+
+    def _add_device(self, value):
+        """QEMU frees what was taken out a little later, and so long that has its drive."""
+        end = time.monotonic() + FREED
+        while True:
+            try:
+                return self._monitor(f"device_add {value}")
+            except QmpError as error:
+                if "conflict" not in str(error) or time.monotonic() > end:
+                    raise
+            time.sleep(0.05)
 
     def _kill_dextd(self, _rest):
         if not self._dextd:
