@@ -54,7 +54,7 @@ def test_every_event_comes_and_is_known():
     """To the guest's script, with the arguments that it takes."""
     seen = {}
     for number in range(20):
-        for event in plan.make(1, number).events:
+        for event in plan.make(1, number, kernel="debug" if number == 0 else None).events:
             seen.setdefault(event[0], set()).add(len(event) - 1)
     assert set(seen) == set(plan.WEIGHTS) == set(re.findall(r"^do_(\w+)\(\)", GUEST, re.M))
     bodies = dict(re.findall(r"^do_(\w+)\(\) \{(.*?)\}$", GUEST, re.M | re.S))
@@ -65,17 +65,34 @@ def test_every_event_comes_and_is_known():
     assert set(plan.FAULTS) < set(plan.WEIGHTS)
 
 
-def test_a_balloon_is_inflated_where_there_is_one():
+@pytest.mark.parametrize("kernel", [None, "debug"])
+def test_what_needs_something_comes_where_it_is(kernel):
+    """A balloon, memory for a crash kernel, a kernel that refuses memory."""
     for number in range(20):
-        made = plan.make(3, number)
-        assert made.balloon == ("balloon" in {event[0] for event in made.events})
+        made = plan.make(3, number, events=2000, kernel=kernel)
+        seen = {event[0] for event in made.events}
+        assert made.balloon == ("balloon" in seen)
+        assert made.crash == ("crash" in seen) == ("crashkernel=" in made.append)
+        assert (kernel == "debug") == ("starve" in seen) == ("dma_debug=off" in made.append)
+        assert made.reboots == sum(1 + (event[0] == "crash") for event in made.events
+                                   if event[0] in plan.BOOTS)
 
 
 def test_a_round_begins_with_a_reboot_and_a_breach():
     for number in range(20):
         first = [event[0] for event in plan.make(2, number).events[:8]]
-        assert "break" in first and {"reboot", "reset"} & set(first)
+        assert "break" in first and set(plan.BOOTS) & set(first)
     assert int(re.search(r"^least=(\d+)", GUEST, re.M)[1]) == 8
+
+
+def test_guest_and_plan_agree_on_boots():
+    """What ends a kernel is left out by the next one, as often as it counts."""
+    known = re.search(r"case \$\{events\[index\]\} in\n(.*?)esac", GUEST, re.S)[1]
+    counted = {name: int(n) for names, n in re.findall(r"^\t([\w |]+)\) .*boots \+ (\d)", known,
+                                                       re.M) for name in names.split(" | ")}
+    assert counted == plan.BOOTS
+    assert set(re.findall(r"^\tleave (\w+)", GUEST, re.M)) == set(plan.BOOTS)
+    assert set(plan.DISORDERLY) < set(plan.FAULTS)
 
 
 def test_lies_are_those_of_the_table():
@@ -91,11 +108,12 @@ def test_lies_are_those_of_the_table():
 
 def test_events_and_faults_are_counted():
     made = fed("@ boot 1 0 0", "@ did mode", "@ did break zero 1", "@ did break zero 2",
-               "@ did refuse short 3", "noise", "@ did pressure", "@ interrupted")
-    assert made.events == {"mode": 1, "break": 2, "refuse": 1, "pressure": 1}
-    assert made.faults == {"break zero": 2, "refuse short": 1, "pressure": 1}
+               "@ did refuse short 3", "noise", "@ did pressure", "@ interrupted",
+               "@ did pull device")
+    assert made.events == {"mode": 1, "break": 2, "refuse": 1, "pressure": 1, "pull": 1}
+    assert made.faults == {"break zero": 2, "refuse short": 1, "pressure": 1, "pull device": 1}
     assert made.interrupted == 1 and made.good and made.boots == 0
-    assert "4 faults" in made.progress() and "break zero 2" in made.report()
+    assert "5 faults" in made.progress() and "break zero 2" in made.report()
 
 
 def test_what_was_verified_is_added_up():
@@ -130,9 +148,13 @@ def test_reboots_leave_what_they_may():
     made = fed("@ boot 1 0 0", "@ leaving reset 0 0", "@ boot 2 7 1", "@ leaving reboot 7 1",
                "@ boot 3 7 0")
     assert made.good and made.boots == 2 and made.left == 8
-    made.feed("@ leaving reboot 7 0")
-    made.feed("@ boot 4 7 2")
-    assert made.leaks == ["2 registrations stay after an orderly reboot"]
+    # The crash kernel, which looks for nothing, and the one after it.
+    for line in ("leaving crash 7 0", "boot 4 9 0", "leaving reboot 9 0", "boot 5 2 0"):
+        made.feed(f"@ {line}")
+    assert made.good and made.boots == 4 and made.left == 10
+    made.feed("@ leaving kexec 7 0")
+    made.feed("@ boot 6 7 2")
+    assert made.leaks == ["2 registrations stay after an orderly kexec"]
 
 
 def test_the_disk_is_looked_at_from_outside(tmp_path):

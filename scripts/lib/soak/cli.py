@@ -102,17 +102,19 @@ class Soak:
     def _command(self, made, folder, seconds):
         edu = _run([os.path.join(cache.SCRIPTS, "build-module"), "--kernel", made.kernel,
                     "--src", EDU], "building the test driver").splitlines()[-1]
-        reboots = sum(event[0] in ("reboot", "reset") for event in made.events)
         argv = [os.path.join(cache.SCRIPTS, "testbed"), "run", "--kernel", made.kernel,
-                "--mem", made.mem, "--cpus", str(made.cpus), "--reboots", str(reboots),
-                "--console", os.path.join(folder, "console"),
+                "--mem", made.mem, "--cpus", str(made.cpus), "--hotplug",
+                "--reboots", str(made.reboots), "--console", os.path.join(folder, "console"),
                 "--timeout", str(seconds + GRACE), "--module", made.module,
-                "--qemu", f"-drive file={shlex.quote(os.path.join(folder, 'disk.img'))},if=none,"
-                "id=d0,format=raw,cache=unsafe",
+                "--qemu", "-blockdev driver=raw,node-name=d0,cache.no-flush=on,file.driver=file,"
+                "file.filename=" +
+                shlex.quote(os.path.join(folder, "disk.img").replace(",", ",,")),
                 "--device", "nvme,drive=d0,serial=soak",
                 "--device", "edu,dma_mask=0xffffffffffffffff",
                 "--push", f"{GUEST}:/root/guest.sh", "--push", f"{edu}:/root/edu.ko",
                 "--push", os.path.join(folder, "soak.plan") + ":/root/soak.plan"]
+        if made.append:
+            argv += ["--append", made.append]
         if made.balloon:
             argv += ["--qemu", "-device virtio-balloon-pci"]
         for setting in made.host:

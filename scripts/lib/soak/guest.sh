@@ -16,8 +16,9 @@ end=$1
 least=8			# events, however late it is
 run=/run/soak
 driver=/sys/bus/pci/drivers/apple_dma
-companion=(0000:00:03.0 0000:00:04.0)
+# What devices and companions are behind.
 port=(0000:00:10.0 0000:00:11.0)
+companion_port=(0000:00:17.0 0000:00:18.0)
 # Registrations on the hosts that nobody here has made, or that a broken host kept.
 left=(0 0)
 loop=''
@@ -45,9 +46,11 @@ counter() {	# of companion $1: file $2
 	echo "$value"
 }
 
-host() {	# of companion $1: key $2
-	host-stats | sed 's/}, */}\n/g' | sed -n "$(($1 + 1))p" | tr ',{}[]' '\n' |
-		sed -n "s/^ *\"$2\": *//p" | head -n 1
+host() {	# of companion $1, 0 if it is pulled out: key $2
+	local value
+	value=$(host-stats | sed 's/}, */}\n/g' | sed -n "$(($1 + 1))p" | tr ',{}[]' '\n' |
+		sed -n "s/^ *\"$2\": *//p" | head -n 1)
+	echo "${value:-0}"
 }
 
 tell() { host-set "$@" >/dev/null; }
@@ -69,13 +72,14 @@ clean() {	# companion, after what
 
 # ---------------------------------------------------------------------- the disk
 
-# The device behind port $1: its place, if it is there.
-behind() {
+# What is behind the port $1: its place, if it is there.
+at() {
 	local found
-	for found in "/sys/bus/pci/devices/${port[$1]}"/0000:*; do
+	for found in "/sys/bus/pci/devices/$1"/0000:*; do
 		[ ! -e "$found/class" ] || case ${found##*/} in *:pcie*) ;; *) echo "${found##*/}" ;; esac
 	done
 }
+behind() { at "${port[$1]}"; }
 
 has_disk() {
 	local found state
@@ -187,25 +191,59 @@ do_reload() {	# parameters
 	load_start
 }
 
-do_companion() {
+# A device or companion, $1, of number $2 goes in one of three ways, and comes back.
+gone() { [ -z "$(at "$1")" ]; }
+take_out() {
+	local where=${port[$2]} slot=$((16 + $2))
+	[ "$1" = device ] || where=${companion_port[$2]} slot=$((23 + $2))
+	case $3 in
+	remove) echo 1 >"/sys/bus/pci/devices/$(at "$where")/remove" ;;
+	eject) echo 0 >/sys/bus/pci/slots/$slot/power ;;
+	pull) host-ask pull "$1$2" >/dev/null ;;
+	esac
+	await 60 gone "$where" || fatal "problem $1 $2 does not go: $3"
+}
+put_in() {
+	case $3 in
+	remove) echo 1 >/sys/bus/pci/rescan ;;
+	*) host-ask plug "$1$2" >/dev/null ;;
+	esac
+}
+
+do_companion() {	# remove, eject
 	disturb
-	echo 1 >"/sys/bus/pci/devices/${companion[0]}/remove"
+	take_out companion 0 "$1"
 	disturbed
-	clean 0 "removed companion"
-	echo 1 >/sys/bus/pci/rescan
-	await_disk "removed companion"
+	clean 0 "companion, $1"
+	put_in companion 0 "$1"
+	await_disk "companion, $1"
 	load_start
 }
 
-do_device() {
+do_device() {	# remove, eject
 	disturb
-	echo 1 >"/sys/bus/pci/devices/$(behind 0)/remove"
+	take_out device 0 "$1"
 	disturbed
-	clean 0 "removed device"
-	echo 1 >/sys/bus/pci/rescan
-	await_disk "removed device"
+	clean 0 "device, $1"
+	put_in device 0 "$1"
+	await_disk "device, $1"
 	load_start
 }
+
+# Without a word: the disk under load, or the companion of a device that is idle, as
+# one that is at work would meet what the DART has taken from it.
+do_pull() {	# device, companion
+	if [ "$1" = device ]; then
+		do_device pull
+		return
+	fi
+	take_out companion 1 pull
+	clean 1 "companion, pull"
+	put_in companion 1 pull
+	await 60 is_bound 1 || fatal "lost a companion that was pulled does not come back"
+	edu sg 8 || say "lost with its companion back the edu device does not work"
+}
+is_bound() { [ -e "$driver/${companion[$1]}/apple_dma/managed" ]; }
 
 do_mode() {
 	local mode
@@ -317,18 +355,79 @@ do_balloon() {
 	sleep 1
 }
 
+# Pages of memory that is to go are written somewhere else; not all of them can be.
+do_offline() {	# how many blocks
+	local block n=0
+	for block in /sys/devices/system/memory/memory*; do
+		[ "$(cat "$block/removable")" = 1 ] || continue
+		echo offline 2>/dev/null >"$block/state" || continue
+		echo online >"$block/state" || say "problem ${block##*/} does not come back"
+		n=$((n + 1))
+		[ $n -lt "$1" ] || break
+	done
+}
+
+# Only where the kernel has failslab. What must not wait is refused memory, whoever
+# wants it.
+do_starve() {	# percent, seconds
+	local each debugfs=/sys/kernel/debug
+	for each in failslab fail_page_alloc; do
+		echo 0 >$debugfs/$each/verbose
+		echo -1 >$debugfs/$each/times
+		echo "$1" >$debugfs/$each/probability
+	done
+	sleep "$2"
+	for each in failslab fail_page_alloc; do echo 0 >$debugfs/$each/probability; done
+}
+
+# The testbed wakes it at once. Its own disks are CDs that want to be looked at then, and
+# the chip set of a PC forgets where its power management is.
+chips=/sys/bus/pci/devices/0000:00:1f.0/config
+do_suspend() {
+	local each i
+	echo mem >/sys/power/state || say "problem the guest does not sleep"
+	for each in /dev/sr0 /dev/sr1 /dev/sr2; do
+		for i in {1..100}; do : <$each && break; done 2>/dev/null
+	done
+	dd if=$run/chips of=$chips bs=1 seek=64 conv=notrunc status=none
+}
+
 # Under load; what is told has to be out of the guest by then.
-do_reboot() {
-	say "leaving reboot ${left[*]}"
+leave() {	# how
+	say "leaving $1 ${left[*]}"
 	sleep 1
+}
+do_reboot() {
+	leave reboot
 	reboot -f
 	sleep 60
 }
 
 do_reset() {
-	say "leaving reset ${left[*]}"
-	sleep 1
+	leave reset
 	echo b >/proc/sysrq-trigger
+	sleep 60
+}
+
+do_kexec() {
+	leave kexec
+	kexec -l /boot/vmlinuz --initrd=/boot/initrd.img --reuse-cmdline && kexec -e
+	sleep 60
+}
+
+do_panic() {
+	leave panic
+	echo 1 >/proc/sys/kernel/panic
+	echo c >/proc/sysrq-trigger
+	sleep 60
+}
+
+# Two boots: the crash kernel is the first of them.
+do_crash() {
+	kexec -p /boot/vmlinuz --initrd=/boot/initrd.img --reuse-cmdline \
+		--append='nr_cpus=1 reset_devices' || fatal "problem there is no crash kernel"
+	leave crash
+	echo c >/proc/sysrq-trigger
 	sleep 60
 }
 
@@ -336,21 +435,29 @@ do_reset() {
 
 mkdir -p $run
 mapfile -t events </root/soak.plan
+companion=("$(at "${companion_port[0]}")" "$(at "${companion_port[1]}")")
+head -c 72 $chips | tail -c 8 >$run/chips
 await_disk boot
 left=("$(strays 0)" "$(strays 1)")
 say "boot $BOOT ${left[*]}"
+do_golden
+if [ -e /proc/vmcore ]; then
+	do_reboot
+fi
 index=0 boots=1
 while [ $boots -lt "$BOOT" ]; do
-	case ${events[index]} in reboot | reset) boots=$((boots + 1)) ;; esac
+	case ${events[index]} in
+	reboot | reset | kexec | panic) boots=$((boots + 1)) ;;
+	crash) boots=$((boots + 2)) ;;
+	esac
 	index=$((index + 1))
 done
-do_golden
 load_start
 while [ $index -lt ${#events[@]} ]; do
 	[ $index -lt $least ] || [ "$(now)" -lt "$end" ] || break
 	read -ra words <<<"${events[index]}"
 	# They do not come back.
-	case ${words[0]} in reboot | reset) say "did ${words[*]}" ;; esac
+	case ${words[0]} in reboot | reset | kexec | panic | crash) say "did ${words[*]}" ;; esac
 	"do_${words[0]}" "${words[@]:1}"
 	say "did ${words[*]}"
 	index=$((index + 1))

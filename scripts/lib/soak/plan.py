@@ -22,12 +22,20 @@ SLOTS = 16              # of a MiB, behind the part of the disk that is never wr
 
 # How often each event comes, on average.
 WEIGHTS = {"rebind": 5, "reload": 3, "mode": 6, "knobs": 4, "flush": 6, "odd": 5, "refuse": 5,
-           "slow": 2, "break": 6, "breakdisk": 2, "companion": 3, "device": 3, "pressure": 3,
-           "balloon": 3, "edu": 6, "reboot": 1, "reset": 1, "write": 8, "read": 8, "golden": 2,
-           "idle": 2, "leak": 2}
+           "slow": 2, "break": 6, "breakdisk": 2, "companion": 3, "device": 3, "pull": 3,
+           "pressure": 3, "offline": 2, "balloon": 3, "starve": 6, "edu": 6, "suspend": 2,
+           "reboot": 1, "reset": 1, "kexec": 1, "panic": 1, "crash": 1, "write": 8, "read": 8,
+           "golden": 2, "idle": 2, "leak": 2}
 
-# What the event does to others than the driver: counted as faults, by kind.
-FAULTS = ("odd", "refuse", "slow", "break", "breakdisk", "pressure", "balloon", "reset", "leak")
+# What the event does to others than the driver: counted as faults, by kind, for which
+# some have a word.
+FAULTS = ("odd", "refuse", "slow", "break", "breakdisk", "pull", "pressure", "balloon", "starve",
+          "reset", "panic", "crash", "leak")
+KINDS = ("odd", "refuse", "break", "pull")
+
+# Kernels that follow, and those of which the first leaves what it has registered.
+BOOTS = {"reboot": 1, "reset": 1, "kexec": 1, "panic": 1, "crash": 2}
+DISORDERLY = ("reset", "panic", "crash")
 
 EVENTS_PER_ROUND = 400  # more than there is time for
 
@@ -41,9 +49,25 @@ class Round:
     mem: str
     cpus: int
     balloon: bool
+    crash: bool         # there is memory for a crash kernel
     module: str
     host: list
     events: list = field(default_factory=list)
+
+    @property
+    def starves(self):
+        """Whether the kernel can refuse memory to whoever asks."""
+        return self.kernel == "debug"
+
+    @property
+    def reboots(self):
+        """How many kernels come after the first."""
+        return sum(BOOTS.get(event[0], 0) for event in self.events)
+
+    @property
+    def append(self):
+        """Arguments of the kernel. What dma-debug is refused it says is a mistake."""
+        return " ".join(["crashkernel=320M"] * self.crash + ["dma_debug=off"] * self.starves)
 
 
 def _module(rng):
@@ -93,22 +117,36 @@ def _arguments(rng, event, balloon):
         return [rng.randrange(200, 400)] if balloon else []
     if event == "idle":
         return [rng.randrange(1, 3)]
+    if event in ("companion", "device"):
+        return [rng.choice(("remove", "eject"))]
+    if event == "pull":
+        return [rng.choice(("device", "companion"))]
+    if event == "offline":
+        return [rng.randrange(1, 4)]
+    if event == "starve":
+        return [rng.choice((5, 30)), rng.randrange(1, 4)]
     return []
+
+
+def _possible(made, event):
+    """Whether the machine of a round has what the EVENT is about."""
+    return getattr(made, {"balloon": "balloon", "crash": "crash",
+                          "starve": "starves"}.get(event, "kernel"))
 
 
 def make(seed, number, events=EVENTS_PER_ROUND, kernel=None):
     """Round NUMBER of a soak with this SEED."""
     rng = random.Random(f"{seed}/{number}")
     balloon = rng.random() < 0.3
-    made = Round(number, rng.choice(("6.1", "6.1", "newest")),
-                 rng.choice(("512M", "768M", "1G")), rng.choice((2, 3, 4)), balloon,
-                 _module(rng), _host(rng))
+    mem = rng.choice(("512M", "768M", "1G"))
+    made = Round(number, rng.choice(("6.1", "6.1", "newest")), mem, rng.choice((2, 3, 4)), balloon,
+                 mem == "1G" and not balloon, _module(rng), _host(rng))
     made.kernel = kernel or made.kernel
-    names = [name for name in WEIGHTS if name != "balloon" or balloon]
+    names = [name for name in WEIGHTS if _possible(made, name)]
     for event in rng.choices(names, [WEIGHTS[name] for name in names], k=events):
         made.events.append([event, *map(str, _arguments(rng, event, balloon))])
-    # However short it is: a reboot, and a breach.
-    made.events[4:4] = [["write", "0"], [rng.choice(("reboot", "reset"))],
+    # However short it is: a reboot of some kind, and a breach.
+    made.events[4:4] = [["write", "0"], [rng.choice([*BOOTS][:4 + made.crash])],
                         ["break", rng.choice(BREAKING), "1"]]
     return made
 

@@ -59,8 +59,8 @@ class Tally:
         self.boots += 1
         how, before = self._left_by
         more = sum(max(0, a - b) for a, b in zip(left, before))
-        if more and how == "reboot":
-            self.leaks.append(f"{more} registrations stay after an orderly reboot")
+        if more and how not in plan.DISORDERLY:
+            self.leaks.append(f"{more} registrations stay after an orderly {how}")
         else:
             self.left += more
 
@@ -73,8 +73,7 @@ class Tally:
     def _did(self, words):
         self.events[words[0]] += 1
         if words[0] in plan.FAULTS:
-            self.faults[" ".join(words[:2]) if words[0] in ("odd", "refuse", "break")
-                        else words[0]] += 1
+            self.faults[" ".join(words[:2 if words[0] in plan.KINDS else 1])] += 1
 
     def _io(self, words):
         """KiB that fio has read back, each block with its checksum."""
