@@ -168,6 +168,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "arm64: boots an arm64 guest")
     config.addinivalue_line("markers", "debug: boots the debug kernel; run with --debug-kernel only")
     config.addinivalue_line("markers", "full: takes long; run with --full only")
+    config.addinivalue_line("markers", "initramfs: with an initramfs as large as Debian's own")
     config.addinivalue_line("markers", "scene(guest, ...): a test that shares that guest")
 
 

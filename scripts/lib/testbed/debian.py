@@ -23,6 +23,27 @@ BASE = ("systemd-sysv udev dbus kmod initramfs-tools zstd login passwd e2fsprogs
         "iproute2 ca-certificates xz-utils").split()
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
+FSTAB = """LABEL=root / ext4 errors=remount-ro 0 1
+LABEL=repository {repository} ext4 ro,nofail,x-systemd.device-timeout=60 0 0
+"""
+
+# What a guest has beside Debian's own. An emulated machine is slow, and most slow at
+# making an initramfs with two thousand modules: that is left to the tests in a chroot.
+# Here it gets those of the guest's disks, for udev to load as it does of all.
+SETTINGS = {
+    "etc/dpkg/dpkg.cfg.d/test": "force-unsafe-io\n",
+    "etc/initramfs-tools/conf.d/test": "MODULES=list\nCOMPRESSLEVEL=1\n",
+    "etc/initramfs-tools/hooks/test": """#!/bin/sh
+[ "$1" != prereqs ] || exit 0
+. /usr/share/initramfs-tools/hook-functions
+manual_add_modules ext4 nvme virtio_blk virtio_pci
+""",
+    "etc/hostname": "guest\n",
+    "etc/hosts": "127.0.0.1 localhost guest\n",
+    "etc/machine-id": "5eed" * 8 + "\n",
+    "etc/fstab": FSTAB.format(repository=REPOSITORY),
+}
+
 
 @dataclass(frozen=True)
 class Release:
@@ -46,12 +67,16 @@ def _names(what):
     return [["dkms", "python3", *kernels], ["dracut"], ["autopkgtest"]]
 
 
-def base(what, arch, more=()):
-    """The archive with the root file system of the Release WHAT, and the packages MORE."""
-    key = cache.digest(repr((BASE, LEFT_OUT, RECIPE, what, *more)))
+def base(what, arch, more=(), settings=()):
+    """The archive with the root file system of the Release WHAT, and the packages MORE.
+
+    Those of SETTINGS that are named in settings are there before the packages are.
+    """
+    key = cache.digest(repr((BASE, LEFT_OUT, RECIPE, what, *more,
+                             *((name, SETTINGS[name]) for name in settings))))
     return cache.entry(f"debian/{what.suite}-{arch.debian}-{key}.tar",
                        f"installing Debian {what.suite} ({arch.debian}) into a folder", 1500,
-                       lambda work, final: _make_base(what, arch, more, work))
+                       lambda work, final: _make_base(what, arch, more, settings, work))
 
 
 # Where a machine does not run ARCH's programs by itself: the kernel has a table of
@@ -88,14 +113,18 @@ def _run_emulated(arch, command, what):
                            "\n".join(said.splitlines()[-8:]))
 
 
-def _make_base(what, arch, more, work):
+def _make_base(what, arch, more, settings, work):
     sources = os.path.join(work, "sources.list")
     with open(sources, "w", encoding="utf-8") as file:
         file.write(cache.run([packages.APT_PRIVATE, "--suite", what.suite, "--print-sources"],
                              "asking for the machine's mirror"))
+    tree = os.path.join(work, "settings")
+    os.makedirs(tree)
+    put_settings(tree, settings)
     made = os.path.join(work, "made.tar")
     include = ",".join([*BASE, f"linux-image-{what.kernel}", *more])
     command = [cache.tool("mmdebstrap"), "--variant=minbase", f"--arch={arch.debian}",
+               *([f"--essential-hook=cp -r '{tree}/.' \"$1\""] if settings else []),
                f"--include={include}", *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),
                what.suite, made, sources]
     if os.getuid() == 0 and not _runs(arch):
@@ -133,6 +162,14 @@ def _write(tree, name, text):
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
+    if text.startswith("#!"):
+        os.chmod(path, 0o755)
+
+
+def put_settings(tree, names):
+    """Put those of SETTINGS that have these NAMES into TREE."""
+    for name in names:
+        _write(tree, name, SETTINGS[name])
 
 
 def unpack(archive, tree):
@@ -165,6 +202,10 @@ class Chroot:
         self.folder = folder
         self._shared = shared
 
+    def at(self, folder):
+        """The same, of a copy in FOLDER."""
+        return Chroot(folder, self._shared)
+
     def run(self, command, check=True, timeout=1800):
         """Run a shell COMMAND; (status, what it printed)."""
         script = ["set -e", 'root=$1', 'mount --make-rprivate /',
@@ -189,20 +230,6 @@ class Chroot:
 
 # ---- disks of a guest
 
-FSTAB = """LABEL=root / ext4 errors=remount-ro 0 1
-LABEL=repository {repository} ext4 ro,nofail,x-systemd.device-timeout=60 0 0
-"""
-
-# An emulated machine is slow; these change how fast it is done, and not what.
-SETTINGS = {
-    "etc/dpkg/dpkg.cfg.d/test": "force-unsafe-io\n",
-    "etc/initramfs-tools/conf.d/test": "COMPRESSLEVEL=1\n",
-    "etc/hostname": "guest\n",
-    "etc/hosts": "127.0.0.1 localhost guest\n",
-    "etc/machine-id": "5eed" * 8 + "\n",
-    "etc/fstab": FSTAB.format(repository=REPOSITORY),
-}
-
 # What is at work on a schedule, and would be in a test's way.
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer",
           "dpkg-db-backup.timer")
@@ -212,8 +239,6 @@ def make_disk(archive, path, work):
     """Make PATH the disk of a guest, from a base. As root only."""
     tree = os.path.join(work, "tree")
     unpack(archive, tree)
-    for name, text in SETTINGS.items():
-        _write(tree, name, text)
     units = os.path.join(tree, "etc/systemd/system")
     for name in MASKED:
         os.symlink("/dev/null", os.path.join(units, name))
@@ -246,7 +271,7 @@ def disk(what, arch):
     """
     more = ("dkms", f"linux-headers-{what.kernel}")
     key = cache.digest(repr((BASE, LEFT_OUT, RECIPE, what, more, SETTINGS, MASKED)))
-    archive = base(what, arch, more)
+    archive = base(what, arch, more, SETTINGS)
 
     def make(work, _final):
         path = os.path.join(work, "made.img")
