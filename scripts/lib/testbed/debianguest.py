@@ -45,7 +45,7 @@ class DebianGuest:
         models = device.Models(arch) if behind else None
         settings = SimpleNamespace(icount=False, hotplug=False, name="apple-dma-debian", cpus=cpus)
         append = " ".join([arch.append, tsc.append(arch, False), f"root={root} ro loglevel=7",
-                           "panic=0 watchdog_thresh=30"])
+                           "panic=0 watchdog_thresh=30 mitigations=off"])
         before = qemu.base(arch, settings, mem << 20) + [
             "-kernel", kernel, "-initrd", initrd, "-append", append]
         after = qemu.wiring(behind, options, models, folder) + list(arguments)
@@ -132,7 +132,8 @@ class DebianGuest:
 
     def counters(self):
         """The module's counters, as its companions' sysfs folders have them, summed up."""
-        _, text = self.run("grep -s . /sys/bus/pci/drivers/apple_dma/0*/apple_dma/*")
+        # One that is for writing only is no failure.
+        _, text = self.run("grep -s . /sys/bus/pci/drivers/apple_dma/0*/apple_dma/* || [ $? = 2 ]")
         found = {}
         for name, value in re.findall(r"^\S+/(\w+):(\d+)$", text, re.M):
             found[name] = found.get(name, 0) + int(value)
