@@ -457,21 +457,29 @@ static int work(void *data)
 	for (i = 0; i < count && !w->err; i++) {
 		void *p[8];
 		dma_addr_t addr[8];
+		bool mapped[8];
 		size_t size = 1 + get_random_u32() % 60000;
+		/* What the device writes has its cache lines for itself. */
+		size_t room = roundup_pow_of_two(max_t(size_t, size,
+						       L1_CACHE_BYTES));
 
 		for (j = 0; j < ARRAY_SIZE(p); j++) {
-			p[j] = kmalloc(size, GFP_KERNEL);
-			addr[j] = p[j] ? dma_map_single(edu->dev, p[j], size,
-							DMA_BIDIRECTIONAL) :
-					 DMA_MAPPING_ERROR;
-			if (addr[j] == DMA_MAPPING_ERROR)
+			mapped[j] = false;
+			p[j] = kmalloc(room, GFP_KERNEL);
+			if (p[j]) {
+				addr[j] = dma_map_single(edu->dev, p[j], size,
+							 DMA_BIDIRECTIONAL);
+				mapped[j] = !dma_mapping_error(edu->dev,
+							       addr[j]);
+			}
+			if (!mapped[j])
 				w->err = -ENOMEM;
 		}
 		if (!(i % 16))
 			smp_call_function_single(i % num_online_cpus(),
 						 map_and_unmap, edu, 1);
 		for (j = 0; j < ARRAY_SIZE(p); j++) {
-			if (addr[j] != DMA_MAPPING_ERROR)
+			if (mapped[j])
 				dma_unmap_single(edu->dev, addr[j], size,
 						 DMA_BIDIRECTIONAL);
 			kfree(p[j]);
