@@ -204,7 +204,7 @@ static int test_single(struct edu *edu)
 	};
 	u8 *p = (u8 *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, 6);
 	u8 *q = kmalloc(PAGE_SIZE, GFP_KERNEL);
-	DEFINE_SPINLOCK(lock);
+	static DEFINE_SPINLOCK(lock);
 	unsigned long flags;
 	unsigned int i;
 
@@ -266,7 +266,7 @@ static void free_list(struct sg_table *sgt, struct page **pages, unsigned int n)
 static int test_sg(struct edu *edu)
 {
 	struct page **pages = kcalloc(count, sizeof(*pages), GFP_KERNEL);
-	DEFINE_SPINLOCK(lock);
+	static DEFINE_SPINLOCK(lock);
 	unsigned long flags;
 	struct sg_table sgt;
 	struct scatterlist *sg;
