@@ -147,13 +147,16 @@ counters
 
 
 # Allocations fail for whoever says so in /proc/self/fail-nth, those that may sleep,
-# too; functions for whoever has make-it-fail.
+# too; functions for whoever calls them first. Of them task-filter would see nothing: the
+# handler of a breakpoint, as fail_function's probes are, counts as an NMI and not as a part
+# of the task.
 SWEEPS = TOOLS + r"""
 debugfs=/sys/kernel/debug
 for each in failslab fail_page_alloc fail_function; do echo 0 >$debugfs/$each/verbose; done
 for each in failslab fail_page_alloc; do echo N >$debugfs/$each/ignore-gfp-wait; done
 echo 0 >$debugfs/fail_page_alloc/min-order
-echo Y >$debugfs/fail_function/task-filter
+echo N >$debugfs/fail_function/task-filter
+echo 0 >$debugfs/fail_function/times
 echo 100 >$debugfs/fail_function/probability
 
 sweep() {	# step, name, what is done, what undoes it
@@ -168,16 +171,16 @@ sweep() {	# step, name, what is done, what undoes it
 refuse() {
 	echo "$1" >$debugfs/fail_function/inject
 	echo 1 >$debugfs/fail_function/times
-	echo 1 >/proc/self/make-it-fail
 	if "$2"; then outcome=done; else outcome=refused; fi
-	echo 0 >/proc/self/make-it-fail
 	read -r left <$debugfs/fail_function/times
 	echo "!$1" >$debugfs/fail_function/inject
 	[ "$left" = 0 ] || fail "$1 is not used in $2"
-	echo "refused $1: $outcome"
+	echo "refused $1 in $2: $outcome"
 	[ $outcome = refused ] || "un$2"
 	[ "$(host live)" = 0 ] || fail "$1: the host has $(host live)"
 }
+rescan() { echo 1 >/sys/bus/pci/rescan; }
+unrescan() { works "found again"; }
 load() { insmod "$APPLE_DMA_KO" 2>/dev/null; }
 unload() {
 	for i in $(seq 50); do rmmod apple_dma 2>/dev/null && return; sleep 0.1; done
@@ -185,13 +188,21 @@ unload() {
 }
 """
 
-# By insmod, and by a companion's probe; and the two that can be done without.
-INSMOD = ["kmem_cache_create", "alloc_workqueue", "__pci_register_driver"]
+# What dma-debug is refused it reports, as if it were a mistake, and turns itself off; and
+# its allocations are not those that are to be tried. Other tests have it on.
+NO_DMA_DEBUG = "dma_debug=off"
+
+# By insmod, by a companion's probe, and as its device comes; and those that can be done
+# without.
+INSMOD = ["kmem_cache_create", "alloc_workqueue", "register_pm_notifier", "debugfs_create_dir",
+          "__pci_register_driver"]
 PROBE = ["pci_enable_device_mem", "pci_request_region", "pci_iomap", "get_zeroed_page",
          "__alloc_percpu", "mempool_create", "walk_iomem_res_desc", "register_memory_notifier",
          "register_shrinker", "bus_register_notifier", "device_link_add", "sysfs_create_group",
-         "sysfs_add_link_to_group"]
-SPARE = {"walk_iomem_res_desc", "sysfs_add_link_to_group"}
+         "sysfs_add_link_to_group", "debugfs_create_dir", "debugfs_create_file"]
+PLUG = ["device_link_add", "sysfs_add_link_to_group"]
+SPARE = {"walk_iomem_res_desc", "sysfs_add_link_to_group", "debugfs_create_dir",
+         "debugfs_create_file"}
 
 
 @pytest.fixture(name="nth")
@@ -203,7 +214,8 @@ def build_nth(tmp_path):
 
 
 def check_sweeps(run, names):
-    """Each had allocations that failed."""
+    """Each had allocations that failed, and kmemleak lived to look at the end."""
+    assert "Kernel memory leak detector disabled" not in run.console
     found = {name: int(n) for name, n in
              re.findall(r"^(\S+): (\d+) allocations failed", run.out, re.M)}
     assert set(found) == set(names) and all(found.values()), run.out
@@ -214,9 +226,10 @@ def check_sweeps(run, names):
 @pytest.mark.full
 def test_what_is_refused_is_survived(testbed, build_module, nth):
     """Memory, and what else the module asks the kernel for: by sweep over the probe and
-    the removal of a companion, each operation, mode and flush. Nothing leaks (kmemleak
-    looks at the end), nothing is reported, and the next try works. Of the probe's
-    allocations each twentieth; KUnit's main.probe_and_remove_odd and _even have all."""
+    the removal of a companion, each operation, mode and flush; by function over insmod,
+    the probe, and a device that comes. Nothing leaks (kmemleak looks at the end), nothing
+    is reported, and the next try works. Of the probe's allocations each twentieth; KUnit's
+    main.probe_and_remove_odd and _even have all."""
     modules = [f"{build_module('debug', src=source)}:/root/{name}.ko"
                for source, name in ((SOURCE, "edu"), (FAULTS, "faults"))]
     run = testbed(SWEEPS + r"""
@@ -237,6 +250,11 @@ dmesg | sed -n 's/.*apple_dma_edu: # operation/operation/p'
 unbind
 insmod /root/faults.ko
 for each in PROBE; do refuse $each bind; done
+bind
+for each in PLUG; do
+	echo 1 >"/sys/bus/pci/devices/$device/remove"
+	refuse $each rescan
+done
 unload
 for each in INSMOD; do refuse $each load; done
 rmmod apple_dma_faults
@@ -244,13 +262,18 @@ load
 works end
 counters
 host-stats
-""".replace("PROBE", " ".join(PROBE)).replace("INSMOD", " ".join(INSMOD)),
-                  kernel="debug", devices=EDU, push=[nth, *modules], timeout=900)
+""".replace("PROBE", " ".join(PROBE)).replace("INSMOD", " ".join(INSMOD))
+       .replace("PLUG", " ".join(PLUG)),
+                  kernel="debug", devices=EDU, push=[nth, *modules], append=NO_DMA_DEBUG,
+                  timeout=1500)
     check_sweeps(run, ["probe", "remove", "mode", "flush"])
     assert len(re.findall(r"^operation \d: [1-9]", run.out, re.M)) == 4
-    outcomes = dict(re.findall(r"^refused (\w+): (\w+)$", run.out, re.M))
-    assert set(outcomes) == {*PROBE, *INSMOD}
-    assert {name for name, outcome in outcomes.items() if outcome == "done"} == SPARE
+    refused = re.findall(r"^refused (\w+) in (\w+): (\w+)$", run.out, re.M)
+    assert [(name, what) for name, what, _ in refused] == [
+        *((name, "bind") for name in PROBE), *((name, "rescan") for name in PLUG),
+        *((name, "load") for name in INSMOD)]
+    for name, what, outcome in refused:
+        assert (outcome == "done") is (name in SPARE or what == "rescan"), (name, what)
     assert run.value("broken") == run.value("bad_unmaps") == 0
 
 
@@ -272,9 +295,39 @@ await_disk
 fio --name=v --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bs=16k --size=2m --iodepth=8 \
 	--ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio || fail "$(cat /tmp/fio)"
 counters
-""", kernel="debug", qemu=[drive], devices=["nvme,drive=d0,serial=a"], push=[nth], timeout=1500)
+""", kernel="debug", qemu=[drive], devices=["nvme,drive=d0,serial=a"], push=[nth],
+                  append=NO_DMA_DEBUG, timeout=1500)
     check_sweeps(run, ["nvme", "insmod"])
     assert run.value("broken") == run.value("bad_unmaps") == 0
+
+
+@pytest.mark.debug
+@pytest.mark.full
+def test_leftovers_without_memory(testbed, build_module):
+    """What a kernel left that was reset is in the way of maps whose allocations fail, and
+    the search for the rest goes on beside them: all is found, and nothing else is lost."""
+    run = testbed(SWEEPS + r"""
+if [ "$BOOT" = 1 ]; then
+	insmod /root/edu.ko run=leak count=1200
+	[ "$(host live)" -ge 1200 ] || fail "the host has $(host live)"
+	echo b >/proc/sysrq-trigger
+	sleep 60
+	fail "still there"
+fi
+[ "$(host live)" -ge 1200 ] || fail "the host has forgotten: $(host live)"
+dmesg -C
+cases no_memory 16
+dmesg | grep -q 'ok 1 - no_memory' || fail "$(dmesg)"
+for i in $(seq 600); do [ "$(host live)" != 0 ] || break; sleep 0.2; done
+[ "$(host live)" = 0 ] || fail "the host still has $(host live)"
+works end
+counters
+""", kernel="debug", devices=EDU, module="mode=strict", reboots=1, append=NO_DMA_DEBUG,
+                  push=[f"{build_module('debug', src=SOURCE)}:/root/edu.ko"], timeout=600)
+    assert run.value("recovered") == 1200
+    assert run.value("broken") == run.value("bad_unmaps") == 0
+    assert run.companion()["duplicate_handles"] > 0
+    assert run.companion()["faults"] == run.companion()["live"] == 0
 
 
 STRESS = TOP / "scripts" / "tests" / "stress"
@@ -332,7 +385,7 @@ for each in /sys/bus/pci/drivers/apple_dma/0*/apple_dma; do
 done
 """, kernel=kernel, cpus=4, devices=[*EDU, "nvme,drive=d0,serial=a"], module="max_bytes=8388608",
                   qemu=["-drive if=none,id=d0,driver=null-co,size=1G,read-zeroes=on"],
-                  push=modules, timeout=900)
+                  push=modules, timeout=1500)
     assert not re.search("not ok", run.out)
     assert len(re.findall(r"apple_dma_edu: ok", run.out)) == 4
     assert re.search(r"apple_dma_stress: ok", run.out)

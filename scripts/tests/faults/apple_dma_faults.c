@@ -5,6 +5,7 @@
  * scripts/tests/test_vm_faults.py does that, one after the other.
  */
 
+#include <linux/debugfs.h>
 #include <linux/device.h>
 #include <linux/error-injection.h>
 #include <linux/ioport.h>
@@ -15,13 +16,18 @@
 #include <linux/percpu.h>
 #include <linux/shrinker.h>
 #include <linux/slab.h>
+#include <linux/suspend.h>
 #include <linux/sysfs.h>
 #include <linux/workqueue.h>
 
 /* By insmod. */
 ALLOW_ERROR_INJECTION(kmem_cache_create, NULL);
 ALLOW_ERROR_INJECTION(alloc_workqueue, NULL);
+ALLOW_ERROR_INJECTION(register_pm_notifier, ERRNO);
 ALLOW_ERROR_INJECTION(__pci_register_driver, ERRNO);
+
+/* By both. */
+ALLOW_ERROR_INJECTION(debugfs_create_dir, ERRNO);
 
 /* By the probe of a companion. */
 ALLOW_ERROR_INJECTION(pci_enable_device_mem, ERRNO);
@@ -34,8 +40,11 @@ ALLOW_ERROR_INJECTION(walk_iomem_res_desc, ERRNO);
 ALLOW_ERROR_INJECTION(register_memory_notifier, ERRNO);
 ALLOW_ERROR_INJECTION(register_shrinker, ERRNO);
 ALLOW_ERROR_INJECTION(bus_register_notifier, ERRNO);
-ALLOW_ERROR_INJECTION(device_link_add, NULL);
 ALLOW_ERROR_INJECTION(sysfs_create_group, ERRNO);
+ALLOW_ERROR_INJECTION(debugfs_create_file, ERRNO);
+
+/* By that, and as its device comes. */
+ALLOW_ERROR_INJECTION(device_link_add, NULL);
 ALLOW_ERROR_INJECTION(sysfs_add_link_to_group, ERRNO);
 
 MODULE_DESCRIPTION("What apple_dma may be refused");
