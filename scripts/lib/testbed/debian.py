@@ -177,7 +177,8 @@ def unpack(archive, tree):
     os.makedirs(tree)
     cache.run(["tar", "-C", tree, "--numeric-owner", "-xf", archive], "unpacking Debian")
     _write(tree, "etc/apt/sources.list", f"deb [trusted=yes] file:{REPOSITORY} ./\n")
-    cache.remove(os.path.join(tree, "etc/apt/sources.list.d"))
+    for name in os.listdir(os.path.join(tree, "etc/apt/sources.list.d")):
+        cache.remove(os.path.join(tree, "etc/apt/sources.list.d", name))
     _write(tree, "etc/apt/apt.conf.d/90test", 'APT::Install-Recommends "false";\n'
            'APT::Sandbox::User "root";\nAcquire::Languages "none";\n')
     os.makedirs(os.path.join(tree, REPOSITORY[1:]))
