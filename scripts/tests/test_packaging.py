@@ -384,7 +384,7 @@ SMALL_INITRAMFS = [name for name in debian.SETTINGS if name.startswith("etc/init
 
 @pytest.fixture(name="systems", scope="module")
 def _systems(debs, tmp_path_factory):
-    """Clean Debians with one kernel and its headers, made once for each suite; copy them."""
+    """A clean system of a suite, with one kernel and its headers; made once, to be copied."""
     made = {}
 
     def get(suite):
