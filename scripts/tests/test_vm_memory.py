@@ -43,6 +43,9 @@ windows_in() {
 			echo "$phys+$size: $users, $state"
 	done <"$(echo /sys/kernel/debug/apple_dma/*/windows)"
 }
+# A buffer that the device fills, $1 MiB: what of it is given back and comes again is
+# other memory of the host's, and a window that was kept would lead to the one before.
+fill() { dd if=/dev/nvme0n1 of=/dev/null bs="$1M" count=1 iflag=direct 2>/dev/null; }
 # Memory that a hog has and leaves again, $1 MiB.
 hog() { dd if=/dev/zero of=/dev/null bs="$1M" count=1 2>/dev/null; }
 """
@@ -180,11 +183,16 @@ counters
 @pytest.mark.full
 def test_free_page_reporting_under_writes(testbed, disk):
     """The guest tells the host which pages it does not use, and uses them again."""
-    drive, _ = disk()
+    drive, _ = disk(size="320M")
     run = testbed(TOOLS + BALLOON + """
 [ "$(cat $sys/mode)" = strict ] || fail "mode is $(cat $sys/mode)"
 start_writes
-for round in $(seq 3); do hog 400; sleep 3; done
+for round in $(seq 3); do
+	fill 256
+	sleep 3
+	hog 400
+	sleep 3
+done
 stop_writes
 agree end
 no_balloon
@@ -196,15 +204,18 @@ counters
 @pytest.mark.full
 def test_virtio_mem_grows_and_shrinks_under_writes(testbed, disk):
     """Memory in blocks of 2 MiB, which the host takes and gives."""
-    drive, _ = disk()
+    drive, _ = disk(size="320M")
     run = testbed(TOOLS + """
 await '[ "$(cat $sys/mode)" = strict ]'
 size() { host-ask monitor qom-get vmem0 size; }
 start_writes
 for round in 1 2; do
-	for want in 268435456 0; do
+	# Down to a block of the guest's and a quarter: no memory goes offline for that.
+	# What comes back is used last.
+	for want in 268435456 167772160 268435456 0; do
 		host-ask monitor qom-set vmem0 requested-size $want >/dev/null
 		await "[ \\"\\$(size)\\" = $want ]"
+		fill 240
 		sleep 1
 	done
 done
