@@ -223,7 +223,13 @@ static void hide_link(struct apple_dma *ad)
 					     APPLE_DMA_SYSFS_GROUP, "managed");
 }
 
-static int found(struct apple_dma *ad, struct device *dev)
+/*
+ * The device is there. If it is being @bound to a driver there is no later
+ * chance: without ops it would use addresses that are no device addresses. So
+ * it has to do without the link, should there be no memory for one again;
+ * apple_dma_managed_stop() takes the driver off then, which else the core does.
+ */
+static int found(struct apple_dma *ad, struct device *dev, bool bound)
 {
 	struct apple_dma_managed *m = &ad->managed;
 
@@ -238,7 +244,8 @@ static int found(struct apple_dma *ad, struct device *dev)
 	if (!device_link_add(dev, &ad->pdev->dev, 0)) {
 		dev_err(&ad->pdev->dev, "cannot link %s to the companion\n",
 			dev_name(dev));
-		return -EINVAL;
+		if (!bound)
+			return -EINVAL;
 	}
 	m->dev = get_device(dev);
 	show_link(ad);
@@ -268,9 +275,10 @@ static int apple_dma_managed_notify(struct notifier_block *nb,
 	mutex_lock(&m->lock);
 	switch (action) {
 	case BUS_NOTIFY_ADD_DEVICE:
-		found(ad, dev);
+		found(ad, dev, false);
 		break;
 	case BUS_NOTIFY_BIND_DRIVER:
+		found(ad, dev, true);
 		if (m->dev == dev)
 			attach(ad, dev);
 		break;
@@ -443,7 +451,7 @@ int apple_dma_managed_start(struct apple_dma *ad)
 	}
 
 	mutex_lock(&m->lock);
-	err = found(ad, &pdev->dev);
+	err = found(ad, &pdev->dev, false);
 	mutex_unlock(&m->lock);
 	if (!err) {
 		/* It may have been bound again before it was linked. */

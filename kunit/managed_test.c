@@ -8,6 +8,8 @@
 #include <linux/module.h>
 #include <linux/slab.h>
 
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
 #include "board.h"
 #include "internal.h"
 #include "suites.h"
@@ -219,6 +221,49 @@ static void device_comes_late(struct kunit *test)
 	check_counters(test, 0, 1, 1);
 }
 
+/* No memory for its link then: it is made when the device is bound. */
+static void device_is_linked_when_it_is_bound(struct kunit *test)
+{
+	board_unplug(test, 0);
+	board.removes = 0;
+	seam_no_links = 1;
+	board_plug(test, 0);
+	CHECK_EQ(test, seam_no_links, 0);
+	CHECK(test, board_wait(first_is_bound));
+	CHECK(test, has_ops(0));
+	check_counters(test, 0, 1, 1);
+
+	/* There is one: it takes the driver off, and keeps it off. */
+	device_release_driver(&board.companion[0]->dev);
+	CHECK_EQ(test, board.removes, 1);
+	CHECK(test, !board_attach(board.device[0]));
+	CHECK(test, board_attach(board.companion[0]));
+	CHECK(test, board_wait(first_is_bound));
+	CHECK(test, has_ops(0));
+}
+
+/* Nor then: it has the ops, and loses its driver before they go. */
+static void device_without_a_link_has_ops(struct kunit *test)
+{
+	board_unplug(test, 0);
+	board.removes = 0;
+	seam_no_links = 2;
+	board_plug(test, 0);
+	CHECK_EQ(test, seam_no_links, 0);
+	CHECK(test, board_wait(first_is_bound));
+	CHECK(test, has_ops(0));
+	check_counters(test, 0, 1, 1);
+
+	device_release_driver(&board.companion[0]->dev);
+	CHECK_EQ(test, board.removes, 1);
+	CHECK(test, !board.device[0]->dev.driver);
+	CHECK(test, has_no_ops());
+	CHECK(test, board_wait(is_unpinned));
+	CHECK(test, board_attach(board.companion[0]));
+	CHECK(test, board_wait(first_is_bound));
+	CHECK(test, has_ops(0));
+}
+
 /* And when there was nothing at all at the companion's probe. */
 static void companion_waits_for_its_device(struct kunit *test)
 {
@@ -312,6 +357,12 @@ static void foreign_ops_are_left_alone(struct kunit *test)
 	set_dma_ops(&board.device[0]->dev, NULL);
 }
 
+static void managed_exit(struct kunit *test)
+{
+	seam_no_links = 0;
+	board_exit(test);
+}
+
 static struct kunit_case managed_cases[] = {
 	KUNIT_CASE(device_bound_before_is_probed_again),
 	KUNIT_CASE(ops_are_there_while_bound),
@@ -322,6 +373,8 @@ static struct kunit_case managed_cases[] = {
 	KUNIT_CASE(late_free_after_rebind),
 	KUNIT_CASE(companion_goes_after_its_device),
 	KUNIT_CASE(device_comes_late),
+	KUNIT_CASE(device_is_linked_when_it_is_bound),
+	KUNIT_CASE(device_without_a_link_has_ops),
 	KUNIT_CASE(companion_waits_for_its_device),
 	KUNIT_CASE(wrong_devices_are_refused),
 	KUNIT_CASE(wrong_device_that_comes_late),
@@ -335,6 +388,6 @@ struct kunit_suite managed_suite = {
 	.suite_init = board_start,
 	.suite_exit = board_stop,
 	.init = board_init,
-	.exit = board_exit,
+	.exit = managed_exit,
 	.test_cases = managed_cases,
 };

@@ -10,6 +10,7 @@
 #include "seam.h"
 
 bool seam_no_slots;
+unsigned int seam_no_links;
 u64 seam_clock;
 
 static atomic_long_t balance;

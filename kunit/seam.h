@@ -7,11 +7,13 @@
  *    behind the reader,
  *  - the time that a doorbell takes may be what a case says,
  *  - allocations are counted, and those that the kernel's fault injection does
- *    not see can fail like all others.
+ *    not see can fail like all others,
+ *  - device links are refused when a case says so.
  */
 #ifndef APPLE_DMA_SEAM_H
 #define APPLE_DMA_SEAM_H
 
+#include <linux/device.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/mempool.h>
@@ -37,6 +39,8 @@ void seam_gone(const void *p);
 bool seam_fails(void);
 /* There is no memory for the slots of an xarray. */
 extern bool seam_no_slots;
+/* The next so many device links cannot be made. */
+extern unsigned int seam_no_links;
 /* Allocations of the driver's files that are not freed yet. */
 long seam_balance(void);
 
@@ -130,6 +134,16 @@ static inline void *seam_xas_store(struct xa_state *xas, void *entry)
 	return NULL;
 }
 
+static inline struct device_link *seam_device_link_add(struct device *consumer,
+						       struct device *supplier,
+						       u32 flags)
+{
+	if (!seam_no_links)
+		return device_link_add(consumer, supplier, flags);
+	seam_no_links--;
+	return NULL;
+}
+
 #undef readl
 #define readl				seam_readl
 #undef writel
@@ -169,6 +183,7 @@ static inline void *seam_xas_store(struct xa_state *xas, void *entry)
 #define xas_store			seam_xas_store
 #undef free_percpu
 #define free_percpu			seam_free_percpu
+#define device_link_add			seam_device_link_add
 
 #endif /* APPLE_DMA_SEAM_ITSELF */
 
