@@ -214,6 +214,92 @@ static void eviction(struct kunit *test)
 	fail_each(fixture_open(test, .limits.entries = 1), run_evict);
 }
 
+/* An earlier kernel left something in the way. */
+static struct outcome run_leftover(struct fixture *f)
+{
+	struct apple_dma_unmap_entry left = { .handle = FAKE_RAM + 5 * MIB };
+	bool planted = fake_host_plant(f->host, left.handle, GRANULE);
+	struct outcome o = run_pin(f);
+	unsigned long flags;
+
+	o.right &= planted;
+	/* What was refused before the host was asked has released nothing. */
+	if (fake_host_has(f->host, left.handle)) {
+		o.right &= !o.fine;
+		local_irq_save(flags);
+		fake_host_ops.unmap(f->host, &left, 1);
+		local_irq_restore(flags);
+	}
+	return o;
+}
+
+static void map_over_a_leftover(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+
+	/* That which is not in the way is not looked for. */
+	f->e->swept = true;
+	fail_each(f, run_leftover);
+	CHECK(test, fixture_stats(f)->recovered > 0);
+}
+
+/* The guest sleeps, with idle windows and one in use. */
+static struct outcome run_sleep(struct fixture *f)
+{
+	dma_addr_t addr = fixture_pin(f, 8 * MIB, 3 * PAGE);
+	dma_addr_t idle = fixture_pin(f, 100 * MIB, PAGE);
+	struct outcome o = { .right = true };
+
+	o.fine = addr != DMA_MAPPING_ERROR && idle != DMA_MAPPING_ERROR;
+	if (idle != DMA_MAPPING_ERROR)
+		o.right = !fixture_unpin(f, idle, PAGE);
+	apple_dma_engine_suspend(f->e);
+	o.right &= apple_dma_engine_resume(f->e);
+	if (addr != DMA_MAPPING_ERROR)
+		o.right &= fixture_right(f, addr, FAKE_RAM + 8 * MIB,
+					 3 * PAGE) &&
+			   !fixture_unpin(f, addr, 3 * PAGE);
+	return o;
+}
+
+static void sleep_and_wake(struct kunit *test)
+{
+	fail_each(fixture_open(test), run_sleep);
+}
+
+/* And the host forgets the one in use meanwhile. */
+static struct outcome run_forgotten(struct fixture *f)
+{
+	struct apple_dma_unmap_entry gone = { .handle = FAKE_RAM + 8 * MIB };
+	dma_addr_t addr = fixture_pin(f, 8 * MIB, 3 * PAGE), fresh;
+	struct outcome o = { .right = true };
+	unsigned long flags;
+
+	o.fine = addr != DMA_MAPPING_ERROR;
+	apple_dma_engine_suspend(f->e);
+	if (o.fine) {
+		local_irq_save(flags);
+		fake_host_ops.unmap(f->host, &gone, 1);
+		local_irq_restore(flags);
+	}
+	o.right = apple_dma_engine_resume(f->e) == !o.fine;
+	fresh = fixture_pin(f, 8 * MIB, PAGE);
+	if (fresh != DMA_MAPPING_ERROR)
+		o.right &= fresh != addr &&
+			   fixture_right(f, fresh, FAKE_RAM + 8 * MIB, PAGE) &&
+			   !fixture_unpin(f, fresh, PAGE);
+	if (o.fine)
+		o.right &= !fixture_unpin(f, addr, 3 * PAGE);
+	o.fine &= fresh != DMA_MAPPING_ERROR;
+	return o;
+}
+
+static void sleep_and_forget(struct kunit *test)
+{
+	fail_each(fixture_open(test, .policy = FAKE_HOST_RANDOM), run_forgotten);
+}
+
 /* ---- starting and ending ---- */
 
 /* Like driver/main.c's probe, as far as it needs no device; and the reverse. */
@@ -318,6 +404,9 @@ static struct kunit_case fail_cases[] = {
 	KUNIT_CASE(strict_list),
 	KUNIT_CASE(refused_map),
 	KUNIT_CASE(eviction),
+	KUNIT_CASE(map_over_a_leftover),
+	KUNIT_CASE(sleep_and_wake),
+	KUNIT_CASE(sleep_and_forget),
 	KUNIT_CASE(window_without_slots_is_used),
 	KUNIT_CASE(engine_start),
 	KUNIT_CASE(memory_table),
