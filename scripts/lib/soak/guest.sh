@@ -193,21 +193,32 @@ do_reload() {	# parameters
 
 # A device or companion, $1, of number $2 goes in one of three ways, and comes back.
 gone() { [ -z "$(at "$1")" ]; }
+power_of() {	# the file
+	case $1 in
+	device) echo "/sys/bus/pci/slots/$((16 + $2))/power" ;;
+	*) echo "/sys/bus/pci/slots/$((23 + $2))/power" ;;
+	esac
+}
 take_out() {
-	local where=${port[$2]} slot=$((16 + $2))
-	[ "$1" = device ] || where=${companion_port[$2]} slot=$((23 + $2))
+	local where=${port[$2]}
+	[ "$1" = device ] || where=${companion_port[$2]}
 	case $3 in
 	remove) echo 1 >"/sys/bus/pci/devices/$(at "$where")/remove" ;;
-	eject) echo 0 >/sys/bus/pci/slots/$slot/power ;;
+	eject) echo 0 >"$(power_of "$1" "$2")" ;;
 	pull) host-ask pull "$1$2" >/dev/null ;;
 	esac
 	await 60 gone "$where" || fatal "problem $1 $2 does not go: $3"
 }
+# The port turns the slot's power off in its own time, and for a second after that does
+# not see what is put in.
 put_in() {
-	case $3 in
-	remove) echo 1 >/sys/bus/pci/rescan ;;
-	*) host-ask plug "$1$2" >/dev/null ;;
-	esac
+	if [ "$3" = remove ]; then
+		echo 1 >/sys/bus/pci/rescan
+		return
+	fi
+	await 60 grep -q 0 "$(power_of "$1" "$2")" || fatal "problem the slot of $1 $2 keeps its power"
+	sleep 2
+	host-ask plug "$1$2" >/dev/null
 }
 
 do_companion() {	# remove, eject
