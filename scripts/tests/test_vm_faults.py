@@ -280,14 +280,15 @@ host-stats
 @pytest.mark.debug
 @pytest.mark.full
 def test_module_and_driver_without_memory(testbed, disk, nth):
-    """The same for all of insmod and rmmod, and for the probe of nvme."""
+    """The same for all of insmod and rmmod, and for the probe of nvme: each seventh
+    allocation, as a run takes seconds. KUnit's main.bind_and_unbind has all of a probe."""
     drive, _ = disk()
     run = testbed(SWEEPS + r"""
 nvme=/sys/bus/pci/drivers/nvme
 echo "$device" >$nvme/unbind
-sweep 1 nvme "write=$nvme/bind=$device" "write=$nvme/unbind=$device"
+sweep 7 nvme "write=$nvme/bind=$device" "write=$nvme/unbind=$device"
 unload
-sweep 3 insmod "load=$APPLE_DMA_KO=" unload=apple_dma=
+sweep 7 insmod "load=$APPLE_DMA_KO=" unload=apple_dma=
 load
 await_disk() { for i in $(seq 300); do [ -b /dev/nvme0n1 ] && return; sleep 0.1; done; fail disk; }
 echo "$device" >/sys/bus/pci/drivers/nvme/bind || true
