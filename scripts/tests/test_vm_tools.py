@@ -121,7 +121,7 @@ def check_report(run, numbers):
 
 
 REFUSED = r"""
-insmod "$APPLE_DMA_KO" 2>/tmp/said && fail "the kernel took it"
+insmod /root/apple_dma.ko 2>/tmp/said && fail "the kernel took it"
 sed 's/^/said: /' /tmp/said
 apple-dma doctor --json >/tmp/doctor || echo "doctor=$?"
 tr -d '\n' </tmp/doctor; echo
@@ -129,13 +129,14 @@ tr -d '\n' </tmp/doctor; echo
 
 
 @pytest.mark.full
-def test_doctor_names_the_cause_of_a_refused_load(testbed, tmp_path):
+def test_doctor_names_the_cause_of_a_refused_load(testbed, tmp_path, build_module):
     """A kernel that takes signed modules only, as with Secure Boot, and one that is not."""
     subprocess.run(["make", "-s", "install-tools", f"DESTDIR={tmp_path}/tools", "PREFIX=/usr"],
                    cwd=TOP, check=True)
     tools = tmp_path / "tools/usr"
     run = testbed(REFUSED, no_module=True, append="module.sig_enforce=1",
-                  push=[*python(tmp_path), f"{tools}/sbin/apple-dma:/usr/sbin/apple-dma",
+                  push=[*python(tmp_path), f"{build_module()}:/root/apple_dma.ko",
+                        f"{tools}/sbin/apple-dma:/usr/sbin/apple-dma",
                         f"{tools}/share/apple-dma:/usr/share/apple-dma"])
     assert run.value("doctor") == 1
     found = {f["check"]: f for f in run.json_lines()[0]["findings"]}
