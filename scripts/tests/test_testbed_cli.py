@@ -21,6 +21,7 @@ sys.path.insert(0, str(TOP / "scripts" / "lib"))
 from testbed import arch, cache, cli, console, cpio, device, headers, host  # noqa: E402
 from testbed import image, kernel, module, packages, qemu, session  # noqa: E402
 from testbed import errors  # noqa: E402
+from kunit import uml  # noqa: E402
 from testbed.errors import UsageError  # noqa: E402
 
 
@@ -486,3 +487,14 @@ def test_raw_arguments_are_words():
     assert qemu.raw(["-drive if=none,file='a b'", "-device edu"]) == [
         "-drive", "if=none,file=a b", "-device", "edu"]
     assert io.StringIO(qemu.escape("a,b")).read() == "a,,b"
+
+
+def test_user_mode_linux_gets_room_for_registers(tmp_path):
+    """And a source that has no such line is not built as if it had."""
+    source = tmp_path / "arch/x86/um/user-offsets.c"
+    source.parent.mkdir(parents=True)
+    source.write_text("\tDEFINE_LONGS(HOST_FP_SIZE, 2696);\n")
+    uml._fit_registers(tmp_path)        # pylint: disable=protected-access
+    assert source.read_text() == "\tDEFINE_LONGS(HOST_FP_SIZE, 12288);\n"
+    with pytest.raises(errors.TestbedError, match="HOST_FP_SIZE, 2696"):
+        uml._fit_registers(tmp_path)    # pylint: disable=protected-access
