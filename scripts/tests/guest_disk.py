@@ -11,8 +11,20 @@ await_disk() {
 	for i in $(seq 200); do [ -b $node ] && return; sleep 0.1; done
 	fail "the disk does not come"
 }
-# Load that goes on until it is stopped, which its device may not live to see.
-stop_load() { kill "$load"; wait "$load" || true; }
+# Load that goes on until it is stopped, which its device may not live to see. Once in 150
+# times fio did not notice that its job had gone with the device: a process that waits for
+# nobody. A job that waits for a request would have been left.
+stop_load() {
+	local each jobs
+	jobs=$(cat "/proc/$load/task/$load/children" 2>/dev/null) || true
+	kill "$load" 2>/dev/null || true	# it may have seen that the device is gone
+	{ sleep 60; kill -9 "$load"; } 2>/dev/null & late=$!
+	wait "$load" || true
+	kill "$late"
+	for each in $jobs; do
+		[ ! -e "/proc/$each" ] || fail "a job of the load does not end"
+	done
+}
 start_load() {
 	before=$(awk '{print $1}' /sys/block/${node#/dev/}/stat)
 	fio --name=load --filename=$node --allow_file_create=0 --direct=1 --rw=randread \
