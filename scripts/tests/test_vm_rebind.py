@@ -12,7 +12,7 @@ PROBE = TOP / "scripts/tests/probe"
 
 # What the test driver's parameters are now, and how it is loaded for a device.
 PROBES = r"""
-probe_has() { local v; read -r v <"/sys/module/apple_dma_probe/parameters/$1"; [ "$v" = "$2" ]; }
+probe_has() { local v=; read -r v <"/sys/module/apple_dma_probe/parameters/$1"; [ "$v" = "$2" ]; }
 mappings() { [ "$(counter live_mappings)" = "$1" ]; }
 """
 
