@@ -64,17 +64,21 @@ def python(folder):
     return [f"{folder / library.name}:{library}", f"{binary}:/usr/bin/python3", *sorted(shared)]
 
 
+def command(folder):
+    """--push arguments that give a guest apple-dma, and the Python that it needs."""
+    subprocess.run(["make", "-s", "install-tools", f"DESTDIR={folder}/tools", "PREFIX=/usr"],
+                   cwd=TOP, check=True)
+    tools = folder / "tools/usr"
+    return [*python(folder), f"{tools}/sbin/apple-dma:/usr/sbin/apple-dma",
+            f"{tools}/share/apple-dma:/usr/share/apple-dma"]
+
+
 @pytest.mark.full
 def test_apple_dma_in_a_guest(testbed, disk, tmp_path):
     drive, _ = disk()
-    subprocess.run(["make", "-s", "install-tools", f"DESTDIR={tmp_path}/tools", "PREFIX=/usr"],
-                   cwd=TOP, check=True)
-    tools = tmp_path / "tools/usr"
     # Nothing goes by age: only what the commands do rings the doorbell.
-    push = [*python(tmp_path), f"{tools}/sbin/apple-dma:/usr/sbin/apple-dma",
-            f"{tools}/share/apple-dma:/usr/share/apple-dma"]
     run = testbed(GUEST, qemu=[drive], module="idle_ms=0", devices=["nvme,drive=d0,serial=a"],
-                  push=push)
+                  push=command(tmp_path))
     status, doctor = run.json_lines()[:2]
     check_status(status)
     check_doctor(doctor)
@@ -131,13 +135,8 @@ tr -d '\n' </tmp/doctor; echo
 @pytest.mark.full
 def test_doctor_names_the_cause_of_a_refused_load(testbed, tmp_path, build_module):
     """A kernel that takes signed modules only, as with Secure Boot, and one that is not."""
-    subprocess.run(["make", "-s", "install-tools", f"DESTDIR={tmp_path}/tools", "PREFIX=/usr"],
-                   cwd=TOP, check=True)
-    tools = tmp_path / "tools/usr"
     run = testbed(REFUSED, no_module=True, append="module.sig_enforce=1",
-                  push=[*python(tmp_path), f"{build_module()}:/root/apple_dma.ko",
-                        f"{tools}/sbin/apple-dma:/usr/sbin/apple-dma",
-                        f"{tools}/share/apple-dma:/usr/share/apple-dma"])
+                  push=[*command(tmp_path), f"{build_module()}:/root/apple_dma.ko"])
     assert run.value("doctor") == 1
     found = {f["check"]: f for f in run.json_lines()[0]["findings"]}
     assert found["signature"]["outcome"] == "fail"
