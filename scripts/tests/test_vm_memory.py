@@ -142,6 +142,8 @@ no_balloon() {
 		echo "${each##*/}" >/sys/bus/virtio/drivers/virtio_balloon/unbind
 	done
 }
+# Windows of the cached mode, with more than what is mapped in them, that take more.
+too_large() { awk '$3 >= 4 * 1048576 && $5 == "active"' /sys/kernel/debug/apple_dma/*/windows; }
 balloon_is() { host-ask monitor info balloon | tr -dc 0-9; }
 balloon() {	# the guest is left with $1 MiB
 	host-ask monitor balloon "$1" >/dev/null
@@ -165,6 +167,7 @@ start_writes
 {"await '[ $(counter idle_entries) -gt 0 ]'; " + plug if late else ""}
 await '[ "$(cat $sys/mode)" = strict ]'
 await '[ -n "$(balloon_is)" ]'
+await '[ -z "$(too_large)" ]'
 for round in 1 2; do
 	balloon 400
 	hog 100

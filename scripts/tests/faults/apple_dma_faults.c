@@ -1,52 +1,95 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What apple_dma asks the kernel for and may be refused: this module does
- * nothing but allow fault injection (debugfs fail_function) to refuse it.
- * scripts/tests/test_vm_faults.py does that, one after the other.
+ * Lets a function of the kernel be refused, once: the next call of it returns
+ * at once, with an error. For scripts/tests/test_vm_faults.py, in its guests.
+ *
+ *	echo "pci_iomap 0" >/sys/module/apple_dma_faults/parameters/refuse
+ *	echo >/sys/module/apple_dma_faults/parameters/refuse
+ *
+ * arms it and takes the probe away. The parameter reads as what is armed; as
+ * nothing, when that has been used. The kernel's own fault injection does the
+ * same (fail_function), but asks for a random number first, under locks that
+ * must not be taken where a breakpoint may hit: lockdep says so.
  */
 
-#include <linux/debugfs.h>
-#include <linux/device.h>
-#include <linux/error-injection.h>
-#include <linux/ioport.h>
-#include <linux/memory.h>
-#include <linux/mempool.h>
+#include <linux/kprobes.h>
 #include <linux/module.h>
-#include <linux/pci.h>
-#include <linux/percpu.h>
-#include <linux/shrinker.h>
-#include <linux/slab.h>
-#include <linux/suspend.h>
-#include <linux/sysfs.h>
-#include <linux/workqueue.h>
+#include <asm/text-patching.h>
 
-/* By insmod. */
-ALLOW_ERROR_INJECTION(kmem_cache_create, NULL);
-ALLOW_ERROR_INJECTION(alloc_workqueue, NULL);
-ALLOW_ERROR_INJECTION(register_pm_notifier, ERRNO);
-ALLOW_ERROR_INJECTION(__pci_register_driver, ERRNO);
+static char symbol[64];
+static long value;
+static atomic_t left;
+static bool probed;
 
-/* By both. */
-ALLOW_ERROR_INJECTION(debugfs_create_dir, ERRNO);
+static int refuse(struct kprobe *probe, struct pt_regs *regs)
+{
+	if (atomic_dec_if_positive(&left) < 0)
+		return 0;
+	regs_set_return_value(regs, value);
+	int3_emulate_ret(regs);
+	return 1;
+}
 
-/* By the probe of a companion. */
-ALLOW_ERROR_INJECTION(pci_enable_device_mem, ERRNO);
-ALLOW_ERROR_INJECTION(pci_request_region, ERRNO);
-ALLOW_ERROR_INJECTION(pci_iomap, NULL);
-ALLOW_ERROR_INJECTION(get_zeroed_page, NULL);
-ALLOW_ERROR_INJECTION(__alloc_percpu, NULL);
-ALLOW_ERROR_INJECTION(mempool_create, NULL);
-ALLOW_ERROR_INJECTION(walk_iomem_res_desc, ERRNO);
-ALLOW_ERROR_INJECTION(register_memory_notifier, ERRNO);
-ALLOW_ERROR_INJECTION(register_shrinker, ERRNO);
-ALLOW_ERROR_INJECTION(bus_register_notifier, ERRNO);
-ALLOW_ERROR_INJECTION(sysfs_create_group, ERRNO);
-ALLOW_ERROR_INJECTION(debugfs_create_file, ERRNO);
+NOKPROBE_SYMBOL(refuse);
 
-/* By that, and as its device comes. */
-ALLOW_ERROR_INJECTION(device_link_add, NULL);
-ALLOW_ERROR_INJECTION(sysfs_add_link_to_group, ERRNO);
+static struct kprobe probe;
 
-MODULE_DESCRIPTION("What apple_dma may be refused");
+static void disarm(void)
+{
+	if (probed)
+		unregister_kprobe(&probe);
+	probed = false;
+	atomic_set(&left, 0);
+}
+
+/* Serialised by the lock of the module's parameters. */
+static int refuse_set(const char *text, const struct kernel_param *kp)
+{
+	int err, words;
+
+	disarm();
+	words = sscanf(text, "%63s %ld", symbol, &value);
+	if (words <= 0)
+		return 0;
+	if (words != 2)
+		return -EINVAL;
+	probe = (struct kprobe) {
+		.symbol_name = symbol,
+		.pre_handler = refuse,
+	};
+	err = register_kprobe(&probe);
+	if (err)
+		return err;
+	probed = true;
+	atomic_set(&left, 1);
+	return 0;
+}
+
+static int refuse_get(char *text, const struct kernel_param *kp)
+{
+	return atomic_read(&left) ? sysfs_emit(text, "%s %ld\n", symbol, value) :
+				    sysfs_emit(text, "\n");
+}
+
+static const struct kernel_param_ops refuse_ops = {
+	.set = refuse_set,
+	.get = refuse_get,
+};
+module_param_cb(refuse, &refuse_ops, NULL, 0600);
+MODULE_PARM_DESC(refuse, "a function, and what it is to return when it is called next");
+
+static int __init apple_dma_faults_init(void)
+{
+	return 0;
+}
+module_init(apple_dma_faults_init);
+
+static void __exit apple_dma_faults_exit(void)
+{
+	disarm();
+}
+module_exit(apple_dma_faults_exit);
+
+MODULE_DESCRIPTION("Refuses what apple_dma asks the kernel for");
 MODULE_AUTHOR("The apple-dma authors");
 MODULE_LICENSE("GPL");
