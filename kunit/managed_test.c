@@ -221,17 +221,23 @@ static void device_comes_late(struct kunit *test)
 	check_counters(test, 0, 1, 1);
 }
 
-/* No memory for its link then: it is made when the device is bound. */
-static void device_is_linked_when_it_is_bound(struct kunit *test)
+/* The device comes, and @n times there is no memory for its link. */
+static void plug_without_links(struct kunit *test, unsigned int n)
 {
 	board_unplug(test, 0);
 	board.removes = 0;
-	seam_no_links = 1;
+	seam_no_links = n;
 	board_plug(test, 0);
 	CHECK_EQ(test, seam_no_links, 0);
 	CHECK(test, board_wait(first_is_bound));
 	CHECK(test, has_ops(0));
 	check_counters(test, 0, 1, 1);
+}
+
+/* No memory for its link then: it is made when the device is bound. */
+static void device_is_linked_when_it_is_bound(struct kunit *test)
+{
+	plug_without_links(test, 1);
 
 	/* There is one: it takes the driver off, and keeps it off. */
 	device_release_driver(&board.companion[0]->dev);
@@ -245,14 +251,7 @@ static void device_is_linked_when_it_is_bound(struct kunit *test)
 /* Nor then: it has the ops, and loses its driver before they go. */
 static void device_without_a_link_has_ops(struct kunit *test)
 {
-	board_unplug(test, 0);
-	board.removes = 0;
-	seam_no_links = 2;
-	board_plug(test, 0);
-	CHECK_EQ(test, seam_no_links, 0);
-	CHECK(test, board_wait(first_is_bound));
-	CHECK(test, has_ops(0));
-	check_counters(test, 0, 1, 1);
+	plug_without_links(test, 2);
 
 	device_release_driver(&board.companion[0]->dev);
 	CHECK_EQ(test, board.removes, 1);
