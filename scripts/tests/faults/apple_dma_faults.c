@@ -14,6 +14,7 @@
 
 #include <linux/kprobes.h>
 #include <linux/module.h>
+#include <linux/string.h>
 #include <asm/text-patching.h>
 
 static char symbol[64];
@@ -45,13 +46,12 @@ static void disarm(void)
 /* Serialised by the lock of the module's parameters. */
 static int refuse_set(const char *text, const struct kernel_param *kp)
 {
-	int err, words;
+	int err;
 
 	disarm();
-	words = sscanf(text, "%63s %ld", symbol, &value);
-	if (words <= 0)
+	if (!*skip_spaces(text))
 		return 0;
-	if (words != 2)
+	if (sscanf(text, "%63s %ld", symbol, &value) != 2)
 		return -EINVAL;
 	probe = (struct kprobe) {
 		.symbol_name = symbol,
