@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Lets a function of the kernel be refused, once: the next call of it returns
- * at once, with an error. For scripts/tests/test_vm_faults.py, in its guests.
+ * Lets a function of the kernel be refused, once: the next call of it by who
+ * asks for this, or by a child, returns at once, with an error. For
+ * scripts/tests/test_vm_faults.py, in its guests.
  *
  *	echo "pci_iomap 0" >/sys/module/apple_dma_faults/parameters/refuse
  *	echo >/sys/module/apple_dma_faults/parameters/refuse
@@ -14,16 +15,23 @@
 
 #include <linux/kprobes.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 #include <asm/text-patching.h>
 
 static char symbol[64];
 static long value;
+static pid_t who;
 static atomic_t left;
 static bool probed;
 
 static int refuse(struct kprobe *probe, struct pt_regs *regs)
 {
+	/* A parent does not go away while interrupts are off. */
+	if (current->tgid != who &&
+	    rcu_dereference_raw(current->real_parent)->tgid != who)
+		return 0;
 	if (atomic_dec_if_positive(&left) < 0)
 		return 0;
 	regs_set_return_value(regs, value);
@@ -61,6 +69,7 @@ static int refuse_set(const char *text, const struct kernel_param *kp)
 	if (err)
 		return err;
 	probed = true;
+	who = current->tgid;
 	atomic_set(&left, 1);
 	return 0;
 }

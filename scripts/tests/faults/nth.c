@@ -3,11 +3,12 @@
  * nth - do something again and again, and each time let another one of its
  * allocations fail, until there is none left to fail. In a guest.
  *
- * usage: nth STEP DO UNDO
+ * usage: nth STEP DO UNDO [BEFORE]
  *
  * DO and UNDO are write=FILE=TEXT, load=FILE=PARAMETERS, unload=NAME= or none==.
  * What was done is undone, without a fault. With a STEP of n, only each nth of the
- * allocations fails. Prints how many failed, and in how many of these runs DO was
+ * allocations fails; with BEFORE, which is done once and may fail, none of as many
+ * as that takes. Prints how many failed, and in how many of these runs DO was
  * done all the same. Fails when there is no end to them, or when what was done
  * cannot be undone.
  */
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #define MOST 20000
+#define ALL 1000000000U
 
 struct action {
 	char *verb;
@@ -95,38 +97,52 @@ static void undo(struct action *action)
 	finish(action);
 }
 
+/*
+ * Do it and let the allocation @nth fail. Returns how many more there would have had
+ * to be for that: 0 if it has failed.
+ */
+static unsigned int run_faulty(struct action *action, unsigned int nth, bool *ok)
+{
+	int arm = open("/proc/self/fail-nth", O_RDWR);
+	char text[16];
+	ssize_t size;
+
+	if (arm < 0)
+		fail("/proc/self/fail-nth");
+	prepare(action);
+	size = snprintf(text, sizeof(text), "%u", nth);
+	if (write(arm, text, size) != size)
+		fail("fail-nth");
+	*ok = run(action);
+	size = pread(arm, text, sizeof(text) - 1, 0);
+	if (size <= 0 || pwrite(arm, "0", 1, 0) != 1)
+		fail("fail-nth");
+	text[size] = 0;
+	close(arm);
+	finish(action);
+	return strtoul(text, NULL, 10);
+}
+
 int main(int argc, char **argv)
 {
+	unsigned int step, nth, first = 1, runs = 0, done = 0;
 	struct action action, back;
-	unsigned int step, nth, runs = 0, done = 0;
+	bool ok;
 
-	if (argc != 4) {
-		fprintf(stderr, "usage: nth STEP DO UNDO\n");
+	if (argc != 4 && argc != 5) {
+		fprintf(stderr, "usage: nth STEP DO UNDO [BEFORE]\n");
 		return 2;
 	}
 	step = strtoul(argv[1], NULL, 10);
+	if (argc == 5) {
+		parse(&action, argv[4]);
+		first += ALL - run_faulty(&action, ALL, &ok);
+	}
 	parse(&action, argv[2]);
 	parse(&back, argv[3]);
-	for (nth = 1; step && nth <= MOST; nth += step) {
-		char text[16];
-		ssize_t size;
-		bool ok, failed;
-		int arm = open("/proc/self/fail-nth", O_RDWR);
+	for (nth = first; step && nth <= MOST; nth += step) {
+		bool failed = !run_faulty(&action, nth, &ok);
 
-		if (arm < 0)
-			fail("/proc/self/fail-nth");
-		prepare(&action);
-		size = snprintf(text, sizeof(text), "%u", nth);
-		if (write(arm, text, size) != size)
-			fail("fail-nth");
-		ok = run(&action);
-		size = pread(arm, text, sizeof(text) - 1, 0);
-		if (size <= 0 || pwrite(arm, "0", 1, 0) != 1)
-			fail("fail-nth");
-		text[size] = 0;
-		failed = !strtoul(text, NULL, 10);
-		close(arm);
-		finish(&action);
 		if (ok)
 			undo(&back);
 		if (!failed) {
