@@ -41,6 +41,12 @@ static int refuse(struct kprobe *probe, struct pt_regs *regs)
 
 NOKPROBE_SYMBOL(refuse);
 
+/* With one the probe stays a breakpoint: from a jump there is no way to return. */
+static void after(struct kprobe *probe, struct pt_regs *regs,
+		  unsigned long flags)
+{
+}
+
 static struct kprobe probe;
 
 static void disarm(void)
@@ -64,6 +70,7 @@ static int refuse_set(const char *text, const struct kernel_param *kp)
 	probe = (struct kprobe) {
 		.symbol_name = symbol,
 		.pre_handler = refuse,
+		.post_handler = after,
 	};
 	err = register_kprobe(&probe);
 	if (err)
