@@ -21,6 +21,7 @@ from .tally import GOLDEN, Tally, digest
 ROUND = 240             # seconds that one guest is kept busy, about
 LEAST = 50              # a round that would be shorter is not begun
 GRACE = 300             # seconds that a round may take longer: boots, and the last event
+GRACE_SLOW = 900        # the same in kernels that take minutes to boot
 EVERY = 10              # seconds between two lines of progress
 DISK = 64 << 20
 GUEST = os.path.join(cache.SCRIPTS, "lib", "soak", "guest.sh")
@@ -102,10 +103,11 @@ class Soak:
     def _command(self, made, folder, seconds):
         edu = _run([os.path.join(cache.SCRIPTS, "build-module"), "--kernel", made.kernel,
                     "--src", EDU], "building the test driver").splitlines()[-1]
+        grace = GRACE_SLOW if made.slow else GRACE
         argv = [os.path.join(cache.SCRIPTS, "testbed"), "run", "--kernel", made.kernel,
                 "--mem", made.mem, "--cpus", str(made.cpus), "--hotplug",
                 "--reboots", str(made.reboots), "--console", os.path.join(folder, "console"),
-                "--timeout", str(seconds + GRACE), "--module", made.module,
+                "--timeout", str(seconds + grace), "--module", made.module,
                 "--qemu", "-blockdev driver=raw,node-name=d0,cache.no-flush=on,file.driver=file,"
                 "file.filename=" +
                 shlex.quote(os.path.join(folder, "disk.img").replace(",", ",,")),
