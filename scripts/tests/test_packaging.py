@@ -304,8 +304,8 @@ def test_make_deb(copy):
     assert {"dkms (>= 3.0.3-4~)", "openssl"} <= set(fields["dkms"]["Depends"].split(", "))
     assert {each["Architecture"] for each in fields.values()} == {"all"}
     control = {path for path in files["dkms"] if path.startswith("DEBIAN/")}
-    assert control == {f"DEBIAN/{name}" for name in ("control", "md5sums", "postinst", "prerm",
-                                                     "postrm")}
+    assert control == {f"DEBIAN/{name}" for name in ("control", "md5sums", "preinst", "postinst",
+                                                     "prerm", "postrm")}
     kept = {path for path in files["dkms"] if not path.startswith(source)} - control
     assert kept == BOOT_FILES
     assert {path.removeprefix(source) for path in files["dkms"] if path.startswith(source)} >= {
@@ -504,7 +504,7 @@ def test_dracut(chroot):
 @needs_root
 @pytest.mark.full
 def test_make_dkms_install_in_a_system(chroot):
-    """From the tree, twice, an upgrade, and removal."""
+    """From the tree, twice, an upgrade, and removal; by hand; each where the other is not."""
     system = chroot.system
     system.run("apt-get -qy install dkms make")
     for number in (version(), version() + ".1"):
@@ -524,7 +524,13 @@ def test_make_dkms_install_in_a_system(chroot):
     assert system.run(f"modinfo -k {chroot.kernel} -F version apple_dma")[1].strip() == \
         version() + ".1"
     assert "/apple_dma.ko" in initramfs(system, chroot.kernel)
-    system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb")
+    package = f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb"
+    status, said = system.run(package, check=False)
+    assert status and "'make uninstall' first" in said
+    for _ in range(2):
+        system.run("make -C /root/tree uninstall")
+        assert not {name for name in files_of(chroot.folder)}
+    system.run(package)
     status, said = system.run("make -C /root/tree uninstall", check=False)
     assert status and "apt purge apple-dma-dkms" in said
 
