@@ -138,6 +138,41 @@ static void wrong_bars_are_refused(struct kunit *test)
 	CHECK(test, board_wait(first_is_bound));
 }
 
+/*
+ * Not every driver stops its device before a kexec: it does no more DMA when
+ * what it has mapped goes. Nor does one whose driver was told that it is @gone.
+ */
+static void shut_down(struct kunit *test, bool gone)
+{
+	struct pci_dev *companion = board.companion[0];
+	struct pci_dev *device = board.device[0];
+	struct apple_dma *ad = board_ad(0);
+	struct apple_dma_stats stats;
+	u16 command = 0;
+
+	pci_set_master(device);
+	pci_read_config_word(device, PCI_COMMAND, &command);
+	CHECK(test, command & PCI_COMMAND_MASTER);
+	if (gone)
+		apple_dma_managed_offline(&ad->engine);
+	to_pci_driver(companion->dev.driver)->shutdown(companion);
+	pci_read_config_word(device, PCI_COMMAND, &command);
+	EXPECT(test, !(command & PCI_COMMAND_MASTER));
+	apple_dma_engine_snapshot(&ad->engine, &stats);
+	EXPECT_EQ(test, stats.mapped_entries, 0);
+	EXPECT_EQ(test, stats.bad_unmaps, 0);
+
+	let_go(test);
+	CHECK(test, board_attach(companion));
+	CHECK(test, board_wait(first_is_bound));
+}
+
+static void shutdown_stops_the_device(struct kunit *test)
+{
+	shut_down(test, false);
+	shut_down(test, true);
+}
+
 static void main_exit(struct kunit *test)
 {
 	fail_disarm();
@@ -150,6 +185,7 @@ static struct kunit_case main_cases[] = {
 	KUNIT_CASE(probe_and_remove_even),
 	KUNIT_CASE(bind_and_unbind),
 	KUNIT_CASE(wrong_bars_are_refused),
+	KUNIT_CASE(shutdown_stops_the_device),
 	{ }
 };
 
