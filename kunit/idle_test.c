@@ -65,6 +65,39 @@ static void flush_goes_in_batches(struct kunit *test)
 	CHECK(test, fixture_right(f, addr, FAKE_RAM, PAGE));
 }
 
+/*
+ * Idle ones of a full budget that are used again are on the list still. Neither
+ * a flush nor a need of room takes them; when they are idle they may go.
+ */
+static void used_again_is_in_use(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.entries = 2);
+	dma_addr_t addr[2];
+	unsigned int i;
+
+	for (i = 0; i < 2; i++)
+		fixture_touch(f, i * 4 * MIB);
+	CHECK_EQ(test, fixture_stats(f)->idle_entries, 2);
+	for (i = 0; i < 2; i++)
+		addr[i] = fixture_pin(f, i * 4 * MIB, PAGE);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	CHECK_EQ(test, fixture_stats(f)->idle_entries, 0);
+
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, apple_dma_pin(f->e, FAKE_RAM + 8 * MIB, PAGE, ANY),
+		 DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->evictions, 0);
+	for (i = 0; i < 2; i++) {
+		CHECK(test, fixture_right(f, addr[i], FAKE_RAM + i * 4 * MIB,
+					  PAGE));
+		CHECK_EQ(test, fixture_unpin(f, addr[i], PAGE), 0);
+	}
+	fixture_touch(f, 8 * MIB);
+	CHECK_EQ(test, fixture_stats(f)->evictions, 1);
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+}
+
 /* What was idle goes at once, what is in use with its last mapping. */
 static void retired_take_nothing_new(struct kunit *test)
 {
@@ -191,6 +224,7 @@ static struct kunit_case idle_cases[] = {
 	KUNIT_CASE(eviction_is_one_doorbell),
 	KUNIT_CASE(coldest_goes_first),
 	KUNIT_CASE(flush_goes_in_batches),
+	KUNIT_CASE(used_again_is_in_use),
 	KUNIT_CASE(retired_take_nothing_new),
 	KUNIT_CASE(retired_stay_retired),
 	KUNIT_CASE(idle_ones_age),
