@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import aborted_early
+
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "scripts" / "lib"))
 
@@ -498,3 +500,16 @@ def test_user_mode_linux_gets_room_for_registers(tmp_path):
     assert source.read_text() == "\tDEFINE_LONGS(HOST_FP_SIZE, 12288);\n"
     with pytest.raises(errors.TestbedError, match="HOST_FP_SIZE, 2696"):
         uml._fit_registers(tmp_path)    # pylint: disable=protected-access
+
+
+@pytest.mark.parametrize("err, log, again", [
+    ("{died}QEMU said:\n  qemu: ../../hw/pci/msix.c:218: msix_table_mmio_write: Assertion `a' "
+     "failed.", "pci 0000:00:13.0: BAR 0", True),
+    ("{died}QEMU said:\n  qemu: ../../hw/pci/msix.c:218: msix_table_mmio_write: Assertion `a' "
+     "failed.", "testbed: boot 1", False),
+    ("{died}QEMU said:\n  qemu: ../../hw/core/cpu.c:1: cpu: Assertion `a' failed.", "", False),
+    ("testbed: the guest powered off before the command returned", "", False)])
+def test_only_one_abort_of_qemu_is_forgiven(err, log, again):
+    """An assertion of its MSI-X emulation, before the guest is up."""
+    died = "testbed: QEMU died of signal 6 (SIGABRT) before the command returned\ntestbed: "
+    assert aborted_early(err.format(died=died), log) is again
