@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from testbed import cache
+from testbed import built, cache
 from testbed.errors import EXIT_FAULT, EXIT_REPORT, TestbedError, UsageError, reported, warn
 
 from . import plan
@@ -21,7 +21,7 @@ from .tally import GOLDEN, Tally, digest
 ROUND = 240             # seconds that one guest is kept busy, about
 LEAST = 50              # a round that would be shorter is not begun
 GRACE = 300             # seconds that a round may take longer: boots, and the last event
-GRACE_SLOW = 900        # the same in kernels that take minutes to boot
+GRACE_SLOW = 900        # the same in kernels built here, which take minutes to boot
 EVERY = 10              # seconds between two lines of progress
 DISK = 64 << 20
 GUEST = os.path.join(cache.SCRIPTS, "lib", "soak", "guest.sh")
@@ -103,7 +103,7 @@ class Soak:
     def _command(self, made, folder, seconds):
         edu = _run([os.path.join(cache.SCRIPTS, "build-module"), "--kernel", made.kernel,
                     "--src", EDU], "building the test driver").splitlines()[-1]
-        grace = GRACE_SLOW if made.slow else GRACE
+        grace = GRACE_SLOW if made.kernel in built.KERNELS else GRACE
         argv = [os.path.join(cache.SCRIPTS, "testbed"), "run", "--kernel", made.kernel,
                 "--mem", made.mem, "--cpus", str(made.cpus), "--hotplug",
                 "--reboots", str(made.reboots), "--console", os.path.join(folder, "console"),

@@ -55,11 +55,6 @@ class Round:
     events: list = field(default_factory=list)
 
     @property
-    def slow(self):
-        """Whether the kernel checks so much that all takes long."""
-        return self.kernel in ("debug", "kcsan")
-
-    @property
     def starves(self):
         """Whether the kernel can refuse memory to whoever asks."""
         return self.kernel == "debug"
