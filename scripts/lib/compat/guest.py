@@ -11,14 +11,14 @@ import tempfile
 import threading
 from dataclasses import dataclass, field
 
-from testbed import cache
+from testbed import built, cache
 from testbed.errors import EXIT_FAULT, TestbedError
 
 from . import models
 
 TESTBED = os.path.join(cache.SCRIPTS, "testbed")
 DRM_SHOW = os.path.join(cache.SCRIPTS, "lib", "compat", "drm-show.c")
-BUILT_HERE = ("debug", "kcsan")         # kernels that take their time
+BUILT_HERE = built.KERNELS              # that take their time
 SOUND_BYTES = 2 * 44100 * 4             # two seconds
 WAV_HEADER = 44
 CANNOT = "cannot"                       # the result of what is not run, with the reason
