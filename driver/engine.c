@@ -226,6 +226,7 @@ static bool ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
 		if (entry[i].err || entry[i].iova == w->iova)
 			continue;
 		apple_dma_index_retire(e, w);
+		w->moved = true;
 		*moved = true;
 	}
 	spin_unlock_irqrestore(&e->lock, flags);
@@ -376,14 +377,8 @@ u64 apple_dma_engine_abandon(struct apple_dma_engine *e)
  */
 bool apple_dma_engine_release(struct apple_dma_engine *e)
 {
-	unsigned long flags;
-	bool broken;
-
-	spin_lock_irqsave(&e->lock, flags);
-	apple_dma_idle_release(e, &flags, "close");
-	broken = e->broken;
-	spin_unlock_irqrestore(&e->lock, flags);
-	return !broken;
+	apple_dma_idle_drop(e, UINT_MAX, "close");
+	return !READ_ONCE(e->broken);
 }
 
 /**

@@ -84,7 +84,7 @@ static void delist(struct apple_dma_engine *e, struct apple_dma_window *w)
 	}
 }
 
-/* Close an idle window on the list. Returns false if it is in use again. */
+/* Close an idle window that is LISTED. Returns false if it is in use again. */
 static bool close_window(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	if (atomic_cmpxchg(&w->live, 0, APPLE_DMA_WINDOW_CLOSED))
@@ -92,13 +92,33 @@ static bool close_window(struct apple_dma_engine *e, struct apple_dma_window *w)
 	w->state = APPLE_DMA_WINDOW_DEAD;
 	this_cpu_dec(e->percpu->idle_entries);
 	this_cpu_sub(e->percpu->idle_bytes, w->size);
-	e->listed--;
 	return true;
+}
+
+/**
+ * apple_dma_idle_close() - close a window that the caller has left without use
+ * @e: the engine; its lock is held
+ * @w: the window, after apple_dma_window_end_use() returned 0
+ *
+ * Return: true if it is closed, and the caller's to give back. False if it is in
+ * use again, or on the list: then it goes back with the list.
+ */
+bool apple_dma_idle_close(struct apple_dma_engine *e,
+			  struct apple_dma_window *w)
+{
+	if (test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags))
+		return false;
+	if (close_window(e, w))
+		return true;
+	w->seen = READ_ONCE(w->stamp);
+	enlist(e, w);
+	return false;
 }
 
 /**
  * struct apple_dma_wanted - what a look for idle windows is to find
  * @max: at most so many windows
+ * @looks: look at so many, at most LOOK_MAX
  * @entries: stop with so many, and
  * @bytes: so many bytes
  * @spare: windows used since they were listed get another turn, so many
@@ -108,6 +128,7 @@ static bool close_window(struct apple_dma_engine *e, struct apple_dma_window *w)
  */
 struct apple_dma_wanted {
 	unsigned int max;
+	unsigned int looks;
 	u64 entries;
 	u64 bytes;
 	unsigned int spare;
@@ -118,46 +139,69 @@ struct apple_dma_wanted {
 
 /*
  * Close idle windows, the coldest first, and move them to @batch. Returns how
- * many; fewer than wanted after LOOK_MAX windows, or when there are no more.
+ * many; fewer than wanted after @want->looks windows, or when there are no
+ * more. @want->looks is set to how many windows were looked at.
  */
 static unsigned int collect(struct apple_dma_engine *e,
-			    struct apple_dma_wanted want,
+			    struct apple_dma_wanted *want,
 			    struct list_head *batch)
 {
-	unsigned int n = 0, looks;
+	unsigned int n = 0, looks, most = min(want->looks, LOOK_MAX);
 	u64 bytes = 0;
 
 	drain(e);
-	want.spare = min(want.spare, e->listed);
-	for (looks = 0; looks < LOOK_MAX; looks++) {
-		struct apple_dma_window *w = coldest(e, want.large);
+	want->spare = min(want->spare, e->listed);
+	for (looks = 0; looks < most; looks++) {
+		struct apple_dma_window *w = coldest(e, want->large);
 		u32 stamp;
 
 		if (!w)
 			break;
 		stamp = READ_ONCE(w->stamp);
-		if (n == want.max || (n >= want.entries && bytes >= want.bytes))
+		if (n == want->max ||
+		    (n >= want->entries && bytes >= want->bytes))
 			break;
 		if (atomic_read(&w->live)) {
 			delist(e, w);
-		} else if (w->seen != stamp && want.spare) {
-			want.spare--;
+		} else if (w->seen != stamp && want->spare) {
+			want->spare--;
 			w->seen = stamp;
 			list_move_tail(&w->list, list_of(e, w));
-		} else if ((u32)jiffies - stamp < want.idle) {
+		} else if ((u32)jiffies - stamp < want->idle) {
 			break;
 		} else if (close_window(e, w)) {
 			list_move_tail(&w->list, batch);
+			e->listed--;
 			bytes += w->size;
 			n++;
 		}
 	}
+	want->looks = looks;
 	return n;
 }
 
-/* One doorbell for what collect() finds. Returns how many were given back. */
+/* The largest window of a batch. */
+static struct apple_dma_range largest_of(const struct list_head *batch)
+{
+	struct apple_dma_range range = {};
+	struct apple_dma_window *w;
+
+	list_for_each_entry(w, batch, list) {
+		if (w->size <= range.size)
+			continue;
+		range.phys = w->phys;
+		range.size = w->size;
+	}
+	return range;
+}
+
+/*
+ * One doorbell for what collect() finds. Returns how many were given back;
+ * *@largest, if there is one to set, is the largest of them.
+ */
 static unsigned int give_back(struct apple_dma_engine *e,
-			      struct apple_dma_wanted want)
+			      struct apple_dma_wanted *want,
+			      struct apple_dma_range *largest)
 {
 	unsigned int n;
 	LIST_HEAD(batch);
@@ -165,9 +209,11 @@ static unsigned int give_back(struct apple_dma_engine *e,
 	lockdep_assert_held(&e->lock);
 	if (e->broken)
 		return 0;
-	want.max = min(want.max, apple_dma_engine_batch(e));
+	want->max = min(want->max, apple_dma_engine_batch(e));
 	n = collect(e, want, &batch);
-	if (n && apple_dma_window_give_back(e, &batch, want.cause))
+	if (largest)
+		*largest = largest_of(&batch);
+	if (n && apple_dma_window_give_back(e, &batch, want->cause))
 		return 0;
 	return n;
 }
@@ -186,6 +232,7 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 {
 	struct apple_dma_wanted want = {
 		.max = UINT_MAX,
+		.looks = LOOK_MAX,
 		.bytes = bytes,
 		.entries = entries,
 		.spare = SPARE_MAX,
@@ -204,7 +251,36 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 
 		want.entries = max(entries, share);
 	}
-	n = give_back(e, want);
+	n = give_back(e, &want, NULL);
+	e->stats.evictions += n;
+	return n;
+}
+
+/**
+ * apple_dma_idle_evict_least() - make room, and no more than that: one doorbell
+ * @e: the engine; its lock is held
+ * @bytes: so many bytes are needed, in one registration
+ * @largest: set to the largest window that went; of size 0 if none did
+ *
+ * For when it is not known whether room is what is missing.
+ *
+ * Return: how many windows went.
+ */
+u64 apple_dma_idle_evict_least(struct apple_dma_engine *e, u64 bytes,
+			       struct apple_dma_range *largest)
+{
+	struct apple_dma_wanted want = {
+		.max = UINT_MAX,
+		.looks = LOOK_MAX,
+		.bytes = bytes,
+		.entries = 1,
+		.spare = SPARE_MAX,
+		.cause = "room",
+	};
+	unsigned int n;
+
+	largest->size = 0;
+	n = give_back(e, &want, largest);
 	e->stats.evictions += n;
 	return n;
 }
@@ -218,15 +294,37 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
  */
 void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 {
-	const struct apple_dma_wanted large = {
+	struct apple_dma_wanted large = {
 		.max = UINT_MAX,
+		.looks = LOOK_MAX,
 		.entries = U64_MAX,
 		.large = true,
 		.cause = "room",
 	};
 
 	if (!list_empty(&e->idle_large) || !llist_empty(&e->freed))
-		e->stats.evictions += give_back(e, large);
+		e->stats.evictions += give_back(e, &large, NULL);
+}
+
+/*
+ * One doorbell of giving back up to @count idle windows. *@left is how many are
+ * still to be looked at: what goes idle meanwhile does not count, so that this
+ * ends. Returns how many were given back.
+ */
+static unsigned int give_back_some(struct apple_dma_engine *e,
+				   unsigned int count, unsigned int *left,
+				   const char *cause)
+{
+	struct apple_dma_wanted want = {
+		.max = count,
+		.looks = *left,
+		.entries = U64_MAX,
+		.cause = cause,
+	};
+	unsigned int n = give_back(e, &want, NULL);
+
+	*left = e->broken || !e->listed ? 0 : *left - want.looks;
+	return n;
 }
 
 /**
@@ -236,25 +334,20 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
  * @cause: why, for the trace; see trace.h
  *
  * Drops the lock between doorbells, so that interrupts are off for one batch
- * only. Returns when every window that was idle before is gone, or the engine
- * is broken.
+ * only. Returns when every window that was idle when it began is gone, or the
+ * engine is broken.
  */
 void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
 			    const char *cause)
 	__must_hold(&e->lock)
 {
-	const struct apple_dma_wanted all = {
-		.max = UINT_MAX,
-		.entries = U64_MAX,
-		.cause = cause,
-	};
+	unsigned int left;
 
-	while (!e->broken) {
-		drain(e);
-		if (!e->listed)
-			break;
-		give_back(e, all);
-		if (!e->listed && llist_empty(&e->freed))
+	drain(e);
+	left = e->listed;
+	while (left) {
+		give_back_some(e, UINT_MAX, &left, cause);
+		if (!left)
 			break;
 		spin_unlock_irqrestore(&e->lock, *flags);
 		spin_lock_irqsave(&e->lock, *flags);
@@ -262,32 +355,53 @@ void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
 }
 
 /**
- * apple_dma_idle_flush() - give idle windows back, the coldest first
+ * apple_dma_idle_drop() - give idle windows back, the coldest first
  * @e: the engine
  * @count: at most so many
  * @cause: why, for the trace; see trace.h
  *
- * Context: any; the lock is not held.
- * Return: how many.
+ * Returns when every window that was idle when it began has been looked at.
+ *
+ * Context: may sleep.
+ * Return: how many went.
+ */
+unsigned int apple_dma_idle_drop(struct apple_dma_engine *e, unsigned int count,
+				 const char *cause)
+{
+	unsigned int done = 0, left;
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	drain(e);
+	left = e->listed;
+	while (left && done < count) {
+		done += give_back_some(e, count - done, &left, cause);
+		spin_unlock_irqrestore(&e->lock, flags);
+		cond_resched();
+		spin_lock_irqsave(&e->lock, flags);
+	}
+	spin_unlock_irqrestore(&e->lock, flags);
+	return done;
+}
+
+/**
+ * apple_dma_idle_flush() - the same with windows that mode=cached would keep
+ * @e: the engine
+ * @count: at most so many
+ * @cause: why, for the trace; see trace.h
+ *
+ * Context: may sleep.
+ * Return: how many went; they are counted as evictions.
  */
 unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
 				  unsigned int count, const char *cause)
 {
-	struct apple_dma_wanted want = { .entries = U64_MAX, .cause = cause };
-	unsigned int done = 0, listed;
+	unsigned int done = apple_dma_idle_drop(e, count, cause);
 	unsigned long flags;
 
-	do {
-		unsigned int n;
-
-		want.max = count - done;
-		spin_lock_irqsave(&e->lock, flags);
-		n = give_back(e, want);
-		e->stats.evictions += n;
-		done += n;
-		listed = e->broken ? 0 : e->listed;
-		spin_unlock_irqrestore(&e->lock, flags);
-	} while (listed && done < count);
+	spin_lock_irqsave(&e->lock, flags);
+	e->stats.evictions += done;
+	spin_unlock_irqrestore(&e->lock, flags);
 	return done;
 }
 
@@ -364,22 +478,24 @@ static void apple_dma_idle_age(struct work_struct *work)
 	struct apple_dma_engine *e = container_of(to_delayed_work(work),
 						  struct apple_dma_engine,
 						  ager);
-	struct apple_dma_wanted old = {
-		.max = UINT_MAX,
-		.entries = U64_MAX,
-		.spare = LOOK_MAX,
-		.cause = "age",
-	};
 	unsigned long flags;
 	unsigned int n;
 	bool more;
 
 	do {
+		struct apple_dma_wanted old = {
+			.max = UINT_MAX,
+			.looks = LOOK_MAX,
+			.entries = U64_MAX,
+			.spare = LOOK_MAX,
+			.cause = "age",
+		};
+
 		spin_lock_irqsave(&e->lock, flags);
 		n = 0;
 		if (e->idle_ms) {
 			old.idle = msecs_to_jiffies(e->idle_ms);
-			n = give_back(e, old);
+			n = give_back(e, &old, NULL);
 			e->stats.evictions += n;
 		}
 		more = e->stats.mapped_entries && !e->stopped && !e->broken;

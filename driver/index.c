@@ -67,6 +67,27 @@ struct apple_dma_window *apple_dma_index_find(struct apple_dma_engine *e,
 }
 
 /**
+ * apple_dma_index_busy() - is a range in a window that stays, whatever goes?
+ * @e: the engine; its lock is held
+ * @phys: guest-physical address
+ * @size: bytes
+ *
+ * Return: true if it is in a window that is in use.
+ */
+bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size)
+{
+	struct apple_dma_window *w;
+
+	lockdep_assert_held(&e->lock);
+	for_each_overlap(w, e, phys, phys)
+		if (w->state <= APPLE_DMA_WINDOW_ACTIVE &&
+		    atomic_read(&w->live) > 0 &&
+		    apple_dma_window_covers(w, phys, size))
+			return true;
+	return false;
+}
+
+/**
  * apple_dma_index_next() - walk over windows
  * @e: the engine; its lock is held
  * @phys: guest-physical address
@@ -133,8 +154,9 @@ apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova)
 	return NULL;
 }
 
-/* Returns false if the range overlaps one that is there. */
-static bool insert_iova(struct apple_dma_engine *e, struct apple_dma_window *w)
+/* Returns the window whose device addresses are in the way, or NULL. */
+static struct apple_dma_window *insert_iova(struct apple_dma_engine *e,
+					    struct apple_dma_window *w)
 {
 	struct rb_node **link = &e->iova.rb_node;
 	struct rb_node *parent = NULL;
@@ -149,11 +171,11 @@ static bool insert_iova(struct apple_dma_engine *e, struct apple_dma_window *w)
 		else if (other->iova + other->size <= w->iova)
 			link = &parent->rb_right;
 		else
-			return false;
+			return other;
 	}
 	rb_link_node(&w->iova_node, parent, link);
 	rb_insert_color(&w->iova_node, &e->iova);
-	return true;
+	return NULL;
 }
 
 /* ---- the xarrays ---- */
@@ -274,16 +296,18 @@ void apple_dma_index_add(struct apple_dma_engine *e, struct apple_dma_window *w)
  * @e: the engine; its lock is held
  * @w: the window; @w->iova is set
  *
- * Return: false if the device address is in use.
+ * Return: NULL, or the window that has some of the device addresses.
  */
-bool apple_dma_index_confirm(struct apple_dma_engine *e,
-			     struct apple_dma_window *w)
+struct apple_dma_window *apple_dma_index_confirm(struct apple_dma_engine *e,
+						 struct apple_dma_window *w)
 {
-	if (!insert_iova(e, w))
-		return false;
-	w->state = APPLE_DMA_WINDOW_ACTIVE;
-	apple_dma_index_publish(e, w);
-	return true;
+	struct apple_dma_window *other = insert_iova(e, w);
+
+	if (!other) {
+		w->state = APPLE_DMA_WINDOW_ACTIVE;
+		apple_dma_index_publish(e, w);
+	}
+	return other;
 }
 
 /**

@@ -100,6 +100,7 @@ enum apple_dma_fail {
 	APPLE_DMA_FAIL_MEMORY,	/* no memory for a window */
 	APPLE_DMA_FAIL_NOT_RAM,	/* not ordinary guest memory */
 	APPLE_DMA_FAIL_BROKEN,	/* the companion is broken or stopped */
+	APPLE_DMA_FAIL_BUG,	/* the module planned what cannot be */
 	APPLE_DMA_FAIL_COUNT
 };
 
@@ -199,6 +200,13 @@ struct apple_dma_range {
 	u64 size;
 };
 
+/* Do two ranges have an address in common? */
+static inline bool apple_dma_overlap(const struct apple_dma_range *a,
+				     const struct apple_dma_range *b)
+{
+	return a->phys < b->phys + b->size && b->phys < a->phys + a->size;
+}
+
 /**
  * struct apple_dma_ram - where the guest has memory
  * @ranges: System RAM, in ascending order, no two of them touch
@@ -222,21 +230,28 @@ struct apple_dma_ram {
  * @bytes: it refused to go beyond this; U64_MAX if it never did
  * @entries: the same for registrations; U32_MAX
  * @shape: larger windows than this were refused for their size; U64_MAX
- * @until: jiffies when all of it is forgotten and tried again
- * @refused: so many bytes of exact granules were refused; 0 for none
- * @refused_bytes: with so many bytes registered
+ * @refused: it refused this range; of size 0 for none
+ * @own: it takes other ranges than @refused
+ * @limit: it refused another range, too: nothing as large as @refused is
+ *	asked for, wherever it is
+ * @refused_bytes: without @own: with so many bytes registered
  * @refused_entries: and so many registrations
- * @refused_until: jiffies when the host may be asked again for as much
+ * @wait: jiffies for which all of it is believed; 0 if there is nothing
+ * @until: jiffies when that is over
+ * @most_bytes: so many bytes were registered when it last refused
  */
 struct apple_dma_learned {
 	u64 bytes;
 	u32 entries;
 	u64 shape;
-	unsigned long until;
-	u64 refused;
+	struct apple_dma_range refused;
+	bool own;
+	bool limit;
 	u64 refused_bytes;
 	u64 refused_entries;
-	unsigned long refused_until;
+	unsigned long wait;
+	unsigned long until;
+	u64 most_bytes;
 };
 
 /**

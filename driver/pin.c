@@ -12,57 +12,139 @@
 
 #include "hit.h"
 
+/* What log_failure() has no better words for. */
 static const char *const fail_texts[APPLE_DMA_FAIL_COUNT] = {
 	[APPLE_DMA_FAIL_BYTES] = "the byte budget is used up (module parameter max_bytes)",
 	[APPLE_DMA_FAIL_ENTRIES] = "the entry budget is used up (module parameter max_entries)",
 	[APPLE_DMA_FAIL_HOST] = "the host refused it (lower max_bytes, max_entries?)",
-	[APPLE_DMA_FAIL_MASK] = "the host's address is beyond the device's DMA mask",
 	[APPLE_DMA_FAIL_ALIGN] = "no device address is aligned to its size",
 	[APPLE_DMA_FAIL_HANDLE] = "no unique handle is left for the range",
-	[APPLE_DMA_FAIL_MEMORY] = "no memory for a window",
 	[APPLE_DMA_FAIL_NOT_RAM] = "it is not ordinary guest memory",
 	[APPLE_DMA_FAIL_BROKEN] = "the companion is broken or stopped, or the device has no driver",
+	[APPLE_DMA_FAIL_BUG] = "a bug of apple_dma; please report it with the log",
 };
 
+/**
+ * struct failure - why something could not be mapped
+ * @cause: why; APPLE_DMA_FAIL_COUNT if it could
+ * @size: bytes
+ * @addr: with APPLE_DMA_FAIL_MASK: the address that the host chose
+ * @mask: and the highest that the device reaches
+ */
+struct failure {
+	enum apple_dma_fail cause;
+	u64 size;
+	u64 addr;
+	u64 mask;
+};
+
+/**
+ * struct emptied - windows that a call has left without a mapping
+ * @windows: closed, to be given back; none where the mode keeps idle windows
+ * @n: how many
+ */
+struct emptied {
+	struct list_head windows;
+	unsigned int n;
+};
+
+#define EMPTIED(name)							\
+	struct emptied name = { .windows = LIST_HEAD_INIT((name).windows) }
+
 /* ---- what is not a hit; the lock is held ---- */
+
+/*
+ * End one use of a window. Where the mode keeps nothing idle, a window that was
+ * not on the list before is the caller's to give back; one that was, goes with
+ * the list. Returns false if there was nothing to end.
+ */
+static bool end_use(struct apple_dma_engine *e, struct apple_dma_window *w,
+		    struct emptied *emptied)
+{
+	int live;
+
+	if (apple_dma_engine_lazy(e) || e->broken)
+		return apple_dma_window_put(e, w);
+	live = apple_dma_window_end_use(e, w);
+	if (!live && apple_dma_idle_close(e, w)) {
+		list_add_tail(&w->list, &emptied->windows);
+		emptied->n++;
+	}
+	return live >= 0;
+}
+
+/* One doorbell for what is emptied: at most a batch. */
+static void settle(struct apple_dma_engine *e, struct emptied *emptied)
+{
+	if (!emptied->n)
+		return;
+	apple_dma_window_give_back(e, &emptied->windows, "unmap");
+	emptied->n = 0;
+}
+
+/* The same when it is a whole batch. Then the lock is dropped, too. */
+static void settle_batch(struct apple_dma_engine *e, struct emptied *emptied,
+			 unsigned long *flags)
+	__must_hold(&e->lock)
+{
+	if (emptied->n < apple_dma_engine_batch(e))
+		return;
+	settle(e, emptied);
+	spin_unlock_irqrestore(&e->lock, *flags);
+	spin_lock_irqsave(&e->lock, *flags);
+}
 
 /*
  * End one mapping. Where the engine was stopped it may have been ended already:
  * -ESHUTDOWN if its window is gone from the host, too.
  */
-static int put(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys)
+static int put(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
+	       struct emptied *emptied)
 {
 	struct apple_dma_window *w = apple_dma_index_find_iova(e, addr);
 
 	if (!w && e->stopped)
 		return -ESHUTDOWN;
-	if (w && apple_dma_window_put(e, w)) {
+	if (w)
+		*phys = w->phys + (addr - w->iova);
+	if (w && end_use(e, w, emptied)) {
 		apple_dma_count_unmap(e, size);
 		trace_unmap(e->dev, addr, size);
 	} else if (!w || !e->stopped) {
 		e->stats.bad_unmaps++;
 		return -ENOENT;
 	}
-	*phys = w->phys + (addr - w->iova);
 	return e->broken ? -EIO : 0;
 }
 
-/* What was idle before goes back, unless the mode keeps it. */
-static void settle(struct apple_dma_engine *e, unsigned long *flags)
+/* Count and log a failure. The lock is not held. */
+static void log_failure(struct apple_dma_engine *e, const struct failure *f)
 {
-	if (!apple_dma_engine_lazy(e))
-		apple_dma_idle_release(e, flags, "unmap");
-}
+	unsigned long flags;
 
-static void log_failure(struct apple_dma_engine *e, enum apple_dma_fail cause,
-			u64 size)
-{
-	if (!__ratelimit(&e->limit_log[cause]))
+	spin_lock_irqsave(&e->lock, flags);
+	e->stats.failures[f->cause]++;
+	spin_unlock_irqrestore(&e->lock, flags);
+	if (!__ratelimit(&e->limit_log[f->cause]))
 		return;
-	dev_warn(e->dev,
-		 "cannot map %llu bytes: %s; now %llu of %llu bytes and %llu of %u entries\n",
-		 size, fail_texts[cause], e->stats.mapped_bytes,
-		 e->limits.bytes, e->stats.mapped_entries, e->limits.entries);
+	switch (f->cause) {
+	case APPLE_DMA_FAIL_MASK:
+		dev_warn(e->dev,
+			 "cannot map %llu bytes: the host's address %#llx is beyond the device's DMA mask %#llx; nobody can ask the host for another one\n",
+			 f->size, f->addr, f->mask);
+		break;
+	case APPLE_DMA_FAIL_MEMORY:
+		dev_warn(e->dev,
+			 "cannot map %llu bytes: the guest has no memory for it; one piece has at most %lu bytes\n",
+			 f->size, MAX_ORDER_NR_PAGES * PAGE_SIZE);
+		break;
+	default:
+		dev_warn(e->dev,
+			 "cannot map %llu bytes: %s; now %llu of %llu bytes and %llu of %u entries\n",
+			 f->size, fail_texts[f->cause], e->stats.mapped_bytes,
+			 e->limits.bytes, e->stats.mapped_entries,
+			 e->limits.entries);
+	}
 }
 
 static void log_bad_unmap(struct apple_dma_engine *e, u64 addr)
@@ -73,15 +155,19 @@ static void log_bad_unmap(struct apple_dma_engine *e, u64 addr)
 }
 
 /* The windows that a miss has made are the mappings' from now on. */
-static void drop_guards(struct apple_dma_engine *e, struct list_head *fresh)
+static void drop_guards(struct apple_dma_engine *e, struct list_head *fresh,
+			struct emptied *emptied, unsigned long *flags)
+	__must_hold(&e->lock)
 {
-	struct apple_dma_window *w, *next;
+	struct apple_dma_window *w;
 
-	list_for_each_entry_safe(w, next, fresh, list) {
+	while (!list_empty(fresh)) {
+		w = list_first_entry(fresh, struct apple_dma_window, list);
 		list_del_init(&w->list);
 		w->guarded = false;
 		clear_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
-		apple_dma_window_put(e, w);
+		end_use(e, w, emptied);
+		settle_batch(e, emptied, flags);
 	}
 }
 
@@ -112,11 +198,12 @@ static struct apple_dma_window *find(struct apple_dma_engine *e, u64 phys,
  * and nothing idle. The lock is dropped if so.
  */
 static bool try_with_less(struct apple_dma_engine *e, enum apple_dma_fail cause,
-			  u64 size, unsigned long *flags)
+			  u64 phys, u64 size, unsigned long *flags)
 	__must_hold(&e->lock)
 {
 	if (cause != APPLE_DMA_FAIL_HOST || e->broken ||
-	    apple_dma_learned_in_vain(e) || !apple_dma_idle_evict(e, size, 1))
+	    apple_dma_retry_is_pointless(e, phys, size) ||
+	    !apple_dma_idle_evict(e, size, 1))
 		return false;
 	spin_unlock_irqrestore(&e->lock, *flags);
 	spin_lock_irqsave(&e->lock, *flags);
@@ -124,23 +211,25 @@ static bool try_with_less(struct apple_dma_engine *e, enum apple_dma_fail cause,
 }
 
 /*
- * Map in a window that was looked for, and made if need be; @cause is why it is
+ * Map in a window that was looked for, and made if need be; @f has why it is
  * not there, if it is not.
  */
 static dma_addr_t take_made(struct apple_dma_engine *e,
 			    struct apple_dma_window *w, u64 phys, u64 size,
-			    u64 mask, enum apple_dma_fail *cause)
+			    u64 mask, struct failure *f)
 {
 	dma_addr_t addr = DMA_MAPPING_ERROR;
 	bool fresh;
 
 	if (e->broken) {
-		*cause = APPLE_DMA_FAIL_BROKEN;
+		f->cause = APPLE_DMA_FAIL_BROKEN;
 	} else if (w) {
 		addr = apple_dma_take(e, w, phys, size, mask);
 		fresh = test_and_clear_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
 		if (addr == DMA_MAPPING_ERROR) {
-			*cause = APPLE_DMA_FAIL_MASK;
+			f->cause = APPLE_DMA_FAIL_MASK;
+			f->addr = w->iova + (phys - w->phys);
+			f->mask = mask;
 		} else {
 			e->stats.misses += fresh;
 			trace_map(e->dev, phys, addr, size, !fresh);
@@ -160,16 +249,17 @@ static noinline dma_addr_t pin_slowly(struct apple_dma_engine *e, u64 phys,
 	};
 	dma_addr_t addr = DMA_MAPPING_ERROR;
 	struct apple_dma_window *w = NULL;
-	enum apple_dma_fail cause;
+	struct failure f = { .size = size };
 	unsigned long flags;
 	LIST_HEAD(fresh);
+	EMPTIED(emptied);
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
 again:
 	do {
-		cause = check(e, phys, size);
-		if (cause != APPLE_DMA_FAIL_COUNT)
+		f.cause = check(e, phys, size);
+		if (f.cause != APPLE_DMA_FAIL_COUNT)
 			goto out;
 		w = find(e, phys, size);
 		if (w)
@@ -177,20 +267,20 @@ again:
 		/* Where the lock was dropped somebody may have made it. */
 	} while (apple_dma_make_room(e, todo, &flags));
 	if (!w) {
-		apple_dma_cover(e, todo, &fresh, &cause);
+		apple_dma_cover(e, todo, &fresh, &f.cause);
 		w = find(e, phys, size);
-		if (!w && try_with_less(e, cause, size, &flags))
+		if (!w && try_with_less(e, f.cause, phys, size, &flags))
 			goto again;
 	}
-	addr = take_made(e, w, phys, size, mask, &cause);
-	drop_guards(e, &fresh);
+	addr = take_made(e, w, phys, size, mask, &f);
 out:
-	if (addr == DMA_MAPPING_ERROR && cause == APPLE_DMA_FAIL_HOST)
+	drop_guards(e, &fresh, &emptied, &flags);
+	if (addr == DMA_MAPPING_ERROR && f.cause == APPLE_DMA_FAIL_HOST)
 		apple_dma_recover_start(e);
-	settle(e, &flags);
+	settle(e, &emptied);
 	spin_unlock_irqrestore(&e->lock, flags);
 	if (addr == DMA_MAPPING_ERROR)
-		apple_dma_refuse(e, cause, size);
+		log_failure(e, &f);
 	return addr;
 }
 
@@ -228,12 +318,9 @@ dma_addr_t apple_dma_pin(struct apple_dma_engine *e, phys_addr_t phys,
 dma_addr_t apple_dma_refuse(struct apple_dma_engine *e,
 			    enum apple_dma_fail cause, size_t size)
 {
-	unsigned long flags;
+	const struct failure f = { .cause = cause, .size = size };
 
-	spin_lock_irqsave(&e->lock, flags);
-	e->stats.failures[cause]++;
-	spin_unlock_irqrestore(&e->lock, flags);
-	log_failure(e, cause, size);
+	log_failure(e, &f);
 	return DMA_MAPPING_ERROR;
 }
 
@@ -241,12 +328,13 @@ static noinline int unpin_slowly(struct apple_dma_engine *e, u64 addr, u64 size,
 				 u64 *phys)
 {
 	unsigned long flags;
+	EMPTIED(emptied);
 	int err;
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
-	err = put(e, addr, size, phys);
-	settle(e, &flags);
+	err = put(e, addr, size, phys, &emptied);
+	settle(e, &emptied);
 	if (!err && e->broken)
 		err = -EIO;
 	spin_unlock_irqrestore(&e->lock, flags);
@@ -305,31 +393,29 @@ static int hit_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 
 /*
  * The rest. The hits are mapped already, so that what this makes room with is
- * not what the same list needs. Returns COUNT, or why @failed bytes could not
- * be mapped.
+ * not what the same list needs. @f is set to why an entry could not be mapped.
  */
-static enum apple_dma_fail miss_sg(struct apple_dma_engine *e,
-				   struct scatterlist *sgl, int nents,
-				   u64 mask, bool exact, unsigned long *flags,
-				   u64 *failed)
+static void miss_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
+		    int nents, u64 mask, bool exact, struct failure *f,
+		    struct emptied *emptied, unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	enum apple_dma_fail cause = APPLE_DMA_FAIL_COUNT;
 	struct scatterlist *sg;
 	bool rang = false;
 	LIST_HEAD(fresh);
 	int i;
 
+	f->cause = APPLE_DMA_FAIL_COUNT;
 	for_each_sg(sgl, sg, nents, i) {
 		struct apple_dma_window *w;
 		u64 phys = sg_phys(sg);
 
 		if (sg_dma_address(sg) != DMA_MAPPING_ERROR)
 			continue;
-		*failed = sg->length;
+		f->size = sg->length;
 again:
-		cause = check(e, phys, sg->length);
-		if (cause != APPLE_DMA_FAIL_COUNT)
+		f->cause = check(e, phys, sg->length);
+		if (f->cause != APPLE_DMA_FAIL_COUNT)
 			break;
 		w = find(e, phys, sg->length);
 		if (!w && rang) {
@@ -348,25 +434,25 @@ again:
 
 			if (apple_dma_make_room(e, todo, flags))
 				goto again;
-			apple_dma_cover(e, todo, &fresh, &cause);
+			apple_dma_cover(e, todo, &fresh, &f->cause);
 			rang = true;
 			w = find(e, phys, sg->length);
-			if (!w && try_with_less(e, cause, sg->length, flags))
+			if (!w && try_with_less(e, f->cause, phys, sg->length,
+						flags))
 				goto again;
 		}
-		sg_dma_address(sg) = take_made(e, w, phys, sg->length, mask,
-					       &cause);
+		sg_dma_address(sg) = take_made(e, w, phys, sg->length, mask, f);
 		if (sg_dma_address(sg) == DMA_MAPPING_ERROR)
 			break;
-		cause = APPLE_DMA_FAIL_COUNT;
+		f->cause = APPLE_DMA_FAIL_COUNT;
 	}
-	drop_guards(e, &fresh);
-	return cause;
+	drop_guards(e, &fresh, emptied, flags);
 }
 
 /* Undo what of a list is mapped. */
 static void put_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
-		   int nents)
+		   int nents, struct emptied *emptied, unsigned long *flags)
+	__must_hold(&e->lock)
 {
 	struct scatterlist *sg;
 	u64 phys;
@@ -375,9 +461,35 @@ static void put_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 	for_each_sg(sgl, sg, nents, i) {
 		if (sg_dma_address(sg) == DMA_MAPPING_ERROR)
 			continue;
-		put(e, sg_dma_address(sg), sg_dma_len(sg), &phys);
+		put(e, sg_dma_address(sg), sg_dma_len(sg), &phys, emptied);
 		sg_dma_address(sg) = DMA_MAPPING_ERROR;
+		settle_batch(e, emptied, flags);
 	}
+}
+
+/*
+ * May a list fit, with @all as if nothing of it were mapped? If not, @f is set.
+ * The lock is dropped.
+ */
+static bool list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
+		      int nents, bool all, struct failure *f,
+		      unsigned long *flags)
+	__must_hold(&e->lock)
+{
+	struct scatterlist *sg;
+	bool fits;
+	int i;
+
+	spin_unlock_irqrestore(&e->lock, *flags);
+	fits = !apple_dma_cannot_fit(e, sgl, nents, all);
+	if (!fits) {
+		f->cause = APPLE_DMA_FAIL_BYTES;
+		f->size = 0;
+		for_each_sg(sgl, sg, nents, i)
+			f->size += sg->length;
+	}
+	spin_lock_irqsave(&e->lock, *flags);
+	return fits;
 }
 
 /**
@@ -398,33 +510,36 @@ static void put_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		     int nents, u64 mask)
 {
-	enum apple_dma_fail cause;
+	struct failure f = { .cause = APPLE_DMA_FAIL_BYTES };
 	unsigned long flags;
-	u64 failed = 0;
+	EMPTIED(emptied);
 
 	if (likely(!hit_sg(e, sgl, nents, mask)))
 		return 0;
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
-	cause = miss_sg(e, sgl, nents, mask, false, &flags, &failed);
-	if (cause == APPLE_DMA_FAIL_BYTES && apple_dma_engine_lazy(e)) {
-		/* Large windows for some may have left no room for the rest. */
-		put_sg(e, sgl, nents);
+	if (list_fits(e, sgl, nents, false, &f, &flags))
+		miss_sg(e, sgl, nents, mask, false, &f, &emptied, &flags);
+	if (f.cause != APPLE_DMA_FAIL_COUNT)
+		put_sg(e, sgl, nents, &emptied, &flags);
+	/* Large windows for some may have left no room for the rest. */
+	if (f.cause == APPLE_DMA_FAIL_BYTES && apple_dma_engine_lazy(e) &&
+	    list_fits(e, sgl, nents, true, &f, &flags)) {
 		apple_dma_idle_release(e, &flags, "room");
-		cause = miss_sg(e, sgl, nents, mask, true, &flags, &failed);
+		miss_sg(e, sgl, nents, mask, true, &f, &emptied, &flags);
+		if (f.cause != APPLE_DMA_FAIL_COUNT)
+			put_sg(e, sgl, nents, &emptied, &flags);
 	}
-	if (cause != APPLE_DMA_FAIL_COUNT)
-		put_sg(e, sgl, nents);
-	if (cause == APPLE_DMA_FAIL_HOST)
+	if (f.cause == APPLE_DMA_FAIL_HOST)
 		apple_dma_recover_start(e);
-	settle(e, &flags);
+	settle(e, &emptied);
 	spin_unlock_irqrestore(&e->lock, flags);
 
-	if (cause == APPLE_DMA_FAIL_COUNT)
+	if (f.cause == APPLE_DMA_FAIL_COUNT)
 		return 0;
-	apple_dma_refuse(e, cause, failed);
-	switch (cause) {
+	log_failure(e, &f);
+	switch (f.cause) {
 	case APPLE_DMA_FAIL_BYTES:
 	case APPLE_DMA_FAIL_ENTRIES:
 	case APPLE_DMA_FAIL_MEMORY:
@@ -454,6 +569,7 @@ int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 {
 	struct scatterlist *sg = sgl;
 	unsigned long flags;
+	EMPTIED(emptied);
 	bool broken;
 	u64 bad = 0, phys;
 	int err = 0;
@@ -471,13 +587,14 @@ int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
 	for (; i < nents; i++, sg = sg_next(sg)) {
-		if (put(e, sg_dma_address(sg), sg_dma_len(sg), &phys) ==
-		    -ENOENT) {
+		if (put(e, sg_dma_address(sg), sg_dma_len(sg), &phys,
+			&emptied) == -ENOENT) {
 			bad = sg_dma_address(sg);
 			err = -ENOENT;
 		}
+		settle_batch(e, &emptied, &flags);
 	}
-	settle(e, &flags);
+	settle(e, &emptied);
 	broken = e->broken;
 	spin_unlock_irqrestore(&e->lock, flags);
 

@@ -31,9 +31,19 @@
 /* How many granules before a range are tried for a handle of its own. */
 #define HANDLE_TRIES	64
 
-/* How long a limit of the host is believed in, and exact granules are not asked for. */
-#define LEARNED_FOR	(10 * HZ)
-#define REFUSED_FOR	HZ
+/*
+ * For how long what the host refused is not asked for again: twice as long each
+ * time that it is refused again. On a Mac a map beyond the room of the DART has
+ * been seen to take the host down.
+ */
+#define REFUSED_FOR	(10 * HZ)
+#define REFUSED_MAX	(600 * HZ)
+
+/* Granules that apple_dma_cannot_fit() can tell apart: those of 8 GiB. */
+#define NAMED_BITS	(1U << 19)
+
+/* Entries of a list that are looked up with interrupts off. */
+#define LOOKUPS_MAX	256
 
 /* ---- the budget; the lock is held ---- */
 
@@ -78,22 +88,36 @@ static bool within_learned(struct apple_dma_engine *e, u64 bytes, u64 entries)
  */
 void apple_dma_learn_forget(struct apple_dma_engine *e)
 {
+	memset(&e->learned, 0, sizeof(e->learned));
 	e->learned.bytes = U64_MAX;
 	e->learned.entries = U32_MAX;
 	e->learned.shape = U64_MAX;
-	e->learned.refused = 0;
 }
 
-static bool learned_anything(struct apple_dma_engine *e)
+/* The time is over: what was refused may be asked for again. */
+static bool learned_expired(struct apple_dma_engine *e)
 {
-	return e->learned.bytes != U64_MAX || e->learned.entries != U32_MAX ||
-	       e->learned.shape != U64_MAX || e->learned.refused;
+	return time_after(jiffies, e->learned.until);
 }
 
 static void learn_expire(struct apple_dma_engine *e)
 {
-	if (learned_anything(e) && time_after(jiffies, e->learned.until))
-		apple_dma_learn_forget(e);
+	if (!e->learned.wait || !learned_expired(e))
+		return;
+	e->learned.bytes = U64_MAX;
+	e->learned.entries = U32_MAX;
+	e->learned.shape = U64_MAX;
+}
+
+/* Something was learned just now: for how long is it believed? */
+static void learn_for_a_while(struct apple_dma_engine *e)
+{
+	if (!e->learned.wait)
+		e->learned.wait = REFUSED_FOR;
+	else if (learned_expired(e))
+		e->learned.wait = min(2 * e->learned.wait, REFUSED_MAX);
+	e->learned.until = jiffies + e->learned.wait;
+	e->learned.most_bytes = e->stats.mapped_bytes;
 }
 
 /*
@@ -108,78 +132,124 @@ static void learn_limit(struct apple_dma_engine *e, u64 bytes, u64 entries,
 		e->learned.bytes = bytes;
 	else
 		e->learned.entries = min_t(u64, entries, U32_MAX);
-	e->learned.until = jiffies + LEARNED_FOR;
+	learn_for_a_while(e);
 }
 
-/* The host refused this size although there is room. */
+/* The host refused this size of window although there is room. */
 static void learn_shape(struct apple_dma_engine *e, u64 size)
 {
-	if (size <= APPLE_DMA_GRANULE_SIZE)
-		return;
-	e->learned.shape = max_t(u64, size / SHAPE_STEP,
-				 APPLE_DMA_GRANULE_SIZE);
-	e->learned.until = jiffies + LEARNED_FOR;
+	u64 shape = APPLE_DMA_WINDOW_MAX;
+
+	/* Shapes are powers of the step, whatever was refused. */
+	while (shape > APPLE_DMA_GRANULE_SIZE && shape >= size)
+		shape /= SHAPE_STEP;
+	e->learned.shape = min(e->learned.shape, shape);
+	learn_for_a_while(e);
+}
+
+/* The host takes other ranges, but not this one. */
+static void learn_own(struct apple_dma_engine *e,
+		      const struct apple_dma_range *range)
+{
+	learn_for_a_while(e);
+	e->learned.refused = *range;
+	e->learned.own = true;
+	e->learned.limit = false;
 }
 
 /*
- * The host refused @size bytes of exact granules, and what is idle does not
- * help. It may still have room for less; a granule is the least there is.
+ * The host refused exact granules, and what is idle does not help. That may be
+ * the range's own fault. Where another one is refused, too, it is the host's
+ * limit: then nothing as large is asked for. It may still have room for less; a
+ * granule is the least there is.
  */
-static void learn_refusal(struct apple_dma_engine *e, u64 size)
+static void learn_refusal(struct apple_dma_engine *e,
+			  const struct apple_dma_refusal *r)
 {
-	if (size <= APPLE_DMA_GRANULE_SIZE) {
-		e->learned.bytes = e->stats.mapped_bytes;
-		e->learned.entries = min_t(u64, e->stats.mapped_entries,
-					   U32_MAX);
+	struct apple_dma_learned *l = &e->learned;
+	bool second = l->refused.size && !l->own &&
+		      !apple_dma_overlap(&l->refused, &r->exact);
+	u64 size = r->exact.size;
+
+	learn_for_a_while(e);
+	if (second && !l->limit)
+		size = max(size, l->refused.size);
+	l->limit |= second || r->disjoint;
+	l->own = false;
+	l->refused.phys = r->exact.phys;
+	l->refused.size = size;
+	l->refused_bytes = e->stats.mapped_bytes;
+	l->refused_entries = e->stats.mapped_entries;
+	if (l->limit && size <= APPLE_DMA_GRANULE_SIZE) {
+		l->bytes = e->stats.mapped_bytes;
+		l->entries = min_t(u64, e->stats.mapped_entries, U32_MAX);
 	}
-	e->learned.until = jiffies + LEARNED_FOR;
-	e->learned.refused = size;
-	e->learned.refused_bytes = e->stats.mapped_bytes;
-	e->learned.refused_entries = e->stats.mapped_entries;
-	e->learned.refused_until = jiffies + REFUSED_FOR;
 }
 
 /* The host has taken what there is now. */
 static void learn_success(struct apple_dma_engine *e)
 {
-	if (e->learned.bytes < e->stats.mapped_bytes)
-		e->learned.bytes = e->stats.mapped_bytes;
-	if (e->learned.entries < e->stats.mapped_entries)
-		e->learned.entries = e->stats.mapped_entries;
-	/* It says nothing of ranges that were too long for the host. */
-	if (e->learned.refused <= APPLE_DMA_GRANULE_SIZE &&
-	    e->stats.mapped_bytes > e->learned.refused_bytes)
-		e->learned.refused = 0;
+	struct apple_dma_learned *l = &e->learned;
+
+	if (l->bytes < e->stats.mapped_bytes)
+		l->bytes = e->stats.mapped_bytes;
+	if (l->entries < e->stats.mapped_entries)
+		l->entries = e->stats.mapped_entries;
+	if (l->refused.size && e->stats.mapped_bytes > l->refused_bytes) {
+		/* It was no limit. A long range says nothing of short ones. */
+		if (!l->limit)
+			l->own = true;
+		else if (l->refused.size <= APPLE_DMA_GRANULE_SIZE)
+			l->refused.size = 0;
+	}
+	/* More than when it refused: it has been asked again, and has room. */
+	if (l->wait && learned_expired(e) &&
+	    e->stats.mapped_bytes > l->most_bytes)
+		apple_dma_learn_forget(e);
 }
 
 /*
- * Is it worth asking for exact granules? Not where as much was refused a moment
- * ago, and nothing has been given back since.
+ * Is this range refused in any case? Not where the time is over, or where
+ * something has been given back that may have been in the way.
  */
-static bool worth_asking(struct apple_dma_engine *e, u64 size)
+static bool refused_lately(struct apple_dma_engine *e, u64 phys, u64 size)
 {
-	return !e->learned.refused || size < e->learned.refused ||
-	       e->stats.mapped_bytes < e->learned.refused_bytes ||
-	       e->stats.mapped_entries < e->learned.refused_entries ||
-	       time_after(jiffies, e->learned.refused_until);
+	const struct apple_dma_range range = { .phys = phys, .size = size };
+	const struct apple_dma_learned *l = &e->learned;
+
+	if (!l->refused.size || learned_expired(e) || size < l->refused.size)
+		return false;
+	if (l->own)
+		return apple_dma_overlap(&l->refused, &range);
+	if (e->stats.mapped_bytes < l->refused_bytes ||
+	    e->stats.mapped_entries < l->refused_entries)
+		return false;
+	return l->limit || apple_dma_overlap(&l->refused, &range);
 }
 
 /**
- * apple_dma_learned_in_vain() - does it help no more to give idle windows back?
+ * apple_dma_retry_is_pointless() - does it help no more to give windows back?
  * @e: the engine; its lock is held
+ * @phys: guest-physical address of what the host refused
+ * @size: its bytes
  *
- * Return: true if the host refused exact granules a moment ago although nothing
- * was idle, and no less is in use now.
+ * Return: true if the host refuses this range and takes others, or if it refused
+ * although nothing was idle, and no less is in use now.
  */
-bool apple_dma_learned_in_vain(struct apple_dma_engine *e)
+bool apple_dma_retry_is_pointless(struct apple_dma_engine *e, u64 phys,
+				  u64 size)
 {
+	const struct apple_dma_range range = { .phys = phys, .size = size };
+	const struct apple_dma_learned *l = &e->learned;
 	u64 entries, bytes;
 
+	if (!l->refused.size || learned_expired(e))
+		return false;
+	if (l->own)
+		return apple_dma_overlap(&l->refused, &range);
 	apple_dma_idle_sum(e, &entries, &bytes);
-	return e->learned.refused &&
-	       e->stats.mapped_bytes >= e->learned.refused_bytes + bytes &&
-	       e->stats.mapped_entries >= e->learned.refused_entries + entries &&
-	       !time_after(jiffies, e->learned.refused_until);
+	return e->stats.mapped_bytes >= l->refused_bytes + bytes &&
+	       e->stats.mapped_entries >= l->refused_entries + entries;
 }
 
 /* ---- shapes; the lock is held ---- */
@@ -225,13 +295,20 @@ static struct apple_dma_window *plan_shared(struct apple_dma_engine *e,
 					    u64 phys, u64 size, u64 len)
 {
 	u64 start = round_down(phys, len);
+	struct apple_dma_window *w;
 	enum apple_dma_fail cause;
 
 	if (phys + size > start + len || !apple_dma_ram_has(e, start, len) ||
 	    apple_dma_index_handle_taken(e, start) ||
-	    !within_budget(e, len, &cause) || !within_learned(e, len, 1))
+	    !within_budget(e, len, &cause) || !within_learned(e, len, 1) ||
+	    refused_lately(e, start, len))
 		return NULL;
-	return apple_dma_window_plan(e, start, len, start);
+	w = apple_dma_window_plan(e, start, len, start, &cause);
+	if (w)
+		w->shared = start < round_down(phys, APPLE_DMA_GRANULE_SIZE) ||
+			    start + len > round_up(phys + size,
+						   APPLE_DMA_GRANULE_SIZE);
+	return w;
 }
 
 /*
@@ -261,23 +338,19 @@ static struct apple_dma_window *plan_exact(struct apple_dma_engine *e,
 {
 	u64 first = round_down(phys, APPLE_DMA_GRANULE_SIZE);
 	u64 end = round_up(phys + size, APPLE_DMA_GRANULE_SIZE);
-	struct apple_dma_window *w;
 	u64 start;
 
 	if (!exact_start(e, phys, size, &start)) {
 		*cause = APPLE_DMA_FAIL_HANDLE;
 		return NULL;
 	}
-	if (!worth_asking(e, end - start)) {
+	if (refused_lately(e, start, end - start)) {
 		*cause = APPLE_DMA_FAIL_HOST;
 		return NULL;
 	}
 	if (!within_budget(e, end - start, cause))
 		return NULL;
-	w = apple_dma_window_plan(e, start, end - start, first);
-	if (!w)
-		*cause = APPLE_DMA_FAIL_MEMORY;
-	return w;
+	return apple_dma_window_plan(e, start, end - start, first, cause);
 }
 
 static struct apple_dma_window *plan(struct apple_dma_engine *e, u64 phys,
@@ -334,9 +407,10 @@ static bool next_miss(struct apple_dma_engine *e, struct apple_dma_todo *todo,
 	return false;
 }
 
-/* What a batch of exact granules, and of shared windows, would add. */
+/* What a batch of exact granules, its first, and shared windows would add. */
 struct apple_dma_estimate {
 	u64 exact;
+	u64 first;
 	u64 shared;
 	u64 entries;
 };
@@ -358,6 +432,7 @@ static void estimate(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		if (!exact_start(e, phys, size, &start))
 			start = round_down(phys, APPLE_DMA_GRANULE_SIZE);
 		need = round_up(end, APPLE_DMA_GRANULE_SIZE) - start;
+		est->first = est->first ?: need;
 		est->exact += need;
 		est->shared += max(need, shape);
 		est->entries++;
@@ -387,6 +462,115 @@ static u64 fitting_shape(struct apple_dma_engine *e, struct apple_dma_todo todo)
 	return shape;
 }
 
+/* What is left of @limit bytes if all that is idle goes. */
+static u64 room_at_most(struct apple_dma_engine *e, u64 limit)
+{
+	u64 bytes = READ_ONCE(e->stats.mapped_bytes), idle, entries;
+
+	apple_dma_idle_sum(e, &entries, &idle);
+	bytes -= min(idle, bytes);
+	return limit - min(bytes, limit);
+}
+
+/* Is a registration left then? */
+static bool entry_at_most(struct apple_dma_engine *e)
+{
+	u64 entries = e->stats.mapped_entries, idle, bytes;
+
+	apple_dma_idle_sum(e, &idle, &bytes);
+	return entries - min(idle, entries) < limit_entries(e);
+}
+
+/* Granules that the entries of a list have named; for one list at a time. */
+static DECLARE_BITMAP(named, NAMED_BITS);
+static unsigned long named_busy;
+
+/* How many granules of a range are new to @named, in bytes; at most @most. */
+static u64 name_granules(u64 phys, u64 size, u64 most)
+{
+	u64 granule = phys >> APPLE_DMA_GRANULE_SHIFT;
+	u64 last = (phys + size - 1) >> APPLE_DMA_GRANULE_SHIFT;
+	u64 new = 0;
+
+	for (; granule <= last && new <= most; granule++)
+		if (!__test_and_set_bit(granule % NAMED_BITS, named))
+			new += APPLE_DMA_GRANULE_SIZE;
+	return new;
+}
+
+static bool needs_room(struct apple_dma_engine *e, struct scatterlist *sg,
+		       bool all)
+{
+	u64 phys = sg_phys(sg);
+
+	if (!apple_dma_valid_range(phys, sg->length))
+		return false;
+	if (all)
+		return !apple_dma_index_busy(e, phys, sg->length);
+	return sg_dma_address(sg) == DMA_MAPPING_ERROR &&
+	       !apple_dma_index_find(e, phys, sg->length);
+}
+
+/* At least so many bytes have to be registered for a list; at most @most. */
+static u64 list_needs(struct apple_dma_engine *e, struct scatterlist *sgl,
+		      int nents, bool all, u64 most)
+{
+	struct scatterlist *sg = sgl;
+	u64 need = 0;
+	int i = 0;
+
+	bitmap_zero(named, NAMED_BITS);
+	while (i < nents && need <= most) {
+		unsigned long flags;
+		int n;
+
+		spin_lock_irqsave(&e->lock, flags);
+		for (n = 0; n < LOOKUPS_MAX && i < nents && need <= most;
+		     n++, i++, sg = sg_next(sg))
+			if (needs_room(e, sg, all))
+				need += name_granules(sg_phys(sg), sg->length,
+						      most - need);
+		spin_unlock_irqrestore(&e->lock, flags);
+	}
+	return need;
+}
+
+/**
+ * apple_dma_cannot_fit() - is a list certain to fail for want of bytes?
+ * @e: the engine; its lock is not held
+ * @sgl: the list; entries with the address DMA_MAPPING_ERROR are not mapped
+ * @nents: its entries
+ * @all: as if none were mapped
+ *
+ * A list that does not fit is refused before anything is given back for it. Each
+ * granule is counted once, and none that a window has. Where two granules look
+ * alike, or another list is looked at, the answer may be false without need.
+ *
+ * Context: any.
+ * Return: true if not even exact granules of all entries fit, whatever goes.
+ */
+bool apple_dma_cannot_fit(struct apple_dma_engine *e, struct scatterlist *sgl,
+			  int nents, bool all)
+{
+	u64 room = room_at_most(e, e->limits.bytes), most = 0;
+	struct scatterlist *sg;
+	bool cannot;
+	int i;
+
+	if (READ_ONCE(e->ram.bytes) <= e->limits.bytes)
+		return false;
+	for_each_sg(sgl, sg, nents, i)
+		if (all || sg_dma_address(sg) == DMA_MAPPING_ERROR)
+			most += round_up(sg_phys(sg) + sg->length,
+					 APPLE_DMA_GRANULE_SIZE) -
+				round_down(sg_phys(sg), APPLE_DMA_GRANULE_SIZE);
+	if (most <= room || test_and_set_bit_lock(0, &named_busy))
+		return false;
+	cannot = list_needs(e, sgl, nents, all, room) > room;
+	clear_bit_unlock(0, &named_busy);
+	return cannot;
+}
+
 /**
  * apple_dma_make_room() - give idle windows back for what is to come
  * @e: the engine; its lock is held
@@ -395,7 +579,8 @@ static u64 fitting_shape(struct apple_dma_engine *e, struct apple_dma_todo todo)
  *
  * One doorbell for shared windows to fit, and more for as long as not even the
  * exact granules fit. The lock is dropped between two of them. Another one where
- * there is room for nothing but granules, and large windows are idle.
+ * there is room for nothing but granules, and large windows are idle. None where
+ * not even the first range would fit, whatever went.
  *
  * Return: true if the lock was dropped: what was looked up has to be again.
  */
@@ -412,7 +597,8 @@ bool apple_dma_make_room(struct apple_dma_engine *e,
 	    roomy_shape(e) == APPLE_DMA_GRANULE_SIZE)
 		apple_dma_idle_evict_large(e);
 	estimate(e, todo, todo_shape(e, &todo), &est);
-	if (within_learned(e, est.shared, est.entries))
+	if (within_learned(e, est.shared, est.entries) ||
+	    est.first > room_at_most(e, limit_bytes(e)) || !entry_at_most(e))
 		return false;
 
 	for (;;) {
@@ -430,52 +616,54 @@ bool apple_dma_make_room(struct apple_dma_engine *e,
 	}
 }
 
-/* A batch of windows under way to the host. */
-struct apple_dma_plan {
-	struct list_head windows;
-	unsigned int n;
-	u64 largest;
-	bool shared;
-};
-
-/* Exact ones end with the range, and were made for its start. */
-static bool is_shared(const struct apple_dma_window *w, u64 phys, u64 size)
-{
-	return w->first < round_down(phys, APPLE_DMA_GRANULE_SIZE) ||
-	       apple_dma_window_end(w) > round_up(phys + size,
-						  APPLE_DMA_GRANULE_SIZE);
-}
-
 /*
  * Plan windows of up to @shape for ranges that have none, a batch at most.
  * *cause is why the first range has none, if it has none.
  */
 static void plan_batch(struct apple_dma_engine *e, struct apple_dma_todo todo,
-		       u64 shape, struct apple_dma_plan *p,
+		       u64 shape, struct list_head *planned,
 		       enum apple_dma_fail *cause)
 {
-	bool first = true;
+	unsigned int n = 0;
 	u64 phys, size;
 
-	INIT_LIST_HEAD(&p->windows);
-	p->n = 0;
-	p->largest = 0;
-	p->shared = false;
-	while (p->n < apple_dma_engine_batch(e) &&
+	while (n < apple_dma_engine_batch(e) &&
 	       next_miss(e, &todo, &phys, &size)) {
 		enum apple_dma_fail why = APPLE_DMA_FAIL_HOST;
 		struct apple_dma_window *w = plan(e, phys, size, shape, &why);
 
-		if (first)
+		if (!n)
 			*cause = why;
-		first = false;
 		if (!w)
 			break;
-		list_add_tail(&w->list, &p->windows);
-		p->largest = max(p->largest, w->size);
-		p->shared |= is_shared(w, phys, size);
-		p->n++;
+		list_add_tail(&w->list, planned);
+		n++;
 	}
+}
+
+/*
+ * A window went, and the host refuses a range all the same. Does it take the
+ * window back? Then it has room, and refuses the range for what it is. One
+ * doorbell; the window is on @fresh again.
+ */
+static bool takes_back(struct apple_dma_engine *e,
+		       const struct apple_dma_range *went,
+		       struct list_head *fresh)
+{
+	struct apple_dma_refusal refusal;
+	enum apple_dma_fail cause;
+	struct apple_dma_window *w;
+	LIST_HEAD(planned);
+
+	if (apple_dma_index_handle_taken(e, went->phys) ||
+	    !within_budget(e, went->size, &cause))
+		return false;
+	w = apple_dma_window_plan(e, went->phys, went->size, went->phys, &cause);
+	if (!w)
+		return false;
+	list_add(&w->list, &planned);
+	apple_dma_window_submit(e, &planned, fresh, &refusal);
+	return !refusal.n && !e->broken;
 }
 
 /**
@@ -486,47 +674,60 @@ static void plan_batch(struct apple_dma_engine *e, struct apple_dma_todo todo,
  * @cause: set to why the first range is not covered, if it is not
  *
  * One doorbell where the host refuses nothing, for as many ranges as a batch of
- * windows can cover. What the host refuses is asked for again after idle
- * windows went, and then as exact granules.
+ * windows can cover. What the host refuses is asked for again after an idle
+ * window went, and then as exact granules.
  * Ranges that apple_dma_index_find() finds afterwards are covered.
  */
 void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		     struct list_head *fresh, enum apple_dma_fail *cause)
 {
 	u64 bytes = 0, entries = 0, refused_size = 0;
+	struct apple_dma_range went = {};
 	u64 shape = fitting_shape(e, todo);
-	bool retried = false;
+	bool retried = false, own = false;
 
 	*cause = APPLE_DMA_FAIL_HOST;
 	for (;;) {
-		struct apple_dma_plan p;
-		unsigned int refused;
+		struct apple_dma_refusal r;
+		LIST_HEAD(planned);
 
-		plan_batch(e, todo, shape, &p, cause);
-		if (!p.n)
+		plan_batch(e, todo, shape, &planned, cause);
+		if (list_empty(&planned))
 			break;
-		refused = apple_dma_window_submit(e, &p.windows, fresh);
-		if (!refused) {
+		apple_dma_window_submit(e, &planned, fresh, &r);
+		if (e->broken)
+			break;
+		if (!r.n) {
 			if (retried && shape > APPLE_DMA_GRANULE_SIZE)
 				learn_limit(e, bytes, entries, refused_size);
 			learn_success(e);
 			break;
 		}
-		if (e->broken)
-			break;
-		if (!retried) {
+		if (!retried && !r.takes_others) {
 			retried = true;
 			bytes = e->stats.mapped_bytes;
 			entries = e->stats.mapped_entries;
-			refused_size = p.largest;
-			if (apple_dma_idle_evict(e, p.largest, 1))
+			refused_size = r.largest;
+			if (apple_dma_idle_evict_least(e, r.largest, &went))
 				continue;
 		}
-		if (!p.shared) {
-			learn_refusal(e, p.largest);
+		/* One that is smaller would not show that there is room. */
+		own = own || r.takes_others ||
+		      (went.size >= r.largest && takes_back(e, &went, fresh));
+		went.size = 0;
+		if (e->broken)
+			break;
+		if (!r.shared.size) {
+			if (own)
+				learn_own(e, &r.exact);
+			else
+				learn_refusal(e, &r);
 			break;
 		}
-		learn_shape(e, min(shape, p.largest));
+		if (own)
+			learn_own(e, &r.shared);
+		else
+			learn_shape(e, r.shared.size);
 		shape = APPLE_DMA_GRANULE_SIZE;
 	}
 	apple_dma_idle_arm(e);

@@ -63,19 +63,28 @@ int apple_dma_window_unmap(struct apple_dma_engine *e, unsigned int n)
  * @phys: guest-physical start; no window has it as its handle
  * @size: bytes; the budget has room for them
  * @first: where the range starts that it is for
+ * @cause: set to why there is none, if there is none
  *
- * It is counted from now on.
+ * It is counted from now on. Only whole granules can be registered: the slots
+ * of a granule lead to one window, for all of it.
  *
- * Return: the window, PLANNED, or NULL when there is no memory.
+ * Return: the window, PLANNED, or NULL.
  */
 struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
-					       u64 phys, u64 size, u64 first)
+					       u64 phys, u64 size, u64 first,
+					       enum apple_dma_fail *cause)
 {
-	struct apple_dma_window *w = mempool_alloc(e->pool, GFP_ATOMIC |
-						   __GFP_NOWARN);
+	struct apple_dma_window *w;
 
-	if (!w)
+	if (WARN_ON_ONCE(!size || ((phys | size) & APPLE_DMA_GRANULE_MASK))) {
+		*cause = APPLE_DMA_FAIL_BUG;
 		return NULL;
+	}
+	w = mempool_alloc(e->pool, GFP_ATOMIC | __GFP_NOWARN);
+	if (!w) {
+		*cause = APPLE_DMA_FAIL_MEMORY;
+		return NULL;
+	}
 	memset(w, 0, sizeof(*w));
 	w->phys = phys;
 	w->size = size;
@@ -115,17 +124,31 @@ void apple_dma_window_forget(struct apple_dma_engine *e,
 
 /*
  * The host has mapped a planned window: it is ACTIVE, and guarded, on @fresh.
+ *
+ * A host that forgot what was registered while the guest slept may give the
+ * address of a window that has moved. The driver still holds that address, so
+ * it must not get it a second time: the new window is idle and takes nothing.
+ * Returns false then.
  */
-static void confirm(struct apple_dma_engine *e, struct apple_dma_window *w,
+static bool confirm(struct apple_dma_engine *e, struct apple_dma_window *w,
 		    u64 iova, struct list_head *fresh)
 {
+	struct apple_dma_window *other;
+
 	w->iova = iova;
 	__set_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
 	atomic_set(&w->live, 1);
-	if (!apple_dma_index_confirm(e, w)) {
+	other = apple_dma_index_confirm(e, w);
+	if (other && other->moved) {
+		list_del_init(&w->list);
+		w->state = APPLE_DMA_WINDOW_RETIRED;
+		apple_dma_window_put(e, w);
+		return false;
+	}
+	if (other) {
 		apple_dma_window_break(e, w->phys,
 				       "it gave the same device address twice");
-		return;
+		return true;
 	}
 	w->guarded = true;
 	list_move_tail(&w->list, fresh);
@@ -133,6 +156,25 @@ static void confirm(struct apple_dma_engine *e, struct apple_dma_window *w,
 	e->stats.peak_entries = max(e->stats.peak_entries,
 				    e->stats.mapped_entries);
 	trace_window_create(e->dev, w->phys, iova, w->size);
+	return true;
+}
+
+/* The host refused @w, or gave it an address that cannot be used. */
+static void refused(struct apple_dma_refusal *r,
+		    const struct apple_dma_window *w)
+{
+	const struct apple_dma_range range = { .phys = w->phys, .size = w->size };
+
+	r->n++;
+	r->largest = max(r->largest, w->size);
+	if (w->shared) {
+		if (w->size > r->shared.size)
+			r->shared = range;
+		return;
+	}
+	r->disjoint |= r->exact.size && !apple_dma_overlap(&r->exact, &range);
+	if (!r->exact.size || w->size < r->exact.size)
+		r->exact = range;
 }
 
 /*
@@ -140,10 +182,12 @@ static void confirm(struct apple_dma_engine *e, struct apple_dma_window *w,
  * host confirms moves to @fresh, what it refuses stays on @list.
  */
 static void map_planned(struct apple_dma_engine *e, struct list_head *list,
-			struct list_head *fresh)
+			struct list_head *fresh,
+			struct apple_dma_refusal *refusal)
 {
 	struct apple_dma_map_entry *entry = e->map_scratch;
 	struct apple_dma_window *w, *next;
+	u64 smallest = U64_MAX;
 	unsigned int n = 0;
 
 	list_for_each_entry(w, list, list) {
@@ -160,9 +204,12 @@ static void map_planned(struct apple_dma_engine *e, struct list_head *list,
 	list_for_each_entry_safe(w, next, list, list) {
 		if (entry->err) {
 			e->stats.refusals++;
+			smallest = min(smallest, w->size);
 			trace_host_error(e->dev, w->phys, "it refused a window");
-		} else if (!e->broken) {
-			confirm(e, w, entry->iova, fresh);
+		} else if (!e->broken && !confirm(e, w, entry->iova, fresh)) {
+			refused(refusal, w);
+		} else {
+			refusal->takes_others |= w->size >= smallest;
 		}
 		entry++;
 	}
@@ -171,19 +218,19 @@ static void map_planned(struct apple_dma_engine *e, struct list_head *list,
 /*
  * The windows on @list were refused. If an earlier kernel left a registration
  * with the same handle, the host refuses a second one: release it. Where there
- * was none, the refusal is real and the window goes to @refused. What stays on
+ * was none, the refusal is real and the window goes to @real. What stays on
  * @list is worth another try.
  */
 static void release_leftovers(struct apple_dma_engine *e,
 			      struct list_head *list,
-			      struct list_head *refused)
+			      struct list_head *real)
 {
 	struct apple_dma_unmap_entry *entry = e->unmap_scratch;
 	struct apple_dma_window *w, *next;
 	unsigned int n = 0, found = 0;
 
 	if (e->clean) {
-		list_splice_tail_init(list, refused);
+		list_splice_tail_init(list, real);
 		return;
 	}
 	list_for_each_entry(w, list, list) {
@@ -197,7 +244,7 @@ static void release_leftovers(struct apple_dma_engine *e,
 		return;
 	list_for_each_entry_safe(w, next, list, list) {
 		if (entry->err)
-			list_move_tail(&w->list, refused);
+			list_move_tail(&w->list, real);
 		else
 			found++;
 		entry++;
@@ -214,39 +261,38 @@ static void release_leftovers(struct apple_dma_engine *e,
  * @planned: at most a batch of windows; empty afterwards
  * @fresh: where those go that are registered; each is guarded as if by
  *	apple_dma_window_get()
+ * @refusal: set to what was refused, and is forgotten
  *
  * One doorbell, and up to two more if some are refused.
- *
- * Return: how many were refused and are forgotten.
  */
-unsigned int apple_dma_window_submit(struct apple_dma_engine *e,
-				     struct list_head *planned,
-				     struct list_head *fresh)
+void apple_dma_window_submit(struct apple_dma_engine *e,
+			     struct list_head *planned,
+			     struct list_head *fresh,
+			     struct apple_dma_refusal *refusal)
 {
 	struct apple_dma_window *w, *next;
-	unsigned int n = 0;
-	LIST_HEAD(refused);
+	LIST_HEAD(real);
 
-	map_planned(e, planned, fresh);
+	memset(refusal, 0, sizeof(*refusal));
+	map_planned(e, planned, fresh, refusal);
 	if (!list_empty(planned)) {
-		release_leftovers(e, planned, &refused);
-		map_planned(e, planned, fresh);
+		release_leftovers(e, planned, &real);
+		map_planned(e, planned, fresh, refusal);
 	}
-	list_splice_tail_init(planned, &refused);
-	list_for_each_entry_safe(w, next, &refused, list) {
+	list_splice_tail_init(planned, &real);
+	list_for_each_entry_safe(w, next, &real, list) {
+		refused(refusal, w);
 		apple_dma_window_forget(e, w);
-		n++;
 	}
-	return n;
 }
 
 /**
  * apple_dma_window_give_back() - unregister windows: one doorbell
- * @e: the engine, not broken; its lock is held
+ * @e: the engine; its lock is held
  * @batch: at most a batch of windows, DEAD
  * @cause: why, for the trace; see trace.h
  *
- * Return: 0, or -EPROTO when that broke the engine; then the windows stay in
+ * Return: 0, or -EPROTO when the engine is broken; then the windows stay in
  * the index, DEAD, as long as the engine. @batch is empty in any case.
  */
 int apple_dma_window_give_back(struct apple_dma_engine *e,
@@ -263,7 +309,8 @@ int apple_dma_window_give_back(struct apple_dma_engine *e,
 	}
 	if (!n)
 		return 0;
-	apple_dma_window_unmap(e, n);
+	if (!e->broken)
+		apple_dma_window_unmap(e, n);
 	list_for_each_entry_safe(w, next, batch, list) {
 		if (!e->broken && entry->err)
 			apple_dma_window_break(e, w->phys,

@@ -34,6 +34,8 @@ enum apple_dma_window_state {
  * @engine: whose it is
  * @state: enum apple_dma_window_state
  * @guarded: one of @live is a guard; @list is one of new windows
+ * @shared: larger than the granules of the range that it was made for; constant
+ * @moved: the host has it at another address than @iova since the guest slept
  * @slots: engine->by_phys and engine->by_iova may lead to it
  * @indexed: they do, from all of it
  * @seen: @stamp when it got its place in engine->freed or engine->idle
@@ -58,6 +60,8 @@ struct apple_dma_window {
 	struct apple_dma_engine *engine;
 	u8 state;
 	bool guarded;
+	bool shared;
+	bool moved;
 	bool slots;
 	bool indexed;
 	u32 seen;
@@ -93,15 +97,18 @@ static inline u64 apple_dma_window_end(const struct apple_dma_window *w)
 /**
  * apple_dma_window_covers() - is a range inside a window?
  * @w: the window
- * @phys: an address in @w
- * @size: bytes; 0 is not inside
+ * @phys: any address
+ * @size: any number of bytes; 0 is not inside
  *
  * Context: any, under RCU or the lock.
  */
 static inline bool apple_dma_window_covers(const struct apple_dma_window *w,
 					   u64 phys, u64 size)
 {
-	return size - 1 < w->size - (phys - w->phys);
+	u64 offset = phys - w->phys;
+
+	/* Below the window the offset is huge; behind it, nothing is left. */
+	return offset < w->size && size - 1 < w->size - offset;
 }
 
 /**
@@ -129,6 +136,34 @@ static inline bool apple_dma_window_get(struct apple_dma_engine *e,
 }
 
 /**
+ * apple_dma_window_end_use() - undo apple_dma_window_get(), and list nothing
+ * @e: the engine
+ * @w: the window
+ *
+ * Context: any, under RCU.
+ * Return: how many uses are left; -1 if there was none to end. After a 0 the
+ * window has to be listed, or closed.
+ */
+static inline int apple_dma_window_end_use(struct apple_dma_engine *e,
+					   struct apple_dma_window *w)
+{
+	int live = atomic_read(&w->live);
+
+	do {
+		if (unlikely(live <= 0))
+			return -1;
+		/* Before it may be seen idle. */
+		if (live == 1)
+			WRITE_ONCE(w->stamp, (u32)jiffies);
+	} while (!atomic_try_cmpxchg(&w->live, &live, live - 1));
+	if (live == 1) {
+		this_cpu_inc(e->percpu->idle_entries);
+		this_cpu_add(e->percpu->idle_bytes, w->size);
+	}
+	return live - 1;
+}
+
+/**
  * apple_dma_window_put() - undo apple_dma_window_get()
  * @e: the engine
  * @w: the window
@@ -141,26 +176,15 @@ static inline bool apple_dma_window_get(struct apple_dma_engine *e,
 static inline bool apple_dma_window_put(struct apple_dma_engine *e,
 					struct apple_dma_window *w)
 {
-	int live = atomic_read(&w->live);
+	int live = apple_dma_window_end_use(e, w);
 
-	do {
-		if (unlikely(live <= 0))
-			return false;
-		/* Before it may be seen idle. */
-		if (live == 1)
-			WRITE_ONCE(w->stamp, (u32)jiffies);
-	} while (!atomic_try_cmpxchg(&w->live, &live, live - 1));
-	if (live == 1) {
-		this_cpu_inc(e->percpu->idle_entries);
-		this_cpu_add(e->percpu->idle_bytes, w->size);
-		/* Ordered after @live by the cmpxchg; pairs with delist(). */
-		if (!test_bit(APPLE_DMA_WINDOW_LISTED, &w->flags) &&
-		    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags)) {
-			w->seen = READ_ONCE(w->stamp);
-			llist_add(&w->freed, &e->freed);
-		}
+	/* Ordered after @live by the cmpxchg; pairs with delist(). */
+	if (!live && !test_bit(APPLE_DMA_WINDOW_LISTED, &w->flags) &&
+	    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags)) {
+		w->seen = READ_ONCE(w->stamp);
+		llist_add(&w->freed, &e->freed);
 	}
-	return true;
+	return live >= 0;
 }
 
 /* Is the engine in a mode that gives a window back at its last unmap? */
@@ -189,6 +213,7 @@ void apple_dma_engine_live(struct apple_dma_engine *e,
 
 struct apple_dma_window *
 apple_dma_index_find(struct apple_dma_engine *e, u64 phys, u64 size);
+bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size);
 struct apple_dma_window *
 apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova);
 struct apple_dma_window *
@@ -196,8 +221,8 @@ apple_dma_index_next(struct apple_dma_engine *e, u64 phys);
 bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle);
 void apple_dma_index_add(struct apple_dma_engine *e,
 			 struct apple_dma_window *w);
-bool apple_dma_index_confirm(struct apple_dma_engine *e,
-			     struct apple_dma_window *w);
+struct apple_dma_window *apple_dma_index_confirm(struct apple_dma_engine *e,
+						 struct apple_dma_window *w);
 void apple_dma_index_publish(struct apple_dma_engine *e,
 			     struct apple_dma_window *w);
 void apple_dma_index_retire(struct apple_dma_engine *e,
@@ -209,12 +234,33 @@ void apple_dma_index_remove(struct apple_dma_engine *e,
 
 mempool_t *apple_dma_window_pool(void);
 struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
-					       u64 phys, u64 size, u64 first);
+					       u64 phys, u64 size, u64 first,
+					       enum apple_dma_fail *cause);
 void apple_dma_window_forget(struct apple_dma_engine *e,
 			     struct apple_dma_window *w);
-unsigned int apple_dma_window_submit(struct apple_dma_engine *e,
-				     struct list_head *planned,
-				     struct list_head *fresh);
+
+/**
+ * struct apple_dma_refusal - what the host refused of a batch
+ * @n: how many windows
+ * @largest: bytes of the largest of them
+ * @shared: the largest of those that are shared; of size 0 if there is none
+ * @exact: the smallest of the others; of size 0 if there is none
+ * @disjoint: two of those others do not overlap
+ * @takes_others: it took a window as large behind one that it refused
+ */
+struct apple_dma_refusal {
+	unsigned int n;
+	u64 largest;
+	struct apple_dma_range shared;
+	struct apple_dma_range exact;
+	bool disjoint;
+	bool takes_others;
+};
+
+void apple_dma_window_submit(struct apple_dma_engine *e,
+			     struct list_head *planned,
+			     struct list_head *fresh,
+			     struct apple_dma_refusal *refusal);
 void apple_dma_window_break(struct apple_dma_engine *e, u64 handle,
 			    const char *reason);
 int apple_dma_window_unmap(struct apple_dma_engine *e, unsigned int n);
@@ -225,10 +271,16 @@ int apple_dma_window_give_back(struct apple_dma_engine *e,
 
 void apple_dma_idle_init(struct apple_dma_engine *e);
 void apple_dma_idle_sum(struct apple_dma_engine *e, u64 *entries, u64 *bytes);
+bool apple_dma_idle_close(struct apple_dma_engine *e,
+			  struct apple_dma_window *w);
 u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries);
+u64 apple_dma_idle_evict_least(struct apple_dma_engine *e, u64 bytes,
+			       struct apple_dma_range *largest);
 void apple_dma_idle_evict_large(struct apple_dma_engine *e);
 void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
 			    const char *cause);
+unsigned int apple_dma_idle_drop(struct apple_dma_engine *e, unsigned int count,
+				 const char *cause);
 unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
 				  unsigned int count, const char *cause);
 void apple_dma_idle_retire(struct apple_dma_engine *e, u64 start, u64 end,
@@ -262,7 +314,10 @@ bool apple_dma_make_room(struct apple_dma_engine *e,
 void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		     struct list_head *fresh, enum apple_dma_fail *cause);
 void apple_dma_learn_forget(struct apple_dma_engine *e);
-bool apple_dma_learned_in_vain(struct apple_dma_engine *e);
+bool apple_dma_retry_is_pointless(struct apple_dma_engine *e, u64 phys,
+				  u64 size);
+bool apple_dma_cannot_fit(struct apple_dma_engine *e, struct scatterlist *sgl,
+			  int nents, bool all);
 
 /* ---- ram.c: where the guest has memory ---- */
 

@@ -6,6 +6,7 @@
 
 #include <linux/hash.h>
 #include <linux/overflow.h>
+#include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
@@ -212,16 +213,25 @@ static void insert(struct fake_host *h, struct fake_host_slot *new)
 	h->entries++;
 }
 
+/* Is this refused, whatever room there is? */
+static bool refuses(struct fake_host *h, u64 gpa, u64 len)
+{
+	const struct apple_dma_range range = { .phys = gpa, .size = len };
+
+	if (h->refuse) {
+		h->refuse--;
+		return true;
+	}
+	return apple_dma_overlap(&h->hole, &range) ||
+	       (h->one_in && !any(h, h->one_in));
+}
+
 /* Returns false if the host refuses. */
 static bool map_one(struct fake_host *h, u64 gpa, u64 len, u64 *iova)
 {
 	struct fake_host_slot *slot;
 
-	if (h->refuse) {
-		h->refuse--;
-		return false;
-	}
-	if ((!h->free && h->used == SLOTS) || find_gpa(h, gpa) ||
+	if (refuses(h, gpa, len) || (!h->free && h->used == SLOTS) || find_gpa(h, gpa) ||
 	    len > h->limits.segment ||
 	    h->bytes + len > h->limits.bytes ||
 	    h->entries >= h->limits.entries)
@@ -347,6 +357,9 @@ static int fake_host_unmap(void *host, struct apple_dma_unmap_entry *entries,
 
 	spin_lock_irqsave(&h->lock, flags);
 	watch_call(h, n);
+#ifdef CONFIG_LOCKDEP
+	h->held = current->lockdep_depth;
+#endif
 	h->counts.unmap_entries += n;
 	broke = breaks(h);
 	for (i = 0; i < n; i++) {

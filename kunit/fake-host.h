@@ -87,10 +87,13 @@ struct fake_host_slot {
  * @ram: what may be mapped; nothing is watched if NULL
  * @ram_ranges: how many of @ram
  * @refuse: refuse so many map entries, whatever they are
+ * @one_in: refuse one in so many map entries at random; none if 0
+ * @hole: maps nothing that overlaps this
  * @force: give this device address next, whatever is there; or 0
  * @keeps: release nothing, and say so
  * @breaks: the call that breaks the protocol, 1 for the next; 0 for none. Its
  *	answers say that all was done, at the same address; unmaps were not
+ * @held: locks that the last caller of unmap held, as lockdep counts them
  * @lock: protects all below; taken inside the engine's
  * @counts: what it was asked
  * @bytes: registered now
@@ -113,9 +116,12 @@ struct fake_host {
 	const struct apple_dma_range *ram;
 	unsigned int ram_ranges;
 	u64 refuse;
+	u64 one_in;
+	struct apple_dma_range hole;
 	u64 force;
 	bool keeps;
 	u64 breaks;
+	int held;
 	spinlock_t lock; /* all below */
 	struct fake_host_counts counts;
 	u64 bytes;

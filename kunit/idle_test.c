@@ -5,6 +5,8 @@
 
 #include <linux/delay.h>
 
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
 #include "fixture.h"
 #include "suites.h"
 
@@ -136,6 +138,74 @@ static void retired_stay_retired(struct kunit *test)
 		 fixture_stats(f)->mapped_entries);
 }
 
+/* As a change of mode does first, before it waits and gives back what is idle. */
+static void begin_strict(struct fixture *f)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&f->e->lock, flags);
+	f->e->mode = APPLE_DMA_MODE_STRICT;
+	f->e->fast = false;
+	spin_unlock_irqrestore(&f->e->lock, flags);
+}
+
+/*
+ * 100 windows are idle when the mode changes. Who unmaps meanwhile gives back
+ * the window that this leaves empty, one doorbell with one entry; the 100 are
+ * left to who changes the mode.
+ */
+static void unmap_gives_back_its_own_window(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	struct scatterlist *sgl = fixture_list(f, 900 * MIB, 4, 4 * MIB, PAGE);
+	dma_addr_t addr = fixture_pin(f, 800 * MIB, PAGE);
+	unsigned int i;
+
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 4, ANY), 0);
+	for (i = 0; i < 100; i++)
+		fixture_touch(f, i * 4 * MIB);
+	begin_strict(f);
+	fixture_doorbells(f);
+	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	CHECK(test, !fake_host_has(f->host, FAKE_RAM + 800 * MIB));
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 4), 0);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	CHECK_EQ(test, fixture_counts(f).unmap_entries, 5);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 100);
+	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_STRICT);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+}
+
+static struct fixture *busy_fixture;
+static unsigned int busy_turns;
+
+/* Whenever somebody lets others run, one more window goes idle. */
+static void keep_busy(void)
+{
+	if (busy_turns++ < 1000)
+		fixture_touch(busy_fixture, 500 * MIB + busy_turns * 4 * MIB);
+}
+
+/* 100 idle windows are two batches, whatever goes idle in between. */
+static void flush_ends_under_load(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .ram = { 8 * GIB },
+					 .limits.bytes = 8 * GIB);
+	unsigned int i;
+
+	for (i = 0; i < 100; i++)
+		fixture_touch(f, i * 4 * MIB);
+	busy_fixture = f;
+	busy_turns = 0;
+	seam_resched = keep_busy;
+	apple_dma_engine_flush(f->e);
+	seam_resched = NULL;
+	CHECK_EQ(test, fixture_stats(f)->evictions, 100);
+	CHECK_EQ(test, busy_turns, 2);
+	CHECK_EQ(test, fixture_stats(f)->idle_entries, 2);
+}
+
 /* The host is left alone; what is in use stays. */
 static void idle_ones_age(struct kunit *test)
 {
@@ -220,6 +290,38 @@ static void forgotten_windows_are_found(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 }
 
+/*
+ * The host forgot a window, has it at another address now, and gives its old
+ * one, which the driver still holds, to a new window. That is no breach. Nobody
+ * gets the address; the map is made with another one, and the old ends as it
+ * should.
+ */
+static void address_of_a_moved_window_is_not_given_again(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_RANDOM);
+	struct apple_dma_unmap_entry gone = { .handle = FAKE_RAM };
+	dma_addr_t old = fixture_pin(f, 0, PAGE), fresh;
+	unsigned long flags;
+
+	apple_dma_engine_suspend(f->e);
+	local_irq_save(flags);
+	fake_host_ops.unmap(f->host, &gone, 1);
+	local_irq_restore(flags);
+	CHECK(test, !apple_dma_engine_resume(f->e));
+
+	f->host->force = old;
+	fresh = fixture_pin(f, 8 * MIB, PAGE);
+	CHECK(test, !f->e->broken);
+	CHECK(test, fresh != old);
+	CHECK(test, fixture_right(f, fresh, FAKE_RAM + 8 * MIB, PAGE));
+	CHECK_EQ(test, fixture_unpin(f, old, PAGE), 0);
+	CHECK_EQ(test, fixture_stats(f)->live_mappings, 1);
+	CHECK(test, fixture_right(f, fresh, FAKE_RAM + 8 * MIB, PAGE));
+	CHECK_EQ(test, fixture_unpin(f, fresh, PAGE), 0);
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+}
+
 static struct kunit_case idle_cases[] = {
 	KUNIT_CASE(eviction_is_one_doorbell),
 	KUNIT_CASE(coldest_goes_first),
@@ -227,9 +329,12 @@ static struct kunit_case idle_cases[] = {
 	KUNIT_CASE(used_again_is_in_use),
 	KUNIT_CASE(retired_take_nothing_new),
 	KUNIT_CASE(retired_stay_retired),
+	KUNIT_CASE(unmap_gives_back_its_own_window),
+	KUNIT_CASE(flush_ends_under_load),
 	KUNIT_CASE(idle_ones_age),
 	KUNIT_CASE(sleep_keeps_what_is_in_use),
 	KUNIT_CASE(forgotten_windows_are_found),
+	KUNIT_CASE(address_of_a_moved_window_is_not_given_again),
 	{ }
 };
 

@@ -42,13 +42,14 @@ static struct apple_dma_window *plan(struct windows *ws, u64 from, u64 n,
 				     u64 first)
 {
 	struct fixture *f = ws->f;
+	enum apple_dma_fail cause;
 	struct apple_dma_window *w;
 	unsigned long flags;
 
 	CHECK(f->test, ws->n < WINDOWS);
 	flags = lock(f);
 	w = apple_dma_window_plan(f->e, FAKE_RAM + from * GRANULE, n * GRANULE,
-				  FAKE_RAM + first * GRANULE);
+				  FAKE_RAM + first * GRANULE, &cause);
 	unlock(f, flags);
 	CHECK(f->test, w);
 	ws->w[ws->n++] = w;
@@ -63,7 +64,7 @@ static bool confirm(struct windows *ws, struct apple_dma_window *w, u64 iova)
 
 	w->iova = iova * GRANULE;
 	atomic_set(&w->live, 1);
-	fits = apple_dma_index_confirm(ws->f->e, w);
+	fits = !apple_dma_index_confirm(ws->f->e, w);
 	unlock(ws->f, flags);
 	return fits;
 }

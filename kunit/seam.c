@@ -12,12 +12,21 @@
 bool seam_no_slots;
 unsigned int seam_no_links;
 u64 seam_clock;
+unsigned int seam_warnings;
+bool seam_expects_warnings;
+void (*seam_resched)(void);
 
 static atomic_long_t balance;
 
 u64 seam_now(void)
 {
 	return seam_clock ?: ktime_get_mono_fast_ns();
+}
+
+bool seam_warns(bool condition)
+{
+	seam_warnings += condition;
+	return condition;
 }
 
 void *seam_got(void *p)

@@ -8,17 +8,21 @@
  *  - the time that a doorbell takes may be what a case says,
  *  - allocations are counted, and those that the kernel's fault injection does
  *    not see can fail like all others,
- *  - device links are refused when a case says so.
+ *  - device links are refused when a case says so,
+ *  - warnings are counted, for cases that mean to cause one,
+ *  - a case can do something where the driver lets others run.
  */
 #ifndef APPLE_DMA_SEAM_H
 #define APPLE_DMA_SEAM_H
 
+#include <linux/bug.h>
 #include <linux/device.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/mempool.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/timekeeping.h>
@@ -43,6 +47,12 @@ extern bool seam_no_slots;
 extern unsigned int seam_no_links;
 /* Allocations of the driver's files that are not freed yet. */
 long seam_balance(void);
+/* Warnings so far; where none is expected the kernel reports them, too. */
+extern unsigned int seam_warnings;
+extern bool seam_expects_warnings;
+bool seam_warns(bool condition);
+/* Called in cond_resched(), if it is not NULL. */
+extern void (*seam_resched)(void);
 
 #ifndef APPLE_DMA_SEAM_ITSELF
 
@@ -144,6 +154,16 @@ static inline struct device_link *seam_device_link_add(struct device *consumer,
 	return NULL;
 }
 
+#undef WARN_ON_ONCE
+#define WARN_ON_ONCE(condition)						\
+	(seam_expects_warnings ? seam_warns(condition) : WARN_ON(condition))
+#undef cond_resched
+#define cond_resched()							\
+do {									\
+	might_sleep();							\
+	if (seam_resched)						\
+		seam_resched();						\
+} while (0)
 #undef readl
 #define readl				seam_readl
 #undef writel

@@ -165,7 +165,8 @@ static void refused_shape_is_retried_smaller(struct kunit *test)
 
 /*
  * A host that has 64 MiB: 16 windows. The next miss asks for a window and for
- * a granule, and learns; the ones after it ask for nothing.
+ * a granule. That may be the range's fault, and only it is left alone; the miss
+ * after it asks for the same, and then it is a limit: nothing more is asked for.
  */
 static void limit_of_host_is_learned(struct kunit *test)
 {
@@ -178,15 +179,19 @@ static void limit_of_host_is_learned(struct kunit *test)
 	for (i = 0; i < 16; i++)
 		addr[i] = fixture_pin(f, i * 4 * MIB, PAGE);
 	CHECK_EQ(test, fixture_doorbells(f), 16);
-	CHECK(test, fixture_pin(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	for (i = 0; i < 10; i++)
+		CHECK(test, fixture_pin(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
+	CHECK(test, fixture_pin(f, 68 * MIB, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 64 * MIB);
 	CHECK_EQ(test, fixture_stats(f)->learned_entries, 16);
 	for (i = 0; i < 100; i++)
-		CHECK(test, fixture_pin(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
-	/* Unless it took a second to get here. */
-	CHECK(test, fixture_doorbells(f) <= 2);
-	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_HOST], 101);
+		CHECK(test, fixture_pin(f, (72 + i) * MIB, PAGE) ==
+		      DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_HOST], 111);
 
 	/* One goes idle and is given back: evict, map. */
 	CHECK_EQ(test, apple_dma_unpin(f->e, addr[0], PAGE, &phys), 0);
@@ -200,6 +205,221 @@ static void limit_of_host_is_learned(struct kunit *test)
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
 	CHECK_EQ(test, fixture_stats(f)->learned_entries, 0);
+}
+
+/* Is what was learned believed for up to so many seconds, and not for half? */
+static bool believed_for(struct fixture *f, unsigned int seconds)
+{
+	unsigned long left = f->e->learned.until - jiffies;
+
+	return left <= seconds * HZ && left > seconds * HZ / 2;
+}
+
+/*
+ * A host with room for nothing. What it refused is asked for again after 10
+ * seconds, 20, and so on up to 10 minutes, one doorbell each, and not before.
+ */
+static void refused_again_is_left_alone_longer(struct kunit *test)
+{
+	static const unsigned int seconds[] = {
+		10, 20, 40, 80, 160, 320, 600, 600
+	};
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	dma_addr_t addr = fixture_pin(f, MIB, PAGE);
+	unsigned int i, j;
+
+	f->host->limits.bytes = 0;
+	fixture_doorbells(f);
+	for (i = 0; i < ARRAY_SIZE(seconds); i++) {
+		for (j = 0; j < 5; j++)
+			CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+		CHECK_EQ(test, fixture_doorbells(f), 1);
+		CHECK(test, believed_for(f, seconds[i]));
+		let_learned_expire(f);
+	}
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+
+	/* Something is given back: that may have been in the way. */
+	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	f->host->limits.bytes = GRANULE;
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	addr = fixture_pin(f, 0, PAGE);
+	CHECK(test, fixture_right(f, addr, FAKE_RAM, PAGE));
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+
+	/* The host has room again: a later refusal begins anew. */
+	let_learned_expire(f);
+	f->host->limits.bytes = 2 * GRANULE;
+	CHECK(test, fixture_pin(f, MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_pin(f, 2 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, believed_for(f, 10));
+}
+
+/*
+ * A page that the host never maps, with 10 windows idle: asked for in a window of
+ * 4 MiB; one idle window goes; asked for again; the window is taken back, so
+ * that there is room; asked for alone. From then on it is left alone, and
+ * nothing else is. Nothing is learned, and the cache is as it was.
+ */
+static void refused_range_is_no_limit(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	unsigned int i;
+
+	f->host->hole.phys = FAKE_RAM + 100 * MIB + 64 * KIB;
+	f->host->hole.size = PAGE;
+	for (i = 0; i < 10; i++)
+		fixture_touch(f, i * 4 * MIB);
+	fixture_doorbells(f);
+	CHECK(test, fixture_pin(f, 100 * MIB + 64 * KIB, PAGE) ==
+	      DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 5);
+	CHECK_EQ(test, fixture_stats(f)->idle_entries, 10);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
+	CHECK_EQ(test, fixture_stats(f)->window_bytes, 4 * MIB);
+	for (i = 0; i < 10; i++) {
+		CHECK(test, fixture_pin(f, 100 * MIB + 64 * KIB, PAGE) ==
+		      DMA_MAPPING_ERROR);
+		fixture_touch(f, i * 4 * MIB);
+	}
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	/* Next to it, in a smaller window that it is not in; and far from it. */
+	fixture_touch(f, 102 * MIB);
+	fixture_touch(f, 200 * MIB);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	CHECK_EQ(test, fixture_stats(f)->idle_bytes, 45 * MIB);
+}
+
+/* The same with nothing idle; another page is asked for, and mapped, at once. */
+static void refused_range_is_no_limit_when_all_is_busy(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	unsigned int i;
+
+	f->host->hole.phys = FAKE_RAM + 100 * MIB;
+	f->host->hole.size = PAGE;
+	for (i = 0; i < 10; i++) {
+		CHECK(test, fixture_pin(f, 100 * MIB, PAGE) == DMA_MAPPING_ERROR);
+		CHECK(test, fixture_pin(f, i * MIB, PAGE) != DMA_MAPPING_ERROR);
+	}
+	CHECK_EQ(test, fixture_doorbells(f), 1 + 10);
+	CHECK_EQ(test, fixture_stats(f)->refusals, 1);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
+}
+
+/* Of a list, what was refused is a page; 128 KiB were not, and are asked for. */
+static void refused_size_is_that_of_what_was_refused(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	struct scatterlist *sgl = fixture_list(f, 0, 2, MIB, 128 * KIB);
+
+	f->host->hole.phys = FAKE_RAM;
+	f->host->hole.size = PAGE;
+	sgl->length = PAGE;
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 2, ANY), -EIO);
+	fixture_doorbells(f);
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	CHECK(test, fixture_pin(f, MIB, 128 * KIB) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+}
+
+/*
+ * A batch of the exact 96 KiB of a range that crosses 4 MiB, and of a window of
+ * 64 KiB, as the larger ones that begin there have no handle. The host refuses
+ * the second, and nothing is idle. Shapes stay powers of the step: the next
+ * window is of a granule, and what is behind a window is not in it.
+ */
+static void refused_mixture_keeps_shapes(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	struct scatterlist *sgl = fixture_list(f, 4 * MIB - 48 * KIB, 2,
+					       112 * KIB - 4 * MIB, 96 * KIB);
+	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+	unsigned int i;
+
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_CACHED);
+	sg_next(sgl)->length = PAGE;
+	f->host->hole.phys = FAKE_RAM + 64 * KIB + GRANULE;
+	f->host->hole.size = PAGE;
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 2, ANY), 0);
+	CHECK_EQ(test, fixture_stats(f)->refusals, 1);
+	CHECK_EQ(test, fixture_stats(f)->window_bytes, GRANULE);
+	for (i = 0; i < 8; i++)
+		fixture_touch(f, 512 * MIB + i * PAGE);
+	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 2), 0);
+	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+}
+
+/* ---- what cannot fit ---- */
+
+/*
+ * 64 MiB in all: 40 in use, 16 idle. 32 more do not fit, whatever goes: nothing
+ * goes, and the host is not asked. 20 do.
+ */
+static void what_cannot_fit_empties_nothing(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.bytes = 64 * MIB,
+					 .ram = { 4 * GIB });
+	dma_addr_t addr = fixture_pin(f, 0, 40 * MIB);
+	unsigned int i;
+
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	for (i = 0; i < 16; i++)
+		CHECK_EQ(test, fixture_unpin(f, fixture_pin(f, GIB + i * MIB,
+							    MIB), MIB), 0);
+	CHECK_EQ(test, fixture_stats(f)->idle_bytes, 16 * MIB);
+	fixture_doorbells(f);
+	CHECK(test, fixture_pin(f, 2 * GIB, 32 * MIB) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	CHECK_EQ(test, fixture_stats(f)->idle_bytes, 16 * MIB);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_BYTES], 1);
+	addr = fixture_pin(f, 2 * GIB, 20 * MIB);
+	CHECK(test, fixture_right(f, addr, FAKE_RAM + 2 * GIB, 20 * MIB));
+}
+
+/* The same of lists: 512 pieces of 64 KiB, or pages of 2048 granules. */
+static void list_that_cannot_fit_empties_nothing(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.bytes = 64 * MIB,
+					 .ram = { 4 * GIB });
+	struct scatterlist *pieces = fixture_list(f, 2 * GIB, 512, 128 * KIB,
+						  64 * KIB);
+	struct scatterlist *pages = fixture_list(f, 3 * GIB, 2048, 64 * KIB,
+						 PAGE);
+	unsigned int i;
+
+	CHECK(test, fixture_pin(f, 0, 40 * MIB) != DMA_MAPPING_ERROR);
+	for (i = 0; i < 16; i++)
+		CHECK_EQ(test, fixture_unpin(f, fixture_pin(f, GIB + i * MIB,
+							    MIB), MIB), 0);
+	fixture_doorbells(f);
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, pieces, 512, ANY), -ENOMEM);
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, pages, 2048, ANY), -ENOMEM);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	CHECK_EQ(test, fixture_stats(f)->idle_bytes, 16 * MIB);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_BYTES], 2);
+	/* 24 MiB do. */
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, pieces, 24 * 16, ANY), 0);
+	CHECK_EQ(test, apple_dma_unpin_sg(f->e, pieces, 24 * 16), 0);
+}
+
+/* 4 pages of each of 64 granules, in an order that mixes them: 64 granules. */
+static void pages_of_a_granule_count_once(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.bytes = MIB);
+	struct scatterlist *sgl = fixture_list(f, 0, 256, 0, PAGE), *sg;
+	int i;
+
+	for_each_sg(sgl, sg, 256, i)
+		sg_set_page(sg, pfn_to_page(PHYS_PFN(FAKE_RAM +
+						     i % 64 * MIB +
+						     i / 64 * PAGE)), PAGE, 0);
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 256, ANY), 0);
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, MIB);
+	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 256), 0);
 }
 
 /* 128 KiB do not fit, and are asked for once; a page does. */
@@ -306,6 +526,14 @@ static struct kunit_case shape_cases[] = {
 	KUNIT_CASE(sparse_pages_fit),
 	KUNIT_CASE(refused_shape_is_retried_smaller),
 	KUNIT_CASE(limit_of_host_is_learned),
+	KUNIT_CASE(refused_again_is_left_alone_longer),
+	KUNIT_CASE(refused_range_is_no_limit),
+	KUNIT_CASE(refused_range_is_no_limit_when_all_is_busy),
+	KUNIT_CASE(refused_size_is_that_of_what_was_refused),
+	KUNIT_CASE(refused_mixture_keeps_shapes),
+	KUNIT_CASE(what_cannot_fit_empties_nothing),
+	KUNIT_CASE(list_that_cannot_fit_empties_nothing),
+	KUNIT_CASE(pages_of_a_granule_count_once),
 	KUNIT_CASE(much_refused_is_not_all_refused),
 	KUNIT_CASE(what_cannot_be_is_not_hammered),
 	KUNIT_CASE(any_granule_will_do),

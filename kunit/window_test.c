@@ -5,6 +5,8 @@
 
 #include <linux/string.h>
 
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
 #include "fixture.h"
 #include "suites.h"
 
@@ -59,12 +61,57 @@ static void refusal_is_looked_into_once(struct kunit *test)
 	CHECK_EQ(test, fixture_counts(f).unknown, 1);
 	f->e->clean = true;
 	CHECK(test, fixture_pin(f, MIB, 2 * GRANULE) == DMA_MAPPING_ERROR);
-	CHECK_EQ(test, fixture_doorbells(f), 0);
-	f->e->learned.refused = 0;
-	CHECK(test, fixture_pin(f, MIB, 2 * GRANULE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK_EQ(test, fixture_stats(f)->recovered, 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+}
+
+/* Slots are for whole granules: what is not made of them is not planned. */
+static void unaligned_plan_is_refused(struct kunit *test)
+{
+	static const struct apple_dma_range bad[] = {
+		{ FAKE_RAM, 0x6000 }, { FAKE_RAM + PAGE, GRANULE },
+		{ FAKE_RAM, 0 }, { FAKE_RAM + 1, GRANULE - 1 },
+	};
+	struct fixture *f = fixture_open(test);
+	enum apple_dma_fail cause;
+	unsigned long flags;
+	unsigned int i;
+
+	seam_warnings = 0;
+	seam_expects_warnings = true;
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		cause = APPLE_DMA_FAIL_COUNT;
+		spin_lock_irqsave(&f->e->lock, flags);
+		EXPECT(test, !apple_dma_window_plan(f->e, bad[i].phys,
+						    bad[i].size, bad[i].phys,
+						    &cause));
+		spin_unlock_irqrestore(&f->e->lock, flags);
+		EXPECT_EQ(test, cause, APPLE_DMA_FAIL_BUG);
+	}
+	seam_expects_warnings = false;
+	CHECK_EQ(test, seam_warnings, ARRAY_SIZE(bad));
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+}
+
+/* Whatever it is asked: only what is in a window is covered. */
+static void covers_what_is_inside(struct kunit *test)
+{
+	const struct apple_dma_window w = { .phys = FAKE_RAM, .size = 0x6000 };
+
+	CHECK(test, apple_dma_window_covers(&w, w.phys, 1));
+	CHECK(test, apple_dma_window_covers(&w, w.phys, w.size));
+	CHECK(test, apple_dma_window_covers(&w, w.phys + w.size - 1, 1));
+	CHECK(test, !apple_dma_window_covers(&w, w.phys, 0));
+	CHECK(test, !apple_dma_window_covers(&w, w.phys, w.size + 1));
+	CHECK(test, !apple_dma_window_covers(&w, w.phys, U64_MAX));
+	CHECK(test, !apple_dma_window_covers(&w, w.phys + 1, w.size));
+	CHECK(test, !apple_dma_window_covers(&w, w.phys + w.size, 1));
+	CHECK(test, !apple_dma_window_covers(&w, w.phys + w.size + PAGE, GIB));
+	CHECK(test, !apple_dma_window_covers(&w, w.phys - 1, 1));
+	CHECK(test, !apple_dma_window_covers(&w, w.phys - PAGE, 2 * PAGE));
+	CHECK(test, !apple_dma_window_covers(&w, 0, U64_MAX));
+	CHECK(test, !apple_dma_window_covers(&w, U64_MAX, 1));
 }
 
 /* ---- answers that break the engine ---- */
@@ -167,6 +214,8 @@ static struct kunit_case window_cases[] = {
 	KUNIT_CASE(leftover_is_released),
 	KUNIT_CASE(leftovers_of_a_batch),
 	KUNIT_CASE(refusal_is_looked_into_once),
+	KUNIT_CASE(unaligned_plan_is_refused),
+	KUNIT_CASE(covers_what_is_inside),
 	KUNIT_CASE(address_given_twice_breaks),
 	KUNIT_CASE(address_inside_another_breaks),
 	KUNIT_CASE(address_next_to_another_is_fine),

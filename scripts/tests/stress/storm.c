@@ -319,7 +319,6 @@ static void let_time_pass(struct storm *s)
 
 	spin_lock_irqsave(&s->e->lock, flags);
 	s->e->learned.until = jiffies - 1;
-	s->e->learned.refused_until = jiffies - 1;
 	spin_unlock_irqrestore(&s->e->lock, flags);
 }
 
@@ -435,6 +434,10 @@ static int open_engine(struct storm *s, u64 *seed)
 	err = fake_host_init(s->host, policy, stress_random(seed, U32_MAX) + 1);
 	if (err)
 		return err;
+	/* Refusals without rhyme or reason lead to any mixture of windows. */
+	s->fickle = !s->roomy && !stress_random(seed, 3);
+	if (s->fickle)
+		s->host->one_in = 2 + stress_random(seed, 30);
 	s->host->ram = s->ram;
 	s->host->ram_ranges = s->ram_ranges;
 	s->host->engine = s->e;
@@ -492,9 +495,9 @@ static void report(struct storm *s, unsigned int epoch)
 		ops += s->shadows[i].ops;
 		done += s->shadows[i].done;
 	}
-	pr_info("apple_dma_stress: # epoch %u: host %d, %llu bytes, %u entries%s: %llu ops, %llu mapped so far; here %llu hits, %llu misses, %llu evictions, %llu refusals, %llu doorbells\n",
+	pr_info("apple_dma_stress: # epoch %u: host %d, %llu bytes, %u entries%s%s: %llu ops, %llu mapped so far; here %llu hits, %llu misses, %llu evictions, %llu refusals, %llu doorbells\n",
 		epoch, s->host->policy, s->limits.bytes, s->limits.entries,
-		s->roomy ? ", roomy" : "", ops, done, stats.hits, stats.misses,
+		s->roomy ? ", roomy" : "", s->fickle ? ", fickle" : "", ops, done, stats.hits, stats.misses,
 		stats.evictions, counts.refusals, counts.doorbells);
 	for (i = 0; i < APPLE_DMA_FAIL_COUNT; i++)
 		if (stats.failures[i])

@@ -103,6 +103,7 @@ u64 shadow_mark(struct shadow *sh, u64 mark);
  * @hot: everybody wants the same few pages, and the meddler only flushes
  * @clean: nothing was mapped when @mode was set
  * @roomy: whatever is mapped, nothing may be refused
+ * @fickle: the host refuses at random
  * @alone: one thread, nothing meddles: what is refused can be checked exactly
  * @largest: longest range that is mapped, bytes
  * @wrong: something is; everybody stops
@@ -123,6 +124,7 @@ struct storm {
 	bool hot;
 	bool clean;
 	bool roomy;
+	bool fickle;
 	bool alone;
 	u64 largest;
 	bool wrong;

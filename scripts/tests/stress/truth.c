@@ -69,7 +69,7 @@ void truth_check_refusal(struct shadow *sh, const struct apple_dma_range *r,
 			    r->size, r->phys);
 	}
 	/* Large windows for all of a list are what mode=fixed is about. */
-	if (!s->alone || (n > 1 && s->mode == APPLE_DMA_MODE_FIXED))
+	if (!s->alone || s->fickle || (n > 1 && s->mode == APPLE_DMA_MODE_FIXED))
 		return;
 
 	for (i = 0; i < n; i++) {
@@ -208,7 +208,8 @@ static void check_counters(struct storm *s)
 			    stats.peak_bytes, stats.peak_entries);
 	if (stats.failures[APPLE_DMA_FAIL_NOT_RAM] ||
 	    stats.failures[APPLE_DMA_FAIL_BROKEN] ||
-	    stats.failures[APPLE_DMA_FAIL_ALIGN])
+	    stats.failures[APPLE_DMA_FAIL_ALIGN] ||
+	    stats.failures[APPLE_DMA_FAIL_BUG])
 		storm_wrong(s, NULL, "refused for a reason that cannot be");
 	if (s->mode != APPLE_DMA_MODE_CACHED && stats.idle_entries)
 		storm_wrong(s, NULL, "%llu windows are idle in mode %d",
