@@ -22,6 +22,10 @@
 
 #include "internal.h"
 
+/* What helps where the host took the device's address too early. */
+#define PLACE_HINT \
+	"put the companion on bus 0, beside the device, and not behind a root port or a bridge: the host takes the address before the guest has numbered its buses"
+
 /* Companions that manage a device; two must not manage the same one. */
 static DEFINE_MUTEX(claims_lock);
 static LIST_HEAD(claims);
@@ -69,9 +73,11 @@ static int check_device(struct apple_dma *ad, struct pci_dev *pdev)
 		dev_err(dev, "the host says that the companion manages itself\n");
 		return -EINVAL;
 	}
-	if (pci_is_bridge(pdev)) {
-		dev_err(dev, "the host says that the companion manages the bridge %s\n",
-			pci_name(pdev));
+	/* A host that read the address too early names the host bridge. */
+	if (pci_is_bridge(pdev) ||
+	    pdev->class >> 16 == PCI_BASE_CLASS_BRIDGE) {
+		dev_err(dev, "the host says that the companion manages the bridge %s; %s\n",
+			pci_name(pdev), PLACE_HINT);
 		return -EINVAL;
 	}
 	if (pdev->vendor == APPLE_DMA_PCI_VENDOR_ID &&
@@ -358,13 +364,20 @@ static struct pci_dev *get_managed(struct apple_dma *ad)
  */
 static void release_unmapped(struct apple_dma *ad, struct pci_dev *pdev)
 {
-	struct device_driver *driver = READ_ONCE(pdev->dev.driver);
+	struct device_driver *driver;
+	bool bound;
 
-	if (!driver || apple_dma_is_ours(get_dma_ops(&pdev->dev)))
+	/* Without the device's lock its driver, and the name, may go. */
+	device_lock(&pdev->dev);
+	driver = pdev->dev.driver;
+	bound = driver && !apple_dma_is_ours(get_dma_ops(&pdev->dev));
+	if (bound)
+		dev_notice(&ad->pdev->dev,
+			   "%s was bound to %s before apple_dma was there; it is probed again\n",
+			   pci_name(pdev), driver->name);
+	device_unlock(&pdev->dev);
+	if (!bound)
 		return;
-	dev_notice(&ad->pdev->dev,
-		   "%s was bound to %s before apple_dma was there; it is probed again\n",
-		   pci_name(pdev), driver->name);
 	device_release_driver(&pdev->dev);
 	ad->managed.released = true;
 }
@@ -399,6 +412,13 @@ int apple_dma_managed_init(struct apple_dma *ad, u32 bdf)
 	INIT_WORK(&ad->reap, apple_dma_managed_reap);
 	m->bus = bdf >> 8;
 	m->devfn = bdf & 0xff;
+	if (!m->bus && ad->pdev->bus->number) {
+		dev_err(&ad->pdev->dev,
+			"the host names %02x:%02x.%x as the managed device, but the companion is on bus %02x; %s\n",
+			m->bus, PCI_SLOT(m->devfn), PCI_FUNC(m->devfn),
+			ad->pdev->bus->number, PLACE_HINT);
+		return -EINVAL;
+	}
 
 	err = claim(ad);
 	if (err) {

@@ -49,8 +49,9 @@ struct apple_dma_memory {
 
 /*
  * struct apple_dma_memory of all companions, by page frame. Its lock, taken
- * with interrupts off and before that of an engine, also protects ad->memory,
- * ad->orphans and what belongs to it, and the list of orphanages.
+ * with interrupts off, also protects ad->memory, ad->orphans and what belongs
+ * to it, and the list of orphanages. It is never held where the host, or an
+ * engine that may be asking the host, is waited for: other devices need it.
  */
 static DEFINE_XARRAY_FLAGS(records, XA_FLAGS_LOCK_IRQ);
 static LIST_HEAD(orphanages);
@@ -95,12 +96,14 @@ static void give_back(struct apple_dma *ad, struct apple_dma_memory *mem)
 
 /*
  * Pages of @order, mapped as a whole. Where guest memory lies says nothing
- * about the device address, so zones do not matter.
+ * about the device address, so zones do not matter. The page allocator warns
+ * of a block that is larger than any; here that is a failure like others. Where
+ * there is no block the failure has this @cause.
  */
 static struct apple_dma_memory *map_block(struct apple_dma *ad,
 					  struct device *dev,
 					  unsigned int order, gfp_t gfp,
-					  u64 mask)
+					  u64 mask, enum apple_dma_fail cause)
 {
 	bool broken = READ_ONCE(ad->engine.broken);
 	struct apple_dma_memory *mem;
@@ -113,10 +116,11 @@ static struct apple_dma_memory *map_block(struct apple_dma *ad,
 	mem->ad = ad;
 	mem->dev = dev;
 	mem->order = order;
-	mem->block = alloc_pages_node(dev_to_node(dev), gfp | __GFP_ZERO,
-				      order);
+	mem->block = alloc_pages_node(dev_to_node(dev), gfp | __GFP_ZERO |
+				      __GFP_NOWARN, order);
 	mem->page = mem->block;
 	if (!mem->block) {
+		apple_dma_refuse(&ad->engine, cause, block_size(mem));
 		kfree(mem);
 		return NULL;
 	}
@@ -140,13 +144,14 @@ static struct apple_dma_memory *map_block(struct apple_dma *ad,
 	return mem;
 }
 
-/* Undo map_block(), before anybody else knows of it. */
+/* Undo map_block(), while nobody else knows of it. */
 static void unmap_block(struct apple_dma *ad, struct apple_dma_memory *mem)
 {
 	phys_addr_t phys;
 
+	/* Not mapped, as a driver may have unmapped it: nobody knows. */
 	mem->reachable = apple_dma_unpin(&ad->engine, mem->addr,
-					 block_size(mem), &phys);
+					 block_size(mem), &phys) != 0;
 	give_back(ad, mem);
 }
 
@@ -174,18 +179,14 @@ struct page *apple_dma_memory_alloc(struct apple_dma *ad, struct device *dev,
 	struct apple_dma_memory *mem;
 	u64 skip;
 
-	mem = map_block(ad, dev, order, gfp, mask);
+	mem = map_block(ad, dev, order, gfp, mask, APPLE_DMA_FAIL_MEMORY);
+	if (mem && !IS_ALIGNED(mem->addr, align)) {
+		unmap_block(ad, mem);
+		mem = map_block(ad, dev, order + 1, gfp, mask,
+				APPLE_DMA_FAIL_ALIGN);
+	}
 	if (!mem)
 		return NULL;
-	if (!IS_ALIGNED(mem->addr, align)) {
-		unmap_block(ad, mem);
-		mem = map_block(ad, dev, order + 1, gfp | __GFP_NOWARN, mask);
-		if (!mem) {
-			apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_ALIGN,
-					 size);
-			return NULL;
-		}
-	}
 
 	/* Until it is recorded, nobody can free it. */
 	skip = ALIGN(mem->addr, align) - mem->addr;
@@ -215,7 +216,6 @@ void apple_dma_memory_free(size_t size, struct page *page, dma_addr_t addr)
 	struct apple_dma_memory *mem;
 	struct apple_dma *ad;
 	unsigned long flags;
-	phys_addr_t phys;
 
 	/*
 	 * The companion and the module may go with the last orphan; who lets
@@ -237,16 +237,13 @@ void apple_dma_memory_free(size_t size, struct page *page, dma_addr_t addr)
 		mem->freed = true;
 		mem = NULL;
 	} else {
-		/* One step with the record, so that no unbind comes between. */
-		if (!mem->orphan)
-			mem->reachable = apple_dma_unpin(&ad->engine,
-							 mem->addr,
-							 block_size(mem),
-							 &phys);
+		/* From here on it is ours; an unbind waits for this to end. */
 		erase(mem);
 	}
 	xa_unlock_irqrestore(&records, flags);
-	if (mem)
+	if (mem && !mem->orphan)
+		unmap_block(ad, mem);
+	else if (mem)
 		give_back(ad, mem);
 	rcu_read_unlock();
 }
@@ -256,10 +253,10 @@ void apple_dma_memory_free(size_t size, struct page *page, dma_addr_t addr)
  * @ad: the companion, attached, so that the module is pinned
  * @left: set to how many mappings of the driver were left, these included
  *
- * Ends all mappings of the engine; their windows are still registered. To be
- * followed by apple_dma_memory_drained() when they are not.
+ * Ends all mappings of the engine, which is closed; their windows are still
+ * registered. To be followed by apple_dma_memory_drained() when they are not.
  *
- * Context: any.
+ * Context: may sleep.
  * Return: how many allocations have become orphans now.
  */
 u64 apple_dma_memory_orphan(struct apple_dma *ad, u64 *left)
@@ -283,8 +280,10 @@ u64 apple_dma_memory_orphan(struct apple_dma *ad, u64 *left)
 	}
 	ad->orphans += fresh;
 	ad->draining = true;
-	*left = apple_dma_engine_abandon(&ad->engine);
 	xa_unlock_irqrestore(&records, flags);
+	/* What is being freed has no record any more: it is unmapped first. */
+	synchronize_rcu();
+	*left = apple_dma_engine_abandon(&ad->engine);
 	return fresh;
 }
 

@@ -68,6 +68,7 @@ FAILURES_ATTR(handle, HANDLE);
 FAILURES_ATTR(memory, MEMORY);
 FAILURES_ATTR(not_ram, NOT_RAM);
 FAILURES_ATTR(broken, BROKEN);
+FAILURES_ATTR(bug, BUG);
 
 static ssize_t map_failures_show(struct device *dev,
 				 struct device_attribute *attr, char *buf)
@@ -268,6 +269,7 @@ static struct attribute *apple_dma_attrs[] = {
 	&dev_attr_failures_memory.attr,
 	&dev_attr_failures_not_ram.attr,
 	&dev_attr_failures_broken.attr,
+	&dev_attr_failures_bug.attr,
 	&dev_attr_recovered.attr,
 	&dev_attr_bad_unmaps.attr,
 	&dev_attr_leaked_bytes.attr,

@@ -283,6 +283,7 @@ static void wrong_devices_are_refused(struct kunit *test)
 	struct apple_dma *ad = kzalloc(sizeof(*ad), GFP_KERNEL);
 	struct pci_dev *c = board.companion[0], *d = board.device[0];
 	struct pci_dev *bridge = d->bus->self;
+	struct pci_dev *host = pci_get_class(PCI_CLASS_BRIDGE_HOST << 8, NULL);
 
 	CHECK(test, ad);
 	test->priv = ad;
@@ -296,6 +297,17 @@ static void wrong_devices_are_refused(struct kunit *test)
 	if (bridge)
 		EXPECT(test, apple_dma_managed_init(ad, pci_dev_id(bridge)) ==
 		       -EINVAL);
+	/* A host that built the companion before buses were numbered says 0. */
+	EXPECT(test, host);
+	if (host)
+		EXPECT(test, apple_dma_managed_init(ad, pci_dev_id(host)) ==
+		       -EINVAL);
+	pci_dev_put(host);
+	/* Or it says bus 0, of a companion that is behind a root port. */
+	ad->pdev = d;
+	EXPECT(test, d->bus->number);
+	EXPECT(test, apple_dma_managed_init(ad, PCI_DEVID(0, PCI_DEVFN(30, 0))) ==
+	       -EINVAL);
 	/* The first companion manages it already. */
 	ad->pdev = board.companion[1];
 	EXPECT(test, apple_dma_managed_init(ad, pci_dev_id(d)) == -EBUSY);

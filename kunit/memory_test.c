@@ -161,6 +161,47 @@ static void reachable_orphan_is_kept(struct kunit *test)
 	d->f->lost++;
 }
 
+/*
+ * While the host is asked to release memory, no lock is held that other devices
+ * need. As many locks as in an unmap, and RCU.
+ */
+static void free_holds_no_lock_of_others(struct kunit *test)
+{
+	struct device_fixture *d = device_open(test,
+					       .mode = APPLE_DMA_MODE_STRICT);
+	struct page *page = alloc_page(GFP_KERNEL);
+	dma_addr_t addr;
+	int held;
+	void *p;
+
+	CHECK(test, page);
+	addr = dma_map_page(d->dev, page, 0, PAGE_SIZE, DMA_TO_DEVICE);
+	EXPECT(test, !dma_mapping_error(d->dev, addr));
+	dma_unmap_page(d->dev, addr, PAGE_SIZE, DMA_TO_DEVICE);
+	__free_page(page);
+	held = d->f->host->held;
+	if (!IS_ENABLED(CONFIG_LOCKDEP))
+		kunit_skip(test, "needs CONFIG_LOCKDEP");
+	EXPECT(test, held > 0);
+	p = get(test, d, &addr);
+	put(d, p, addr);
+	EXPECT_EQ(test, d->f->host->held, held + 1);
+}
+
+/* A block that no page allocator has: refused, counted, and no warning. */
+static void too_large_is_a_failure_like_others(struct kunit *test)
+{
+	struct device_fixture *d = device_open(test);
+	dma_addr_t addr;
+	void *p;
+
+	p = dma_alloc_coherent(d->dev, 2 * MAX_ORDER_NR_PAGES * PAGE_SIZE,
+			       &addr, GFP_KERNEL);
+	EXPECT(test, !p);
+	EXPECT_EQ(test, fixture_stats(d->f)->failures[APPLE_DMA_FAIL_MEMORY], 1);
+	EXPECT_EQ(test, fixture_doorbells(d->f), 0);
+}
+
 /* Twice, or what never was: said, and not done. */
 static void bad_free_is_refused(struct kunit *test)
 {
@@ -239,6 +280,8 @@ static struct kunit_case memory_cases[] = {
 	KUNIT_CASE(freed_while_draining_waits),
 	KUNIT_CASE(orphans_do_not_mix),
 	KUNIT_CASE(reachable_orphan_is_kept),
+	KUNIT_CASE(free_holds_no_lock_of_others),
+	KUNIT_CASE(too_large_is_a_failure_like_others),
 	KUNIT_CASE(bad_free_is_refused),
 	KUNIT_CASE(allocation_fails),
 	KUNIT_CASE(aligned_allocation_fails),

@@ -48,6 +48,7 @@ static const struct {
 	{ "failures_memory", APPLE_DMA_FAIL_MEMORY },
 	{ "failures_not_ram", APPLE_DMA_FAIL_NOT_RAM },
 	{ "failures_broken", APPLE_DMA_FAIL_BROKEN },
+	{ "failures_bug", APPLE_DMA_FAIL_BUG },
 };
 
 /* Each cause as often as no other: 1, 2, 4, ... times. */

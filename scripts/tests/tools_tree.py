@@ -19,7 +19,7 @@ DEFAULTS = {
     "bad_unmaps": 0, "leaked_bytes": 0, "broken": 0, "mode": "cached", "idle_ms": 60000,
     "batch_max": 64, "failures_bytes": 0, "failures_entries": 0, "failures_host": 0,
     "failures_mask": 0, "failures_alignment": 0, "failures_handle": 0, "failures_memory": 0,
-    "failures_not_ram": 0, "failures_broken": 0,
+    "failures_not_ram": 0, "failures_broken": 0, "failures_bug": 0,
 }
 # What a module without these statistics does not have.
 NEWER = tuple(n for n in DEFAULTS if n.startswith(("failures_", "doorbell_ns"))) + (
