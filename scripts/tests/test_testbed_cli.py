@@ -35,6 +35,27 @@ def invoke(*args, env=None):
     return done.returncode, done.stderr
 
 
+@pytest.mark.parametrize("script, args", [
+    ("testbed", ["devices"]), ("testbed", ["kernels"]), ("testbed", ["--help"]), ("testbed", []),
+    ("testbed", ["run", "--help"]), ("kunit", ["--help"]), ("bench", ["--help"]),
+    ("build-module", ["--help"])], ids=str)
+def test_nobody_reads_the_output(script, args):
+    """As with `| head`: no traceback."""
+    back, front = os.pipe()
+    os.close(back)
+    done = subprocess.run([str(TOP / "scripts" / script), *args], stdout=front,
+                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, timeout=120,
+                          check=False)
+    os.close(front)
+    assert done.returncode == 128 + signal.SIGPIPE and not done.stderr, done
+
+
+def test_another_pipe_that_broke_is_an_error():
+    """Not every BrokenPipeError is a reader of the output that went."""
+    with pytest.raises(BrokenPipeError), errors.reported("test"):
+        raise BrokenPipeError
+
+
 # A bad argument: exit status 2 and one line that names what is allowed.
 
 BAD = {

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import signal
 import subprocess
 import sys
 
@@ -169,6 +170,25 @@ def test_colours_only_on_a_terminal(tree, tool):
     shown = on_a_terminal(tree, "status", "--interval", "0")
     assert "\033[32m" in shown
     assert "\033" not in on_a_terminal(tree, "status", "--interval", "0", NO_COLOR="1")
+
+
+@pytest.mark.parametrize("args", [
+    ("status", "--interval", "0"), ("status", "--json", "--interval", "0"), ("doctor",),
+    ("top", "--once", "--interval", "0"), ("report", "--seconds", "0", "-o", "-"), ("--help",),
+    ("status", "--help"), ("--version",), ("nothing",)], ids=" ".join)
+def test_nobody_reads_the_output(tree, args):
+    """As with `| head`: no traceback, whether standard error is read or goes the same way."""
+    tree.companion()
+    env = {**os.environ, "APPLE_DMA_ROOT": str(tree.top)}
+    for together in (False, True):
+        back, front = os.pipe()
+        os.close(back)
+        done = subprocess.run([TOOL, *args], stdout=front, env=env, check=False, timeout=60,
+                              stderr=front if together else subprocess.PIPE)
+        os.close(front)
+        assert not re.search("Traceback|Exception|BrokenPipe", (done.stderr or b"").decode()), done
+        wanted = {128 + signal.SIGPIPE, -signal.SIGPIPE} | ({2} if args == ("nothing",) else set())
+        assert done.returncode in wanted, done
 
 
 def on_a_terminal(tree, *args, keys=b"", **env):

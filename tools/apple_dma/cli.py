@@ -105,9 +105,5 @@ def main(argv=None):
         sys.stdout.flush()
         print(Terminal(sys.stderr).plain("\n".join(error.lines().splitlines())), file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        # Whoever read the output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -3,6 +3,9 @@
 
 import contextlib
 import errno
+import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,9 +40,37 @@ def warn(text, name="testbed"):
         print(f"{name}: {text}", file=sys.stderr, flush=True)
 
 
+def _unread():
+    """Whether nobody can read standard output any more."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(events & select.POLLERR for _, events in poll.poll(0))
+
+
+@contextlib.contextmanager
+def reader_may_go():
+    """End the block without a traceback when the reader of the output goes, as `head` does."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _unread():       # another pipe or socket
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
+
+
 @contextlib.contextmanager
 def reported(name):
     """Turn every expected failure of the block into a line and SystemExit."""
+    with reader_may_go(), _failures_reported(name):
+        yield
+
+
+@contextlib.contextmanager
+def _failures_reported(name):
     try:
         yield
     except TestbedError as error:
