@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import TOP
@@ -76,12 +77,31 @@ def test_status_of_four_devices(tree, tool):
     tree.companion("0000:00:07.0", None)
     out = tool("status", "--interval", "0", expect=1)
     assert [line.split("  ")[-1].strip() for line in out.splitlines()[1:5]] == [
-        "ok", "ok", "no driver", "no device"]
+        "ok", "failures", "no driver", "no device"]
     assert ("0000:02:00.0: 3 mappings failed: 2 because the byte budget was used up, "
             "1 because the host refused it") in out
     narrow = tool("status", "--interval", "0", expect=1, width=60)
     assert max(map(len, narrow.splitlines()[:20])) <= 60
     assert narrow.count("  bytes ") == 4
+
+
+def test_failed_mappings_are_not_ok(tree, tool):
+    """Earlier ones are a remark; those of this moment are a failure."""
+    tree.companion(map_failures=3, failures_bytes=3)
+    out = tool("status", "--interval", "0")
+    assert line_with(out, "nvme").split()[-1] == "failures"
+    assert "0000:01:00.0: 3 mappings failed: 3 because the byte budget was used up" in out
+    assert out.count("3 mappings failed") == 1
+    got = json.loads(tool("status", "--json", "--interval", "0.05"))["devices"][0]
+    assert (got["state"], got["bad"]) == ("failures", False) and "byte budget" in got["reason"]
+    assert "failures" in tool("top", "--once", "--interval", "0.05").splitlines()[2]
+
+
+def test_mappings_that_fail_now_are_bad(tree, tool, monkeypatch):
+    tree.companion()
+    monkeypatch.setattr(time, "sleep", lambda _: tree.counter("map_failures", 1))
+    got = json.loads(tool("status", "--json", "--interval", "0.05", expect=1))["devices"][0]
+    assert (got["state"], got["bad"]) == ("failures", True)
 
 
 def test_status_of_a_broken_companion(tree, tool):

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Optional
 
-from . import COMPANION_ID, DRIVER
+from . import COMPANION_ID, DRIVER, units
 from .errors import NeedsRoot
 
 PCI = "/sys/bus/pci"
@@ -88,6 +88,19 @@ class Device:
         found = [(cause, self.get(f"failures_{cause}") or 0) for cause in FAILURES]
         return sorted((f for f in found if f[1]), key=lambda f: -f[1])
 
+    def failed(self):
+        """What to say of mappings that failed since the companion was bound; "" if none did."""
+        number = self.get("map_failures")
+        if not number:
+            return ""
+        causes = ", ".join(f"{units.count(n)} because {FAILURES[cause][0]}"
+                           for cause, n in self.failures())
+        return f"{units.plural(number, 'mapping')} failed" + (f": {causes}" if causes else "")
+
+    def fails_now(self, before):
+        """Whether mappings failed since an earlier sample, if there is one."""
+        return bool(before and (self.get("map_failures") or 0) > (before.get("map_failures") or 0))
+
 
 def group(companion):
     """The folder of a companion's files."""
@@ -162,8 +175,12 @@ class State:
     why: str = ""
 
 
-def state(root, device, log=None):
-    """The State of a device; LOG is the kernel log, for a broken one's reason."""
+def state(root, device, log=None, before=None):
+    """The State of a device.
+
+    LOG is the kernel log, for a broken one's reason; BEFORE an earlier sample, which tells
+    whether mappings fail now.
+    """
     if not device.bound:
         if loaded(root):
             return State("refused", True, "the module did not take the companion; "
@@ -178,6 +195,8 @@ def state(root, device, log=None):
         return State("no device", True, "the passthrough device is not on the bus")
     if not device.driver:
         return State("no driver", True, f"no driver is bound to {device.managed}")
+    if device.get("map_failures"):
+        return State("failures", device.fails_now(before), device.failed())
     if device.mode == "strict":
         taker = balloon(root)
         if taker:

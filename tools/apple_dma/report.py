@@ -179,7 +179,7 @@ def counters_table(rec):
 def section(recording, rec, seconds, log):
     """A device."""
     last = rec.last
-    state = devices.state(recording.root, last, log)
+    state = devices.state(recording.root, last, log, rec.samples[0])
     kind = devices.pci_name(recording.root, last.managed) if last.managed else "No device"
     name = f"{kind} {last.managed or ''}".strip()
     why = f": {state.why}" if state.why else ""

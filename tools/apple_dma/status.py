@@ -91,14 +91,10 @@ def remarks(rows):
     lines = []
     for device, _, state in rows:
         name = device.managed or device.companion
-        if state.why:
+        if state.why and state.why != device.failed():
             lines.append(f"{name}: {state.word}: {state.why}")
-        failed = device.get("map_failures")
-        if failed:
-            causes = ", ".join(f"{units.count(number)} because {devices.FAILURES[cause][0]}"
-                               for cause, number in device.failures())
-            lines.append(f"{name}: {units.plural(failed, 'mapping')} failed" +
-                         (f": {causes}" if causes else ""))
+        if device.failed():
+            lines.append(f"{name}: {device.failed()}")
         if device.get("leaked_bytes"):
             lines.append(f"{name}: {units.size(device.get('leaked_bytes'))} of memory is kept "
                          "from the kernel, because the device may still reach it")
@@ -116,7 +112,7 @@ def rows_of(root, first, second):
     """(device, doorbells per second, state) of each."""
     log = klog.load(root) if any(d.get("broken") for d in second) else None
     return [(d, devices.per_second(first.get(d.companion), d, "doorbells"),
-             devices.state(root, d, log)) for d in second]
+             devices.state(root, d, log, first.get(d.companion))) for d in second]
 
 
 def show(rows, term):

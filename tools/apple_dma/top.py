@@ -106,10 +106,10 @@ def screen(root, history, term):
     lines = [term.paint(f"apple-dma {version()}   module {module}   {time.strftime('%H:%M:%S')}",
                         "bold"), ""]
     for companion in sorted(history.seen):
-        new = history.seen[companion][-1]
+        old, new = history.last_two(companion)
         if new.get("broken") and log is None:
             log = klog.load(root)
-        lines += block(history, companion, devices.state(root, new, log), term) + [""]
+        lines += block(history, companion, devices.state(root, new, log, old), term) + [""]
     return lines[:-1]
 
 
