@@ -21,6 +21,8 @@ DEFAULTS = {
     "failures_mask": 0, "failures_alignment": 0, "failures_handle": 0, "failures_memory": 0,
     "failures_not_ram": 0, "failures_broken": 0, "failures_bug": 0,
 }
+PARAMETERS = {"max_bytes": 1536 * MIB, "max_entries": 65536, "mode": "cached", "idle_ms": 60000,
+              "batch_max": 64}
 # What a module without these statistics does not have.
 NEWER = tuple(n for n in DEFAULTS if n.startswith(("failures_", "doorbell_ns"))) + (
     "requests", "batches")
@@ -48,7 +50,9 @@ class Tree:
         self.write(f"lib/modules/{RELEASE}/modules.alias",
                    "alias pci:v*d*sv*sd*bc01sc08i02* nvme\n")
         self.write("sys/module/apple_dma/version", VERSION)
-        self.write("sys/module/apple_dma/parameters/mode", "cached")
+        for name, value in PARAMETERS.items():
+            self.write(f"sys/module/apple_dma/parameters/{name}", str(value))
+        self.write("usr/lib/modules-load.d/apple-dma.conf", "apple_dma")
         (top / "sys/bus/pci/devices").mkdir(parents=True)
         (top / "sys/bus/pci/drivers/apple_dma").mkdir(parents=True)
         self.write("dev/kmsg", "")
@@ -99,10 +103,14 @@ class Tree:
             self.bind(address, driver)
         return folder
 
-    def bind(self, address, driver):
-        """A driver takes a device."""
+    def bind(self, address, driver, built_in=False):
+        """A driver takes a device; a module's unless it is built in."""
         folder = self.path(f"sys/bus/pci/drivers/{driver}")
         folder.mkdir(parents=True, exist_ok=True)
+        if not built_in and driver != "apple_dma":
+            self.write(f"sys/module/{driver}/initstate", "live")
+            if not (folder / "module").is_symlink():
+                self.link(f"sys/bus/pci/drivers/{driver}/module", f"sys/module/{driver}")
         self.link(f"sys/devices/pci0000:00/{address}/driver", f"sys/bus/pci/drivers/{driver}")
         self.link(f"sys/bus/pci/drivers/{driver}/{address}", f"sys/devices/pci0000:00/{address}")
 
@@ -137,10 +145,24 @@ class Tree:
     def without_module(self):
         """As it is before the module is loaded."""
         self.remove("sys/module/apple_dma")
+        self.without_groups()
         for link in self.path("sys/bus/pci/drivers/apple_dma").iterdir():
-            shutil.rmtree(link.resolve() / "apple_dma")
             (link.resolve() / "driver").unlink()
         self.remove("sys/bus/pci/drivers/apple_dma")
+
+    def without_groups(self):
+        """Companions lose their files, as those of another module have none."""
+        for link in self.path("sys/bus/pci/drivers/apple_dma").iterdir():
+            shutil.rmtree(link.resolve() / "apple_dma")
+
+    def foreign_module(self):
+        """The public module of the same name is loaded."""
+        self.without_groups()
+        self.remove("sys/module/apple_dma/parameters")
+        self.write("sys/module/apple_dma/parameters/window_shift", "22")
+        self.write("sys/module/apple_dma/parameters/enable_quirks", "Y")
+        self.write("etc/modprobe.d/apple-dma-options.conf", "options apple_dma window_shift=22")
+        self.write("etc/modules-load.d/apple-dma-load.conf", "apple_dma")
 
     # ---- tracefs and debugfs
 

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """What a check of the doctor knows, and what it finds."""
 
+import time
 from dataclasses import dataclass
 from typing import Tuple
 
 from . import devices, klog
 
 OK, NOTE, FAIL, SKIP = "ok", "note", "fail", "skip"
+WATCH = 1.0     # seconds in which mappings that fail are seen to
+INITRAMFS = "sudo update-initramfs -u    (with dracut: sudo dracut --force), then reboot"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,16 @@ def skip(text, *cure):
     return Finding(SKIP, text, cure)
 
 
+def into_force(*how):
+    """HOW to change modprobe.d, and what brings that into force."""
+    return (*how, INITRAMFS, "the initramfs has a copy of modprobe.d of its own")
+
+
+def option(text):
+    """How to set an option of a module."""
+    return into_force(f'echo "options {text}" | sudo tee -a /etc/modprobe.d/apple-dma-local.conf')
+
+
 class Machine:
     """What all checks look at, read once."""
 
@@ -47,6 +60,7 @@ class Machine:
         self.log = klog.load(root)
         self.loaded = devices.loaded(root)
         self.devices = devices.read_all(root)
+        self.later = None
 
     @property
     def ours(self):
@@ -57,6 +71,14 @@ class Machine:
     def managed(self):
         """Those whose device is there."""
         return [d for d in self.ours if d.managed]
+
+    def fails_now(self, device):
+        """Whether mappings of a device go on failing; takes a moment, once."""
+        if self.later is None:
+            time.sleep(WATCH)
+            self.later = {d.companion: d for d in devices.read_all(self.root)}
+        later = self.later.get(device.companion)
+        return bool(later) and later.fails_now(device)
 
     def unseen(self):
         """What to say where the log would have told."""

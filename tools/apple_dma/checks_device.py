@@ -5,7 +5,7 @@ import fnmatch
 import re
 
 from . import devices, units
-from .checks import fail, note, ok
+from .checks import INITRAMFS, fail, into_force, note, ok, option
 from .errors import NeedsRoot
 
 REPORT = "it is a bug of the host, or ours: report it with this line and QEMU's version"
@@ -116,13 +116,13 @@ def check_driver(machine):
         elif device.driver == "vfio-pci":
             found.append(fail(f"{name} has the driver vfio-pci, which maps nothing by apple_dma",
                               "unbind it, and let the device's own driver have it"))
+        elif early and not machine.root.exists(f"{devices.PCI}/drivers/{early[1]}/module/initstate"):
+            found.append(ok(f"{name}: {early[1]}, which is built into the kernel and so was probed "
+                            "a second time"))
         elif early:
-            driver = early[1]
             found.append(note(
-                f"{name}: {driver} was there before apple_dma, and was bound a second time",
-                f'echo "softdep {driver} pre: apple_dma" | '
-                f"sudo tee -a /etc/modprobe.d/apple-dma-local.conf",
-                "sudo update-initramfs -u    (Fedora: sudo dracut -f)"))
+                f"{name}: {early[1]} was there before apple_dma, and was bound a second time",
+                "it works; apple_dma is first where the initramfs has it:", INITRAMFS))
         elif device.get("live_mappings") == 0:
             found.append(note(f"{name}: {device.driver} is bound, and has mapped nothing yet",
                               "an idle device may map nothing; else look for its driver's "
@@ -157,18 +157,65 @@ def check_iommu(machine):
 
 # ---- limits
 
-def failed_maps(device):
+MOST = {"bytes": 1536 << 20, "entries": 65536}      # what Macs are known to take
+REPLUG = ("if it stays: shut the guest down, and plug the device in again; its addresses on the "
+          "Mac fragment over time")
+CURES = {
+    "host": ("the host allows less than the limits say: close what else uses the extension",
+             REPLUG),
+    "mask": ("the device reaches fewer than 64 address bits; nothing in the guest helps",),
+    "alignment": ("more free memory in the guest helps: twice the size is needed in one piece",),
+    "memory": ("give the guest more memory",),
+    "not_ram": ("the driver maps memory of another device, which the host cannot do",),
+    "broken": ("see the check of the companion's state",),
+}
+
+
+def more_room(device, what):
+    """What to do where a limit is in the way."""
+    cure = ("give the device less to do at once: smaller textures, a shorter queue",)
+    limit = device.get(f"limit_{what}")
+    if limit and limit < MOST[what]:
+        cure += ("or give it more:", *option(f"apple_dma max_{what}={MOST[what]}"))
+    return cure
+
+
+def cached_mode(machine, device):
+    """How to get out of mode=strict."""
+    if device.mode != "strict":
+        return ()
+    if devices.balloon(machine.root):
+        return ("in mode=cached it would take fewer; the balloon makes it strict",)
+    return ("in mode=cached it takes fewer:", *option("apple_dma mode=cached"))
+
+
+def cure_of(machine, device, cause):
+    """What to do about mappings that failed."""
+    if cause == "bytes":
+        return more_room(device, cause)
+    if cause == "entries":
+        return more_room(device, cause) + cached_mode(machine, device)
+    if cause == "handle":
+        return ("it happens in mode=strict with many single pages",
+                *cached_mode(machine, device))
+    return CURES[cause]
+
+
+def failed_maps(machine, device):
     """Findings about mappings that failed."""
     failed = device.get("map_failures")
     if not failed:
         return []
+    # Counters never go back; what failed long ago need not be wrong now.
+    now = machine.fails_now(device) or device.get("live_mappings") == 0
+    kind, when = (fail, "") if now else (note, ", none while this looked")
     name = device.managed or device.companion
     causes = device.failures()
     if not causes:
-        return [fail(f"{name}: {units.plural(failed, 'mapping')} failed",
+        return [kind(f"{name}: {units.plural(failed, 'mapping')} failed{when}",
                      "sudo dmesg | grep 'cannot map'    names the cause")]
-    return [fail(f"{name}: {units.plural(number, 'mapping')} failed: {devices.FAILURES[cause][0]}",
-                 devices.FAILURES[cause][1]) for cause, number in causes]
+    return [kind(f"{name}: {units.plural(number, 'mapping')} failed: {devices.FAILURES[cause]}"
+                 f"{when}", *cure_of(machine, device, cause)) for cause, number in causes]
 
 
 def near_limit(device, what):
@@ -179,9 +226,7 @@ def near_limit(device, what):
     show = units.size if what == "bytes" else units.count
     return note(f"{device.managed or device.companion}: {units.percent(used / limit, 0)} of the "
                 f"{what} are in use ({show(used)} of {show(limit)})",
-                "at the limit, mappings fail. Give the device less to do at once: smaller textures,"
-                " a shorter queue;",
-                f"max_{what} can only be raised to what Macs take: 1536 MiB and 65536")
+                "at the limit, mappings fail", *more_room(device, what))
 
 
 def learned(device):
@@ -191,22 +236,22 @@ def learned(device):
         if value:
             show = units.size if what == "bytes" else units.count
             yield note(f"{device.managed or device.companion}: the host seems to allow only "
-                       f"{show(value)} {'' if what == 'bytes' else 'registrations '}at once",
-                       f"options apple_dma max_{what}={value}",
-                       "in /etc/modprobe.d/apple-dma-local.conf keeps to that")
+                       f"{show(value)} {'' if what == 'bytes' else 'registrations '}at once now",
+                       "the module keeps to that, and asks again later: there is nothing to set;",
+                       REPLUG)
 
 
 def check_limits(machine):
     """There is room, and no mapping failed."""
     found = []
     for device in machine.ours:
-        bad = failed_maps(device) + list(learned(device))
+        bad = failed_maps(machine, device) + list(learned(device))
         bad += [near for near in (near_limit(device, w) for w in ("bytes", "entries")) if near]
         if machine.log.search("the limits are above what Macs are known to allow",
                               device.companion):
             bad.append(note(f"{device.companion}: max_bytes or max_entries is above what Macs are "
                             "known to take, which can take the Mac down",
-                            "remove them from /etc/modprobe.d, and reboot"))
+                            *into_force("remove them from /etc/modprobe.d")))
         if device.get("bad_unmaps"):
             bad.append(note(f"{device.managed or device.companion}: its driver unmapped "
                             f"{units.count(device.get('bad_unmaps'))} times what it had not "
@@ -232,6 +277,9 @@ def check_balloon(machine):
 
 # ---- the cable, the BAR, the interrupt
 
+NO_MSI = ("no pci=nomsi on the guest's command line, and no module option of the driver that turns "
+          "MSI off")
+
 # (pattern, what it means, what to do); what is known of cards on Macs.
 HINTS = (
     (r"GPU has fallen off the bus|device lost from bus|Unable to change power state from \S+ to "
@@ -248,17 +296,15 @@ HINTS = (
     (r"BAR \d+.*: (can't assign|failed to assign|no space)|PCI I/O region assigned to your NVIDIA "
      r"device is invalid|BAR \d+ is 0M @ 0x0",
      "a BAR of the device got no address",
-     ("more room for it in the VM: -machine virt with highmem on, and -global "
-      "pcie-root-port.pref64-reserve=64G where the card is behind a port;",
-      "or the Mac did not assign it: plug the card in again, before the VM is started")),
+     ("more room for it in the VM: -machine virt with highmem on;", "or the Mac did not assign it: plug the card in again, before the VM is started")),
     (r"completion polled|MSI: .*failed|failed to (allocate|enable) (MSI|irq)|Failed to .*MSI-?X?\b|"
      r"irq \d+: nobody cared",
      "an interrupt of the device did not come",
-     ("interrupts work by MSI and MSI-X only: no pci=nomsi on the guest's command line, and "
-      "no module option of the driver that turns MSI off",)),
+     ("interrupts work by MSI and MSI-X only:", NO_MSI)),
     (r"Invalid PCI ROM header|Unable to locate a BIOS ROM|VBIOS .*(invalid|not found)",
      "the driver looked for the card's ROM, which is not passed through",
-     ("give QEMU a copy of it: -device vfio-apple-pci,...,romfile=FILE",)),
+     ("no ROM reaches the guest, whatever QEMU is told: a driver that has no other way to what "
+      "is in it cannot work",)),
 )
 
 
@@ -294,6 +340,14 @@ def interrupts_seen(root, name):
     return len(numbers), came
 
 
+def msi_cure(driver):
+    """How a driver is made to use MSI."""
+    if driver == "snd_hda_intel":
+        return ("it turns MSI off for some cards, such as NVIDIA's, by itself; leave the sound "
+                "function out of the VM, or:", *option("snd_hda_intel enable_msi=1"))
+    return (NO_MSI,)
+
+
 def device_hints(machine, device):
     """What the device itself shows."""
     root, name = machine.root, device.managed
@@ -314,8 +368,7 @@ def device_hints(machine, device):
         vectors, came = interrupts_seen(root, name)
         if not vectors:
             yield note(f"{name}: {device.driver} uses no MSI, and other interrupts do not "
-                       "come through", "no pci=nomsi on the guest's command line, and no module "
-                       "option of the driver that turns MSI off")
+                       "come through", *msi_cure(device.driver))
         elif not came:
             yield note(f"{name}: none of its {units.plural(vectors, 'interrupt')} came yet",
                        "if the device does nothing: interrupts get lost on the host. "

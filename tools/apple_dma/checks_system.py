@@ -7,10 +7,11 @@ import re
 import zlib
 
 from . import COMPANION_ID, DRIVER, devices, version
-from .checks import fail, note, ok, skip
+from .checks import INITRAMFS, fail, into_force, note, ok, skip
 from .errors import NeedsRoot
 
 OPS_OPTIONS = ("CONFIG_ARCH_HAS_DMA_OPS", "CONFIG_DMA_OPS")
+LOAD_FILE = "modules-load.d/apple-dma.conf"
 SIGNATURE = b"~Module signature appended~\n"
 MOK_KEYS = ("/var/lib/dkms/mok.pub", "/var/lib/shim-signed/mok/MOK.der")
 DID_NOT_LOAD = ("must be|is not known|Unknown symbol|disagrees about version|version magic|"
@@ -88,11 +89,11 @@ def check_module(machine):
         said = machine.log.all(rf"^{DRIVER}: .*({DID_NOT_LOAD})")
         if said:
             return [fail(f"installed, but it did not load: {said[-1]}",
-                         "correct the parameter in /etc/modprobe.d, or build the module for this "
-                         "kernel again;", f"then sudo modprobe {DRIVER}")]
+                         "build the module for this kernel again, or correct the parameter:",
+                         *into_force("sudoedit /etc/modprobe.d/...", f"sudo modprobe {DRIVER}"))]
         return [fail(f"installed ({file}), but not loaded",
-                     f"sudo modprobe {DRIVER}",
-                     f"at every boot: echo {DRIVER} | sudo tee /etc/modules-load.d/apple-dma.conf")]
+                     f"sudo modprobe {DRIVER}    (its error says why, if it fails)",
+                     *at_boot(machine.root))]
     log = next((f"/var/lib/dkms/apple-dma/{v}/build/make.log"
                 for v in machine.root.list("/var/lib/dkms/apple-dma")
                 if machine.root.exists(f"/var/lib/dkms/apple-dma/{v}/build/make.log")), None)
@@ -104,13 +105,23 @@ def check_module(machine):
                  f"from the sources: make module && sudo insmod {DRIVER}.ko")]
 
 
+def at_boot(root):
+    """What is wrong with the files that have it loaded at boot."""
+    if not any(root.exists(f"{top}/{LOAD_FILE}") for top in ("/usr/lib", "/lib")):
+        return ("at every boot: install the package apple-dma-dkms, or run sudo make install",)
+    text = root.peek(f"/etc/{LOAD_FILE}")
+    if text is not None and DRIVER not in text.split():
+        return (f"sudo rm /etc/{LOAD_FILE}    (it hides the package's file of that name)",)
+    return ()
+
+
 def loaded_version(machine, file):
     """A finding about the module in the kernel."""
     have = machine.root.peek(f"{devices.MODULE}/version") or "unknown"
     text = f"loaded, version {have}"
     if have != version() and "unknown" not in (have, version()):
         return note(f"{text}, but this command is of version {version()}",
-                    "the module was updated and the old one still runs: reboot")
+                    "the module was updated, and the old one still runs:", INITRAMFS)
     return ok(text) if file else note(
         f"{text}; it is not installed for {machine.release}, so the next boot lacks it",
         "install the package apple-dma-dkms")
@@ -165,6 +176,13 @@ def key_cure(key):
             f"sudo modprobe {DRIVER}")
 
 
+def make_again(machine):
+    """How dkms builds and signs the module again: autoinstall leaves out what is installed."""
+    versions = [v for v in machine.root.list("/var/lib/dkms/apple-dma") if v[0].isdigit()]
+    what = f"apple-dma/{versions[-1] if versions else version()} -k {machine.release}"
+    return f"sudo dkms unbuild {what}", f"sudo dkms install {what}"
+
+
 def check_signature(machine):
     """A kernel that wants signed modules takes this one."""
     root = machine.root
@@ -188,13 +206,13 @@ def check_signature(machine):
     key, trusted = enrolled(root)
     if file and signed is False:
         return [fail(f"{state}, and {file} is not signed",
-                     "let dkms sign it: sudo dkms autoinstall --force", *key_cure(key))]
+                     "let dkms sign it:", *make_again(machine), *key_cure(key))]
     if trusted is False or (said and not trusted):
         return [fail(f"{state}, and the key that signed the module is not enrolled"
                      if not said else f"the kernel refused the module: {said[-1]}", *key_cure(key))]
     if said:
         return [fail(f"the kernel refused the module: {said[-1]}",
-                     "it was signed with another key: sudo dkms autoinstall --force")]
+                     "it was signed with another key:", *make_again(machine))]
     return [ok(f"{state}; the module is " +
                ("signed" if signed else "not installed" if not file else "perhaps signed") +
                (" with an enrolled key" if trusted else ""))]
@@ -208,8 +226,9 @@ def check_companion(machine):
         return [fail("this machine has no PCI bus", "run it in the guest")]
     if not machine.devices:
         return [fail(f"no PCI device {COMPANION_ID[0][2:]}:{COMPANION_ID[1][2:]} on the bus",
-                     "start QEMU with -device vfio-apple-pci,host=BB:DD.F, which brings one;",
-                     "QEMU must be the one with vfio-apple-pci, on the Mac")]
+                     "start QEMU with -device vfio-apple-pci,host=BB:DD.F,dma-companion=on; one "
+                     "that does not know dma-companion brings a companion without it;",
+                     "not behind a pcie-root-port: Linux looks there for one device only")]
     found = []
     for device in machine.devices:
         if device.ours:

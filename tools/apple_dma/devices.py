@@ -23,27 +23,17 @@ COUNTERS = (
     "evictions", "refusals", "map_failures", "recovered", "bad_unmaps", "leaked_bytes", "broken",
     "idle_ms", "batch_max")
 
-# Why a mapping failed, in words, and what to do about it.
+# Why a mapping failed, in words.
 FAILURES = {
-    "bytes": ("the byte budget was used up",
-              "the device needs more at once than max_bytes; if that is below 1536 MiB, raise it"),
-    "entries": ("the entry budget was used up",
-                "the device needs more registrations at once than max_entries; if that is below "
-                "65536, raise it; mode=cached needs fewer than strict"),
-    "host": ("the host refused it",
-             "the host allows less than the limits say: lower max_bytes and max_entries, "
-             "or close what else uses the extension on the Mac"),
-    "mask": ("the device cannot reach the address that the host chose",
-             "the device reaches fewer than 64 address bits; nothing in the guest helps"),
-    "alignment": ("no device address was aligned to its size",
-                  "more free memory in the guest helps: twice the size is needed in one piece"),
-    "handle": ("no unique handle was left for the range",
-               "it happens in mode=strict with many single pages; use mode=cached"),
-    "memory": ("the guest had no memory for a window", "give the guest more memory"),
-    "not_ram": ("it was not ordinary memory of the guest",
-                "the driver maps memory of another device, which the host cannot do"),
-    "broken": ("the companion was broken or stopped, or the device had no driver",
-               "see the check of the companion's state"),
+    "bytes": "the byte budget was used up",
+    "entries": "the entry budget was used up",
+    "host": "the host refused it",
+    "mask": "the device cannot reach the address that the host chose",
+    "alignment": "no device address was aligned to its size",
+    "handle": "no unique handle was left for the range",
+    "memory": "the guest had no memory for a window",
+    "not_ram": "it was not ordinary memory of the guest",
+    "broken": "the companion was broken or stopped, or the device had no driver",
 }
 FAILURE_FILES = tuple(f"failures_{cause}" for cause in FAILURES)
 
@@ -93,7 +83,7 @@ class Device:
         number = self.get("map_failures")
         if not number:
             return ""
-        causes = ", ".join(f"{units.count(n)} because {FAILURES[cause][0]}"
+        causes = ", ".join(f"{units.count(n)} because {FAILURES[cause]}"
                            for cause, n in self.failures())
         return f"{units.plural(number, 'mapping')} failed" + (f": {causes}" if causes else "")
 

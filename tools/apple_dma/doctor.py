@@ -3,7 +3,7 @@
 
 import json
 
-from . import checks_device, checks_system
+from . import checks_device, checks_system, modprobe, units
 from .checks import FAIL, NOTE, OK, SKIP, Machine, skip
 
 # In the order in which things must be right.
@@ -12,6 +12,7 @@ CHECKS = (
     ("headers", checks_system.check_headers),
     ("module", checks_system.check_module),
     ("signature", checks_system.check_signature),
+    ("parameters", modprobe.check_parameters),
     ("companion", checks_system.check_companion),
     ("protocol", checks_device.check_protocol),
     ("device", checks_device.check_managed),
@@ -43,11 +44,13 @@ def show(term, name, findings):
 
 def verdict(outcomes):
     """The last line."""
-    bad, notes = outcomes.count(FAIL), outcomes.count(NOTE)
+    bad, skipped = outcomes.count(FAIL), units.plural(outcomes.count(SKIP), "check")
     if bad:
         return f"{bad} of these must be put right; begin with the first."
-    if notes:
+    if NOTE in outcomes:
         return "It works; what is marked with an exclamation mark could be better."
+    if SKIP in outcomes:
+        return f"Nothing wrong was found, but {skipped} could not be made."
     return "All is well."
 
 

@@ -109,7 +109,7 @@ def say_failures(record):
     if not failed:
         return "No mapping failed."
     causes = [(c, record.grown(f"failures_{c}")) for c in devices.FAILURES]
-    named = [f"{units.count(n)} because {devices.FAILURES[c][0]}" for c, n in causes if n]
+    named = [f"{units.count(n)} because {devices.FAILURES[c]}" for c, n in causes if n]
     return f"{units.plural(failed, 'mapping')} failed" + (
         f": {', '.join(named)}." if named else ".")
 

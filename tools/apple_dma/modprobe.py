@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What modprobe.d and the command line say of the module, and what is in force."""
+
+from . import DRIVER, devices
+from .checks import into_force, note, ok
+
+FOLDERS = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d",
+           "/usr/lib/modprobe.d", "/lib/modprobe.d")
+
+
+def files(root):
+    """The files that kmod reads, in its order; one in an earlier folder hides its namesakes."""
+    found = {}
+    for folder in FOLDERS:
+        for name in root.list(folder):
+            if name.endswith(".conf"):
+                found.setdefault(name, f"{folder}/{name}")
+    return [found[name] for name in sorted(found)]
+
+
+def settings(words, where):
+    """{parameter: (value, where)} of words such as max_bytes=1."""
+    pairs = (word.partition("=") for word in words)
+    return {name.replace("-", "_"): (value, where) for name, _, value in pairs}
+
+
+def options(root):
+    """{parameter: (value, where)}: what a load of today gets."""
+    found = {}
+    for path in files(root):
+        for line in (root.peek(path) or "").replace("\\\n", " ").splitlines():
+            words = line.split()
+            if words[:1] == ["options"] and words[1:] and words[1].replace("-", "_") == DRIVER:
+                found.update(settings(words[2:], path))
+    for word in (root.peek("/proc/cmdline") or "").split():
+        module, dot, setting = word.partition(".")
+        if dot and module.replace("-", "_") == DRIVER:
+            found.update(settings([setting], "the kernel's command line"))
+    return found
+
+
+def same(one, other):
+    """Whether two values are, to the kernel."""
+    try:
+        return int(one, 0) == int(other, 0)
+    except ValueError:
+        return one == other
+
+
+def check_parameters(machine):
+    """The values in force are those that the files have."""
+    folder = f"{devices.MODULE}/parameters"
+    have = {name: machine.root.peek(f"{folder}/{name}") or "" for name in machine.root.list(folder)}
+    found = [note(f"{name} is {have[name]}, but {where} says {value}",
+                  *into_force("the module was loaded without that:"))
+             for name, (value, where) in options(machine.root).items()
+             if name in have and not same(have[name], value)]
+    if found or not have:
+        return found
+    return [ok(" ".join(f"{name}={value}" for name, value in have.items()))]
