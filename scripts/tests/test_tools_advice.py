@@ -233,3 +233,42 @@ def test_a_missing_companion_may_be_off_or_behind_a_port(tree, doctor):
     cure = doctor("companion")[0][2]
     assert "dma-companion=on" in cure
     assert "not behind a pcie-root-port" in cure
+
+
+# ---- addresses beyond the device's mask
+
+OLD_LINE = "the host's address is beyond the device's DMA mask"
+NEW_LINE = "the host's address 0x2480000000 is beyond the device's DMA mask 0xffffffff"
+
+
+def beyond_mask(tree, monkeypatch, line, driver="e1000", bits=32):
+    """A device whose mappings fail for its mask."""
+    fails_more(monkeypatch, tree, 1)
+    tree.companion(map_failures=3, failures_mask=3, driver=driver)
+    tree.write(f"{FOLDER}/dma_mask_bits", str(bits))
+    tree.log(f"apple_dma {COMPANION}: cannot map 4096 bytes: {line}; now 1 of 2 bytes and 3 of 4 "
+             "entries")
+
+
+@pytest.mark.parametrize("line", [OLD_LINE, NEW_LINE])
+def test_a_mask_that_is_too_narrow(tree, doctor, monkeypatch, line):
+    beyond_mask(tree, monkeypatch, line)
+    outcome, text, cure = doctor("limits")[0]
+    assert outcome == "fail" and "32 address bits" in text
+    assert "modinfo -p e1000" in cure and "another device" in cure
+    assert "no option of QEMU makes the host choose lower addresses" in cure
+    assert ("0x2480000000" in text and "38 bits" in text) == (line == NEW_LINE)
+
+
+def test_a_driver_that_maps_before_it_sets_its_mask(tree, doctor, monkeypatch):
+    """nouveau does; the mask is wide afterwards, so the device is not at fault."""
+    beyond_mask(tree, monkeypatch, NEW_LINE, "nouveau", 40)
+    _, text, cure = doctor("limits")[0]
+    assert "0x2480000000" in text
+    assert "nouveau maps before it sets its DMA mask" in cure and "modinfo" not in cure
+
+
+def test_the_line_of_a_narrow_mask_is_the_modules():
+    """In one of the two forms that the doctor knows."""
+    source = (TOP / "driver/pin.c").read_text()
+    assert OLD_LINE in source or "is beyond the device's DMA mask" in source

@@ -158,12 +158,14 @@ def check_iommu(machine):
 # ---- limits
 
 MOST = {"bytes": 1536 << 20, "entries": 65536}      # what Macs are known to take
+# A module that is older says neither the address nor the mask.
+MASK_LINE = (r"cannot map \d+ bytes: the host's address (?:(0x[0-9a-f]+) )?is beyond the device's "
+             r"DMA mask(?: (0x[0-9a-f]+))?")
 REPLUG = ("if it stays: shut the guest down, and plug the device in again; its addresses on the "
           "Mac fragment over time")
 CURES = {
     "host": ("the host allows less than the limits say: close what else uses the extension",
              REPLUG),
-    "mask": ("the device reaches fewer than 64 address bits; nothing in the guest helps",),
     "alignment": ("more free memory in the guest helps: twice the size is needed in one piece",),
     "memory": ("give the guest more memory",),
     "not_ram": ("the driver maps memory of another device, which the host cannot do",),
@@ -189,16 +191,37 @@ def cached_mode(machine, device):
     return ("in mode=cached it takes fewer:", *option("apple_dma mode=cached"))
 
 
+def narrow_mask(machine, device):
+    """(more words, cure) where the host's address is beyond the device's DMA mask."""
+    name = device.managed or device.companion
+    driver = device.driver or wanted_driver(machine, name) or "DRIVER"
+    line = machine.log.search(MASK_LINE, device.companion)
+    address, mask = (int(value or "0", 16) for value in line.groups()) if line else (0, 0)
+    now = machine.root.number(f"{devices.DEVICES}/{name}/dma_mask_bits") or 0
+    bits, needed = mask.bit_length() or now, address.bit_length()
+    words = (f", which has {needed} bits ({address:#x})" if address else "") + (
+        f"; its driver allows {bits} address bits" if bits else "")
+    if (now >= needed) if address else (driver == "nouveau"):
+        cure = (f"{driver} maps before it sets its DMA mask, which is an error of that driver: use "
+                "another driver, or another device;")
+    else:
+        cure = (f"an option of the driver for 64-bit DMA, if it has one: modinfo -p {driver}; else "
+                "another device, or another driver for it;")
+    return words, (cure, "no option of QEMU makes the host choose lower addresses")
+
+
 def cure_of(machine, device, cause):
-    """What to do about mappings that failed."""
+    """(more words, cure) of mappings that failed."""
+    if cause == "mask":
+        return narrow_mask(machine, device)
     if cause == "bytes":
-        return more_room(device, cause)
+        return "", more_room(device, cause)
     if cause == "entries":
-        return more_room(device, cause) + cached_mode(machine, device)
+        return "", more_room(device, cause) + cached_mode(machine, device)
     if cause == "handle":
-        return ("it happens in mode=strict with many single pages",
-                *cached_mode(machine, device))
-    return CURES[cause]
+        return "", ("it happens in mode=strict with many single pages",
+                    *cached_mode(machine, device))
+    return "", CURES[cause]
 
 
 def failed_maps(machine, device):
@@ -214,8 +237,12 @@ def failed_maps(machine, device):
     if not causes:
         return [kind(f"{name}: {units.plural(failed, 'mapping')} failed{when}",
                      "sudo dmesg | grep 'cannot map'    names the cause")]
-    return [kind(f"{name}: {units.plural(number, 'mapping')} failed: {devices.FAILURES[cause]}"
-                 f"{when}", *cure_of(machine, device, cause)) for cause, number in causes]
+    found = []
+    for cause, number in causes:
+        words, cure = cure_of(machine, device, cause)
+        found.append(kind(f"{name}: {units.plural(number, 'mapping')} failed: "
+                          f"{devices.FAILURES[cause]}{words}{when}", *cure))
+    return found
 
 
 def near_limit(device, what):
