@@ -9,6 +9,8 @@ from test_tools import COMPANION, line_with, tool, tree
 from test_tools_doctor import DEVICE, FOLDER, HINTS, MODULE, doctor, secure_boot
 from tools_tree import DEFAULTS, MIB, PARAMETERS, RELEASE
 
+from apple_dma import root as root_module  # noqa: E402
+
 # The initramfs has a copy of modprobe.d; both families of tools that make one.
 REBUILD = ("update-initramfs -u", "dracut --force")
 
@@ -272,3 +274,60 @@ def test_the_line_of_a_narrow_mask_is_the_modules():
     """In one of the two forms that the doctor knows."""
     source = (TOP / "driver/pin.c").read_text()
     assert OLD_LINE in source or "is beyond the device's DMA mask" in source
+
+
+# ---- the firmware
+
+RAW = "sys/firmware/qemu_fw_cfg/by_name/bootorder/raw"
+
+
+def test_firmware_without_a_boot_order_connects_every_disk(tree, doctor):
+    tree.companion()
+    assert doctor("firmware")[0][0] == "ok"
+    tree.path("sys/firmware/efi").mkdir(parents=True)
+    outcome, text, cure = doctor("firmware")[0]
+    assert outcome == "skip" and "qemu_fw_cfg" in text and "sudo modprobe qemu_fw_cfg" in cure
+    tree.path("sys/firmware/qemu_fw_cfg/by_name").mkdir(parents=True)
+    for content in (None, b"", b"\0", b"HALT\0"):
+        if content is not None:
+            tree.write(RAW, "")
+            tree.path(RAW).write_bytes(content)
+        outcome, text, cure = doctor("firmware")[0]
+        assert outcome == "note" and "no boot order" in text and DEVICE in text, content
+        assert "bootindex=0" in cure
+    tree.path(RAW).write_bytes(b"/pci@i0cf8/scsi@3/disk@0,0\0/pci@i0cf8/ethernet@2\0")
+    assert doctor("firmware")[0][0] == "ok"
+
+
+def test_a_boot_order_with_the_passed_through_disk(tree, doctor):
+    tree.companion(managed="0000:00:1e.0")
+    tree.path("sys/firmware/efi").mkdir(parents=True)
+    tree.write(RAW, "")
+    tree.path(RAW).write_bytes(b"/pci@i0cf8/pci-bridge@1/disk@1e\0/pci@i0cf8/disk@1\0")
+    assert doctor("firmware")[0][0] == "ok"
+    tree.path(RAW).write_bytes(b"/pci@i0cf8/disk@1\0/pci@i0cf8/disk@1e\0")
+    outcome, text, cure = doctor("firmware")[0]
+    assert outcome == "note" and "0000:00:1e.0" in text and "no bootindex" in cure
+
+
+def test_firmware_has_no_driver_for_a_sound_device(tree, doctor):
+    tree.companion()
+    tree.write(f"{FOLDER}/class", "0x040300")
+    tree.path("sys/firmware/efi").mkdir(parents=True)
+    tree.write(RAW, "")
+    assert doctor("firmware")[0][0] == "ok"
+
+
+def test_the_boot_order_needs_root(tree, doctor, monkeypatch):
+    tree.companion()
+    tree.path("sys/firmware/efi").mkdir(parents=True)
+    tree.write(RAW, "")
+    read = root_module.Root.read_bytes
+
+    def denied(self, name, limit=-1):
+        if name.endswith("bootorder/raw"):
+            raise root_module.NeedsRoot(name)
+        return read(self, name, limit)
+    monkeypatch.setattr(root_module.Root, "read_bytes", denied)
+    outcome, text, cure = doctor("firmware")[0]
+    assert outcome == "skip" and "only root" in text and "sudo apple-dma doctor" in cure

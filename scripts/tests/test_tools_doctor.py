@@ -45,7 +45,7 @@ def test_all_is_well(tree, tool):
     out = tool("doctor")
     assert out.endswith("\nAll is well.\n")
     marks = [line.split()[0] for line in out.splitlines()[:-2]]
-    assert marks == ["✓"] * 13
+    assert marks == ["✓"] * 14
 
 
 def test_checks_come_in_order_and_say_what_to_do(tree, tool):
@@ -54,7 +54,7 @@ def test_checks_come_in_order_and_say_what_to_do(tree, tool):
     out = tool("doctor", expect=1)
     names = [line.split(": ")[0][2:] for line in out.splitlines() if line[:1] in "✓✗!–" and line]
     assert names == ["kernel", "headers", "module", "signature", "parameters",
-                     "companion", "protocol", "device", "driver", "guest IOMMU", "limits", "balloon",
+                     "companion", "protocol", "device", "driver", "guest IOMMU", "limits", "balloon", "firmware",
                      "link, BARs, interrupts"]
     assert "sudo modprobe apple_dma" in out and "1 of these must be put right" in out
 

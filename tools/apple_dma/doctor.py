@@ -3,7 +3,7 @@
 
 import json
 
-from . import checks_device, checks_system, modprobe, units
+from . import checks_device, checks_firmware, checks_system, modprobe, units
 from .checks import FAIL, NOTE, OK, SKIP, Machine, skip
 
 # In the order in which things must be right.
@@ -20,6 +20,7 @@ CHECKS = (
     ("guest IOMMU", checks_device.check_iommu),
     ("limits", checks_device.check_limits),
     ("balloon", checks_device.check_balloon),
+    ("firmware", checks_firmware.check_firmware),
     ("link, BARs, interrupts", checks_device.check_hints),
 )
 MARKS = {OK: ("✓", "ok", "green"), NOTE: ("!", "!!", "yellow"), FAIL: ("✗", "NO", "red"),
