@@ -331,3 +331,20 @@ def test_the_boot_order_needs_root(tree, doctor, monkeypatch):
     monkeypatch.setattr(root_module.Root, "read_bytes", denied)
     outcome, text, cure = doctor("firmware")[0]
     assert outcome == "skip" and "only root" in text and "sudo apple-dma doctor" in cure
+
+
+# ---- another module of the same name
+
+def test_a_foreign_module_of_the_same_name(tree, tool, doctor):
+    tree.companion()
+    tree.foreign_module()
+    outcome, text, cure = doctor("module")[0]
+    assert outcome == "fail" and "another module named apple_dma is loaded" in text
+    assert "/etc/modprobe.d/apple-dma-options.conf" in cure
+    assert "/etc/modules-load.d/apple-dma-load.conf" in cure
+    assert doctor("companion")[0][0] == "fail"
+    assert "the module runs on it" not in doctor("kernel")[0][1]
+    out = tool("doctor", expect=1)
+    assert "understood the host" not in out and "waits for its device" not in out
+    out = tool("status", "--interval", "0", expect=1)
+    assert "another module named apple_dma" in out

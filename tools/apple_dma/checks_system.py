@@ -11,6 +11,8 @@ from .checks import INITRAMFS, fail, into_force, note, ok, skip
 from .errors import NeedsRoot
 
 OPS_OPTIONS = ("CONFIG_ARCH_HAS_DMA_OPS", "CONFIG_DMA_OPS")
+FOREIGN_FILES = ("/etc/modprobe.d/apple-dma-options.conf",
+                 "/etc/modules-load.d/apple-dma-load.conf")
 LOAD_FILE = "modules-load.d/apple-dma.conf"
 SIGNATURE = b"~Module signature appended~\n"
 MOK_KEYS = ("/var/lib/dkms/mok.pub", "/var/lib/shim-signed/mok/MOK.der")
@@ -38,7 +40,7 @@ def kernel_config(machine):
 
 def check_kernel(machine):
     """The kernel lets a device have DMA operations of its own."""
-    if machine.loaded:
+    if machine.loaded and not devices.foreign(machine.root):
         return [ok(f"{machine.release}; the module runs on it")]
     config = kernel_config(machine)
     if config is None:
@@ -83,6 +85,12 @@ def module_file(machine):
 def check_module(machine):
     """The module is installed for this kernel, and loaded."""
     file = module_file(machine)
+    if devices.foreign(machine.root):
+        theirs = ", ".join(name for name in FOREIGN_FILES if machine.root.exists(name))
+        return [fail(f"another module named {DRIVER} is loaded, which this command does not know",
+                     "remove it: dkms status or modinfo apple_dma say where it is" +
+                     (f"; its files are {theirs}" if theirs else ""),
+                     "install the package apple-dma-dkms again, and:", INITRAMFS)]
     if machine.loaded:
         return [loaded_version(machine, file)]
     if file:
@@ -233,6 +241,9 @@ def check_companion(machine):
     for device in machine.devices:
         if device.ours:
             found.append(ok(f"{device.companion}"))
+        elif device.bound == DRIVER:
+            found.append(fail(f"{device.companion}: {devices.FOREIGN}", "see the check of the "
+                              "module"))
         elif device.bound:
             found.append(fail(
                 f"{device.companion} has the driver {device.bound}",

@@ -14,6 +14,8 @@ DEVICES = f"{PCI}/devices"
 GROUP = "apple_dma"
 MODULE = f"/sys/module/{DRIVER}"
 
+FOREIGN = f"another module named {DRIVER} has the companion"
+
 # Every file of the group that holds a number; a module that is older has not all.
 COUNTERS = (
     "mapped_bytes", "mapped_entries", "live_bytes", "live_mappings", "idle_bytes",
@@ -53,6 +55,7 @@ class Device:
     mode: Optional[str] = None
     values: dict = field(default_factory=dict)
     taken: float = 0.0                  # when the values were read, monotonic seconds
+    group: bool = False                 # whether the companion has our files
 
     def get(self, name):
         """A counter, or None where this module has no such file."""
@@ -60,8 +63,8 @@ class Device:
 
     @property
     def ours(self):
-        """Whether the module has the companion."""
-        return self.bound == DRIVER
+        """Whether the module has the companion; another one of that name has not its files."""
+        return self.bound == DRIVER and self.group
 
     def used(self, what):
         """Registered and in use: without what is only kept; WHAT is bytes or entries."""
@@ -112,9 +115,10 @@ def companions(root):
 def read(root, companion):
     """What a companion is at now. NeedsRoot where the files are not for all."""
     device = Device(companion, root.link(f"{DEVICES}/{companion}/driver"), taken=time.monotonic())
+    folder = group(companion)
+    device.group = root.exists(folder)
     if not device.ours:
         return device
-    folder = group(companion)
     denied = None
     for name in COUNTERS + FAILURE_FILES:
         try:
@@ -141,6 +145,11 @@ def read_all(root):
 def loaded(root):
     """Whether the module is in the kernel."""
     return root.exists(MODULE)
+
+
+def foreign(root):
+    """Whether a module of that name is loaded which is not this one: it has other parameters."""
+    return loaded(root) and not root.exists(f"{MODULE}/parameters/max_bytes")
 
 
 def balloon(root):
@@ -176,6 +185,8 @@ def state(root, device, log=None, before=None):
             return State("refused", True, "the module did not take the companion; "
                          "apple-dma doctor says why")
         return State("no module", True, "apple_dma is not loaded: modprobe apple_dma")
+    if device.bound == DRIVER and not device.group:
+        return State("taken", True, FOREIGN)
     if not device.ours:
         return State("taken", True, f"the driver {device.bound} has the companion")
     if device.get("broken"):
