@@ -224,6 +224,27 @@ def test_marks_of_an_axis_are_right(seconds):
     assert len(marks) > 2 and marks == pytest.approx(values)
 
 
+def test_report_has_what_a_bug_report_needs(traced, report):
+    """What the doctor finds, the module's lines and those of the device, the parameters."""
+    traced.companion("0000:00:05.0", None)
+    traced.log("nvme 0000:01:00.0: a line <of> the device", "usb 1-1: somebody's keyboard",
+               "apple_dma: mode=fast is not known; it must be cached or strict")
+    html, _ = report(lines=trace_of, seconds=0.2)
+    text = "\n".join(Page(html).text)
+    assert "waits for its device, which is not on the bus" in text
+    assert "is the card powered" in text and "max_bytes=1610612736" in text
+    assert "a line <of> the device" in text and "mode=fast is not known" in text
+    assert "apple_dma 0000:00:04.0: ready: wide layout" in text and "keyboard" not in text
+    assert not Page(html).bad
+
+
+def test_report_shows_progress_on_a_terminal_only(traced, report):
+    shown = on_a_terminal(traced, "report", "--seconds", "2.5", "-o",
+                          traced.path("report.html"))
+    assert [f"recording: {n} of 2.5 s" in shown for n in (0, 1, 2)] == [True] * 3
+    assert "recording: 1 of" not in report(seconds=1.2)[1]
+
+
 def test_report_escapes_what_it_did_not_write(traced, report):
     traced.write("proc/sys/kernel/hostname", "<script>x</script>&")
     html, _ = report(lines=lambda s: [event(s, "host_error", 'address=0x1 what="<b>&"')])

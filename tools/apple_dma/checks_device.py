@@ -104,6 +104,11 @@ def no_driver(machine, device):
                 "install the driver that the device needs, and its firmware")
 
 
+def built_in(root, driver):
+    """Whether a driver is no module: only those that can be loaded have the file."""
+    return not root.exists(f"{devices.PCI}/drivers/{driver}/module/initstate")
+
+
 def check_driver(machine):
     """A driver has the device, and came after the module."""
     found = []
@@ -116,7 +121,7 @@ def check_driver(machine):
         elif device.driver == "vfio-pci":
             found.append(fail(f"{name} has the driver vfio-pci, which maps nothing by apple_dma",
                               "unbind it, and let the device's own driver have it"))
-        elif early and not machine.root.exists(f"{devices.PCI}/drivers/{early[1]}/module/initstate"):
+        elif early and built_in(machine.root, early[1]):
             found.append(ok(f"{name}: {early[1]}, which is built into the kernel and so was probed "
                             "a second time"))
         elif early:
@@ -323,7 +328,8 @@ HINTS = (
     (r"BAR \d+.*: (can't assign|failed to assign|no space)|PCI I/O region assigned to your NVIDIA "
      r"device is invalid|BAR \d+ is 0M @ 0x0",
      "a BAR of the device got no address",
-     ("more room for it in the VM: -machine virt with highmem on;", "or the Mac did not assign it: plug the card in again, before the VM is started")),
+     ("more room for it in the VM: -machine virt with highmem on;",
+      "or the Mac did not assign it: plug the card in again, before the VM is started")),
     (r"completion polled|MSI: .*failed|failed to (allocate|enable) (MSI|irq)|Failed to .*MSI-?X?\b|"
      r"irq \d+: nobody cared",
      "an interrupt of the device did not come",
@@ -410,4 +416,4 @@ def check_hints(machine):
         return [machine.unseen()]
     if not found and not machine.managed:
         return []
-    return found or [ok("nothing that looks like it")]
+    return found or [ok("no errors found")]

@@ -187,7 +187,9 @@ def key_cure(key):
 def make_again(machine):
     """How dkms builds and signs the module again: autoinstall leaves out what is installed."""
     versions = [v for v in machine.root.list("/var/lib/dkms/apple-dma") if v[0].isdigit()]
-    what = f"apple-dma/{versions[-1] if versions else version()} -k {machine.release}"
+    if not versions:
+        return ("install the package apple-dma-dkms: dkms signs, make install does not",)
+    what = f"apple-dma/{versions[-1]} -k {machine.release}"
     return f"sudo dkms unbuild {what}", f"sudo dkms install {what}"
 
 

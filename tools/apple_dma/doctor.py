@@ -33,14 +33,21 @@ def examine(machine):
         yield name, check(machine) or [skip("nothing to look at before the above is well")]
 
 
+def lines(name, findings, mark_of):
+    """What a check found, as text; MARK_OF makes the mark of an outcome."""
+    for finding in findings:
+        yield f"{mark_of(finding.outcome)} {name}: {finding.text}"
+        for line in finding.cure:
+            yield f"      {line}"
+
+
 def show(term, name, findings):
     """Print what a check found."""
-    for finding in findings:
-        mark, plain, colour = MARKS[finding.outcome]
-        mark = term.paint(mark if term.unicode else plain, colour)
-        term.write(f"{mark} {name}: {finding.text}")
-        for line in finding.cure:
-            term.write(f"      {line}")
+    def mark_of(outcome):
+        mark, plain, colour = MARKS[outcome]
+        return term.paint(mark if term.unicode else plain, colour)
+    for line in lines(name, findings, mark_of):
+        term.write(line)
 
 
 def verdict(outcomes):

@@ -39,6 +39,12 @@ def options(root):
     return found
 
 
+def in_force(root):
+    """{parameter: value} of the module that is loaded."""
+    folder = f"{devices.MODULE}/parameters"
+    return {name: root.peek(f"{folder}/{name}") or "" for name in root.list(folder)}
+
+
 def same(one, other):
     """Whether two values are, to the kernel."""
     try:
@@ -49,8 +55,7 @@ def same(one, other):
 
 def check_parameters(machine):
     """The values in force are those that the files have."""
-    folder = f"{devices.MODULE}/parameters"
-    have = {name: machine.root.peek(f"{folder}/{name}") or "" for name in machine.root.list(folder)}
+    have = in_force(machine.root)
     found = [note(f"{name} is {have[name]}, but {where} says {value}",
                   *into_force("the module was loaded without that:"))
              for name, (value, where) in options(machine.root).items()

@@ -111,14 +111,15 @@ class Recording:
             if not lines:
                 time.sleep(min(left, 0.02))
 
-    def run(self, pipe):
-        """Record until the time is over, or somebody presses ^C."""
+    def run(self, pipe, progress):
+        """Record until the time is over, or somebody presses ^C; PROGRESS is told the seconds."""
         period = max(LEAST_PERIOD, self.seconds / SAMPLES)
         try:
             self.sample()
             if not self.records:
                 return
             while time.monotonic() < self.start + self.seconds:
+                progress(time.monotonic() - self.start)
                 until = min(time.monotonic() + period, self.start + self.seconds)
                 if pipe:
                     self.drain(pipe, until)
@@ -173,7 +174,7 @@ HANDLERS = {"map": on_map, "window_create": on_create, "window_evict": on_evict,
             "doorbell": on_doorbell, "host_error": on_error}
 
 
-def record(root, seconds):
+def record(root, seconds, progress=lambda _: None):
     """A Recording of all companions; without events where there are none to be had."""
     recording = Recording(root, seconds)
     with contextlib.ExitStack() as stack:
@@ -183,5 +184,5 @@ def record(root, seconds):
             # Without the tracepoints half of the report is still worth having.
             recording.no_trace, pipe = error, None
         recording.start = time.monotonic()
-        recording.run(pipe)
+        recording.run(pipe, progress)
     return recording

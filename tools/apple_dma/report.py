@@ -3,14 +3,19 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import time
 from html import escape
 
-from . import charts, devices, figures, klog, record, status, units, version, windows
+from . import (DRIVER, charts, devices, doctor, figures, modprobe, record, status, units, version,
+               windows)
+from .checks import Machine
 from .errors import ToolError
 from .style import CSS
+
+MOST_LINES = 200    # of the kernel log
 
 HINT = ("In use is what the driver holds mapped, and its neighbours in the same window; idle is "
         "kept registered for the next mapping, and given back when the room is needed.")
@@ -231,11 +236,28 @@ def numbers(recording, seconds):
     return found
 
 
+def findings(machine):
+    """What goes with a bug: the doctor's findings, the parameters, and lines of the log."""
+    text = [line for name, found in doctor.examine(machine)
+            for line in doctor.lines(name, found, lambda outcome: doctor.MARKS[outcome][0])]
+    names = "|".join(re.escape(d.managed) for d in machine.managed)
+    said = machine.log.all(rf"^{DRIVER}\b" + (f"|{names}" if names else ""))[-MOST_LINES:]
+    parts = (("What apple-dma doctor says", text),
+             ("Parameters in force",
+              [f"{name}={value}" for name, value in modprobe.in_force(machine.root).items()]),
+             ("Kernel log: the module and its devices",
+              said or [machine.log.problem or "nothing of them"]))
+    return '<section class="findings">' + "".join(
+        f"<h2>{head}</h2><pre>{escape(chr(10).join(lines))}</pre>" for head, lines in parts) + (
+            "</section>")
+
+
 def page(recording, now=None):
     """The HTML."""
     root = recording.root
     seconds = max(recording.end - recording.start, 0.001)
-    log = klog.load(root)
+    machine = Machine(root)
+    log = machine.log
     host = root.peek("/proc/sys/kernel/hostname") or "this machine"
     module = root.peek(f"{devices.MODULE}/version") or "unknown"
     stamp = time.strftime("%Y-%m-%d %H:%M", time.localtime(now))
@@ -249,7 +271,7 @@ def page(recording, now=None):
         f'<meta name="generator" content="apple-dma {escape(version())}">'
         f"<title>apple-dma: {escape(host)}, {stamp}</title><style>{CSS}</style></head><body><main>"
         f'<header><h1>apple-dma report</h1><p class="sub">{escape(sub)}</p>'
-        f"{remarks(recording)}</header>{body}"
+        f"{remarks(recording)}</header>{body}{findings(machine)}"
         '<footer>Written by apple-dma report. Rest the pointer on a bar to see its '
         "number. man apple-dma has what each figure means.</footer>"
         f'</main><script type="application/json" id="numbers">{data}</script></body></html>\n')
@@ -269,6 +291,24 @@ def check_output(path):
         raise ToolError(f"{path} is a folder", "give a file with -o FILE")
     if not os.access(path if os.path.exists(path) else folder, os.W_OK):
         raise ToolError(f"{path} cannot be written", "give another place with -o FILE")
+
+
+class Progress:
+    """Shows on a terminal how far the recording is."""
+
+    def __init__(self, stream, seconds):
+        self.stream, self.seconds, self.shown = stream, seconds, -1
+
+    def __call__(self, now):
+        if int(now) > self.shown and self.stream.isatty():
+            self.shown = int(now)
+            self.stream.write(f"\rrecording: {self.shown} of {self.seconds:g} s")
+            self.stream.flush()
+
+    def end(self):
+        """What comes next has a line of its own."""
+        if self.shown >= 0:
+            self.stream.write("\n")
 
 
 def terminate(*_):
@@ -291,7 +331,9 @@ def run(root, term, args):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if path != "-":
         print(f"apple-dma: recording for {args.seconds:g} s; ^C ends it earlier", file=sys.stderr)
-    recording = record.record(root, args.seconds)
+    progress = Progress(sys.stderr, args.seconds)
+    recording = record.record(root, args.seconds, progress)
+    progress.end()
     text = page(recording)
     if path == "-":
         term.stream.write(text)

@@ -60,6 +60,7 @@ details{margin-top:14px}summary{cursor:pointer;color:var(--soft)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:14px;margin-top:8px}
 th,td{text-align:right;padding:3px 12px;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left;padding-left:0}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;font-size:13px}
 footer{color:var(--soft);font-size:14px;margin-top:30px}
 @media (max-width:1100px){svg.wide{display:none}svg.narrow{display:block}}
 @media (max-width:860px){.plots{grid-template-columns:1fr}svg.wide{display:block}
