@@ -288,24 +288,25 @@ def test_firmware_without_a_boot_order_connects_every_disk(tree, doctor):
     outcome, text, cure = doctor("firmware")[0]
     assert outcome == "skip" and "qemu_fw_cfg" in text and "sudo modprobe qemu_fw_cfg" in cure
     tree.path("sys/firmware/qemu_fw_cfg/by_name").mkdir(parents=True)
-    for content in (None, b"", b"\0", b"HALT\0"):
+    for content in (None, b"", b"\0", b"HALT", b"\nHALT\0"):
         if content is not None:
             tree.write(RAW, "")
             tree.path(RAW).write_bytes(content)
         outcome, text, cure = doctor("firmware")[0]
         assert outcome == "note" and "no boot order" in text and DEVICE in text, content
         assert "bootindex=0" in cure
-    tree.path(RAW).write_bytes(b"/pci@i0cf8/scsi@3/disk@0,0\0/pci@i0cf8/ethernet@2\0")
-    assert doctor("firmware")[0][0] == "ok"
+    tree.path(RAW).write_bytes(b"/pci@i0cf8/scsi@3/disk@0,0\n/pci@i0cf8/ethernet@2\0")
+    assert doctor("firmware") == [
+        ("ok", "EFI; QEMU's boot order begins with /pci@i0cf8/scsi@3/disk@0,0", "")]
 
 
 def test_a_boot_order_with_the_passed_through_disk(tree, doctor):
     tree.companion(managed="0000:00:1e.0")
     tree.path("sys/firmware/efi").mkdir(parents=True)
     tree.write(RAW, "")
-    tree.path(RAW).write_bytes(b"/pci@i0cf8/pci-bridge@1/disk@1e\0/pci@i0cf8/disk@1\0")
+    tree.path(RAW).write_bytes(b"/pci@i0cf8/pci-bridge@1/disk@1e\n/pci@i0cf8/disk@1e,1/x@0\0")
     assert doctor("firmware")[0][0] == "ok"
-    tree.path(RAW).write_bytes(b"/pci@i0cf8/disk@1\0/pci@i0cf8/disk@1e\0")
+    tree.path(RAW).write_bytes(b"/pci@i0cf8/disk@1\n/pci@i0cf8/disk@1e/disk@0\0")
     outcome, text, cure = doctor("firmware")[0]
     assert outcome == "note" and "0000:00:1e.0" in text and "no bootindex" in cure
 

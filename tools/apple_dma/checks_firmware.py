@@ -38,7 +38,8 @@ def check_firmware(machine):
         data = machine.root.read_bytes(f"{FW_CFG}/by_name/bootorder/raw") or b""
     except NeedsRoot:
         return [skip("only root may read the boot order", "sudo apple-dma doctor")]
-    order = [e for e in data.decode("utf-8", "replace").split("\0") if e not in ("", "HALT")]
+    order = [entry for entry in re.split(r"[\n\0]", data.decode("utf-8", "replace"))
+             if entry not in ("", "HALT")]
     if not order:
         return [note(f"EFI, and QEMU has no boot order: the firmware's own driver may use {name} "
                      "before Linux, with DMA at raw guest addresses; a fault of that kind can take "
