@@ -16,7 +16,7 @@
 static const char *const fail_texts[APPLE_DMA_FAIL_COUNT] = {
 	[APPLE_DMA_FAIL_BYTES] = "the byte budget is used up (module parameter max_bytes)",
 	[APPLE_DMA_FAIL_ENTRIES] = "the entry budget is used up (module parameter max_entries)",
-	[APPLE_DMA_FAIL_HOST] = "the host refused it (lower max_bytes, max_entries?)",
+	[APPLE_DMA_FAIL_HOST] = "the host refused it, with room in the budget (parameters max_bytes, max_entries)",
 	[APPLE_DMA_FAIL_ALIGN] = "no device address is aligned to its size",
 	[APPLE_DMA_FAIL_HANDLE] = "no unique handle is left for the range",
 	[APPLE_DMA_FAIL_NOT_RAM] = "it is not ordinary guest memory",

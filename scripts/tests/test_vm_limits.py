@@ -87,7 +87,7 @@ counters
     found = lines(run)
     assert set(found.values()) == {1}
     causes = {(number, word) for number in (3, 4)
-              for word in ("max_entries" if number == 3 else "lower max_bytes", "DMA mask",
+              for word in ("max_entries" if number == 3 else "max_bytes, max_entries", "DMA mask",
                            "not ordinary guest memory")}
     assert {(number, word) for number, word in causes for companion, cause in found
             if companion.endswith(f":{number:02x}.0") and word in cause} == causes

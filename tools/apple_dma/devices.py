@@ -33,9 +33,10 @@ FAILURES = {
     "mask": "the device cannot reach the address that the host chose",
     "alignment": "no device address was aligned to its size",
     "handle": "no unique handle was left for the range",
-    "memory": "the guest had no memory for a window",
+    "memory": "the guest had no memory for a window, or none in one piece",
     "not_ram": "it was not ordinary memory of the guest",
     "broken": "the companion was broken or stopped, or the device had no driver",
+    "bug": "of a bug of apple_dma",
 }
 FAILURE_FILES = tuple(f"failures_{cause}" for cause in FAILURES)
 
