@@ -100,13 +100,17 @@ static bool learned_expired(struct apple_dma_engine *e)
 	return time_after(jiffies, e->learned.until);
 }
 
+/* For how long it was believed is remembered: see learn_for_a_while(). */
 static void learn_expire(struct apple_dma_engine *e)
 {
-	if (!e->learned.wait || !learned_expired(e))
+	struct apple_dma_learned old = e->learned;
+
+	if (!old.wait || !learned_expired(e))
 		return;
-	e->learned.bytes = U64_MAX;
-	e->learned.entries = U32_MAX;
-	e->learned.shape = U64_MAX;
+	apple_dma_learn_forget(e);
+	e->learned.wait = old.wait;
+	e->learned.until = old.until;
+	e->learned.most_bytes = old.most_bytes;
 }
 
 /* Something was learned just now: for how long is it believed? */
@@ -195,12 +199,13 @@ static void learn_success(struct apple_dma_engine *e)
 		l->bytes = e->stats.mapped_bytes;
 	if (l->entries < e->stats.mapped_entries)
 		l->entries = e->stats.mapped_entries;
-	if (l->refused.size && e->stats.mapped_bytes > l->refused_bytes) {
-		/* It was no limit. A long range says nothing of short ones. */
-		if (!l->limit)
-			l->own = true;
-		else if (l->refused.size <= APPLE_DMA_GRANULE_SIZE)
+	/* It was no limit. That says nothing of longer ranges. */
+	if (l->refused.size && l->refused.size <= APPLE_DMA_GRANULE_SIZE &&
+	    e->stats.mapped_bytes > l->refused_bytes) {
+		if (l->limit)
 			l->refused.size = 0;
+		l->own = !l->limit;
+		l->limit = false;
 	}
 	/* More than when it refused: it has been asked again, and has room. */
 	if (l->wait && learned_expired(e) &&

@@ -308,6 +308,22 @@ static void refused_range_is_no_limit_when_all_is_busy(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
 }
 
+/* A refusal that is long past is none of the two that make a limit. */
+static void old_refusal_makes_no_limit(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+
+	f->host->refuse = 1;
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	let_learned_expire(f);
+	f->host->refuse = 1;
+	CHECK(test, fixture_pin(f, MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
+	CHECK(test, believed_for(f, 20));
+	CHECK(test, fixture_pin(f, 2 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_pin(f, 0, PAGE) != DMA_MAPPING_ERROR);
+}
+
 /* Of a list, what was refused is a page; 128 KiB were not, and are asked for. */
 static void refused_size_is_that_of_what_was_refused(struct kunit *test)
 {
@@ -529,6 +545,7 @@ static struct kunit_case shape_cases[] = {
 	KUNIT_CASE(refused_again_is_left_alone_longer),
 	KUNIT_CASE(refused_range_is_no_limit),
 	KUNIT_CASE(refused_range_is_no_limit_when_all_is_busy),
+	KUNIT_CASE(old_refusal_makes_no_limit),
 	KUNIT_CASE(refused_size_is_that_of_what_was_refused),
 	KUNIT_CASE(refused_mixture_keeps_shapes),
 	KUNIT_CASE(what_cannot_fit_empties_nothing),
