@@ -12,7 +12,7 @@
  * the push that brought it here.
  *
  * A window is given back by closing it: struct apple_dma_window.live from 0 to
- * CLOSED in one step. Only windows on the list are closed, so that nobody who
+ * CLOSED in one step. Only windows that are LISTED are closed, so that nobody who
  * is about to push one can find it freed.
  */
 
@@ -65,8 +65,13 @@ static void drain(struct apple_dma_engine *e)
 	struct apple_dma_window *w, *next;
 
 	first = llist_reverse_order(first);
-	llist_for_each_entry_safe(w, next, first, freed)
-		enlist(e, w);
+	llist_for_each_entry_safe(w, next, first, freed) {
+		/* A driver unmapped once too often: its guard is still to end. */
+		if (w->guarded)
+			clear_bit(APPLE_DMA_WINDOW_LISTED, &w->flags);
+		else
+			enlist(e, w);
+	}
 }
 
 /* Take a window in use off the list. */
@@ -125,6 +130,7 @@ bool apple_dma_idle_close(struct apple_dma_engine *e,
  * @idle: stop at one that has been idle for less, in jiffies
  * @large: large ones only
  * @cause: why, for the trace; see trace.h
+ * @largest: set to the largest that was found; of size 0 if none was
  */
 struct apple_dma_wanted {
 	unsigned int max;
@@ -135,6 +141,7 @@ struct apple_dma_wanted {
 	u32 idle;
 	bool large;
 	const char *cause;
+	struct apple_dma_range largest;
 };
 
 /*
@@ -163,7 +170,8 @@ static unsigned int collect(struct apple_dma_engine *e,
 			break;
 		if (atomic_read(&w->live)) {
 			delist(e, w);
-		} else if (w->seen != stamp && want->spare) {
+		} else if (w->seen != stamp && want->spare &&
+			   w->state == APPLE_DMA_WINDOW_ACTIVE) {
 			want->spare--;
 			w->seen = stamp;
 			list_move_tail(&w->list, list_of(e, w));
@@ -172,6 +180,10 @@ static unsigned int collect(struct apple_dma_engine *e,
 		} else if (close_window(e, w)) {
 			list_move_tail(&w->list, batch);
 			e->listed--;
+			if (w->size > want->largest.size) {
+				want->largest.phys = w->phys;
+				want->largest.size = w->size;
+			}
 			bytes += w->size;
 			n++;
 		}
@@ -180,28 +192,9 @@ static unsigned int collect(struct apple_dma_engine *e,
 	return n;
 }
 
-/* The largest window of a batch. */
-static struct apple_dma_range largest_of(const struct list_head *batch)
-{
-	struct apple_dma_range range = {};
-	struct apple_dma_window *w;
-
-	list_for_each_entry(w, batch, list) {
-		if (w->size <= range.size)
-			continue;
-		range.phys = w->phys;
-		range.size = w->size;
-	}
-	return range;
-}
-
-/*
- * One doorbell for what collect() finds. Returns how many were given back;
- * *@largest, if there is one to set, is the largest of them.
- */
+/* One doorbell for what collect() finds. Returns how many were given back. */
 static unsigned int give_back(struct apple_dma_engine *e,
-			      struct apple_dma_wanted *want,
-			      struct apple_dma_range *largest)
+			      struct apple_dma_wanted *want)
 {
 	unsigned int n;
 	LIST_HEAD(batch);
@@ -211,8 +204,6 @@ static unsigned int give_back(struct apple_dma_engine *e,
 		return 0;
 	want->max = min(want->max, apple_dma_engine_batch(e));
 	n = collect(e, want, &batch);
-	if (largest)
-		*largest = largest_of(&batch);
 	if (n && apple_dma_window_give_back(e, &batch, want->cause))
 		return 0;
 	return n;
@@ -251,7 +242,7 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 
 		want.entries = max(entries, share);
 	}
-	n = give_back(e, &want, NULL);
+	n = give_back(e, &want);
 	e->stats.evictions += n;
 	return n;
 }
@@ -259,30 +250,27 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 /**
  * apple_dma_idle_evict_least() - make room, and no more than that: one doorbell
  * @e: the engine; its lock is held
- * @bytes: so many bytes are needed, in one registration
- * @largest: set to the largest window that went; of size 0 if none did
+ * @bytes: so many bytes are needed
+ * @entries: so many registrations are needed
  *
  * For when it is not known whether room is what is missing.
  *
- * Return: how many windows went.
+ * Return: the largest window that went; of size 0 if none did.
  */
-u64 apple_dma_idle_evict_least(struct apple_dma_engine *e, u64 bytes,
-			       struct apple_dma_range *largest)
+struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
+						  u64 bytes, u64 entries)
 {
 	struct apple_dma_wanted want = {
 		.max = UINT_MAX,
 		.looks = LOOK_MAX,
 		.bytes = bytes,
-		.entries = 1,
+		.entries = entries,
 		.spare = SPARE_MAX,
 		.cause = "room",
 	};
-	unsigned int n;
 
-	largest->size = 0;
-	n = give_back(e, &want, largest);
-	e->stats.evictions += n;
-	return n;
+	e->stats.evictions += give_back(e, &want);
+	return want.largest;
 }
 
 /**
@@ -303,7 +291,7 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 	};
 
 	if (!list_empty(&e->idle_large) || !llist_empty(&e->freed))
-		e->stats.evictions += give_back(e, &large, NULL);
+		e->stats.evictions += give_back(e, &large);
 }
 
 /*
@@ -321,7 +309,7 @@ static unsigned int give_back_some(struct apple_dma_engine *e,
 		.entries = U64_MAX,
 		.cause = cause,
 	};
-	unsigned int n = give_back(e, &want, NULL);
+	unsigned int n = give_back(e, &want);
 
 	*left = e->broken || !e->listed ? 0 : *left - want.looks;
 	return n;
@@ -334,8 +322,8 @@ static unsigned int give_back_some(struct apple_dma_engine *e,
  * @cause: why, for the trace; see trace.h
  *
  * Drops the lock between doorbells, so that interrupts are off for one batch
- * only. Returns when every window that was idle when it began is gone, or the
- * engine is broken.
+ * only. Returns when every window that was idle when it began is gone or in use
+ * again, or the engine is broken.
  */
 void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
 			    const char *cause)
@@ -413,7 +401,7 @@ unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
  * @cause: why, for the trace; see trace.h
  *
  * Windows that overlap the range go back to the host, at once or with their
- * last mapping; so do all that are idle.
+ * last mapping; so do all that are idle when it begins.
  *
  * Context: may sleep.
  */
@@ -495,7 +483,7 @@ static void apple_dma_idle_age(struct work_struct *work)
 		n = 0;
 		if (e->idle_ms) {
 			old.idle = msecs_to_jiffies(e->idle_ms);
-			n = give_back(e, &old, NULL);
+			n = give_back(e, &old);
 			e->stats.evictions += n;
 		}
 		more = e->stats.mapped_entries && !e->stopped && !e->broken;

@@ -200,11 +200,11 @@ struct apple_dma_range {
 	u64 size;
 };
 
-/* Do two ranges have an address in common? */
-static inline bool apple_dma_overlap(const struct apple_dma_range *a,
-				     const struct apple_dma_range *b)
+/* Do two ranges have an address in common, or touch? */
+static inline bool apple_dma_touch(const struct apple_dma_range *a,
+				   const struct apple_dma_range *b)
 {
-	return a->phys < b->phys + b->size && b->phys < a->phys + a->size;
+	return a->phys <= b->phys + b->size && b->phys <= a->phys + a->size;
 }
 
 /**
@@ -226,32 +226,50 @@ struct apple_dma_ram {
 };
 
 /**
- * struct apple_dma_learned - limits of the host that it did not announce
+ * struct apple_dma_belief - for how long something learned is believed
+ * @wait: jiffies for which it is; 0 if nothing was learned
+ * @until: jiffies when that is over
+ */
+struct apple_dma_belief {
+	unsigned long wait;
+	unsigned long until;
+};
+
+/* Ranges that the host refuses although it has room. */
+#define APPLE_DMA_OWN_MAX	4U
+
+/**
+ * struct apple_dma_learned - what the host did not announce
  * @bytes: it refused to go beyond this; U64_MAX if it never did
  * @entries: the same for registrations; U32_MAX
  * @shape: larger windows than this were refused for their size; U64_MAX
- * @refused: it refused this range; of size 0 for none
- * @own: it takes other ranges than @refused
- * @limit: it refused another range, too: nothing as large as @refused is
- *	asked for, wherever it is
- * @refused_bytes: without @own: with so many bytes registered
+ * @refused: it refused this range last; of size 0 for none
+ * @limit: it refused two ranges of this size or less, in two places: nothing as
+ *	large is asked for, wherever it is; 0 for none
+ * @refused_bytes: with so many bytes registered
  * @refused_entries: and so many registrations
- * @wait: jiffies for which all of it is believed; 0 if there is nothing
- * @until: jiffies when that is over
- * @most_bytes: so many bytes were registered when it last refused
+ * @most_bytes: it is no limit if so many bytes are registered; U64_MAX if there
+ *	is none
+ * @most_entries: and so many registrations
+ * @belief: in all of the above
+ * @own: ranges that it refuses although it takes others
+ * @own_belief: in each of them
+ * @own_next: the one that is replaced next
  */
 struct apple_dma_learned {
 	u64 bytes;
 	u32 entries;
 	u64 shape;
 	struct apple_dma_range refused;
-	bool own;
-	bool limit;
+	u64 limit;
 	u64 refused_bytes;
 	u64 refused_entries;
-	unsigned long wait;
-	unsigned long until;
 	u64 most_bytes;
+	u64 most_entries;
+	struct apple_dma_belief belief;
+	struct apple_dma_range own[APPLE_DMA_OWN_MAX];
+	struct apple_dma_belief own_belief[APPLE_DMA_OWN_MAX];
+	unsigned int own_next;
 };
 
 /**

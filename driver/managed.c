@@ -75,7 +75,8 @@ static int check_device(struct apple_dma *ad, struct pci_dev *pdev)
 	}
 	/* A host that read the address too early names the host bridge. */
 	if (pci_is_bridge(pdev) ||
-	    pdev->class >> 16 == PCI_BASE_CLASS_BRIDGE) {
+	    (pdev->class >> 16 == PCI_BASE_CLASS_BRIDGE &&
+	     pdev->class >> 8 != PCI_CLASS_BRIDGE_OTHER)) {
 		dev_err(dev, "the host says that the companion manages the bridge %s; %s\n",
 			pci_name(pdev), PLACE_HINT);
 		return -EINVAL;

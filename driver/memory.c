@@ -97,13 +97,12 @@ static void give_back(struct apple_dma *ad, struct apple_dma_memory *mem)
 /*
  * Pages of @order, mapped as a whole. Where guest memory lies says nothing
  * about the device address, so zones do not matter. The page allocator warns
- * of a block that is larger than any; here that is a failure like others. Where
- * there is no block the failure has this @cause.
+ * of a block that is larger than any; here that is a failure like others.
  */
 static struct apple_dma_memory *map_block(struct apple_dma *ad,
 					  struct device *dev,
 					  unsigned int order, gfp_t gfp,
-					  u64 mask, enum apple_dma_fail cause)
+					  u64 mask)
 {
 	bool broken = READ_ONCE(ad->engine.broken);
 	struct apple_dma_memory *mem;
@@ -111,8 +110,11 @@ static struct apple_dma_memory *map_block(struct apple_dma *ad,
 
 	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
 	mem = kzalloc(sizeof(*mem), gfp | __GFP_NOWARN);
-	if (!mem)
+	if (!mem) {
+		apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_MEMORY,
+				 sizeof(*mem));
 		return NULL;
+	}
 	mem->ad = ad;
 	mem->dev = dev;
 	mem->order = order;
@@ -120,7 +122,8 @@ static struct apple_dma_memory *map_block(struct apple_dma *ad,
 				      __GFP_NOWARN, order);
 	mem->page = mem->block;
 	if (!mem->block) {
-		apple_dma_refuse(&ad->engine, cause, block_size(mem));
+		apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_MEMORY,
+				 block_size(mem));
 		kfree(mem);
 		return NULL;
 	}
@@ -149,7 +152,7 @@ static void unmap_block(struct apple_dma *ad, struct apple_dma_memory *mem)
 {
 	phys_addr_t phys;
 
-	/* Not mapped, as a driver may have unmapped it: nobody knows. */
+	/* If the driver unmapped it itself, nobody knows if it is reached. */
 	mem->reachable = apple_dma_unpin(&ad->engine, mem->addr,
 					 block_size(mem), &phys) != 0;
 	give_back(ad, mem);
@@ -179,14 +182,18 @@ struct page *apple_dma_memory_alloc(struct apple_dma *ad, struct device *dev,
 	struct apple_dma_memory *mem;
 	u64 skip;
 
-	mem = map_block(ad, dev, order, gfp, mask, APPLE_DMA_FAIL_MEMORY);
-	if (mem && !IS_ALIGNED(mem->addr, align)) {
-		unmap_block(ad, mem);
-		mem = map_block(ad, dev, order + 1, gfp, mask,
-				APPLE_DMA_FAIL_ALIGN);
-	}
+	mem = map_block(ad, dev, order, gfp, mask);
 	if (!mem)
 		return NULL;
+	if (!IS_ALIGNED(mem->addr, align)) {
+		unmap_block(ad, mem);
+		mem = map_block(ad, dev, order + 1, gfp, mask);
+		if (!mem) {
+			apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_ALIGN,
+					 size);
+			return NULL;
+		}
+	}
 
 	/* Until it is recorded, nobody can free it. */
 	skip = ALIGN(mem->addr, align) - mem->addr;
@@ -194,6 +201,7 @@ struct page *apple_dma_memory_alloc(struct apple_dma *ad, struct device *dev,
 	*addr = mem->addr + skip;
 	if (record(mem)) {
 		unmap_block(ad, mem);
+		apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_MEMORY, size);
 		return NULL;
 	}
 	return mem->page;

@@ -54,22 +54,32 @@ struct emptied {
 /* ---- what is not a hit; the lock is held ---- */
 
 /*
- * End one use of a window. Where the mode keeps nothing idle, a window that was
- * not on the list before is the caller's to give back; one that was, goes with
- * the list. Returns false if there was nothing to end.
+ * A window has gone idle. Where the mode keeps nothing idle, one that was not on
+ * the list before is the caller's to give back; one that was, goes with the list.
  */
+static void went_idle(struct apple_dma_engine *e, struct apple_dma_window *w,
+		      struct emptied *emptied)
+{
+	if (apple_dma_engine_lazy(e) || e->broken) {
+		apple_dma_window_list(e, w);
+	} else if (apple_dma_idle_close(e, w)) {
+		list_add_tail(&w->list, &emptied->windows);
+		emptied->n++;
+	}
+}
+
+/* End one use of a window. Returns false if there was none to end. */
 static bool end_use(struct apple_dma_engine *e, struct apple_dma_window *w,
 		    struct emptied *emptied)
 {
 	int live;
 
-	if (apple_dma_engine_lazy(e) || e->broken)
-		return apple_dma_window_put(e, w);
+	/* The last one is the guard of who made it. */
+	if (w->guarded && atomic_read(&w->live) <= 1)
+		return false;
 	live = apple_dma_window_end_use(e, w);
-	if (!live && apple_dma_idle_close(e, w)) {
-		list_add_tail(&w->list, &emptied->windows);
-		emptied->n++;
-	}
+	if (!live)
+		went_idle(e, w, emptied);
 	return live >= 0;
 }
 
@@ -135,7 +145,7 @@ static void log_failure(struct apple_dma_engine *e, const struct failure *f)
 		break;
 	case APPLE_DMA_FAIL_MEMORY:
 		dev_warn(e->dev,
-			 "cannot map %llu bytes: the guest has no memory for it; one piece has at most %lu bytes\n",
+			 "cannot map %llu bytes: the guest has no memory for it, or none in one piece; a piece has at most %lu bytes\n",
 			 f->size, MAX_ORDER_NR_PAGES * PAGE_SIZE);
 		break;
 	default:
@@ -166,7 +176,9 @@ static void drop_guards(struct apple_dma_engine *e, struct list_head *fresh,
 		list_del_init(&w->list);
 		w->guarded = false;
 		clear_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
-		end_use(e, w, emptied);
+		/* A driver that unmaps too often may have ended the guard. */
+		if (!end_use(e, w, emptied) && !atomic_read(&w->live))
+			went_idle(e, w, emptied);
 		settle_batch(e, emptied, flags);
 	}
 }
@@ -194,16 +206,27 @@ static struct apple_dma_window *find(struct apple_dma_engine *e, u64 phys,
 
 /*
  * The host refused exact granules. Is it worth another try, with less of what
- * is idle on it? Not where it refused as much a moment ago with no more in use,
- * and nothing idle. The lock is dropped if so.
+ * is idle on it? *@left is how many windows may go for it: those that were idle
+ * at the first try. The lock is dropped if so.
  */
 static bool try_with_less(struct apple_dma_engine *e, enum apple_dma_fail cause,
-			  u64 phys, u64 size, unsigned long *flags)
+			  u64 phys, u64 size, s64 *left, unsigned long *flags)
 	__must_hold(&e->lock)
 {
+	u64 entries, bytes, went;
+
 	if (cause != APPLE_DMA_FAIL_HOST || e->broken ||
-	    apple_dma_retry_is_pointless(e, phys, size) ||
-	    !apple_dma_idle_evict(e, size, 1))
+	    apple_dma_retry_is_pointless(e, phys, size))
+		return false;
+	if (*left < 0) {
+		apple_dma_idle_sum(e, &entries, &bytes);
+		*left = entries;
+	}
+	if (!*left)
+		return false;
+	went = apple_dma_idle_evict(e, size, 1);
+	*left -= min_t(s64, went, *left);
+	if (!went)
 		return false;
 	spin_unlock_irqrestore(&e->lock, *flags);
 	spin_lock_irqsave(&e->lock, *flags);
@@ -253,6 +276,7 @@ static noinline dma_addr_t pin_slowly(struct apple_dma_engine *e, u64 phys,
 	unsigned long flags;
 	LIST_HEAD(fresh);
 	EMPTIED(emptied);
+	s64 left = -1;
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
@@ -269,7 +293,7 @@ again:
 	if (!w) {
 		apple_dma_cover(e, todo, &fresh, &f.cause);
 		w = find(e, phys, size);
-		if (!w && try_with_less(e, f.cause, phys, size, &flags))
+		if (!w && try_with_less(e, f.cause, phys, size, &left, &flags))
 			goto again;
 	}
 	addr = take_made(e, w, phys, size, mask, &f);
@@ -409,6 +433,7 @@ static void miss_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 	for_each_sg(sgl, sg, nents, i) {
 		struct apple_dma_window *w;
 		u64 phys = sg_phys(sg);
+		s64 left = -1;
 
 		if (sg_dma_address(sg) != DMA_MAPPING_ERROR)
 			continue;
@@ -438,7 +463,7 @@ again:
 			rang = true;
 			w = find(e, phys, sg->length);
 			if (!w && try_with_less(e, f->cause, phys, sg->length,
-						flags))
+						&left, flags))
 				goto again;
 		}
 		sg_dma_address(sg) = take_made(e, w, phys, sg->length, mask, f);
@@ -468,28 +493,41 @@ static void put_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 }
 
 /*
- * May a list fit, with @all as if nothing of it were mapped? If not, @f is set.
- * The lock is dropped.
+ * Could a list fit? If not, @f says so. @all: as if nothing of it were mapped.
+ * The lock is not held.
  */
 static bool list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
-		      int nents, bool all, struct failure *f,
-		      unsigned long *flags)
-	__must_hold(&e->lock)
+		      int nents, bool all, struct failure *f)
 {
 	struct scatterlist *sg;
-	bool fits;
 	int i;
 
+	if (!apple_dma_cannot_fit(e, sgl, nents, all))
+		return true;
+	f->cause = APPLE_DMA_FAIL_BYTES;
+	f->size = 0;
+	for_each_sg(sgl, sg, nents, i)
+		f->size += sg->length;
+	return false;
+}
+
+/* The list again, in exact granules, if that may help. It is not mapped. */
+static void miss_sg_exactly(struct apple_dma_engine *e, struct scatterlist *sgl,
+			    int nents, u64 mask, struct failure *f,
+			    struct emptied *emptied, unsigned long *flags)
+	__must_hold(&e->lock)
+{
+	bool fits;
+
 	spin_unlock_irqrestore(&e->lock, *flags);
-	fits = !apple_dma_cannot_fit(e, sgl, nents, all);
-	if (!fits) {
-		f->cause = APPLE_DMA_FAIL_BYTES;
-		f->size = 0;
-		for_each_sg(sgl, sg, nents, i)
-			f->size += sg->length;
-	}
+	fits = list_fits(e, sgl, nents, true, f);
 	spin_lock_irqsave(&e->lock, *flags);
-	return fits;
+	if (!fits)
+		return;
+	apple_dma_idle_release(e, flags, "room");
+	miss_sg(e, sgl, nents, mask, true, f, emptied, flags);
+	if (f->cause != APPLE_DMA_FAIL_COUNT)
+		put_sg(e, sgl, nents, emptied, flags);
 }
 
 /**
@@ -510,27 +548,24 @@ static bool list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
 int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		     int nents, u64 mask)
 {
-	struct failure f = { .cause = APPLE_DMA_FAIL_BYTES };
+	struct failure f;
 	unsigned long flags;
 	EMPTIED(emptied);
+	bool fits;
 
 	if (likely(!hit_sg(e, sgl, nents, mask)))
 		return 0;
 
+	fits = list_fits(e, sgl, nents, false, &f);
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
-	if (list_fits(e, sgl, nents, false, &f, &flags))
+	if (fits)
 		miss_sg(e, sgl, nents, mask, false, &f, &emptied, &flags);
 	if (f.cause != APPLE_DMA_FAIL_COUNT)
 		put_sg(e, sgl, nents, &emptied, &flags);
 	/* Large windows for some may have left no room for the rest. */
-	if (f.cause == APPLE_DMA_FAIL_BYTES && apple_dma_engine_lazy(e) &&
-	    list_fits(e, sgl, nents, true, &f, &flags)) {
-		apple_dma_idle_release(e, &flags, "room");
-		miss_sg(e, sgl, nents, mask, true, &f, &emptied, &flags);
-		if (f.cause != APPLE_DMA_FAIL_COUNT)
-			put_sg(e, sgl, nents, &emptied, &flags);
-	}
+	if (f.cause == APPLE_DMA_FAIL_BYTES && apple_dma_engine_lazy(e))
+		miss_sg_exactly(e, sgl, nents, mask, &f, &emptied, &flags);
 	if (f.cause == APPLE_DMA_FAIL_HOST)
 		apple_dma_recover_start(e);
 	settle(e, &emptied);

@@ -31,6 +31,9 @@
 /* How many granules before a range are tried for a handle of its own. */
 #define HANDLE_TRIES	64
 
+/* Addresses of windows that have moved that the host may give in a row. */
+#define MOVED_TRIES	8
+
 /*
  * For how long what the host refused is not asked for again: twice as long each
  * time that it is refused again. On a Mac a map beyond the room of the DART has
@@ -92,36 +95,46 @@ void apple_dma_learn_forget(struct apple_dma_engine *e)
 	e->learned.bytes = U64_MAX;
 	e->learned.entries = U32_MAX;
 	e->learned.shape = U64_MAX;
+	e->learned.most_bytes = U64_MAX;
 }
 
-/* The time is over: what was refused may be asked for again. */
-static bool learned_expired(struct apple_dma_engine *e)
+/* Is it over? Then what was refused may be asked for again. */
+static bool expired(const struct apple_dma_belief *b)
 {
-	return time_after(jiffies, e->learned.until);
+	return !b->wait || time_after(jiffies, b->until);
 }
 
-/* For how long it was believed is remembered: see learn_for_a_while(). */
+/* Learned just now: believed for a while, for longer if it was lately. */
+static void believe(struct apple_dma_belief *b)
+{
+	if (!b->wait || time_after(jiffies, b->until + REFUSED_MAX))
+		b->wait = REFUSED_FOR;
+	else if (expired(b))
+		b->wait = min(2 * b->wait, REFUSED_MAX);
+	b->until = jiffies + b->wait;
+}
+
+/* Forget what is not believed any more, but not how much it was. */
 static void learn_expire(struct apple_dma_engine *e)
 {
-	struct apple_dma_learned old = e->learned;
+	struct apple_dma_learned *l = &e->learned;
 
-	if (!old.wait || !learned_expired(e))
+	if (!expired(&l->belief))
 		return;
-	apple_dma_learn_forget(e);
-	e->learned.wait = old.wait;
-	e->learned.until = old.until;
-	e->learned.most_bytes = old.most_bytes;
+	l->bytes = U64_MAX;
+	l->entries = U32_MAX;
+	l->shape = U64_MAX;
+	l->refused.size = 0;
+	l->limit = 0;
+	l->most_bytes = U64_MAX;
 }
 
-/* Something was learned just now: for how long is it believed? */
-static void learn_for_a_while(struct apple_dma_engine *e)
+/* There is a limit: the host refused @size bytes more than it has now. */
+static void believe_in_limit(struct apple_dma_engine *e, u64 size)
 {
-	if (!e->learned.wait)
-		e->learned.wait = REFUSED_FOR;
-	else if (learned_expired(e))
-		e->learned.wait = min(2 * e->learned.wait, REFUSED_MAX);
-	e->learned.until = jiffies + e->learned.wait;
-	e->learned.most_bytes = e->stats.mapped_bytes;
+	e->learned.most_bytes = e->stats.mapped_bytes + size;
+	e->learned.most_entries = e->stats.mapped_entries + 1;
+	believe(&e->learned.belief);
 }
 
 /*
@@ -136,10 +149,10 @@ static void learn_limit(struct apple_dma_engine *e, u64 bytes, u64 entries,
 		e->learned.bytes = bytes;
 	else
 		e->learned.entries = min_t(u64, entries, U32_MAX);
-	learn_for_a_while(e);
+	believe_in_limit(e, size);
 }
 
-/* The host refused this size of window although there is room. */
+/* The host refused this size of window, and took granules instead. */
 static void learn_shape(struct apple_dma_engine *e, u64 size)
 {
 	u64 shape = APPLE_DMA_WINDOW_MAX;
@@ -148,45 +161,74 @@ static void learn_shape(struct apple_dma_engine *e, u64 size)
 	while (shape > APPLE_DMA_GRANULE_SIZE && shape >= size)
 		shape /= SHAPE_STEP;
 	e->learned.shape = min(e->learned.shape, shape);
-	learn_for_a_while(e);
+	believe(&e->learned.belief);
+}
+
+static bool contains(const struct apple_dma_range *range, u64 phys, u64 size)
+{
+	return range->size && phys <= range->phys &&
+	       phys + size >= range->phys + range->size;
+}
+
+/* Is this range, or a part of it, refused although the host has room? */
+static bool refused_for_itself(struct apple_dma_engine *e, u64 phys, u64 size)
+{
+	const struct apple_dma_learned *l = &e->learned;
+	unsigned int i;
+
+	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
+		if (contains(&l->own[i], phys, size) &&
+		    !expired(&l->own_belief[i]))
+			return true;
+	return false;
 }
 
 /* The host takes other ranges, but not this one. */
 static void learn_own(struct apple_dma_engine *e,
 		      const struct apple_dma_range *range)
 {
-	learn_for_a_while(e);
-	e->learned.refused = *range;
-	e->learned.own = true;
-	e->learned.limit = false;
+	struct apple_dma_learned *l = &e->learned;
+	unsigned int i;
+
+	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
+		if (l->own[i].phys == range->phys &&
+		    l->own[i].size == range->size)
+			break;
+	if (i == APPLE_DMA_OWN_MAX) {
+		i = l->own_next++ % APPLE_DMA_OWN_MAX;
+		l->own_belief[i].wait = 0;
+	}
+	l->own[i] = *range;
+	believe(&l->own_belief[i]);
 }
 
 /*
  * The host refused exact granules, and what is idle does not help. That may be
- * the range's own fault. Where another one is refused, too, it is the host's
- * limit: then nothing as large is asked for. It may still have room for less; a
- * granule is the least there is.
+ * the range's own fault. Where another one in another place is refused, too,
+ * with no less registered, it is a limit: then nothing as large is asked for. It
+ * may still have room for less; a granule is the least there is.
  */
 static void learn_refusal(struct apple_dma_engine *e,
 			  const struct apple_dma_refusal *r)
 {
 	struct apple_dma_learned *l = &e->learned;
-	bool second = l->refused.size && !l->own &&
-		      !apple_dma_overlap(&l->refused, &r->exact);
-	u64 size = r->exact.size;
 
-	learn_for_a_while(e);
-	if (second && !l->limit)
-		size = max(size, l->refused.size);
-	l->limit |= second || r->disjoint;
-	l->own = false;
-	l->refused.phys = r->exact.phys;
-	l->refused.size = size;
+	learn_expire(e);
+	if (r->disjoint || (l->limit && r->exact.size < l->limit))
+		l->limit = r->exact.size;
+	else if (l->refused.size && !apple_dma_touch(&l->refused, &r->exact) &&
+		 e->stats.mapped_bytes >= l->refused_bytes &&
+		 e->stats.mapped_entries >= l->refused_entries)
+		l->limit = max(l->refused.size, r->exact.size);
+	l->refused = r->exact;
 	l->refused_bytes = e->stats.mapped_bytes;
 	l->refused_entries = e->stats.mapped_entries;
-	if (l->limit && size <= APPLE_DMA_GRANULE_SIZE) {
+	if (l->limit && l->limit <= APPLE_DMA_GRANULE_SIZE) {
 		l->bytes = e->stats.mapped_bytes;
 		l->entries = min_t(u64, e->stats.mapped_entries, U32_MAX);
+		believe_in_limit(e, l->limit);
+	} else {
+		believe(&l->belief);
 	}
 }
 
@@ -199,37 +241,45 @@ static void learn_success(struct apple_dma_engine *e)
 		l->bytes = e->stats.mapped_bytes;
 	if (l->entries < e->stats.mapped_entries)
 		l->entries = e->stats.mapped_entries;
-	/* It was no limit. That says nothing of longer ranges. */
-	if (l->refused.size && l->refused.size <= APPLE_DMA_GRANULE_SIZE &&
-	    e->stats.mapped_bytes > l->refused_bytes) {
-		if (l->limit)
-			l->refused.size = 0;
-		l->own = !l->limit;
-		l->limit = false;
+	if (l->refused.size &&
+	    apple_dma_index_find(e, l->refused.phys, l->refused.size)) {
+		/* It has taken what it refused: nothing is so any more. */
+		l->belief.wait = 0;
+		learn_expire(e);
 	}
-	/* More than when it refused: it has been asked again, and has room. */
-	if (l->wait && learned_expired(e) &&
-	    e->stats.mapped_bytes > l->most_bytes)
-		apple_dma_learn_forget(e);
+	/* A granule was refused, and one more is taken: no limit. */
+	if (l->refused.size && l->refused.size <= APPLE_DMA_GRANULE_SIZE &&
+	    e->stats.mapped_bytes > l->refused_bytes &&
+	    e->stats.mapped_entries > l->refused_entries) {
+		if (!l->limit)
+			learn_own(e, &l->refused);
+		l->refused.size = 0;
+		l->limit = 0;
+	}
+	/* It has taken as much as it refused. */
+	if (l->belief.wait && e->stats.mapped_bytes >= l->most_bytes &&
+	    e->stats.mapped_entries >= l->most_entries) {
+		l->belief.wait = 0;
+		learn_expire(e);
+	}
 }
 
 /*
- * Is this range refused in any case? Not where the time is over, or where
- * something has been given back that may have been in the way.
+ * Is it known that the host refuses this range? Not where the time is over, or
+ * where something has been given back that may have been in the way.
  */
 static bool refused_lately(struct apple_dma_engine *e, u64 phys, u64 size)
 {
-	const struct apple_dma_range range = { .phys = phys, .size = size };
 	const struct apple_dma_learned *l = &e->learned;
 
-	if (!l->refused.size || learned_expired(e) || size < l->refused.size)
-		return false;
-	if (l->own)
-		return apple_dma_overlap(&l->refused, &range);
-	if (e->stats.mapped_bytes < l->refused_bytes ||
+	if (refused_for_itself(e, phys, size))
+		return true;
+	if (expired(&l->belief) ||
+	    e->stats.mapped_bytes < l->refused_bytes ||
 	    e->stats.mapped_entries < l->refused_entries)
 		return false;
-	return l->limit || apple_dma_overlap(&l->refused, &range);
+	return (l->limit && size >= l->limit) ||
+	       contains(&l->refused, phys, size);
 }
 
 /**
@@ -244,14 +294,15 @@ static bool refused_lately(struct apple_dma_engine *e, u64 phys, u64 size)
 bool apple_dma_retry_is_pointless(struct apple_dma_engine *e, u64 phys,
 				  u64 size)
 {
-	const struct apple_dma_range range = { .phys = phys, .size = size };
+	u64 first = round_down(phys, APPLE_DMA_GRANULE_SIZE);
 	const struct apple_dma_learned *l = &e->learned;
 	u64 entries, bytes;
 
-	if (!l->refused.size || learned_expired(e))
+	if (refused_for_itself(e, first, round_up(phys + size,
+						  APPLE_DMA_GRANULE_SIZE) - first))
+		return true;
+	if (!l->refused.size || expired(&l->belief))
 		return false;
-	if (l->own)
-		return apple_dma_overlap(&l->refused, &range);
 	apple_dma_idle_sum(e, &entries, &bytes);
 	return e->stats.mapped_bytes >= l->refused_bytes + bytes &&
 	       e->stats.mapped_entries >= l->refused_entries + entries;
@@ -288,6 +339,7 @@ static u64 roomy_shape(struct apple_dma_engine *e)
  */
 u64 apple_dma_shape(struct apple_dma_engine *e)
 {
+	learn_expire(e);
 	if (e->mode == APPLE_DMA_MODE_FIXED)
 		return APPLE_DMA_WINDOW_FIXED;
 	if (!apple_dma_engine_lazy(e))
@@ -470,20 +522,28 @@ static u64 fitting_shape(struct apple_dma_engine *e, struct apple_dma_todo todo)
 /* What is left of @limit bytes if all that is idle goes. */
 static u64 room_at_most(struct apple_dma_engine *e, u64 limit)
 {
-	u64 bytes = READ_ONCE(e->stats.mapped_bytes), idle, entries;
+	u64 bytes = e->stats.mapped_bytes, idle, entries;
 
+	lockdep_assert_held(&e->lock);
 	apple_dma_idle_sum(e, &entries, &idle);
 	bytes -= min(idle, bytes);
 	return limit - min(bytes, limit);
 }
 
-/* Is a registration left then? */
-static bool entry_at_most(struct apple_dma_engine *e)
+/* Would so many bytes in one registration not fit even then? */
+static bool never_fits(struct apple_dma_engine *e, u64 size)
 {
 	u64 entries = e->stats.mapped_entries, idle, bytes;
+	int i;
 
-	apple_dma_idle_sum(e, &idle, &bytes);
-	return entries - min(idle, entries) < limit_entries(e);
+	/* A sum may miss what moves from CPU to CPU meanwhile. */
+	for (i = 0; i < 2; i++) {
+		apple_dma_idle_sum(e, &idle, &bytes);
+		if (size <= room_at_most(e, limit_bytes(e)) &&
+		    entries - min(idle, entries) < limit_entries(e))
+			return false;
+	}
+	return true;
 }
 
 /* Granules that the entries of a list have named; for one list at a time. */
@@ -516,28 +576,46 @@ static bool needs_room(struct apple_dma_engine *e, struct scatterlist *sg,
 	       !apple_dma_index_find(e, phys, sg->length);
 }
 
-/* At least so many bytes have to be registered for a list; at most @most. */
+/*
+ * At least so many bytes have to be registered for a list; at most @most. Looks
+ * up some entries with interrupts off, and counts with the lock dropped.
+ */
 static u64 list_needs(struct apple_dma_engine *e, struct scatterlist *sgl,
 		      int nents, bool all, u64 most)
 {
-	struct scatterlist *sg = sgl;
+	DECLARE_BITMAP(wanted, LOOKUPS_MAX);
+	struct scatterlist *sg;
+	unsigned long flags;
+	int i, n, group;
 	u64 need = 0;
-	int i = 0;
 
 	bitmap_zero(named, NAMED_BITS);
-	while (i < nents && need <= most) {
-		unsigned long flags;
-		int n;
-
+	for (i = 0; i < nents && need <= most; i += group) {
+		group = min_t(int, nents - i, LOOKUPS_MAX);
+		bitmap_zero(wanted, LOOKUPS_MAX);
 		spin_lock_irqsave(&e->lock, flags);
-		for (n = 0; n < LOOKUPS_MAX && i < nents && need <= most;
-		     n++, i++, sg = sg_next(sg))
+		for (n = 0, sg = sgl; n < group; n++, sg = sg_next(sg))
 			if (needs_room(e, sg, all))
-				need += name_granules(sg_phys(sg), sg->length,
-						      most - need);
+				__set_bit(n, wanted);
 		spin_unlock_irqrestore(&e->lock, flags);
+		for (n = 0; n < group; n++, sgl = sg_next(sgl))
+			if (test_bit(n, wanted) && need <= most)
+				need += name_granules(sg_phys(sgl), sgl->length,
+						      most - need);
 	}
 	return need;
+}
+
+/* With the lock held for a moment. */
+static u64 room_now(struct apple_dma_engine *e)
+{
+	unsigned long flags;
+	u64 room;
+
+	spin_lock_irqsave(&e->lock, flags);
+	room = room_at_most(e, e->limits.bytes);
+	spin_unlock_irqrestore(&e->lock, flags);
+	return room;
 }
 
 /**
@@ -557,9 +635,8 @@ static u64 list_needs(struct apple_dma_engine *e, struct scatterlist *sgl,
 bool apple_dma_cannot_fit(struct apple_dma_engine *e, struct scatterlist *sgl,
 			  int nents, bool all)
 {
-	u64 room = room_at_most(e, e->limits.bytes), most = 0;
+	u64 room, need, most = 0;
 	struct scatterlist *sg;
-	bool cannot;
 	int i;
 
 	if (READ_ONCE(e->ram.bytes) <= e->limits.bytes)
@@ -569,11 +646,13 @@ bool apple_dma_cannot_fit(struct apple_dma_engine *e, struct scatterlist *sgl,
 			most += round_up(sg_phys(sg) + sg->length,
 					 APPLE_DMA_GRANULE_SIZE) -
 				round_down(sg_phys(sg), APPLE_DMA_GRANULE_SIZE);
+	room = room_now(e);
 	if (most <= room || test_and_set_bit_lock(0, &named_busy))
 		return false;
-	cannot = list_needs(e, sgl, nents, all, room) > room;
+	need = list_needs(e, sgl, nents, all, room);
 	clear_bit_unlock(0, &named_busy);
-	return cannot;
+	/* Others may have unmapped, or registered some of it, meanwhile. */
+	return need > max(room, room_now(e));
 }
 
 /**
@@ -603,7 +682,7 @@ bool apple_dma_make_room(struct apple_dma_engine *e,
 		apple_dma_idle_evict_large(e);
 	estimate(e, todo, todo_shape(e, &todo), &est);
 	if (within_learned(e, est.shared, est.entries) ||
-	    est.first > room_at_most(e, limit_bytes(e)) || !entry_at_most(e))
+	    never_fits(e, est.first))
 		return false;
 
 	for (;;) {
@@ -660,7 +739,9 @@ static bool takes_back(struct apple_dma_engine *e,
 	struct apple_dma_window *w;
 	LIST_HEAD(planned);
 
-	if (apple_dma_index_handle_taken(e, went->phys) ||
+	if (!apple_dma_engine_lazy(e) ||
+	    !apple_dma_ram_has(e, went->phys, went->size) ||
+	    apple_dma_index_handle_taken(e, went->phys) ||
 	    !within_budget(e, went->size, &cause))
 		return false;
 	w = apple_dma_window_plan(e, went->phys, went->size, went->phys, &cause);
@@ -686,10 +767,11 @@ static bool takes_back(struct apple_dma_engine *e,
 void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		     struct list_head *fresh, enum apple_dma_fail *cause)
 {
-	u64 bytes = 0, entries = 0, refused_size = 0;
-	struct apple_dma_range went = {};
-	u64 shape = fitting_shape(e, todo);
+	u64 bytes = 0, entries = 0, refused_size = 0, refused_shape = 0;
 	bool retried = false, own = false;
+	struct apple_dma_range went = {};
+	unsigned int moved = 0;
+	u64 shape = fitting_shape(e, todo);
 
 	*cause = APPLE_DMA_FAIL_HOST;
 	for (;;) {
@@ -702,8 +784,13 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		apple_dma_window_submit(e, &planned, fresh, &r);
 		if (e->broken)
 			break;
+		/* What it has given is taken now: it has to give another one. */
+		if (r.moved && moved++ < MOVED_TRIES)
+			continue;
 		if (!r.n) {
-			if (retried && shape > APPLE_DMA_GRANULE_SIZE)
+			if (refused_shape)
+				learn_shape(e, refused_shape);
+			else if (refused_size && !own)
 				learn_limit(e, bytes, entries, refused_size);
 			learn_success(e);
 			break;
@@ -712,14 +799,18 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 			retried = true;
 			bytes = e->stats.mapped_bytes;
 			entries = e->stats.mapped_entries;
-			refused_size = r.largest;
-			if (apple_dma_idle_evict_least(e, r.largest, &went))
+			went = apple_dma_idle_evict_least(e, r.bytes, r.n);
+			if (went.size) {
+				refused_size = r.largest;
 				continue;
+			}
 		}
+		own |= r.takes_others;
 		/* One that is smaller would not show that there is room. */
-		own = own || r.takes_others ||
-		      (went.size >= r.largest && takes_back(e, &went, fresh));
-		went.size = 0;
+		if (!own && went.size >= r.largest) {
+			own = takes_back(e, &went, fresh);
+			went.size = 0;
+		}
 		if (e->broken)
 			break;
 		if (!r.shared.size) {
@@ -732,8 +823,9 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		if (own)
 			learn_own(e, &r.shared);
 		else
-			learn_shape(e, r.shared.size);
+			refused_shape = r.shared.size;
 		shape = APPLE_DMA_GRANULE_SIZE;
+		refused_size = 0;
 	}
 	apple_dma_idle_arm(e);
 }

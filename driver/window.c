@@ -123,12 +123,13 @@ void apple_dma_window_forget(struct apple_dma_engine *e,
 }
 
 /*
- * The host has mapped a planned window: it is ACTIVE, and guarded, on @fresh.
+ * The host has mapped a planned window: it is ACTIVE, guarded, and on @fresh.
  *
  * A host that forgot what was registered while the guest slept may give the
- * address of a window that has moved. The driver still holds that address, so
- * it must not get it a second time: the new window is idle and takes nothing.
- * Returns false then.
+ * address of a window that has moved. The driver still holds that address, and
+ * must not get it a second time: the window is RETIRED then, and stays until its
+ * guard is dropped, so that the host gives the next one another address. Returns
+ * false in that case.
  */
 static bool confirm(struct apple_dma_engine *e, struct apple_dma_window *w,
 		    u64 iova, struct list_head *fresh)
@@ -139,40 +140,37 @@ static bool confirm(struct apple_dma_engine *e, struct apple_dma_window *w,
 	__set_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
 	atomic_set(&w->live, 1);
 	other = apple_dma_index_confirm(e, w);
-	if (other && other->moved) {
-		list_del_init(&w->list);
-		w->state = APPLE_DMA_WINDOW_RETIRED;
-		apple_dma_window_put(e, w);
-		return false;
-	}
-	if (other) {
+	if (other && !other->moved) {
 		apple_dma_window_break(e, w->phys,
 				       "it gave the same device address twice");
 		return true;
 	}
+	if (other)
+		w->state = APPLE_DMA_WINDOW_RETIRED;
 	w->guarded = true;
 	list_move_tail(&w->list, fresh);
 	e->stats.peak_bytes = max(e->stats.peak_bytes, e->stats.mapped_bytes);
 	e->stats.peak_entries = max(e->stats.peak_entries,
 				    e->stats.mapped_entries);
 	trace_window_create(e->dev, w->phys, iova, w->size);
-	return true;
+	return !other;
 }
 
-/* The host refused @w, or gave it an address that cannot be used. */
+/* The host refused @w. */
 static void refused(struct apple_dma_refusal *r,
 		    const struct apple_dma_window *w)
 {
 	const struct apple_dma_range range = { .phys = w->phys, .size = w->size };
 
 	r->n++;
+	r->bytes += w->size;
 	r->largest = max(r->largest, w->size);
 	if (w->shared) {
 		if (w->size > r->shared.size)
 			r->shared = range;
 		return;
 	}
-	r->disjoint |= r->exact.size && !apple_dma_overlap(&r->exact, &range);
+	r->disjoint |= r->exact.size && !apple_dma_touch(&r->exact, &range);
 	if (!r->exact.size || w->size < r->exact.size)
 		r->exact = range;
 }
@@ -207,7 +205,7 @@ static void map_planned(struct apple_dma_engine *e, struct list_head *list,
 			smallest = min(smallest, w->size);
 			trace_host_error(e->dev, w->phys, "it refused a window");
 		} else if (!e->broken && !confirm(e, w, entry->iova, fresh)) {
-			refused(refusal, w);
+			refusal->moved = true;
 		} else {
 			refusal->takes_others |= w->size >= smallest;
 		}
@@ -277,6 +275,9 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 	map_planned(e, planned, fresh, refusal);
 	if (!list_empty(planned)) {
 		release_leftovers(e, planned, &real);
+		/* Some were refused for what is gone now: that tells nothing. */
+		if (!list_empty(planned))
+			refusal->takes_others = false;
 		map_planned(e, planned, fresh, refusal);
 	}
 	list_splice_tail_init(planned, &real);

@@ -42,7 +42,7 @@ enum apple_dma_window_state {
  * @phys_node: in engine->phys, always
  * @phys_last: last guest-physical address in the subtree of @phys_node
  * @iova_node: in engine->iova, once the host has confirmed it
- * @list: engine->idle, or a list of a batch
+ * @list: engine->idle, a list of a batch, or one of windows that are emptied
  * @freed: engine->freed
  * @rcu: to free it
  *
@@ -163,6 +163,18 @@ static inline int apple_dma_window_end_use(struct apple_dma_engine *e,
 	return live - 1;
 }
 
+/* A window that has gone idle: to engine->freed, unless it is LISTED already. */
+static inline void apple_dma_window_list(struct apple_dma_engine *e,
+					 struct apple_dma_window *w)
+{
+	/* Ordered after @live by the cmpxchg; pairs with delist(). */
+	if (!test_bit(APPLE_DMA_WINDOW_LISTED, &w->flags) &&
+	    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags)) {
+		w->seen = READ_ONCE(w->stamp);
+		llist_add(&w->freed, &e->freed);
+	}
+}
+
 /**
  * apple_dma_window_put() - undo apple_dma_window_get()
  * @e: the engine
@@ -178,12 +190,8 @@ static inline bool apple_dma_window_put(struct apple_dma_engine *e,
 {
 	int live = apple_dma_window_end_use(e, w);
 
-	/* Ordered after @live by the cmpxchg; pairs with delist(). */
-	if (!live && !test_bit(APPLE_DMA_WINDOW_LISTED, &w->flags) &&
-	    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags)) {
-		w->seen = READ_ONCE(w->stamp);
-		llist_add(&w->freed, &e->freed);
-	}
+	if (!live)
+		apple_dma_window_list(e, w);
 	return live >= 0;
 }
 
@@ -242,19 +250,23 @@ void apple_dma_window_forget(struct apple_dma_engine *e,
 /**
  * struct apple_dma_refusal - what the host refused of a batch
  * @n: how many windows
+ * @bytes: their bytes
  * @largest: bytes of the largest of them
  * @shared: the largest of those that are shared; of size 0 if there is none
  * @exact: the smallest of the others; of size 0 if there is none
- * @disjoint: two of those others do not overlap
+ * @disjoint: two of those others neither overlap nor touch
  * @takes_others: it took a window as large behind one that it refused
+ * @moved: it gave the address of a window that has moved
  */
 struct apple_dma_refusal {
 	unsigned int n;
+	u64 bytes;
 	u64 largest;
 	struct apple_dma_range shared;
 	struct apple_dma_range exact;
 	bool disjoint;
 	bool takes_others;
+	bool moved;
 };
 
 void apple_dma_window_submit(struct apple_dma_engine *e,
@@ -274,8 +286,8 @@ void apple_dma_idle_sum(struct apple_dma_engine *e, u64 *entries, u64 *bytes);
 bool apple_dma_idle_close(struct apple_dma_engine *e,
 			  struct apple_dma_window *w);
 u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries);
-u64 apple_dma_idle_evict_least(struct apple_dma_engine *e, u64 bytes,
-			       struct apple_dma_range *largest);
+struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
+						  u64 bytes, u64 entries);
 void apple_dma_idle_evict_large(struct apple_dma_engine *e);
 void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
 			    const char *cause);

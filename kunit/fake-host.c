@@ -222,7 +222,8 @@ static bool refuses(struct fake_host *h, u64 gpa, u64 len)
 		h->refuse--;
 		return true;
 	}
-	return apple_dma_overlap(&h->hole, &range) ||
+	return (range.phys < h->hole.phys + h->hole.size &&
+		h->hole.phys < range.phys + range.size) ||
 	       (h->one_in && !any(h, h->one_in));
 }
 
@@ -236,8 +237,12 @@ static bool map_one(struct fake_host *h, u64 gpa, u64 len, u64 *iova)
 	    h->bytes + len > h->limits.bytes ||
 	    h->entries >= h->limits.entries)
 		return false;
-	*iova = h->force ?: place(h, len);
+	*iova = h->force;
 	h->force = 0;
+	if (!*iova && h->reuse && is_free(h, h->reuse, len))
+		*iova = h->reuse;
+	if (!*iova)
+		*iova = place(h, len);
 	if (!*iova)
 		return false;
 	slot = h->free;

@@ -90,6 +90,7 @@ struct fake_host_slot {
  * @one_in: refuse one in so many map entries at random; none if 0
  * @hole: maps nothing that overlaps this
  * @force: give this device address next, whatever is there; or 0
+ * @reuse: give the device address that was released last, if it is free; or 0
  * @keeps: release nothing, and say so
  * @breaks: the call that breaks the protocol, 1 for the next; 0 for none. Its
  *	answers say that all was done, at the same address; unmaps were not
@@ -119,6 +120,7 @@ struct fake_host {
 	u64 one_in;
 	struct apple_dma_range hole;
 	u64 force;
+	u64 reuse;
 	bool keeps;
 	u64 breaks;
 	int held;

@@ -292,13 +292,14 @@ static void forgotten_windows_are_found(struct kunit *test)
 
 /*
  * The host forgot a window, has it at another address now, and gives its old
- * one, which the driver still holds, to a new window. That is no breach. Nobody
- * gets the address; the map is made with another one, and the old ends as it
- * should.
+ * one, which the driver still holds, to whoever asks next, again and again. That
+ * is no breach. Nobody gets the address; the map is made with another one, and the
+ * old ends as it should.
  */
-static void address_of_a_moved_window_is_not_given_again(struct kunit *test)
+static void check_moved(struct kunit *test, enum apple_dma_mode mode)
 {
-	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_RANDOM);
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_RANDOM,
+					 .mode = mode);
 	struct apple_dma_unmap_entry gone = { .handle = FAKE_RAM };
 	dma_addr_t old = fixture_pin(f, 0, PAGE), fresh;
 	unsigned long flags;
@@ -309,7 +310,7 @@ static void address_of_a_moved_window_is_not_given_again(struct kunit *test)
 	local_irq_restore(flags);
 	CHECK(test, !apple_dma_engine_resume(f->e));
 
-	f->host->force = old;
+	f->host->reuse = old;
 	fresh = fixture_pin(f, 8 * MIB, PAGE);
 	CHECK(test, !f->e->broken);
 	CHECK(test, fresh != old);
@@ -320,6 +321,16 @@ static void address_of_a_moved_window_is_not_given_again(struct kunit *test)
 	CHECK_EQ(test, fixture_unpin(f, fresh, PAGE), 0);
 	apple_dma_engine_flush(f->e);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+}
+
+static void address_of_a_moved_window_is_not_given_again(struct kunit *test)
+{
+	check_moved(test, APPLE_DMA_MODE_CACHED);
+}
+
+static void address_of_a_moved_window_strict(struct kunit *test)
+{
+	check_moved(test, APPLE_DMA_MODE_STRICT);
 }
 
 static struct kunit_case idle_cases[] = {
@@ -335,6 +346,7 @@ static struct kunit_case idle_cases[] = {
 	KUNIT_CASE(sleep_keeps_what_is_in_use),
 	KUNIT_CASE(forgotten_windows_are_found),
 	KUNIT_CASE(address_of_a_moved_window_is_not_given_again),
+	KUNIT_CASE(address_of_a_moved_window_strict),
 	{ }
 };
 

@@ -229,6 +229,38 @@ static void mask_is_kept_to(struct kunit *test)
 	      8 * GIB);
 }
 
+/*
+ * A driver that unmaps once too often, while the window that it hits is being
+ * made: the guard of who makes it is not ended by that.
+ */
+static void guard_is_not_ended_by_others(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	struct apple_dma_window *w;
+	enum apple_dma_fail cause;
+	struct apple_dma_refusal r;
+	unsigned long flags;
+	LIST_HEAD(planned);
+	LIST_HEAD(fresh);
+
+	spin_lock_irqsave(&f->e->lock, flags);
+	w = apple_dma_window_plan(f->e, FAKE_RAM, GRANULE, FAKE_RAM, &cause);
+	list_add(&w->list, &planned);
+	apple_dma_window_submit(f->e, &planned, &fresh, &r);
+	spin_unlock_irqrestore(&f->e->lock, flags);
+	EXPECT_EQ(test, fixture_unpin(f, w->iova, PAGE), -ENOENT);
+	EXPECT_EQ(test, atomic_read(&w->live), 1);
+	EXPECT(test, list_is_singular(&fresh));
+	spin_lock_irqsave(&f->e->lock, flags);
+	list_del_init(&w->list);
+	w->guarded = false;
+	apple_dma_window_put(f->e, w);
+	spin_unlock_irqrestore(&f->e->lock, flags);
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, fixture_stats(f)->bad_unmaps, 1);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+}
+
 static struct kunit_case pin_cases[] = {
 	KUNIT_CASE(first_in_a_window_is_a_miss),
 	KUNIT_CASE(list_that_misses_rings_once),
@@ -243,6 +275,7 @@ static struct kunit_case pin_cases[] = {
 	KUNIT_CASE(list_fits_in_exact_granules),
 	KUNIT_CASE(long_list_fits_in_exact_granules),
 	KUNIT_CASE(bad_unmap_is_refused),
+	KUNIT_CASE(guard_is_not_ended_by_others),
 	KUNIT_CASE(what_is_not_ram_is_not_asked_for),
 	KUNIT_CASE(mask_is_kept_to),
 	{ }

@@ -52,7 +52,7 @@ static void let_learned_expire(struct fixture *f)
 	unsigned long flags;
 
 	spin_lock_irqsave(&f->e->lock, flags);
-	f->e->learned.until = jiffies - 1;
+	f->e->learned.belief.until = jiffies - 1;
 	spin_unlock_irqrestore(&f->e->lock, flags);
 }
 
@@ -210,7 +210,7 @@ static void limit_of_host_is_learned(struct kunit *test)
 /* Is what was learned believed for up to so many seconds, and not for half? */
 static bool believed_for(struct fixture *f, unsigned int seconds)
 {
-	unsigned long left = f->e->learned.until - jiffies;
+	unsigned long left = f->e->learned.belief.until - jiffies;
 
 	return left <= seconds * HZ && left > seconds * HZ / 2;
 }
@@ -322,6 +322,83 @@ static void old_refusal_makes_no_limit(struct kunit *test)
 	CHECK(test, believed_for(f, 20));
 	CHECK(test, fixture_pin(f, 2 * MIB, PAGE) != DMA_MAPPING_ERROR);
 	CHECK(test, fixture_pin(f, 0, PAGE) != DMA_MAPPING_ERROR);
+}
+
+/*
+ * A hole of two pages in two granules is one hole, also when both are asked for
+ * at once; one that was refused when more was registered is no limit either.
+ */
+static void neighbours_make_no_limit(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	struct scatterlist *sgl = fixture_list(f, 0, 2, GRANULE, PAGE);
+	dma_addr_t addr = fixture_pin(f, 8 * MIB, 64 * KIB);
+
+	f->host->hole.phys = FAKE_RAM;
+	f->host->hole.size = 2 * GRANULE;
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_pin(f, GRANULE, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 2, ANY), -EIO);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
+	CHECK_EQ(test, fixture_unpin(f, addr, 64 * KIB), 0);
+	f->host->refuse = 1;
+	CHECK(test, fixture_pin(f, 2 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
+	fixture_touch(f, MIB);
+}
+
+/* A page that is refused makes no range refused that it is not in. */
+static void larger_range_beside_a_hole_is_mapped(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t addr;
+
+	f->host->hole.phys = FAKE_RAM + 64 * MIB;
+	f->host->hole.size = PAGE;
+	fixture_touch(f, 0);
+	fixture_touch(f, 64 * MIB + MIB);
+	addr = fixture_pin(f, 66 * MIB, 8 * MIB);
+	CHECK(test, fixture_right(f, addr, FAKE_RAM + 66 * MIB, 8 * MIB));
+}
+
+/*
+ * Holes at turns, each in 4 MiB of its own: each is asked for once, with one
+ * window idle, 5 doorbells.
+ */
+static void holes_are_all_remembered(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	unsigned int i;
+
+	fixture_touch(f, 0);
+	fixture_doorbells(f);
+	for (i = 0; i < 10; i++) {
+		f->host->hole.phys = FAKE_RAM + (1 + i % 2) * 64 * MIB;
+		f->host->hole.size = PAGE;
+		CHECK(test, apple_dma_pin(f->e, f->host->hole.phys, PAGE, ANY) ==
+		      DMA_MAPPING_ERROR);
+	}
+	CHECK_EQ(test, fixture_doorbells(f), 2 * 5);
+	CHECK_EQ(test, fixture_stats(f)->idle_entries, 1);
+	CHECK_EQ(test, fixture_stats(f)->window_bytes, 4 * MIB);
+}
+
+/*
+ * Granules only, as the budget is small, and a host that has 20 of them less
+ * than the budget. The first miss that it refuses teaches the limit; then room
+ * is made before it is asked, and it is never asked for more.
+ */
+static void limit_is_learned_in_granules(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.bytes = 100 * GRANULE);
+	unsigned int i;
+
+	f->host->limits.bytes = 80 * GRANULE;
+	for (i = 0; i < 400; i++)
+		fixture_touch(f, i * MIB);
+	CHECK_EQ(test, fixture_stats(f)->refusals, 1);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 80 * GRANULE);
+	CHECK_EQ(test, fixture_stats(f)->peak_bytes, 80 * GRANULE);
 }
 
 /* Of a list, what was refused is a page; 128 KiB were not, and are asked for. */
@@ -546,6 +623,10 @@ static struct kunit_case shape_cases[] = {
 	KUNIT_CASE(refused_range_is_no_limit),
 	KUNIT_CASE(refused_range_is_no_limit_when_all_is_busy),
 	KUNIT_CASE(old_refusal_makes_no_limit),
+	KUNIT_CASE(neighbours_make_no_limit),
+	KUNIT_CASE(larger_range_beside_a_hole_is_mapped),
+	KUNIT_CASE(holes_are_all_remembered),
+	KUNIT_CASE(limit_is_learned_in_granules),
 	KUNIT_CASE(refused_size_is_that_of_what_was_refused),
 	KUNIT_CASE(refused_mixture_keeps_shapes),
 	KUNIT_CASE(what_cannot_fit_empties_nothing),

@@ -316,9 +316,12 @@ static void pause(struct storm *s, u64 *seed)
 static void let_time_pass(struct storm *s)
 {
 	unsigned long flags;
+	unsigned int i;
 
 	spin_lock_irqsave(&s->e->lock, flags);
-	s->e->learned.until = jiffies - 1;
+	s->e->learned.belief.until = jiffies - 1;
+	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
+		s->e->learned.own_belief[i].until = jiffies - 1;
 	spin_unlock_irqrestore(&s->e->lock, flags);
 }
 
