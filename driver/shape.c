@@ -214,12 +214,17 @@ static void learn_refusal(struct apple_dma_engine *e,
 	struct apple_dma_learned *l = &e->learned;
 
 	learn_expire(e);
-	if (r->disjoint || (l->limit && r->exact.size < l->limit))
-		l->limit = r->exact.size;
-	else if (l->refused.size && !apple_dma_touch(&l->refused, &r->exact) &&
-		 e->stats.mapped_bytes >= l->refused_bytes &&
-		 e->stats.mapped_entries >= l->refused_entries)
-		l->limit = max(l->refused.size, r->exact.size);
+	/* What it refused when it had more says nothing of now. */
+	if (e->stats.mapped_bytes < l->refused_bytes ||
+	    e->stats.mapped_entries < l->refused_entries) {
+		l->refused.size = 0;
+		l->limit = 0;
+	}
+	if (r->disjoint)
+		l->limit = min_not_zero(l->limit, r->largest);
+	else if (l->refused.size && !apple_dma_touch(&l->refused, &r->exact))
+		l->limit = min_not_zero(l->limit, max(l->refused.size,
+						      r->exact.size));
 	l->refused = r->exact;
 	l->refused_bytes = e->stats.mapped_bytes;
 	l->refused_entries = e->stats.mapped_entries;
@@ -768,7 +773,7 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		     struct list_head *fresh, enum apple_dma_fail *cause)
 {
 	u64 bytes = 0, entries = 0, refused_size = 0, refused_shape = 0;
-	bool retried = false, own = false;
+	bool retried = false, has_room = false;
 	struct apple_dma_range went = {};
 	unsigned int moved = 0;
 	u64 shape = fitting_shape(e, todo);
@@ -790,12 +795,12 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		if (!r.n) {
 			if (refused_shape)
 				learn_shape(e, refused_shape);
-			else if (refused_size && !own)
+			else if (refused_size)
 				learn_limit(e, bytes, entries, refused_size);
 			learn_success(e);
 			break;
 		}
-		if (!retried && !r.takes_others) {
+		if (!retried && !r.own.size) {
 			retried = true;
 			bytes = e->stats.mapped_bytes;
 			entries = e->stats.mapped_entries;
@@ -805,25 +810,23 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 				continue;
 			}
 		}
-		own |= r.takes_others;
 		/* One that is smaller would not show that there is room. */
-		if (!own && went.size >= r.largest) {
-			own = takes_back(e, &went, fresh);
+		if (!r.own.size && went.size >= r.largest) {
+			has_room = takes_back(e, &went, fresh);
 			went.size = 0;
 		}
 		if (e->broken)
 			break;
-		if (!r.shared.size) {
-			if (own)
-				learn_own(e, &r.exact);
-			else
-				learn_refusal(e, &r);
-			break;
-		}
-		if (own)
-			learn_own(e, &r.shared);
-		else
+		if (!r.own.size && has_room)
+			r.own = r.shared.size ? r.shared : r.exact;
+		if (r.own.size)
+			learn_own(e, &r.own);
+		else if (r.shared.size)
 			refused_shape = r.shared.size;
+		else
+			learn_refusal(e, &r);
+		if (!r.shared.size)
+			break;
 		shape = APPLE_DMA_GRANULE_SIZE;
 		refused_size = 0;
 	}

@@ -185,7 +185,7 @@ static void map_planned(struct apple_dma_engine *e, struct list_head *list,
 {
 	struct apple_dma_map_entry *entry = e->map_scratch;
 	struct apple_dma_window *w, *next;
-	u64 smallest = U64_MAX;
+	const struct apple_dma_window *least = NULL;
 	unsigned int n = 0;
 
 	list_for_each_entry(w, list, list) {
@@ -202,12 +202,14 @@ static void map_planned(struct apple_dma_engine *e, struct list_head *list,
 	list_for_each_entry_safe(w, next, list, list) {
 		if (entry->err) {
 			e->stats.refusals++;
-			smallest = min(smallest, w->size);
+			if (!least || w->size < least->size)
+				least = w;
 			trace_host_error(e->dev, w->phys, "it refused a window");
 		} else if (!e->broken && !confirm(e, w, entry->iova, fresh)) {
 			refusal->moved = true;
-		} else {
-			refusal->takes_others |= w->size >= smallest;
+		} else if (least && w->size >= least->size) {
+			refusal->own.phys = least->phys;
+			refusal->own.size = least->size;
 		}
 		entry++;
 	}
@@ -277,7 +279,7 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 		release_leftovers(e, planned, &real);
 		/* Some were refused for what is gone now: that tells nothing. */
 		if (!list_empty(planned))
-			refusal->takes_others = false;
+			refusal->own.size = 0;
 		map_planned(e, planned, fresh, refusal);
 	}
 	list_splice_tail_init(planned, &real);

@@ -255,7 +255,8 @@ void apple_dma_window_forget(struct apple_dma_engine *e,
  * @shared: the largest of those that are shared; of size 0 if there is none
  * @exact: the smallest of the others; of size 0 if there is none
  * @disjoint: two of those others neither overlap nor touch
- * @takes_others: it took a window as large behind one that it refused
+ * @own: the smallest behind which it took one as large; of size 0 if there is
+ *	none
  * @moved: it gave the address of a window that has moved
  */
 struct apple_dma_refusal {
@@ -265,7 +266,7 @@ struct apple_dma_refusal {
 	struct apple_dma_range shared;
 	struct apple_dma_range exact;
 	bool disjoint;
-	bool takes_others;
+	struct apple_dma_range own;
 	bool moved;
 };
 

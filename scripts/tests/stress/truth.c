@@ -76,7 +76,9 @@ void truth_check_refusal(struct shadow *sh, const struct apple_dma_range *r,
 		cost = handle_cost(s, r[i].phys);
 		need = round_up(r[i].phys + r[i].size, GRANULE) -
 		       round_down(r[i].phys, GRANULE) + cost;
-		if (cost == ~0ULL || need > host->segment ||
+		/* In a list, the handles of others may come first, too. */
+		if (cost == ~0ULL ||
+		    need + (n - 1) * GRANULE > host->segment ||
 		    (s->host->policy == FAKE_HOST_FRAGMENTED &&
 		     need > FAKE_HOST_GAP_MIN))
 			return;
