@@ -13,7 +13,7 @@ from conftest import TOP
 sys.path.insert(0, str(TOP / "scripts" / "lib"))
 
 from soak import cli, plan, tally  # noqa: E402
-from testbed import host  # noqa: E402
+from testbed import console, host  # noqa: E402
 
 GUEST = (TOP / "scripts" / "lib" / "soak" / "guest.sh").read_text()
 
@@ -141,6 +141,29 @@ def test_each_loss_is_seen(lines, where):
         made.feed(line)
     assert len(getattr(made, where)) == 1 and not made.good
     assert f"{where}: 1" in made.report()
+
+
+def test_memory_that_stays_is_no_report(tmp_path):
+    """The kernel prints the page for which it refuses to take a block offline. That is an
+    answer, which the guest counts; a page that is printed for anything else is a report."""
+    path = tmp_path / "console"
+    refusal = ["[   31.143463] page:00000000f0e7ada9 refcount:1 mapcount:0 mapping:0 index:0x0 pfn:0x8000",
+               "[   31.144097] flags: 0xfffffc0001000(reserved|node=0|zone=1|lastcpupid=0x1fffff)",
+               "[   31.144576] raw: 000fffffc0001000 ff95daef80200008 ff95daef80200008 0000000000000000",
+               "[   31.144992] page dumped because: unmovable page",
+               "[   55.815646] page:000000000bb90580 refcount:3 mapcount:1 mapping:0 index:0x7f2d56f7a",
+               "[   55.815701] page dumped because: migration failure"]
+    path.write_text("".join(f"{line}\r\n" for line in refusal), encoding="ascii")
+    log = console.Console(str(path), crashes=True)
+    log.finish()
+    assert log.reports == []
+    with path.open("a", encoding="ascii") as file:
+        file.write("[   60.1] page dumped because: nonzero _refcount\r\n")
+    log.finish()
+    assert log.reports == ["page dumped because: nonzero _refcount"]
+    made = fed("@ offline 2 1", "@ did offline 3", "@ offline 0 4", "@ did offline 1")
+    assert made.good and (made.offline, made.refused) == (2, 5)
+    assert "blocks of memory taken offline and back: 2; refused by the kernel: 5" in made.report()
 
 
 def test_reboots_leave_what_they_may():

@@ -219,6 +219,12 @@ REPORTS = [
     "[   12.345678] kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
     "[   12.345678] UBSAN: array-index-out-of-bounds in drivers/x.c:12:3",
     "[   12.345678] NETDEV WATCHDOG: eth0 (e1000e): transmit queue 0 timed out",
+    "[   12.345678] page dumped because: VM_BUG_ON_PAGE(PageTail(page))",
+    "[   12.345678] page dumped because: PAGE_FLAGS_CHECK_AT_FREE flag(s) set",
+    "[   12.345678] page dumped because: nonzero _refcount",
+    "[   12.345678] page dumped because: unmovable page table",
+    "[   12.345678] page dumped because: migration failures",
+    "[   12.345678] page dumped because: ",
     "[   12.345678] irq 16: nobody cared (try booting with the \"irqpoll\" option)",
 ]
 
@@ -235,6 +241,7 @@ HARMLESS = [
     "BUG: printed by a program on the console",
     "[    1.0] Out of memory: Killed process 1 (fio)",
     "[    1.0] page dumped because: migration failure",
+    "[    1.0] page dumped because: unmovable page",
     "[    1.0] NMI watchdog: Perf NMI watchdog permanently disabled",
     "[    1.0] debug: unmapping init [mem 0xffff]",
     "[    1.0] Oopsy daisy",

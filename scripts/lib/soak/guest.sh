@@ -366,16 +366,34 @@ do_balloon() {
 	sleep 1
 }
 
-# Pages of memory that is to go are written somewhere else; not all of them can be.
+# Windows that lead to memory from $1 up to $2.
+windows_in() {
+	local phys size rest
+	cat /sys/kernel/debug/apple_dma/*/windows | while read -r phys _ size rest; do
+		[ $((phys)) -ge "$2" ] || [ $((phys + size)) -le "$1" ] || echo "$phys+$size: $rest"
+	done
+}
+
+# The kernel moves what a block has to other memory. A block with a page that cannot be moved
+# it refuses, and prints that page; one with a page that somebody keeps it tries for ever.
 do_offline() {	# how many blocks
-	local block n=0
+	local block start size=0x n=0 refused=0
+	size+=$(cat /sys/devices/system/memory/block_size_bytes)
 	for block in /sys/devices/system/memory/memory*; do
 		[ "$(cat "$block/removable")" = 1 ] || continue
-		echo offline 2>/dev/null >"$block/state" || continue
+		timeout 20 sh -c "echo offline >$block/state" 2>/dev/null
+		if [ "$(cat "$block/state")" != offline ]; then
+			refused=$((refused + 1))
+			continue
+		fi
+		start=$((${block##*memory} * size))
+		[ -z "$(windows_in $start $((start + size)))" ] ||
+			say "problem ${block##*/} is offline, and there are windows in it"
 		echo online >"$block/state" || say "problem ${block##*/} does not come back"
 		n=$((n + 1))
 		[ $n -lt "$1" ] || break
 	done
+	say "offline $n $refused"
 }
 
 # Only where the kernel has failslab. What must not wait is refused memory, whoever

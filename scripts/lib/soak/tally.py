@@ -22,6 +22,8 @@ class Tally:
         self.boots = 0                  # after the first of a round
         self.interrupted = 0            # loads that lost their disk on purpose
         self.left = 0                   # registrations of broken hosts and reset guests
+        self.offline = 0                # blocks of memory that went offline, and came back
+        self.refused = 0                # those that the kernel kept online
         self.rounds = 0
         self.losses, self.leaks, self.problems = [], [], []
         self.slots = {}
@@ -102,6 +104,10 @@ class Tally:
     def _left(self, words):
         self.left += int(words[0])
 
+    def _offline(self, words):
+        self.offline += int(words[0])
+        self.refused += int(words[1])
+
     def _lost(self, words):
         self.losses.append(" ".join(words))
 
@@ -139,6 +145,8 @@ class Tally:
                  f"I/O verified: {self.verified / 1e6:.1f} MB; loads whose disk was taken away: "
                  f"{self.interrupted}",
                  f"faults injected: {sum(self.faults.values())}: {listed(self.faults)}",
+                 f"blocks of memory taken offline and back: {self.offline}; refused by the "
+                 f"kernel: {self.refused}",
                  f"registrations that broken hosts and reset guests left, known: {self.left}"]
         for title, what in (("leaks", self.leaks), ("losses", self.losses),
                             ("problems", self.problems)):

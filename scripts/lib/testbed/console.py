@@ -31,7 +31,9 @@ REPORTS = [re.compile(pattern) for pattern in (
     r"slab .*corrupt",
     r"(?:Object|Freelist) (?:already free|corrupt)",
     r"Bad (?:page|rss-counter) ",
-    r"page dumped because(?!: migration failure)",      # is tried again
+    # Two reasons are answers to who wants memory offline, and come from nowhere else: the
+    # block has a page that stays, so it stays online; a page is in use, and is tried again.
+    r"page dumped because(?!: (?:unmovable page|migration failure)$)",
     r"kmemleak: \d+ new suspected",
     r"(?:\S+ \S+: )?DMA-API: (?!preallocated|debugging |disabled|dma_debug|exceeded)",
     r"Voluntary context switch within RCU",
