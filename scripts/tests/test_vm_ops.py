@@ -65,7 +65,7 @@ class Guest:
         arch, kernel = first.get("arch", "x86_64"), first.get("kernel", "6.1")
         module = build_module(kernel, arch, SOURCE)
         lines = [f"scene {i} '{options.get('module', '')}' "
-                 f"'run={cases} count={options.get('count', 32)}'"
+                 f"'run={cases} count={options.get('count', 32)} mask={options.get('mask', 64)}'"
                  for i, (cases, options) in enumerate(self.scenes)]
         host = [f"{i}:{setting}" for i, (_, options) in enumerate(self.scenes)
                 for setting in options.get("host", [])]
@@ -214,6 +214,49 @@ def test_address_beyond_the_mask_is_not_handed_out(edu):
     assert edu.value("map_failures") == 2
     assert edu.companion()["live"] == 0
     assert "beyond the device's DMA mask" in edu.console
+
+
+# Widths of the host's addresses and of the device's mask, and what of the former the
+# latter reaches: iova=high is the upper half of the space, or from 2^39 on.
+MASKS = [(36, 0, False), (36, 32, False), (36, 36, True), (40, 36, False), (40, 40, True),
+         (47, 32, False), (47, 40, False)]
+
+
+@pytest.mark.parametrize("bits, mask, reached", [
+    pytest.param(bits, mask, reached, marks=scene("masks", "reach", mask=mask, host=[
+        "iova=high", f"iova-bits={bits}", "seed=1"])) for bits, mask, reached in MASKS])
+def test_mask_narrower_than_the_host(edu, bits, mask, reached):
+    """No address that the device does not reach is handed out, and one line has both. A
+    driver that maps before it sets its mask has that of PCI, 32 bits."""
+    got = int(reached)
+    assert f"# mapped: page {got}, list {got}, coherent {got}" in edu.out.splitlines()
+    assert edu.value("failures_mask") == edu.value("map_failures") == 3 * (not reached)
+    assert edu.companion()["live"] == 0
+    lines = re.findall(r"cannot map (\d+) bytes: the host's address (0x[0-9a-f]+) is beyond "
+                       r"the device's DMA mask (0x[0-9a-f]+)(?:;|$)", edu.console, re.M)
+    assert edu.console.count("cannot map ") == len(lines) == (not reached)
+    for size, address, highest in lines:
+        assert int(size) == 4096 and int(highest, 16) == (1 << (mask or 32)) - 1
+        assert max(int(highest, 16) + 1, 1 << min(bits - 1, 39)) <= int(address, 16) < 1 << bits
+
+
+LARGEST = 4 << 20       # bytes: the largest block of x86_64's page allocator
+
+
+@pytest.mark.parametrize("mib", [
+    pytest.param(mib, marks=scene("limits", "coherent_large", count=mib)) for mib in (4, 8, 16)])
+def test_more_than_the_largest_block_is_refused(edu, mib):
+    """Coherent memory is one piece, as the page allocator has it. More fails, is counted, and
+    the log has the limit; the kernel does not warn. The largest block itself may fail where
+    its device address is not aligned."""
+    refused = f"# {mib} MiB refused" in edu.out.splitlines()
+    assert refused or (f"# {mib} MiB mapped" in edu.out.splitlines() and mib << 20 <= LARGEST)
+    assert edu.value("map_failures") == refused
+    lines = re.findall(r"cannot map (\d+) bytes: (.*)", edu.console)
+    assert len(lines) == refused
+    if mib << 20 > LARGEST:
+        assert edu.value("failures_memory") == 1
+        assert int(lines[0][0]) == mib << 20 and f"at most {LARGEST} bytes" in lines[0][1]
 
 
 @scene("batches", "bad_unmap")

@@ -42,7 +42,11 @@ MODULE_PARM_DESC(run, "Comma-separated names of the cases to run");
 
 static unsigned int count = 32;
 module_param(count, uint, 0444);
-MODULE_PARM_DESC(count, "How many pages, entries or rounds a case uses");
+MODULE_PARM_DESC(count, "How many pages, entries, rounds or MiB a case uses");
+
+static unsigned int mask = 64;
+module_param(mask, uint, 0444);
+MODULE_PARM_DESC(mask, "Bits of the DMA mask to set; 0 sets none, as drivers that map too early");
 
 struct edu {
 	struct pci_dev *pdev;
@@ -152,6 +156,24 @@ static int test_coherent(struct edu *edu)
 	for (i = 0; !err && i < ARRAY_SIZE(sizes); i++)
 		err = coherent_one(edu, sizes[i], GFP_KERNEL, false);
 	return err;
+}
+
+/* "count" MiB, which may be more than the kernel has in one piece. */
+static int test_coherent_large(struct edu *edu)
+{
+	size_t size = (size_t)count << 20;
+	dma_addr_t addr;
+	u8 *p = dma_alloc_coherent(edu->dev, size, &addr, GFP_KERNEL);
+
+	pr_info("apple_dma_edu: # %u MiB %s\n", count, p ? "mapped" : "refused");
+	if (!p)
+		return 0;
+	CHECK(all_zero(p, size) && aligned_as_promised(addr, size));
+	get_random_bytes(p + size - 64, 64);
+	CHECK(!edu_move(edu, addr + size - 64, addr, 64));
+	CHECK(!memcmp(p, p + size - 64, 64));
+	dma_free_coherent(edu->dev, size, p, addr);
+	return 0;
 }
 
 static int test_coherent_atomic(struct edu *edu)
@@ -350,6 +372,39 @@ static int test_out_of_reach(struct edu *edu)
 	CHECK(!dma_mapping_error(edu->dev, addr));
 	dma_unmap_single(edu->dev, addr, 4096, DMA_TO_DEVICE);
 	kfree(p);
+	return 0;
+}
+
+/* What a driver gets with the mask that it has set, or has not: "mask". */
+static int test_reach(struct edu *edu)
+{
+	struct page *pages[2];
+	struct sg_table sgt;
+	dma_addr_t single, coherent;
+	bool has_single, has_list;
+	void *p;
+
+	CHECK(!make_list(&sgt, pages, ARRAY_SIZE(pages)));
+	single = dma_map_page(edu->dev, pages[0], 0, PAGE_SIZE, DMA_TO_DEVICE);
+	has_single = !dma_mapping_error(edu->dev, single);
+	has_list = dma_map_sg(edu->dev, sgt.sgl, sgt.orig_nents, DMA_TO_DEVICE);
+	p = dma_alloc_coherent(edu->dev, GRANULE, &coherent, GFP_KERNEL);
+	pr_info("apple_dma_edu: # mapped: page %u, list %u, coherent %u\n",
+		has_single, has_list, !!p);
+	if (has_single) {
+		CHECK(!edu_read(edu, single, EDU_CHUNK));
+		dma_unmap_page(edu->dev, single, PAGE_SIZE, DMA_TO_DEVICE);
+	}
+	if (has_list) {
+		CHECK(!edu_read(edu, sg_dma_address(sg_next(sgt.sgl)),
+				EDU_CHUNK));
+		dma_unmap_sg(edu->dev, sgt.sgl, sgt.orig_nents, DMA_TO_DEVICE);
+	}
+	if (p) {
+		CHECK(!edu_read(edu, coherent, EDU_CHUNK));
+		dma_free_coherent(edu->dev, GRANULE, p, coherent);
+	}
+	free_list(&sgt, pages, ARRAY_SIZE(pages));
 	return 0;
 }
 
@@ -712,6 +767,7 @@ static const struct {
 	int (*fn)(struct edu *edu);
 } cases[] = {
 	{ "coherent", test_coherent },
+	{ "coherent_large", test_coherent_large },
 	{ "coherent_atomic", test_coherent_atomic },
 	{ "alloc_pages", test_alloc_pages },
 	{ "sgtable", test_sgtable },
@@ -721,6 +777,7 @@ static const struct {
 	{ "resource", test_resource },
 	{ "masks", test_masks },
 	{ "out_of_reach", test_out_of_reach },
+	{ "reach", test_reach },
 	{ "until_full", test_until_full },
 	{ "hardirq", test_hardirq },
 	{ "softirq", test_softirq },
@@ -771,7 +828,9 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto disable;
 	}
 	pci_set_master(pdev);
-	err = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
+	if (mask)
+		err = dma_set_mask_and_coherent(&pdev->dev,
+						DMA_BIT_MASK(mask));
 	if (err)
 		goto unmap;
 
