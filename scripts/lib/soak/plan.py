@@ -39,6 +39,11 @@ DISORDERLY = ("reset", "panic", "crash")
 
 EVENTS_PER_ROUND = 400  # more than there is time for
 
+# Kernels whose virtio ports work again when the guest wakes. Linux 7.3 asks the host whether
+# they are open before it has given it buffers for the answer, which is lost: whoever writes
+# to them waits for ever, and the testbed hears nothing more. With or without the module.
+WAKING = ("6.1", "debug", "kcsan")
+
 
 @dataclass
 class Round:
@@ -148,6 +153,8 @@ def make(seed, number, events=EVENTS_PER_ROUND, kernel=None):
     # However short it is: a reboot of some kind, and a breach.
     made.events[4:4] = [["write", "0"], [rng.choice([*BOOTS][:4 + made.crash])],
                         ["break", rng.choice(BREAKING), "1"]]
+    if made.kernel not in WAKING:
+        made.events = [event for event in made.events if event[0] != "suspend"]
     return made
 
 
