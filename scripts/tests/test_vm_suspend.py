@@ -9,6 +9,8 @@ from test_vm_lifecycle import TOOLS as LIFECYCLE
 # The testbed wakes a guest that is suspended to RAM, at once; from suspend to idle a key
 # does, or the clock where there is no keyboard. The testbed's own disks are CDs, which
 # say after a reset that they may be others; to open them is to believe that they are not.
+# Until then reads fail, and a program that needs a page of its file is killed (SIGBUS): all
+# that is mapped is read before.
 # SeaBIOS does not tell the chip set again where its power management is: a PC would not
 # sleep a second time, nor turn off.
 TOOLS = LIFECYCLE + r"""
@@ -17,6 +19,10 @@ clock=/sys/class/rtc/rtc0
 keyboard=/sys/devices/platform/i8042/serio0/power/wakeup
 chips=/sys/bus/pci/devices/0000:00:1f.0/config
 [ ! -e $chips ] || head -c 72 $chips | tail -c 8 >/tmp/chips
+resident() {
+	{ grep -hoE '/(usr|bin|lib|sbin)[^ ]*$' /proc/[0-9]*/maps; type -P dd; } 2>/dev/null |
+		sort -u | xargs -r cat >/dev/null 2>&1 || true
+}
 awake() {
 	local each i
 	for each in /dev/sr0 /dev/sr1 /dev/sr2; do
@@ -42,6 +48,7 @@ write_on() {	# verified, and still at it when the guest goes to sleep
 }
 written() { wait $write || { cat /tmp/write; fail "wrong data"; }; }
 snooze() {	# ram, idle, or how far pm_test lets it go
+	resident
 	case $1 in
 	ram) echo mem >/sys/power/state ;;
 	idle)

@@ -409,11 +409,18 @@ do_starve() {	# percent, seconds
 	for each in failslab fail_page_alloc; do echo 0 >$debugfs/$each/probability; done
 }
 
-# The testbed wakes it at once. Its own disks are CDs that want to be looked at then, and
-# the chip set of a PC forgets where its power management is.
+# The testbed wakes it at once. Its own disks are CDs, of which every read fails then until
+# they are opened again: a program that needs a page of its file meanwhile is killed (SIGBUS),
+# so all that is mapped is read before. The chip set of a PC forgets where its power
+# management is.
+resident() {
+	{ grep -hoE '/(usr|bin|lib|sbin)[^ ]*$' /proc/[0-9]*/maps; type -P dd; } 2>/dev/null |
+		sort -u | xargs -r cat >/dev/null 2>&1 || true
+}
 chips=/sys/bus/pci/devices/0000:00:1f.0/config
 do_suspend() {
 	local each i
+	resident
 	echo mem >/sys/power/state || say "problem the guest does not sleep"
 	for each in /dev/sr0 /dev/sr1 /dev/sr2; do
 		for i in {1..100}; do : <$each && break; done 2>/dev/null
