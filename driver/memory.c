@@ -97,12 +97,13 @@ static void give_back(struct apple_dma *ad, struct apple_dma_memory *mem)
 /*
  * Pages of @order, mapped as a whole. Where guest memory lies says nothing
  * about the device address, so zones do not matter. The page allocator warns
- * of a block that is larger than any; here that is a failure like others.
+ * of a block that is larger than any; here that is a failure like others. The
+ * caller counts it if this is tried @again.
  */
 static struct apple_dma_memory *map_block(struct apple_dma *ad,
 					  struct device *dev,
 					  unsigned int order, gfp_t gfp,
-					  u64 mask)
+					  u64 mask, bool again)
 {
 	bool broken = READ_ONCE(ad->engine.broken);
 	struct apple_dma_memory *mem;
@@ -110,23 +111,16 @@ static struct apple_dma_memory *map_block(struct apple_dma *ad,
 
 	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
 	mem = kzalloc(sizeof(*mem), gfp | __GFP_NOWARN);
-	if (!mem) {
-		apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_MEMORY,
-				 sizeof(*mem));
-		return NULL;
-	}
+	if (!mem)
+		goto no_memory;
 	mem->ad = ad;
 	mem->dev = dev;
 	mem->order = order;
 	mem->block = alloc_pages_node(dev_to_node(dev), gfp | __GFP_ZERO |
 				      __GFP_NOWARN, order);
 	mem->page = mem->block;
-	if (!mem->block) {
-		apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_MEMORY,
-				 block_size(mem));
-		kfree(mem);
-		return NULL;
-	}
+	if (!mem->block)
+		goto no_memory;
 	recovered = READ_ONCE(ad->engine.stats.recovered);
 	mem->addr = apple_dma_pin(&ad->engine, page_to_phys(mem->block),
 				  block_size(mem), mask);
@@ -145,6 +139,13 @@ static struct apple_dma_memory *map_block(struct apple_dma *ad,
 		return NULL;
 	}
 	return mem;
+
+no_memory:
+	kfree(mem);
+	if (!again)
+		apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_MEMORY,
+				 PAGE_SIZE << order);
+	return NULL;
 }
 
 /* Undo map_block(), while nobody else knows of it. */
@@ -182,12 +183,12 @@ struct page *apple_dma_memory_alloc(struct apple_dma *ad, struct device *dev,
 	struct apple_dma_memory *mem;
 	u64 skip;
 
-	mem = map_block(ad, dev, order, gfp, mask);
+	mem = map_block(ad, dev, order, gfp, mask, false);
 	if (!mem)
 		return NULL;
 	if (!IS_ALIGNED(mem->addr, align)) {
 		unmap_block(ad, mem);
-		mem = map_block(ad, dev, order + 1, gfp, mask);
+		mem = map_block(ad, dev, order + 1, gfp, mask, true);
 		if (!mem) {
 			apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_ALIGN,
 					 size);
