@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Installation: the files, `make install`, dkms, the Debian package in clean chroots."""
 
+import itertools
 import os
 import re
 import shutil
@@ -21,10 +22,11 @@ from testbed import arch as arches                              # noqa: E402
 from testbed import cache, debian, errors                       # noqa: E402
 
 BOOT_FILES = {
-    "usr/lib/modprobe.d/apple-dma.conf", "usr/lib/modules-load.d/apple-dma.conf",
-    "usr/share/initramfs-tools/hooks/apple-dma",
-    "usr/lib/dracut/modules.d/90apple-dma/module-setup.sh",
-    "usr/lib/dracut/modules.d/90apple-dma/load.sh"}
+    "usr/lib/modules-load.d/apple-dma.conf": False,
+    "usr/share/initramfs-tools/hooks/apple-dma": True,
+    "usr/share/initramfs-tools/scripts/init-top/apple-dma": True,
+    "usr/lib/dracut/modules.d/90apple-dma/module-setup.sh": True,
+    "usr/lib/dracut/modules.d/90apple-dma/load.sh": True}
 
 
 def version():
@@ -32,9 +34,9 @@ def version():
     return re.search(r'^PACKAGE_VERSION="(.*)"$', (TOP / "dkms.conf").read_text(), re.M)[1]
 
 
-def run(argv, cwd=TOP, **variables):
-    """Run a command; what came of it, both outputs in one."""
-    return subprocess.run(argv, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+def run(argv, cwd=TOP, given="", **variables):
+    """Run a command that is GIVEN an input; what came of it, both outputs in one."""
+    return subprocess.run(argv, cwd=cwd, input=given, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
                           env={**os.environ, **variables})
 
@@ -83,34 +85,50 @@ def test_version_stands_in_one_place():
     assert f"## {version()}\n" in (TOP / "Documentation/NEWS.md").read_text()
 
 
-# What Debian's kernels do not have, or only newer ones.
-ELSEWHERE = {"nvidia", "nvidia_current", "r8125", "xe", "ath12k", "mt7925e"}
+# What modprobe makes of the files
+
+MODULES = {"r8169": ["softdep=pre: realtek"], "realtek": [], "nouveau": [], "nvme": [], "dummy": [],
+           "apple_dma": []}
 
 
-def listed_modules(root, name):
-    """The modules that a list of ROOT's kernel has: modules.order or modules.builtin."""
-    return {line.rsplit("/", 1)[-1].partition(".")[0].replace("-", "_")
-            for path in root.glob(f"usr/lib/modules/*/{name}")
-            for line in path.read_text().splitlines()}
+@pytest.fixture(name="modprobe", scope="module")
+def _modprobe(tmp_path_factory):
+    """Ask kmod what it would do, with our files and others, of modules that say what MODULES has."""
+    root = tmp_path_factory.mktemp("kmod")
+    folder = root / "lib/modules/6.1.0/kernel"
+    folder.mkdir(parents=True)
+    for name, info in MODULES.items():
+        text = "".join(f'__attribute__((section(".modinfo"), used)) static const char i{number}[] '
+                       f'= "{line}";\n' for number, line in enumerate([f"name={name}", *info]))
+        done(["gcc", "-x", "c", "-c", "-o", folder / f"{name}.ko", "-"], given=text)
+    done(["/sbin/depmod", "-b", root, "6.1.0"])
+    done(["scripts/install", "boot-files"], DESTDIR=str(root))
+    number = itertools.count()
+
+    def ask(*options, others=""):
+        config = root / f"modprobe.d-{next(number)}"
+        ours = root / "usr/lib/modprobe.d"
+        config.mkdir()
+        for path in ours.iterdir() if ours.exists() else ():
+            shutil.copy(path, config)
+        (config / "other.conf").write_text(others)
+        return done(["/sbin/modprobe", "-d", root, "-S", "6.1.0", "-C", config, *options])
+    return ask
 
 
-def softdeps():
-    """{driver: what is loaded before it}, as modprobe reads our file."""
-    text = done(["/sbin/modprobe", "--showconfig", "-C", "packaging/modprobe.d"])
-    lines = re.findall(r"^softdep (\S+) pre: (.*)$", text, re.M)
-    assert len(lines) == len(re.findall(r"^softdep ", text, re.M))
-    return {name: before.split() for name, before in lines}
+def test_softdeps_of_others_hold(modprobe):
+    """kmod takes one softdep line for a module: one of ours would take the place of theirs."""
+    assert "/realtek.ko" in modprobe("--show-depends", "r8169")
+    said = modprobe("--show-depends", "nouveau", others="softdep nouveau post: dummy\n")
+    assert "/nouveau.ko" in said and "/dummy.ko" in said
 
 
-def test_softdeps_are_what_modprobe_reads():
-    found = softdeps()
-    assert found.keys() >= {"nvme", "amdgpu", "radeon", "nouveau", "nvidia", "i915", "xe", "ahci",
-                            "e1000e", "igb", "igc", "ixgbe", "i40e", "ice", "mlx4_core",
-                            "mlx5_core", "r8169", "atlantic", "xhci_pci", "snd_hda_intel",
-                            "mpt3sas", "megaraid_sas"}
-    assert set(map(tuple, found.values())) == {("apple_dma",)}
-    source = (TOP / "packaging/modprobe.d/apple-dma.conf").read_text()
-    assert len(re.findall(r"^softdep ", source, re.M)) == len(found)
+def test_modules_that_are_blocked_stay_so(modprobe):
+    """kmod ignores the install command of a module that has a softdep."""
+    said = modprobe("-n", "-v", "nouveau", others="install nouveau /bin/false\n")
+    assert said.strip() == "install /bin/false"
+    said = modprobe("-n", "-v", "nvme", others="install nvme /bin/false\n")
+    assert said.strip() == "install /bin/false"
 
 
 @pytest.mark.parametrize("config, option", [
@@ -136,22 +154,51 @@ def test_dkms_conf(tmp_path, config, option):
     assert lines["AUTOINSTALL"] == "yes" and lines["BUILT_MODULE_NAME"] == "apple_dma"
 
 
-HOOK_FUNCTIONS = 'force_load() { echo "force_load $*"; }\n'
+def stub(folder, name, script):
+    """A command in FOLDER."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
 
 
 @pytest.mark.parametrize("there", [True, False])
 def test_hook_adds_the_module_where_the_kernel_has_it(tmp_path, there):
-    (tmp_path / "modinfo").write_text(
-        f'#!/bin/sh\n[ "$*" = "-k 6.1.0-9 -F filename apple_dma" ] && {str(there).lower()}\n')
-    (tmp_path / "modinfo").chmod(0o755)
-    (tmp_path / "functions").write_text(HOOK_FUNCTIONS)
+    stub(tmp_path, "modinfo", f'[ "$*" = "-k 6.1.0-9 -F filename apple_dma" ] && {str(there).lower()}')
+    stub(tmp_path, "functions", 'manual_add_modules() { echo "manual_add_modules $*"; }')
     hook = (TOP / "packaging/initramfs-tools/hook").read_text()
-    (tmp_path / "hook").write_text(hook.replace("/usr/share/initramfs-tools/hook-functions",
-                                                str(tmp_path / "functions")))
+    (tmp_path / "hook").write_text(
+        hook.replace("/usr/share/initramfs-tools/hook-functions", str(tmp_path / "functions")))
     path = f"{tmp_path}:{os.environ['PATH']}"
     said = done(["sh", tmp_path / "hook"], version="6.1.0-9", PATH=path)
-    assert said == ("force_load apple_dma\n" if there else "")
+    assert said == ("manual_add_modules apple_dma\n" if there else "")
     assert done(["sh", tmp_path / "hook", "prereqs"], version="6.1.0-9", PATH=path) == ""
+
+
+def test_script_of_the_initramfs_comes_before_udev():
+    """As initramfs-tools sorts them: each is a pair of its own, and udev names none before it."""
+    names = sorted(Path(name).name for name in BOOT_FILES if "init-top" in name)
+    assert names
+    pairs = "".join(f"{name} {name}\n" for name in ["udev", "all_generic_ide", "blacklist", *names])
+    order = done(["tsort"], given=pairs + "udev all_generic_ide\nudev blacklist\n").split()
+    assert order.index("udev") > max(map(order.index, names))
+
+
+@pytest.mark.parametrize("loads, companion, says", [
+    (True, True, ""), (False, False, ""), (False, True, "could not be loaded")])
+def test_script_of_the_initramfs(tmp_path, loads, companion, says):
+    """It says so where it fails and there is a companion, and ends no shell that reads it."""
+    stub(tmp_path, "modprobe", f'echo "modprobe $*"; {str(loads).lower()}')
+    alias = tmp_path / "devices/0000:00:02.0/modalias"
+    alias.parent.mkdir(parents=True)
+    alias.write_text("pci:v00001B36d00000015sv1\n" if companion else "pci:v00008086d0000100E\n")
+    text = (TOP / "packaging/load.sh").read_text()
+    (tmp_path / "load.sh").write_text(text.replace("/sys/bus/pci/devices", f"{tmp_path}/devices"))
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    said = done(["sh", "-euc", f". {tmp_path}/load.sh; echo on"], PATH=path).splitlines()
+    assert said[0] == "modprobe -q apple_dma" and said[-1] == "on"
+    assert len(said) == (3 if says else 2) and says in said[-2]
+    assert done(["sh", tmp_path / "load.sh", "prereqs"], PATH=path) == ""
 
 
 @pytest.mark.parametrize("listed", [True, False])
@@ -164,9 +211,7 @@ def test_initramfs_is_made_again_where_there_is_one(tmp_path, initrd, tools, mad
     """After depmod, where that was not run yet: dkms does so later."""
     (tmp_path / initrd).touch()
     for name in [*tools.split(), "depmod", "modinfo"]:
-        says = str(listed).lower() if name == "modinfo" else 'echo "${0##*/} $*"'
-        (tmp_path / name).write_text(f"#!/bin/sh\n{says}\n")
-        (tmp_path / name).chmod(0o755)
+        stub(tmp_path, name, str(listed).lower() if name == "modinfo" else 'echo "${0##*/} $*"')
     said = done(["/bin/sh", TOP / "packaging/update-initramfs", "6.1"],
                 APPLE_DMA_BOOT=str(tmp_path), PATH=str(tmp_path))
     lines = ["depmod 6.1"] * (not listed) + [made.format(boot=tmp_path)] if made else []
@@ -199,15 +244,15 @@ def test_make_install_and_uninstall(built, tmp_path):
     # Not what the install script asks.
     module = done(["/sbin/modinfo", "-F", "vermagic", tree / "apple_dma.ko"]).split()[0]
     module = f"lib/modules/{module}/updates/apple_dma.ko"
+    old = tmp_path / "usr/lib/modprobe.d/apple-dma.conf"     # of a version that had it
     for _ in range(2):
+        old.parent.mkdir(parents=True, exist_ok=True)
+        old.touch()
         done(["make", "-s", "install", f"KDIR={kdir}", f"DESTDIR={tmp_path}"], cwd=tree)
         found = tree_files(tmp_path)
-        assert set(found) == BOOT_FILES | {module}
-    assert {name for name, runs in found.items() if runs} == {
-        name for name in BOOT_FILES if "hooks" in name or name.endswith(".sh")}
+        assert found == {**BOOT_FILES, module: False}
     assert done(["/sbin/modinfo", "-F", "version", tmp_path / module]).strip() == version()
-    assert not done(["/sbin/modprobe", "-C", tmp_path / "usr/lib/modprobe.d",
-                     "--showconfig"]).count("alias apple")
+    old.touch()
     for _ in range(2):
         done(["make", "-s", "uninstall", f"DESTDIR={tmp_path}"], cwd=tree)
         assert not tree_files(tmp_path)
@@ -230,7 +275,7 @@ def test_dkms_install_and_remove_with_destdir(tmp_path):
         done(["make", "-s", "dkms-install", f"DESTDIR={tmp_path}"])
     source = f"usr/src/apple-dma-{version()}/"
     found = set(tree_files(tmp_path))
-    assert {name for name in found if not name.startswith(source)} == BOOT_FILES
+    assert {name for name in found if not name.startswith(source)} == set(BOOT_FILES)
     files = {name.removeprefix(source) for name in found if name.startswith(source)}
     listed = done(["git", "ls-files", "-co", "--exclude-standard", "--", "driver",
                    "include"]).split()
@@ -304,16 +349,19 @@ def test_make_deb(copy):
     assert {"dkms (>= 3.0.3-4~)", "openssl"} <= set(fields["dkms"]["Depends"].split(", "))
     assert {each["Architecture"] for each in fields.values()} == {"all"}
     control = {path for path in files["dkms"] if path.startswith("DEBIAN/")}
-    assert control == {f"DEBIAN/{name}" for name in ("control", "md5sums", "preinst", "postinst",
-                                                     "prerm", "postrm")}
+    assert control == {f"DEBIAN/{name}" for name in ("control", "md5sums", "preinst",
+                                                     "postinst", "prerm", "postrm")}
     kept = {path for path in files["dkms"] if not path.startswith(source)} - control
-    assert kept == BOOT_FILES
+    assert kept == set(BOOT_FILES)
     assert {path.removeprefix(source) for path in files["dkms"] if path.startswith(source)} >= {
         "dkms.conf", "Kbuild", "packaging/update-initramfs", "driver/main.c",
         "include/uapi/linux/apple_dma.h"}
     for path, runs in files["dkms"].items():
-        assert runs == (path.endswith((".sh", "update-initramfs", "hooks/apple-dma")) or
-                        path in control and path[7:] not in ("control", "md5sums")), path
+        if not path.startswith(source):
+            assert runs == BOOT_FILES.get(path, path[7:] not in ("control",
+                                                                "md5sums")), path
+        else:
+            assert runs == path.endswith((".sh", "packaging/update-initramfs")), path
     assert files["tools"].items() >= {
         "usr/sbin/apple-dma": True, "usr/share/bash-completion/completions/apple-dma": False,
         "usr/share/man/man4/apple_dma.4.gz": False,
@@ -465,14 +513,6 @@ def test_package_from_installation_to_purge(chroot):
     system.run("apt-get -qy purge apple-dma-dkms")
     assert files_of(chroot.folder) == set()
     assert "apple-dma" not in system.run("dpkg -l | cat")[1]
-
-
-@needs_root
-@pytest.mark.full
-def test_softdeps_name_drivers_that_exist(chroot):
-    """As modules, as the order of two built-in drivers could not be chosen."""
-    assert set(softdeps()) - listed_modules(chroot.folder, "modules.order") <= ELSEWHERE
-    assert not set(softdeps()) & listed_modules(chroot.folder, "modules.builtin")
 
 
 @needs_root

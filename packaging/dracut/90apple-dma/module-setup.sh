@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Put apple_dma into the initramfs, and load it before any device's driver.
-# dracut copies modprobe.d/apple-dma.conf with all of modprobe.d.
 
 # A kernel for which it was not built is packed without it.
 check() {
