@@ -22,11 +22,13 @@ from testbed import arch as arches                              # noqa: E402
 from testbed import cache, debian, errors                       # noqa: E402
 
 BOOT_FILES = {
+    "usr/lib/apple-dma/can-boot": True,
     "usr/lib/modules-load.d/apple-dma.conf": False,
     "usr/share/initramfs-tools/hooks/apple-dma": True,
     "usr/share/initramfs-tools/scripts/init-top/apple-dma": True,
     "usr/lib/dracut/modules.d/90apple-dma/module-setup.sh": True,
-    "usr/lib/dracut/modules.d/90apple-dma/load.sh": True}
+    "usr/lib/dracut/modules.d/90apple-dma/load.sh": True,
+    "etc/default/grub.d/apple-dma.cfg": False}
 
 
 def version():
@@ -165,13 +167,15 @@ def stub(folder, name, script):
 @pytest.mark.parametrize("there", [True, False])
 def test_hook_adds_the_module_where_the_kernel_has_it(tmp_path, there):
     stub(tmp_path, "modinfo", f'[ "$*" = "-k 6.1.0-9 -F filename apple_dma" ] && {str(there).lower()}')
+    stub(tmp_path, "can-boot", 'echo "can-boot $*"; exit 1')
     stub(tmp_path, "functions", 'manual_add_modules() { echo "manual_add_modules $*"; }')
     hook = (TOP / "packaging/initramfs-tools/hook").read_text()
     (tmp_path / "hook").write_text(
-        hook.replace("/usr/share/initramfs-tools/hook-functions", str(tmp_path / "functions")))
+        hook.replace("/usr/share/initramfs-tools/hook-functions", str(tmp_path / "functions"))
+        .replace("/usr/lib/apple-dma/", f"{tmp_path}/"))
     path = f"{tmp_path}:{os.environ['PATH']}"
     said = done(["sh", tmp_path / "hook"], version="6.1.0-9", PATH=path)
-    assert said == ("manual_add_modules apple_dma\n" if there else "")
+    assert said == ("manual_add_modules apple_dma\n" if there else "can-boot 6.1.0-9\n")
     assert done(["sh", tmp_path / "hook", "prereqs"], version="6.1.0-9", PATH=path) == ""
 
 
@@ -206,16 +210,105 @@ def test_script_of_the_initramfs(tmp_path, loads, companion, says):
     ("initrd.img-6.1", "update-initramfs dracut", "update-initramfs -u -k 6.1"),
     ("initrd.img-6.1", "dracut", "dracut --quiet --force {boot}/initrd.img-6.1 6.1"),
     ("initramfs-6.1.img", "dracut", "dracut --quiet --force {boot}/initramfs-6.1.img 6.1"),
-    ("initrd.img-6.2", "update-initramfs dracut", "")])
+    ("initrd-6.1", "dracut", "dracut --quiet --force {boot}/initrd-6.1 6.1"),
+    ("initramfs-linux.img", "mkinitcpio", "mkinitcpio -P"),
+    ("initrd.img-6.1", "", "apple-dma: no initramfs of 6.1 was made again"),
+    ("initramfs-linux.img", "dracut", "apple-dma: no initramfs of 6.1 was made again"),
+    ("initrd.img-6.2", "update-initramfs dracut", "apple-dma: no initramfs of 6.1 was made again")])
 def test_initramfs_is_made_again_where_there_is_one(tmp_path, initrd, tools, made, listed):
     """After depmod, where that was not run yet: dkms does so later."""
     (tmp_path / initrd).touch()
     for name in [*tools.split(), "depmod", "modinfo"]:
         stub(tmp_path, name, str(listed).lower() if name == "modinfo" else 'echo "${0##*/} $*"')
+    (tmp_path / "grep").symlink_to(shutil.which("grep"))
     said = done(["/bin/sh", TOP / "packaging/update-initramfs", "6.1"],
-                APPLE_DMA_BOOT=str(tmp_path), PATH=str(tmp_path))
-    lines = ["depmod 6.1"] * (not listed) + [made.format(boot=tmp_path)] if made else []
-    assert said.splitlines() == lines
+                APPLE_DMA_BOOT=str(tmp_path), PATH=str(tmp_path)).splitlines()
+    assert said[:-1] == ["depmod 6.1"] * (not listed)
+    assert said[-1].startswith(made.format(boot=tmp_path))
+
+
+@pytest.mark.parametrize("default, again", [("0", False), ("gnulinux-advanced-1234>gnulinux-6.0",
+                                                           True)])
+def test_grub_is_told_again_of_a_kernel_that_has_the_module_now(tmp_path, default, again):
+    (tmp_path / "initrd.img-6.1").touch()
+    (tmp_path / "grub").mkdir()
+    (tmp_path / "grub/grub.cfg").write_text(f'if x; then\n   set default="{default}"\nfi\n')
+    for name in ("modinfo", "update-initramfs", "update-grub"):
+        stub(tmp_path, name, 'echo "${0##*/} $*"')
+    (tmp_path / "grep").symlink_to(shutil.which("grep"))
+    said = done(["/bin/sh", TOP / "packaging/update-initramfs", "6.1"],
+                APPLE_DMA_BOOT=str(tmp_path), PATH=str(tmp_path)).splitlines()
+    assert said == ["update-initramfs -u -k 6.1"] + ["update-grub "] * again
+
+
+# The root file system behind a companion
+
+@pytest.fixture(name="machine")
+def _machine(tmp_path):
+    """A /sys whose companion manages the NVMe disk, and commands that know of disks and kernels."""
+    sys_folder = tmp_path / "sys"
+    device = sys_folder / "devices/pci0000:00/0000:00:02.0"
+    other = sys_folder / "devices/pci0000:00/0000:00:03.0"
+    subsystem = sys_folder / "devices/virtual/nvme-subsystem/nvme-subsys0"
+    for folder in (device / "nvme/nvme0/nvme0n1/nvme0n1p1", device / "nvme/nvme1",
+                   other / "virtio1/block/vda/vda1", sys_folder / "devices/virtual/block/dm-0",
+                   subsystem / "nvme1n1"):
+        folder.mkdir(parents=True)
+    (subsystem / "nvme1").symlink_to(device / "nvme/nvme1")
+    (sys_folder / "class/block").mkdir(parents=True)
+    for path in (device / "nvme/nvme0/nvme0n1", device / "nvme/nvme0/nvme0n1/nvme0n1p1",
+                 other / "virtio1/block/vda", other / "virtio1/block/vda/vda1",
+                 sys_folder / "devices/virtual/block/dm-0", subsystem / "nvme1n1"):
+        (sys_folder / "class/block" / path.name).symlink_to(path)
+    companion = sys_folder / "bus/pci/drivers/apple_dma/0000:00:05.0/apple_dma"
+    companion.mkdir(parents=True)
+    (companion / "managed").symlink_to(device)
+    tools = tmp_path / "tools"
+    stub(tools, "modinfo", 'case $2 in *with*) ;; *) exit 1 ;; esac')
+
+    def put(disks):
+        stub(tools, "findmnt", '[ "$*" = "-nvo SOURCE /" ] && echo /dev/x')
+        stub(tools, "lsblk", '[ "$*" = "-nrso KNAME /dev/x" ] && printf "%s\\n" ' + disks)
+        return {"APPLE_DMA_SYS": str(sys_folder), "PATH": f"{tools}:{os.environ['PATH']}"}
+    return put
+
+
+@pytest.mark.parametrize("disks, kernel, boots", [
+    ("nvme0n1p1 nvme0n1", "6.12", False),
+    ("dm-0 nvme0n1p1 nvme0n1", "6.12", False),          # LVM on it
+    ("nvme1n1", "6.12", False),                         # with native multipath
+    ("nvme0n1p1 nvme0n1", "6.1-with", True),
+    ("vda1 vda", "6.12", True)])
+def test_kernel_that_cannot_mount_the_root_is_named(machine, disks, kernel, boots):
+    result = run([TOP / "packaging/can-boot", kernel], **machine(disks))
+    assert result.returncode == (not boots)
+    assert ("Linux 6.12 CANNOT BOOT" in result.stdout and "0000:00:02.0" in result.stdout
+            if not boots else result.stdout == "")
+
+
+def test_kernel_boots_where_there_is_no_companion(machine, tmp_path):
+    variables = machine("nvme0n1")
+    shutil.rmtree(tmp_path / "sys/bus")
+    assert done([TOP / "packaging/can-boot", "6.12"], **variables) == ""
+
+
+@pytest.mark.parametrize("kernels, settings, default", [
+    ("6.1-with 6.12", "GRUB_DEFAULT=0", "gnulinux-advanced-UU>gnulinux-6.1-with-advanced-UU"),
+    ("6.9-with 6.12 6.1-with 6.13", "", "gnulinux-advanced-UU>gnulinux-6.9-with-advanced-UU"),
+    ("6.1-with 6.12", "GRUB_DISABLE_SUBMENU=y", "gnulinux-6.1-with-advanced-UU"),
+    ("6.1 6.12-with", "GRUB_DEFAULT=0", "0"),
+    ("6.1 6.12", "GRUB_DEFAULT=0", "0"),
+    ("6.1-with 6.12", "GRUB_DEFAULT=saved", "saved")])
+def test_grub_boots_a_kernel_that_can_mount_the_root(machine, tmp_path, kernels, settings, default):
+    variables = machine("nvme0n1p1 nvme0n1")
+    for kernel in kernels.split():
+        (tmp_path / f"vmlinuz-{kernel}").touch()
+    text = (TOP / "packaging/grub/apple-dma.cfg").read_text()
+    (tmp_path / "apple-dma.cfg").write_text(
+        text.replace("/boot/", f"{tmp_path}/").replace("/usr/lib/apple-dma/", f"{TOP}/packaging/"))
+    said = done(["sh", "-ec", f"GRUB_DEVICE_UUID=UU; {settings}\n. {tmp_path}/apple-dma.cfg; "
+                              'echo "$GRUB_DEFAULT"'], **variables)
+    assert said.splitlines()[-1] == default
 
 
 # make install and its like
@@ -349,7 +442,7 @@ def test_make_deb(copy):
     assert {"dkms (>= 3.0.3-4~)", "openssl"} <= set(fields["dkms"]["Depends"].split(", "))
     assert {each["Architecture"] for each in fields.values()} == {"all"}
     control = {path for path in files["dkms"] if path.startswith("DEBIAN/")}
-    assert control == {f"DEBIAN/{name}" for name in ("control", "md5sums", "preinst",
+    assert control == {f"DEBIAN/{name}" for name in ("conffiles", "control", "md5sums", "preinst",
                                                      "postinst", "prerm", "postrm")}
     kept = {path for path in files["dkms"] if not path.startswith(source)} - control
     assert kept == set(BOOT_FILES)
@@ -358,7 +451,7 @@ def test_make_deb(copy):
         "include/uapi/linux/apple_dma.h"}
     for path, runs in files["dkms"].items():
         if not path.startswith(source):
-            assert runs == BOOT_FILES.get(path, path[7:] not in ("control",
+            assert runs == BOOT_FILES.get(path, path[7:] not in ("conffiles", "control",
                                                                 "md5sums")), path
         else:
             assert runs == path.endswith((".sh", "packaging/update-initramfs")), path

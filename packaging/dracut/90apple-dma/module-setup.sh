@@ -3,9 +3,8 @@
 #
 # Put apple_dma into the initramfs, and load it before any device's driver.
 
-# A kernel for which it was not built is packed without it.
 check() {
-	modinfo -k "${kernel:?}" -F filename apple_dma >/dev/null 2>&1
+	return 0
 }
 
 depends() {
@@ -14,7 +13,11 @@ depends() {
 
 # Wanted whether or not it is loaded while the initramfs is made.
 installkernel() {
-	hostonly='' instmods apple_dma
+	if modinfo -k "${kernel:?}" -F filename apple_dma >/dev/null 2>&1; then
+		hostonly='' instmods apple_dma
+	else
+		/usr/lib/apple-dma/can-boot "$kernel" || true
+	fi
 }
 
 install() {
