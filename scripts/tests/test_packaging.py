@@ -150,10 +150,32 @@ def test_dkms_conf(tmp_path, config, option):
     names = {name for name in lines if name.isupper() and not name.startswith("BASH")}
     assert names - {"PIPESTATUS", "_", "LINENO"} == {
         "PACKAGE_NAME", "PACKAGE_VERSION", "BUILT_MODULE_NAME", "DEST_MODULE_LOCATION",
-        "AUTOINSTALL", "POST_INSTALL", "BUILD_EXCLUSIVE_CONFIG"}
+        "AUTOINSTALL", "POST_INSTALL", "BUILD_EXCLUSIVE_CONFIG", "BUILD_EXCLUSIVE_KERNEL"}
     assert lines["BUILD_EXCLUSIVE_CONFIG"].split() == ["CONFIG_PCI", "CONFIG_64BIT", option]
     assert lines["POST_INSTALL"] == "packaging/update-initramfs 6.1.0-9-amd64"
     assert lines["AUTOINSTALL"] == "yes" and lines["BUILT_MODULE_NAME"] == "apple_dma"
+
+
+@pytest.mark.parametrize("kernel, config, left_out", [
+    ("5.10.0-9-amd64", "CONFIG_DMA_OPS=y\n", True), ("6.0.1", "CONFIG_DMA_OPS=y\n", True),
+    ("6.1.0-9-amd64", "CONFIG_DMA_OPS=y\n", False), ("6.12.1", "CONFIG_DMA_OPS_HELPERS=y\n", True),
+    ("6.12.1", "CONFIG_ARCH_HAS_DMA_OPS=y\n", False), ("7.3-rc1", "CONFIG_ARCH_HAS_DMA_OPS=y\n", False),
+    ("10.0.1", "CONFIG_ARCH_HAS_DMA_OPS=y\n", False)])
+@pytest.mark.parametrize("asks_about", ["", "6.5.0", "itself"])
+def test_dkms_conf_leaves_kernels_out(tmp_path, kernel, config, left_out, asks_about):
+    """As dkms 3.0.10 asks in autoinstall: of no kernel, or of one that has the module."""
+    (tmp_path / kernel / "build").mkdir(parents=True)
+    (tmp_path / kernel / "build/.config").write_text(config)
+    script = ('read_conf() { local kernelver=$1 kernel_source_dir=/x kernel_config=/x; source_it; }\n'
+              'source_it() { ( . ./dkms.conf >/dev/null; echo "auto=$AUTOINSTALL"; '
+              '[[ $kernelver =~ $BUILD_EXCLUSIVE_KERNEL ]] && echo "kernel fits" ); }\n'
+              'install_tree=$1; kernelver=("$2"); read_conf "$3" || true')
+    said = done(["bash", "-c", script, "bash", tmp_path, kernel,
+                 kernel if asks_about == "itself" else asks_about])
+    assert ("auto=\n" in said) == left_out
+    assert (f"apple_dma is left out of {kernel}: " in said) == left_out
+    if asks_about == "itself":
+        assert ("kernel fits" in said) == (kernel[0] != "5" and kernel != "6.0.1")
 
 
 def stub(folder, name, script):
@@ -496,8 +518,7 @@ def _debs(tmp_path_factory):
 def files_of(folder):
     """Everything in the places where the package leaves something."""
     found = set()
-    for place in ("usr/src", "usr/lib/modules", "usr/lib/modprobe.d", "usr/lib/modules-load.d",
-                  "usr/share/initramfs-tools/hooks", "usr/lib/dracut", "var/lib/dkms", "etc"):
+    for place in ("usr/src", "usr/lib", "usr/share/initramfs-tools", "var/lib/dkms", "etc"):
         for base, folders, files in os.walk(folder / place):
             found |= {os.path.relpath(os.path.join(base, name), folder)
                       for name in folders + files}
@@ -516,8 +537,21 @@ def has_module(system, kernel, number):
         "DKMS module signing key"
     assert re.search(rf"apple-dma/{re.escape(number)}, {re.escape(kernel)}, \S+: installed",
                      system.run("dkms status")[1])
-    order = system.run(f"modprobe -S {kernel} --show-depends nvme")[1]
-    assert order.index("apple_dma.ko") < order.index("/nvme.ko"), order
+    assert "/realtek.ko" in system.run(f"modprobe -S {kernel} --show-depends r8169")[1]
+
+
+def boot_order(system, kernel):
+    """In which order the initramfs of initramfs-tools runs the scripts of init-top."""
+    said = system.run(f"cd /tmp && rm -rf x && unmkinitramfs /boot/initrd.img-{kernel} x && "
+                      "cat $(find x -path '*/scripts/init-top/ORDER')")[1]
+    return re.findall(r"^/scripts/init-top/(\S+)", said, re.M)
+
+
+def loads_it_first(system, kernel):
+    """That the initramfs has the module, and loads it before udev loads the drivers."""
+    assert "/apple_dma.ko" in initramfs(system, kernel)
+    order = boot_order(system, kernel)
+    assert order.index("apple-dma") < order.index("udev")
 
 
 SMALL_INITRAMFS = [name for name in debian.SETTINGS if name.startswith("etc/initramfs-tools/")]
@@ -569,13 +603,9 @@ def test_package_from_installation_to_purge(chroot):
     said = system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{old}_all.deb")[1]
     assert "deprecated" not in said.lower() and "WARNING" not in said, said
     has_module(system, chroot.kernel, old)
-    listed = initramfs(system, chroot.kernel)
-    assert "/apple_dma.ko" in listed and "modprobe.d/apple-dma.conf" in listed
-    assert "apple_dma" in system.run(
-        f"cd /tmp && unmkinitramfs /boot/initrd.img-{chroot.kernel} x && cat $(find x -path "
-        "'*/conf/modules')")[1]
+    loads_it_first(system, chroot.kernel)
     files = files_of(chroot.folder)
-    assert BOOT_FILES <= files
+    assert set(BOOT_FILES) <= files
 
     system.run(f"apt-get -qy --reinstall install /srv/debs/apple-dma-dkms_{old}_all.deb")
     has_module(system, chroot.kernel, old)
@@ -588,7 +618,7 @@ def test_package_from_installation_to_purge(chroot):
         kernels = debian.releases(str(chroot.folder))
         assert len(kernels) == 2
         has_module(system, kernels[1], old)
-        assert "/apple_dma.ko" in initramfs(system, kernels[1])
+        loads_it_first(system, kernels[1])
 
     # As with any module of dkms: at once for the newest kernel, for others when they are booted.
     system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{new}_all.deb")
@@ -599,10 +629,9 @@ def test_package_from_installation_to_purge(chroot):
     assert not any(old in os.path.basename(path).split("-") for path in files_of(chroot.folder))
 
     system.run("apt-get -qy remove apple-dma-dkms")
-    assert files_of(chroot.folder) == set()
+    assert files_of(chroot.folder) == {"etc/default/grub.d/apple-dma.cfg"}      # a conffile
     for kernel in kernels:
         assert not re.search("apple.dma", initramfs(system, kernel))
-        assert "apple_dma" not in system.run(f"modprobe -S {kernel} --show-depends nvme")[1]
     system.run("apt-get -qy purge apple-dma-dkms")
     assert files_of(chroot.folder) == set()
     assert "apple-dma" not in system.run("dpkg -l | cat")[1]
@@ -615,11 +644,102 @@ def test_package_installed_before_the_headers(chroot):
     chroot.system.run("apt-get -qy purge 'linux-headers-*'")
     chroot.system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb")
     assert "apple_dma" not in initramfs(chroot.system, chroot.kernel)
-    # modprobe does without what is not there.
-    assert "/nvme.ko" in chroot.system.run(f"modprobe -S {chroot.kernel} --show-depends nvme")[1]
     chroot.system.run(f"apt-get -qy install linux-headers-{chroot.release.kernel}")
     has_module(chroot.system, chroot.kernel, version())
-    assert "/apple_dma.ko" in initramfs(chroot.system, chroot.kernel)
+    loads_it_first(chroot.system, chroot.kernel)
+
+
+# /sys of a machine whose root file system is on a disk that is passed through, and what there
+# is of commands that ask the kernel for it; grub-probe is one of them.
+ROOT_BEHIND_A_COMPANION = """mount -t tmpfs none /sys
+mkdir -p /sys/devices/0000:00:02.0/nvme/nvme0/nvme0n1 /sys/class/block
+mkdir -p /sys/bus/pci/drivers/apple_dma/0000:00:05.0/apple_dma
+ln -s ../../devices/0000:00:02.0/nvme/nvme0/nvme0n1 /sys/class/block/nvme0n1
+ln -s /sys/devices/0000:00:02.0 /sys/bus/pci/drivers/apple_dma/0000:00:05.0/apple_dma/managed
+"""
+ASKED = {"usr/bin/findmnt": "echo /dev/nvme0n1", "usr/bin/lsblk": "echo nvme0n1",
+         "usr/bin/systemd-detect-virt": "exit 1",
+         "usr/sbin/grub-probe": 'case "$*" in *device\\ /*) echo /dev/nvme0n1 ;; '
+                                '*=fs_uuid*) echo 12-34 ;; *=fs*) echo ext2 ;; esac'}
+
+
+def grub_default(chroot):
+    """The entry that GRUB is to boot."""
+    text = (chroot.folder / "boot/grub/grub.cfg").read_text()
+    return re.findall(r'^ *set default="([^$"]*)"', text, re.M)[-1], text
+
+
+@needs_root
+@pytest.mark.full
+@pytest.mark.parametrize("chroot", ["bookworm"], indirect=True)
+def test_kernel_without_headers_and_the_root_behind_a_companion(chroot):
+    """It is installed and said to be of no use, and GRUB boots the old one until the headers come."""
+    system, later = chroot.system, chroot.release.later
+    system.run("apt-get -qy install grub2-common && mkdir -p /boot/grub && touch /boot/grub/grub.cfg")
+    system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb")
+    for name, script in ASKED.items():
+        (chroot.folder / name).unlink()
+        stub(chroot.folder, name, script)
+    said = system.run(ROOT_BEHIND_A_COMPANION + f"apt-get -qy install linux-image-{later}")[1]
+    newest = debian.releases(str(chroot.folder))[-1]
+    assert newest != chroot.kernel
+    assert f"Linux {newest} CANNOT BOOT this system" in said
+    assert f"Linux {chroot.kernel} CANNOT BOOT" not in said
+    assert "/apple_dma.ko" not in initramfs(system, newest)
+    loads_it_first(system, chroot.kernel)
+    entry = f"gnulinux-{chroot.kernel}-advanced-12-34"
+    default, text = grub_default(chroot)
+    assert default == f"gnulinux-advanced-12-34>{entry}"
+    assert f"'{entry}' {{" in text and "submenu " in text and "'gnulinux-advanced-12-34' {" in text
+
+    said = system.run(ROOT_BEHIND_A_COMPANION + f"apt-get -qy install linux-headers-{later}")[1]
+    assert "CANNOT BOOT" not in said
+    loads_it_first(system, newest)
+    assert grub_default(chroot)[0] == "0"
+
+
+# Headers as Debian's packages bring them, of a kernel that the module cannot be built for.
+HEADERS = """mkdir -p p/DEBIAN p/usr/lib/modules/{kernel}/build/include
+printf '{config}' >p/usr/lib/modules/{kernel}/build/.config
+echo 'modules:; @echo "made for {kernel}"; false' >p/usr/lib/modules/{kernel}/build/Makefile
+cat >p/DEBIAN/control <<END
+Package: linux-headers-{kernel}
+Version: 1
+Architecture: all
+Maintainer: test <test@test>
+Description: headers
+END
+cat >p/DEBIAN/postinst <<END
+#!/bin/sh
+set -e
+run-parts --report --exit-on-error --arg={kernel} /etc/kernel/header_postinst.d
+END
+chmod +x p/DEBIAN/postinst
+dpkg-deb -b p linux-headers-{kernel}.deb
+apt-get -qy install ./linux-headers-{kernel}.deb
+"""
+
+
+@needs_root
+@pytest.mark.full
+@pytest.mark.parametrize("kernel, config", [
+    ("5.10.0-9-amd64", r"CONFIG_PCI=y\nCONFIG_64BIT=y\nCONFIG_DMA_OPS=y\n"),
+    ("6.12.9-arm64", r"CONFIG_PCI=y\nCONFIG_64BIT=y\nCONFIG_DMA_OPS_HELPERS=y\n")])
+def test_kernel_that_the_module_is_not_for(chroot, kernel, config):
+    """Its headers come before the package, or after it: it is left out with a sentence."""
+    system = chroot.system
+    headers = "cd /tmp && " + HEADERS.format(kernel=kernel, config=config)
+    package = f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb"
+    for step in (package, headers):
+        said = system.run(step)[1]
+    assert f"apple_dma is left out of {kernel}: it takes Linux 6.1 or newer" in said
+    assert "made for" not in said
+    assert "CONFIG_XEN=y" in said
+    system.run("dpkg --audit | grep . && exit 1 || true")
+    assert system.run(f"dkms status -k {kernel}")[1].count(kernel) == 0
+    has_module(system, chroot.kernel, version())
+    system.run("apt-get -qy purge apple-dma-dkms && " + package)
+    has_module(system, chroot.kernel, version())
 
 
 @needs_root
@@ -628,10 +748,16 @@ def test_dracut(chroot):
     chroot.system.run("apt-get -qy install dracut")
     chroot.system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb")
     listed = initramfs(chroot.system, chroot.kernel, "lsinitrd")
-    assert "/apple_dma.ko" in listed and "modprobe.d/apple-dma.conf" in listed
+    assert "/apple_dma.ko" in listed
     assert re.search(r"hooks/pre-udev/30-?load.sh", listed)
     chroot.system.run("apt-get -qy purge apple-dma-dkms")
     assert not re.search("apple.dma", initramfs(chroot.system, chroot.kernel, "lsinitrd"))
+
+
+def tree_in(system, number=None):
+    """The sources of a version, in /root/tree."""
+    system.run(f"rm -rf /root/tree && mkdir /root/tree && cd /root/tree && "
+               f"tar -xf /srv/debs/apple-dma_{number or version()}.tar.* --strip-components=1")
 
 
 @needs_root
@@ -641,12 +767,14 @@ def test_make_dkms_install_in_a_system(chroot):
     system = chroot.system
     system.run("apt-get -qy install dkms make")
     for number in (version(), version() + ".1"):
-        system.run(f"rm -rf /root/tree && mkdir /root/tree && cd /root/tree && "
-                   f"tar -xf /srv/debs/apple-dma_{number}.tar.* --strip-components=1")
+        tree_in(system, number)
         for _ in range(2):
-            system.run("make -C /root/tree dkms-install")
+            said = system.run("make -C /root/tree dkms-install")[1]
+            assert f"{chroot.kernel}: built" in said
             has_module(system, chroot.kernel, number)
-            assert "/apple_dma.ko" in initramfs(system, chroot.kernel)
+            loads_it_first(system, chroot.kernel)
+    assert system.run("ls -d /usr/src/apple-dma-*")[1].split() == \
+        [f"/usr/src/apple-dma-{version()}.1"]
     status, said = system.run("make -C /root/tree install", check=False)
     assert status and "dkms has apple-dma" in said
     for _ in range(2):
@@ -666,6 +794,87 @@ def test_make_dkms_install_in_a_system(chroot):
     system.run(package)
     status, said = system.run("make -C /root/tree uninstall", check=False)
     assert status and "apt purge apple-dma-dkms" in said
+
+
+@needs_root
+@pytest.mark.full
+@pytest.mark.parametrize("chroot", ["bookworm"], indirect=True)
+def test_make_dkms_install_goes_on(chroot):
+    """A kernel that fails keeps what it has, others get the new one; nothing built is a failure."""
+    system, new = chroot.system, version() + ".1"
+    later = chroot.release.later
+    system.run(f"apt-get -qy install dkms make linux-image-{later} linux-headers-{later}")
+    old_kernel, new_kernel = debian.releases(str(chroot.folder))
+    tree_in(system)
+    system.run("make -C /root/tree dkms-install")
+    for kernel in (old_kernel, new_kernel):
+        has_module(system, kernel, version())
+
+    # Only one of them has headers for which it does not compile.
+    tree_in(system, new)
+    broken = "\n#include <linux/version.h>\n#if LINUX_VERSION_CODE {} KERNEL_VERSION(6, 2, 0)\n" \
+             "#error broken\n#endif\n"
+    with (chroot.folder / "root/tree/driver/main.c").open("a") as file:
+        file.write(broken.format("<"))
+    said = system.run("make -C /root/tree dkms-install")[1]
+    assert f"{old_kernel}: failed" in said and f"{new_kernel}: built" in said, said[-3000:]
+    assert "#error broken" in said
+    has_module(system, old_kernel, version())
+    has_module(system, new_kernel, new)
+
+    # And now none.
+    with (chroot.folder / "root/tree/driver/main.c").open("a") as file:
+        file.write(broken.format(">"))
+    status, said = system.run("make -C /root/tree dkms-install", check=False)
+    assert status and "nothing was built" in said
+    has_module(system, old_kernel, version())
+    has_module(system, new_kernel, new)
+
+    # A kernel that it is not for.
+    tree_in(system, new)
+    for kernel in (old_kernel, new_kernel):
+        system.run(f"sed -i /DMA_OPS=y/d /lib/modules/{kernel}/build/.config")
+    status, said = system.run("make -C /root/tree dkms-install", check=False)
+    assert status and "CONFIG_XEN=y" in said and f"{new_kernel}: left out" in said
+    has_module(system, new_kernel, new)
+    system.run("make -C /root/tree dkms-remove")
+    assert files_of(chroot.folder) == set()
+
+
+@needs_root
+@pytest.mark.full
+@pytest.mark.parametrize("chroot", ["bookworm"], indirect=True)
+def test_module_of_another_project_stays(chroot):
+    """Its sources in dkms, its module; neither is removed without a word."""
+    system = chroot.system
+    system.run("apt-get -qy install dkms make")
+    tree_in(system)
+    theirs = "/usr/src/apple-dma-0.1.0"
+    system.run(f"mkdir {theirs} && cd {theirs} && printf 'obj-m := apple_dma.o\n' >Makefile && "
+               "printf '#include <linux/module.h>\nMODULE_LICENSE(\"GPL\");\n' >apple_dma.c && "
+               "printf 'PACKAGE_NAME=apple-dma\nPACKAGE_VERSION=0.1.0\nAUTOINSTALL=yes\n"
+               "BUILT_MODULE_NAME[0]=apple_dma\nDEST_MODULE_LOCATION[0]=/updates\n' >dkms.conf && "
+               f"dkms install apple-dma/0.1.0 -k {chroot.kernel}")
+    before = files_of(chroot.folder)
+    package = f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb"
+    for command in ("make -C /root/tree dkms-install", package):
+        status, said = system.run(command, check=False)
+        assert status and theirs in said and "'dkms remove apple-dma/ITS-VERSION --all'" in said
+        assert files_of(chroot.folder) == before
+    said = system.run("make -C /root/tree dkms-remove")[1]
+    assert theirs in said and "left alone" in said
+    assert files_of(chroot.folder) == before
+
+    # What it says to do; then a module that nobody knows of, where nobody looked.
+    system.run(f"dkms remove apple-dma/0.1.0 --all && rm -r {theirs}")
+    deep = f"/lib/modules/{chroot.kernel}/updates/theirs/apple_dma.ko"
+    system.run(f"mkdir -p $(dirname {deep}) && touch {deep}")
+    for command in ("make -C /root/tree dkms-install", package):
+        status, said = system.run(command, check=False)
+        assert status and deep in said and "run depmod" in said
+    system.run(f"rm {deep}")
+    system.run(package)
+    has_module(system, chroot.kernel, version())
 
 
 @needs_root

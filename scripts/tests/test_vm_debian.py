@@ -77,7 +77,7 @@ def install(machine):
         print(said)
         assert "installed" in guest.run("dkms status apple-dma")[1]
         _, listed = guest.run(f"lsinitramfs /boot/initrd.img-{release}", timeout=600)
-        assert "/apple_dma.ko" in listed and "modprobe.d/apple-dma.conf" in listed
+        assert "/apple_dma.ko" in listed and "scripts/init-top/apple-dma" in listed
         guest.run("modprobe apple_dma && test -d /sys/bus/pci/drivers/apple_dma")
         files = int(guest.run(WRITE, timeout=900)[1])
         guest.power_off()

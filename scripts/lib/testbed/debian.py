@@ -64,7 +64,8 @@ def _names(what):
     """What is in the repository: sets of packages that are installed together."""
     kernels = [f"linux-{kind}-{name}" for name in (what.kernel, what.later) if name
                for kind in ("image", "headers")]
-    return [["dkms", "python3", *kernels], ["dracut"], ["autopkgtest"]]
+    return [["dkms", "python3", *kernels], ["dracut"], ["autopkgtest"],
+            ["grub2-common"]]
 
 
 def base(what, arch, more=(), settings=()):
