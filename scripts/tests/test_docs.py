@@ -145,3 +145,13 @@ def test_links_lead_somewhere():
             if not to.exists() or anchor and anchor not in anchors(to):
                 dead.append(f"{path.name}: {target}")
     assert not dead
+
+
+def test_parameters_reach_the_initramfs():
+    """It has a copy of modprobe.d: who is told to change a parameter is told to make it again."""
+    pages = [TOP / "README.md", *(TOP / "Documentation").glob("*.md"), *(TOP / "tools/man").iterdir()]
+    texts = {path.name: path.read_text() for path in pages}
+    said = re.compile(r"update-initramfs -u\b.*dracut --force|install\.md#module-parameters", re.S)
+    told = {name for name, text in texts.items() if "/etc/modprobe.d" in text}
+    told |= {"limits.md", "mac.md", "troubleshooting.md"}
+    assert not sorted(name for name in told if not said.search(texts[name]))
