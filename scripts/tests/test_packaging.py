@@ -659,8 +659,8 @@ ln -s /sys/devices/0000:00:02.0 /sys/bus/pci/drivers/apple_dma/0000:00:05.0/appl
 """
 ASKED = {"usr/bin/findmnt": "echo /dev/nvme0n1", "usr/bin/lsblk": "echo nvme0n1",
          "usr/bin/systemd-detect-virt": "exit 1",
-         "usr/sbin/grub-probe": 'case "$*" in *device\\ /*) echo /dev/nvme0n1 ;; '
-                                '*=fs_uuid*) echo 12-34 ;; *=fs*) echo ext2 ;; esac'}
+         "usr/sbin/grub-probe": 'case "$*" in *=fs_uuid*) echo 12-34 ;; *=fs*) echo ext2 ;; '
+                                '*=device*) echo /dev/nvme0n1 ;; esac'}
 
 
 def grub_default(chroot):

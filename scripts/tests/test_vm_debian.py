@@ -144,3 +144,30 @@ def test_root_behind_the_dart(name, tmp_path, package):
     checked = subprocess.run([cache.tool("e2fsck"), "-fn", machine.root], capture_output=True,
                              text=True, check=False)
     assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("maker", ["initramfs-tools", "dracut"])
+def test_module_comes_before_the_driver(maker, tmp_path, package):
+    """In the initramfs of either maker, with the root behind the DART: no second probe."""
+    arch = arches.X86_64
+    release = debian.release("bookworm", arch)
+    tree, disk = tmp_path / "tree", str(tmp_path / "root.img")
+    debian.unpack(debian.base(release, arch, ("dkms", f"linux-headers-{release.kernel}"),
+                              debian.SETTINGS), str(tree))
+    (tree / "etc/fstab").write_text("LABEL=root / ext4 errors=remount-ro 0 1\n")
+    (tree / "etc/dracut.conf.d").mkdir()
+    (tree / "etc/dracut.conf.d/test.conf").write_text(
+        'hostonly="no"\nadd_drivers+=" ext4 nvme virtio_blk virtio_pci "\n')
+    system = debian.Chroot(str(tree), {debian.REPOSITORY: debian.repository(release, arch),
+                                       "/srv/package": str(package.parent)})
+    system.run(f"apt-get -q update && apt-get -qy install {maker} && "
+               f"apt-get -qy install /srv/package/{package.name}")
+    debian.tree_disk(str(tree), disk)
+    boot = debian.boot_files(disk, tmp_path)
+    with DebianGuest(arch, str(tmp_path / "boot"), boot, "LABEL=root", ["nvme,drive=d0,serial=root"],
+                     ["-drive", f"file={disk},if=none,id=d0,format=raw,cache=unsafe"]) as guest:
+        guest.login()
+        print(on_the_dart(guest, boot[0]))
+        stats = guest.power_off()
+        print(maker, guest.times, stats[0]["doorbells"])

@@ -241,6 +241,11 @@ def make_disk(archive, path, work):
     """Make PATH the disk of a guest, from a base. As root only."""
     tree = os.path.join(work, "tree")
     unpack(archive, tree)
+    tree_disk(tree, path)
+
+
+def tree_disk(tree, path):
+    """Make PATH the disk of a guest, from a TREE that is gone then."""
     units = os.path.join(tree, "etc/systemd/system")
     for name in MASKED:
         os.symlink("/dev/null", os.path.join(units, name))
