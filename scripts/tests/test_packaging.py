@@ -600,16 +600,20 @@ def test_package_from_installation_to_purge(chroot):
     before = files_of(chroot.folder)
     assert not before
 
-    said = system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{old}_all.deb")[1]
+    # As a version before it was, with a file that is no longer there.
+    said = system.run(f"cd /tmp && dpkg-deb -R /srv/debs/apple-dma-dkms_{old}_all.deb p && "
+                      "mkdir p/usr/lib/modprobe.d && "
+                      "echo 'softdep r8169 pre: apple_dma' >p/usr/lib/modprobe.d/apple-dma.conf && "
+                      "dpkg-deb -b p old.deb && apt-get -qy install ./old.deb")[1]
     assert "deprecated" not in said.lower() and "WARNING" not in said, said
-    has_module(system, chroot.kernel, old)
-    loads_it_first(system, chroot.kernel)
     files = files_of(chroot.folder)
-    assert set(BOOT_FILES) <= files
+    assert set(BOOT_FILES) <= files and "usr/lib/modprobe.d/apple-dma.conf" in files
 
     system.run(f"apt-get -qy --reinstall install /srv/debs/apple-dma-dkms_{old}_all.deb")
     has_module(system, chroot.kernel, old)
-    assert files_of(chroot.folder) == files
+    loads_it_first(system, chroot.kernel)
+    assert files_of(chroot.folder) == files - {"usr/lib/modprobe.d/apple-dma.conf"}
+    assert "modprobe.d/apple-dma.conf" not in initramfs(system, chroot.kernel)
 
     kernels = [chroot.kernel]
     if chroot.release.later:
