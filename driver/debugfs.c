@@ -60,7 +60,7 @@ static int show(struct seq_file *m, void *v)
 	if (w && w->phys == phys) {
 		iova = w->iova;
 		size = w->size;
-		users = atomic_read(&w->live) - w->guarded;
+		users = apple_dma_window_live(w) - w->guarded;
 		state = w->state;
 	}
 	spin_unlock_irqrestore(&e->lock, flags);

@@ -352,12 +352,12 @@ u64 apple_dma_engine_abandon(struct apple_dma_engine *e)
 	spin_lock_irqsave(&e->lock, flags);
 	for (node = rb_first(&e->iova); node; node = rb_next(node)) {
 		w = rb_entry(node, struct apple_dma_window, iova_node);
-		if (atomic_read(&w->live) > 0) {
-			if (atomic_read(&w->live) > w->guarded)
+		if (apple_dma_window_live(w) > 0) {
+			if (apple_dma_window_live(w) > w->guarded)
 				set_bit(APPLE_DMA_WINDOW_LEFT, &w->flags);
 			/* A map that began before still has its guard. */
-			atomic_set(&w->live, 1 + w->guarded);
-			apple_dma_window_put(e, w);
+			atomic64_set(&w->live, 1 + w->guarded);
+			apple_dma_window_put(e, w, 0);
 		}
 	}
 	apple_dma_engine_live(e, &live);

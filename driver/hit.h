@@ -77,13 +77,12 @@ static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
 						 struct apple_dma_window *w,
 						 u64 phys, u64 size, u64 mask)
 {
-	u64 addr;
+	u64 addr = w->iova + (phys - w->phys);
 
-	if (!apple_dma_window_get(e, w))
+	if (!apple_dma_window_get(e, w, addr))
 		return DMA_MAPPING_ERROR;
-	addr = w->iova + (phys - w->phys);
 	if (unlikely(addr + size - 1 > mask)) {
-		apple_dma_window_put(e, w);
+		apple_dma_window_put(e, w, addr);
 		return DMA_MAPPING_ERROR;
 	}
 	this_cpu_inc(e->percpu->maps);
@@ -163,7 +162,7 @@ static __always_inline bool apple_dma_unhit(struct apple_dma_engine *e,
 				     addr >> APPLE_DMA_GRANULE_SHIFT);
 		if (likely(w)) {
 			*phys = w->phys + (addr - w->iova);
-			done = apple_dma_window_put(e, w);
+			done = apple_dma_window_put(e, w, addr);
 		}
 		if (likely(done))
 			apple_dma_count_unmap(e, size);

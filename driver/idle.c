@@ -82,7 +82,7 @@ static void delist(struct apple_dma_engine *e, struct apple_dma_window *w)
 	clear_bit(APPLE_DMA_WINDOW_LISTED, &w->flags);
 	/* Pairs with the cmpxchg in apple_dma_window_put(). */
 	smp_mb__after_atomic();
-	if (!atomic_read(&w->live) &&
+	if (!apple_dma_window_live(w) &&
 	    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags)) {
 		w->seen = READ_ONCE(w->stamp);
 		enlist(e, w);
@@ -92,7 +92,7 @@ static void delist(struct apple_dma_engine *e, struct apple_dma_window *w)
 /* Close an idle window that is LISTED. Returns false if it is in use again. */
 static bool close_window(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
-	if (atomic_cmpxchg(&w->live, 0, APPLE_DMA_WINDOW_CLOSED))
+	if (atomic64_cmpxchg(&w->live, 0, APPLE_DMA_WINDOW_CLOSED))
 		return false;
 	w->state = APPLE_DMA_WINDOW_DEAD;
 	this_cpu_dec(e->percpu->idle_entries);
@@ -168,7 +168,7 @@ static unsigned int collect(struct apple_dma_engine *e,
 		if (n == want->max ||
 		    (n >= want->entries && bytes >= want->bytes))
 			break;
-		if (atomic_read(&w->live)) {
+		if (apple_dma_window_live(w)) {
 			delist(e, w);
 		} else if (w->seen != stamp && want->spare &&
 			   w->state == APPLE_DMA_WINDOW_ACTIVE) {

@@ -81,7 +81,7 @@ bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size)
 	lockdep_assert_held(&e->lock);
 	for_each_overlap(w, e, phys, phys)
 		if (w->state <= APPLE_DMA_WINDOW_ACTIVE &&
-		    atomic_read(&w->live) > 0 &&
+		    apple_dma_window_live(w) > 0 &&
 		    apple_dma_window_covers(w, phys, size))
 			return true;
 	return false;

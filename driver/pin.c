@@ -70,14 +70,14 @@ static void went_idle(struct apple_dma_engine *e, struct apple_dma_window *w,
 
 /* End one use of a window. Returns false if there was none to end. */
 static bool end_use(struct apple_dma_engine *e, struct apple_dma_window *w,
-		    struct emptied *emptied)
+		    u64 addr, struct emptied *emptied)
 {
 	int live;
 
 	/* The last one is the guard of who made it. */
-	if (w->guarded && atomic_read(&w->live) <= 1)
+	if (w->guarded && apple_dma_window_live(w) <= 1)
 		return false;
-	live = apple_dma_window_end_use(e, w);
+	live = apple_dma_window_end_use(e, w, addr);
 	if (!live)
 		went_idle(e, w, emptied);
 	return live >= 0;
@@ -117,7 +117,7 @@ static int put(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
 		return -ESHUTDOWN;
 	if (w)
 		*phys = w->phys + (addr - w->iova);
-	if (w && end_use(e, w, emptied)) {
+	if (w && end_use(e, w, addr, emptied)) {
 		apple_dma_count_unmap(e, size);
 		trace_unmap(e->dev, addr, size);
 	} else if (!w || !e->stopped) {
@@ -177,7 +177,7 @@ static void drop_guards(struct apple_dma_engine *e, struct list_head *fresh,
 		w->guarded = false;
 		clear_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
 		/* A driver that unmaps too often may have ended the guard. */
-		if (!end_use(e, w, emptied) && !atomic_read(&w->live))
+		if (!end_use(e, w, 0, emptied) && !apple_dma_window_live(w))
 			went_idle(e, w, emptied);
 		settle_batch(e, emptied, flags);
 	}

@@ -91,7 +91,7 @@ struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
 	w->first = first;
 	w->engine = e;
 	w->state = APPLE_DMA_WINDOW_PLANNED;
-	atomic_set(&w->live, APPLE_DMA_WINDOW_CLOSED);
+	atomic64_set(&w->live, APPLE_DMA_WINDOW_CLOSED);
 	INIT_LIST_HEAD(&w->list);
 	apple_dma_index_add(e, w);
 	e->stats.mapped_bytes += size;
@@ -138,7 +138,7 @@ static bool confirm(struct apple_dma_engine *e, struct apple_dma_window *w,
 
 	w->iova = iova;
 	__set_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
-	atomic_set(&w->live, 1);
+	atomic64_set(&w->live, 1);
 	other = apple_dma_index_confirm(e, w);
 	if (other && !other->moved) {
 		apple_dma_window_break(e, w->phys,

@@ -27,7 +27,8 @@ enum apple_dma_window_state {
  * @phys: guest-physical start, the handle too; constant
  * @size: bytes; constant
  * @iova: device address of @phys; constant once ACTIVE
- * @live: mappings inside, and guards of who works with it; or CLOSED
+ * @live: mappings inside, and guards of who works with it, and the sum of the
+ *	mappings' addresses: apple_dma_window_use(); or CLOSED
  * @stamp: jiffies when @live last became 0
  * @flags: APPLE_DMA_WINDOW_LISTED, _LEFT and _FRESH
  * @first: where the range starts that it was made for; @phys or higher
@@ -53,7 +54,7 @@ struct apple_dma_window {
 	u64 phys;
 	u64 size;
 	u64 iova;
-	atomic_t live;
+	atomic64_t live;
 	u32 stamp;
 	unsigned long flags;
 	u64 first;
@@ -111,23 +112,42 @@ static inline bool apple_dma_window_covers(const struct apple_dma_window *w,
 	return offset < w->size && size - 1 < w->size - offset;
 }
 
+/*
+ * What one mapping adds to struct apple_dma_window.live: 1 to the count, in the
+ * low half, and its address to a sum, in the high half. Where the count would
+ * come to 0 and the sum would not, something was unmapped that was not mapped,
+ * and something else still is. A guard has no address.
+ */
+static inline u64 apple_dma_window_use(u64 addr)
+{
+	return (addr << 32) + 1;
+}
+
+/* The mappings and guards in a window; less than 0 if it is CLOSED. */
+static inline int apple_dma_window_live(const struct apple_dma_window *w)
+{
+	return (s32)atomic64_read(&w->live);
+}
+
 /**
  * apple_dma_window_get() - keep a window from being given back
  * @e: the engine
  * @w: the window
+ * @addr: the device address that is mapped; 0 for a guard
  *
  * Context: any, under RCU or the lock.
  * Return: false if it is being given back already.
  */
 static inline bool apple_dma_window_get(struct apple_dma_engine *e,
-					struct apple_dma_window *w)
+					struct apple_dma_window *w, u64 addr)
 {
-	int live = atomic_read(&w->live);
+	const u64 use = apple_dma_window_use(addr);
+	s64 live = atomic64_read(&w->live);
 
 	do {
-		if (unlikely((unsigned int)live >= INT_MAX))
+		if (unlikely((u32)live >= INT_MAX))
 			return false;
-	} while (!atomic_try_cmpxchg(&w->live, &live, live + 1));
+	} while (!atomic64_try_cmpxchg(&w->live, &live, live + use));
 	if (!live) {
 		this_cpu_dec(e->percpu->idle_entries);
 		this_cpu_sub(e->percpu->idle_bytes, w->size);
@@ -139,28 +159,36 @@ static inline bool apple_dma_window_get(struct apple_dma_engine *e,
  * apple_dma_window_end_use() - undo apple_dma_window_get(), and list nothing
  * @e: the engine
  * @w: the window
+ * @addr: the device address that was mapped; 0 for a guard
  *
  * Context: any, under RCU.
  * Return: how many uses are left; -1 if there was none to end. After a 0 the
  * window has to be listed, or closed.
  */
 static inline int apple_dma_window_end_use(struct apple_dma_engine *e,
-					   struct apple_dma_window *w)
+					   struct apple_dma_window *w,
+					   u64 addr)
 {
-	int live = atomic_read(&w->live);
+	const u64 use = apple_dma_window_use(addr);
+	s64 live = atomic64_read(&w->live);
+	s64 left;
 
 	do {
-		if (unlikely(live <= 0))
+		if (unlikely((s32)live <= 0))
 			return -1;
-		/* Before it may be seen idle. */
-		if (live == 1)
+		left = live - use;
+		if (!(u32)left) {
+			if (unlikely(left))
+				return -1;
+			/* Before it may be seen idle. */
 			WRITE_ONCE(w->stamp, (u32)jiffies);
-	} while (!atomic_try_cmpxchg(&w->live, &live, live - 1));
-	if (live == 1) {
+		}
+	} while (!atomic64_try_cmpxchg(&w->live, &live, left));
+	if (!(u32)left) {
 		this_cpu_inc(e->percpu->idle_entries);
 		this_cpu_add(e->percpu->idle_bytes, w->size);
 	}
-	return live - 1;
+	return (u32)left;
 }
 
 /* A window that has gone idle: to engine->freed, unless it is LISTED already. */
@@ -179,6 +207,7 @@ static inline void apple_dma_window_list(struct apple_dma_engine *e,
  * apple_dma_window_put() - undo apple_dma_window_get()
  * @e: the engine
  * @w: the window
+ * @addr: the device address that was mapped; 0 for a guard
  *
  * A window that goes idle gets to engine->freed, unless it is listed already.
  *
@@ -186,9 +215,9 @@ static inline void apple_dma_window_list(struct apple_dma_engine *e,
  * Return: false if there was nothing to undo.
  */
 static inline bool apple_dma_window_put(struct apple_dma_engine *e,
-					struct apple_dma_window *w)
+					struct apple_dma_window *w, u64 addr)
 {
-	int live = apple_dma_window_end_use(e, w);
+	int live = apple_dma_window_end_use(e, w, addr);
 
 	if (!live)
 		apple_dma_window_list(e, w);

@@ -63,7 +63,7 @@ static bool confirm(struct windows *ws, struct apple_dma_window *w, u64 iova)
 	bool fits;
 
 	w->iova = iova * GRANULE;
-	atomic_set(&w->live, 1);
+	atomic64_set(&w->live, 1);
 	fits = !apple_dma_index_confirm(ws->f->e, w);
 	unlock(ws->f, flags);
 	return fits;

@@ -190,6 +190,62 @@ static void bad_unmap_is_refused(struct kunit *test)
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 }
 
+/* The window of two buffers stays until the second is unmapped. */
+static void unmapping_twice_ends_no_neighbour(struct kunit *test)
+{
+	static const enum apple_dma_mode modes[] = {
+		APPLE_DMA_MODE_CACHED, APPLE_DMA_MODE_STRICT,
+	};
+	struct fixture *f = fixture_open(test);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		dma_addr_t first, second;
+		phys_addr_t phys;
+
+		apple_dma_engine_set_mode(f->e, modes[i]);
+		first = apple_dma_pin(f->e, FAKE_RAM, PAGE, ANY);
+		second = apple_dma_pin(f->e, FAKE_RAM + PAGE, PAGE, ANY);
+		CHECK(test, second == first + PAGE);
+		CHECK_EQ(test, apple_dma_unpin(f->e, first, PAGE, &phys), 0);
+		CHECK_EQ(test, apple_dma_unpin(f->e, first, PAGE, &phys),
+			 -ENOENT);
+		CHECK_EQ(test, fixture_stats(f)->bad_unmaps, i + 1);
+		apple_dma_engine_flush(f->e);
+		CHECK(test, fixture_right(f, second, FAKE_RAM + PAGE, PAGE));
+		CHECK_EQ(test, fixture_stats(f)->live_mappings, 1);
+		CHECK_EQ(test, apple_dma_unpin(f->e, second, PAGE, &phys), 0);
+		CHECK_EQ(test, fixture_stats(f)->live_mappings, 0);
+		apple_dma_engine_flush(f->e);
+		CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+	}
+}
+
+/* A mistake that others came after: who is blamed is not known, and it stays. */
+static void window_of_a_mistake_stays(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t addr[3];
+	phys_addr_t phys;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		addr[i] = apple_dma_pin(f->e, FAKE_RAM + i * PAGE, PAGE, ANY);
+	CHECK_EQ(test, apple_dma_unpin(f->e, addr[0], PAGE, &phys), 0);
+	CHECK_EQ(test, apple_dma_unpin(f->e, addr[0], PAGE, &phys), 0);
+	CHECK_EQ(test, apple_dma_unpin(f->e, addr[1], PAGE, &phys), -ENOENT);
+	apple_dma_engine_flush(f->e);
+	CHECK(test, fixture_right(f, addr[2], FAKE_RAM + 2 * PAGE, PAGE));
+	CHECK_EQ(test, apple_dma_unpin(f->e, addr[2], PAGE, &phys), -ENOENT);
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 1);
+	CHECK_EQ(test, fixture_stats(f)->live_mappings, 1);
+	apple_dma_engine_close(f->e);
+	CHECK_EQ(test, apple_dma_engine_abandon(f->e), 1);
+	CHECK(test, apple_dma_engine_release(f->e));
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+}
+
 /* No range, no RAM: not asked for. */
 static void what_is_not_ram_is_not_asked_for(struct kunit *test)
 {
@@ -249,12 +305,12 @@ static void guard_is_not_ended_by_others(struct kunit *test)
 	apple_dma_window_submit(f->e, &planned, &fresh, &r);
 	spin_unlock_irqrestore(&f->e->lock, flags);
 	EXPECT_EQ(test, fixture_unpin(f, w->iova, PAGE), -ENOENT);
-	EXPECT_EQ(test, atomic_read(&w->live), 1);
+	EXPECT_EQ(test, apple_dma_window_live(w), 1);
 	EXPECT(test, list_is_singular(&fresh));
 	spin_lock_irqsave(&f->e->lock, flags);
 	list_del_init(&w->list);
 	w->guarded = false;
-	apple_dma_window_put(f->e, w);
+	apple_dma_window_put(f->e, w, 0);
 	spin_unlock_irqrestore(&f->e->lock, flags);
 	apple_dma_engine_flush(f->e);
 	CHECK_EQ(test, fixture_stats(f)->bad_unmaps, 1);
@@ -276,6 +332,8 @@ static struct kunit_case pin_cases[] = {
 	KUNIT_CASE(long_list_fits_in_exact_granules),
 	KUNIT_CASE(bad_unmap_is_refused),
 	KUNIT_CASE(guard_is_not_ended_by_others),
+	KUNIT_CASE(unmapping_twice_ends_no_neighbour),
+	KUNIT_CASE(window_of_a_mistake_stays),
 	KUNIT_CASE(what_is_not_ram_is_not_asked_for),
 	KUNIT_CASE(mask_is_kept_to),
 	{ }

@@ -259,6 +259,17 @@ def test_more_than_the_largest_block_is_refused(edu, mib):
         assert int(lines[0][0]) == mib << 20 and f"at most {LARGEST} bytes" in lines[0][1]
 
 
+@pytest.mark.parametrize("mode", [
+    pytest.param(mode, marks=scene("limits", "twice", module=f"mode={mode}"))
+    for mode in ("cached", "strict")])
+def test_unmapping_twice_does_not_end_a_neighbour(edu, mode):
+    """The window of both buffers stays until the second is unmapped, and goes then."""
+    assert edu.value("bad_unmaps") == 1
+    assert edu.console.count("the driver is at fault") == 1
+    assert edu.value("live_mappings") == 0
+    assert mode == "cached" or edu.json_lines()[1][0]["live"] == 0
+
+
 @scene("batches", "bad_unmap")
 def test_unmap_of_nothing_is_reported(edu):
     assert edu.value("bad_unmaps") == 1

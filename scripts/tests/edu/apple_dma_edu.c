@@ -20,6 +20,7 @@
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
+#include <linux/umh.h>
 
 #define EDU_VENDOR	0x1234
 #define EDU_DEVICE	0x11e8
@@ -578,6 +579,50 @@ static int test_bad_unmap(struct edu *edu)
 	return 0;
 }
 
+/* What is idle goes back to the host. */
+static int flush(void)
+{
+	static char *argv[] = {
+		"/bin/sh", "-c",
+		"echo 1 >\"$(echo /sys/bus/pci/drivers/apple_dma/0*)/apple_dma/flush\"",
+		NULL
+	};
+	static char *envp[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+
+	return call_usermodehelper(argv[0], argv, envp, UMH_WAIT_PROC);
+}
+
+/*
+ * The first of two buffers in a granule is unmapped twice. The second is mapped
+ * all the while, and the device reads it.
+ */
+static int test_twice(struct edu *edu)
+{
+	u8 *p = (u8 *)__get_free_pages(GFP_KERNEL, get_order(GRANULE));
+	u8 *q = (u8 *)__get_free_page(GFP_KERNEL | __GFP_ZERO);
+	dma_addr_t first, second, result;
+
+	CHECK(p && q);
+	get_random_bytes(p, GRANULE);
+	first = dma_map_single(edu->dev, p, EDU_CHUNK, DMA_TO_DEVICE);
+	second = dma_map_single(edu->dev, p + GRANULE / 2, EDU_CHUNK,
+				DMA_TO_DEVICE);
+	CHECK(!dma_mapping_error(edu->dev, first));
+	CHECK(!dma_mapping_error(edu->dev, second));
+	dma_unmap_single(edu->dev, first, EDU_CHUNK, DMA_TO_DEVICE);
+	dma_unmap_single(edu->dev, first, EDU_CHUNK, DMA_TO_DEVICE);
+	CHECK(!flush());
+	result = dma_map_single(edu->dev, q, EDU_CHUNK, DMA_FROM_DEVICE);
+	CHECK(!dma_mapping_error(edu->dev, result));
+	CHECK(!edu_move(edu, second, result, EDU_CHUNK));
+	dma_unmap_single(edu->dev, result, EDU_CHUNK, DMA_FROM_DEVICE);
+	dma_unmap_single(edu->dev, second, EDU_CHUNK, DMA_TO_DEVICE);
+	CHECK(!memcmp(p + GRANULE / 2, q, EDU_CHUNK));
+	free_page((unsigned long)q);
+	free_pages((unsigned long)p, get_order(GRANULE));
+	return 0;
+}
+
 /* The device uses an address after its mapping has ended: faults. */
 static int test_stale(struct edu *edu)
 {
@@ -783,6 +828,7 @@ static const struct {
 	{ "softirq", test_softirq },
 	{ "threads", test_threads },
 	{ "bad_unmap", test_bad_unmap },
+	{ "twice", test_twice },
 	{ "stale", test_stale },
 	{ "leak", test_leak },
 	{ "late_free", test_late_free },
