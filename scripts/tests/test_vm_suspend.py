@@ -10,7 +10,7 @@ from test_vm_lifecycle import TOOLS as LIFECYCLE
 # does, or the clock where there is no keyboard. The testbed's own disks are CDs, which
 # say after a reset that they may be others; to open them is to believe that they are not.
 # Until then reads fail, and a program that needs a page of its file is killed (SIGBUS): all
-# that is mapped is read before.
+# that is mapped, or may be started meanwhile, is read before.
 # SeaBIOS does not tell the chip set again where its power management is: a PC would not
 # sleep a second time, nor turn off.
 TOOLS = LIFECYCLE + r"""
@@ -20,8 +20,9 @@ keyboard=/sys/devices/platform/i8042/serio0/power/wakeup
 chips=/sys/bus/pci/devices/0000:00:1f.0/config
 [ ! -e $chips ] || head -c 72 $chips | tail -c 8 >/tmp/chips
 resident() {
-	{ grep -hoE '/(usr|bin|lib|sbin)[^ ]*$' /proc/[0-9]*/maps; type -P dd; } 2>/dev/null |
-		sort -u | xargs -r cat >/dev/null 2>&1 || true
+	{ type -P fio dd cat grep tail sleep sort xargs; LD_TRACE_LOADED_OBJECTS=1 fio
+	  cat /proc/[0-9]*/maps; } 2>/dev/null |
+		grep -oE '/(usr|bin|lib|sbin)[^ ]*' | sort -u | xargs -r cat >/dev/null 2>&1 || true
 }
 awake() {
 	local each i

@@ -411,11 +411,12 @@ do_starve() {	# percent, seconds
 
 # The testbed wakes it at once. Its own disks are CDs, of which every read fails then until
 # they are opened again: a program that needs a page of its file meanwhile is killed (SIGBUS),
-# so all that is mapped is read before. The chip set of a PC forgets where its power
-# management is.
+# so all that is mapped, or is the next time that the load begins, is read before. The chip
+# set of a PC forgets where its power management is.
 resident() {
-	{ grep -hoE '/(usr|bin|lib|sbin)[^ ]*$' /proc/[0-9]*/maps; type -P dd; } 2>/dev/null |
-		sort -u | xargs -r cat >/dev/null 2>&1 || true
+	{ type -P fio dd cat grep tail sleep sort xargs; LD_TRACE_LOADED_OBJECTS=1 fio
+	  cat /proc/[0-9]*/maps; } 2>/dev/null |
+		grep -oE '/(usr|bin|lib|sbin)[^ ]*' | sort -u | xargs -r cat >/dev/null 2>&1 || true
 }
 chips=/sys/bus/pci/devices/0000:00:1f.0/config
 do_suspend() {
