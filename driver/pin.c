@@ -16,7 +16,7 @@
 static const char *const fail_texts[APPLE_DMA_FAIL_COUNT] = {
 	[APPLE_DMA_FAIL_BYTES] = "the byte budget is used up (module parameter max_bytes)",
 	[APPLE_DMA_FAIL_ENTRIES] = "the entry budget is used up (module parameter max_entries)",
-	[APPLE_DMA_FAIL_HOST] = "the host refused it, with room in the budget (parameters max_bytes, max_entries)",
+	[APPLE_DMA_FAIL_HOST] = "the host refused it (parameters max_bytes, max_entries)",
 	[APPLE_DMA_FAIL_ALIGN] = "no device address is aligned to its size",
 	[APPLE_DMA_FAIL_HANDLE] = "no unique handle is left for the range",
 	[APPLE_DMA_FAIL_NOT_RAM] = "it is not ordinary guest memory",
@@ -48,8 +48,7 @@ struct emptied {
 	unsigned int n;
 };
 
-#define EMPTIED(name)							\
-	struct emptied name = { .windows = LIST_HEAD_INIT((name).windows) }
+#define EMPTIED_INIT(name)	{ .windows = LIST_HEAD_INIT((name).windows) }
 
 /* ---- what is not a hit; the lock is held ---- */
 
@@ -272,10 +271,10 @@ static noinline dma_addr_t pin_slowly(struct apple_dma_engine *e, u64 phys,
 	};
 	dma_addr_t addr = DMA_MAPPING_ERROR;
 	struct apple_dma_window *w = NULL;
+	struct emptied emptied = EMPTIED_INIT(emptied);
 	struct failure f = { .size = size };
 	unsigned long flags;
 	LIST_HEAD(fresh);
-	EMPTIED(emptied);
 	s64 left = -1;
 
 	spin_lock_irqsave(&e->lock, flags);
@@ -351,8 +350,8 @@ dma_addr_t apple_dma_refuse(struct apple_dma_engine *e,
 static noinline int unpin_slowly(struct apple_dma_engine *e, u64 addr, u64 size,
 				 u64 *phys)
 {
+	struct emptied emptied = EMPTIED_INIT(emptied);
 	unsigned long flags;
-	EMPTIED(emptied);
 	int err;
 
 	spin_lock_irqsave(&e->lock, flags);
@@ -548,9 +547,9 @@ static void miss_sg_exactly(struct apple_dma_engine *e, struct scatterlist *sgl,
 int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		     int nents, u64 mask)
 {
+	struct emptied emptied = EMPTIED_INIT(emptied);
 	struct failure f;
 	unsigned long flags;
-	EMPTIED(emptied);
 	bool fits;
 
 	if (likely(!hit_sg(e, sgl, nents, mask)))
@@ -602,9 +601,9 @@ int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		       int nents)
 {
+	struct emptied emptied = EMPTIED_INIT(emptied);
 	struct scatterlist *sg = sgl;
 	unsigned long flags;
-	EMPTIED(emptied);
 	bool broken;
 	u64 bad = 0, phys;
 	int err = 0;

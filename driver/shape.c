@@ -43,7 +43,7 @@
 #define REFUSED_MAX	(600 * HZ)
 
 /* Granules that apple_dma_cannot_fit() can tell apart: those of 8 GiB. */
-#define NAMED_BITS	(1U << 19)
+#define NAMED_BITS	BIT(19)
 
 /* Entries of a list that are looked up with interrupts off. */
 #define LOOKUPS_MAX	256

@@ -28,7 +28,7 @@ enum apple_dma_window_state {
  * @size: bytes; constant
  * @iova: device address of @phys; constant once ACTIVE
  * @live: mappings inside, and guards of who works with it, and the sum of the
- *	mappings' addresses: apple_dma_window_use(); or CLOSED
+ *	mappings' pages: apple_dma_window_use(); or CLOSED
  * @stamp: jiffies when @live last became 0
  * @flags: APPLE_DMA_WINDOW_LISTED, _LEFT and _FRESH
  * @first: where the range starts that it was made for; @phys or higher
@@ -114,13 +114,14 @@ static inline bool apple_dma_window_covers(const struct apple_dma_window *w,
 
 /*
  * What one mapping adds to struct apple_dma_window.live: 1 to the count, in the
- * low half, and its address to a sum, in the high half. Where the count would
- * come to 0 and the sum would not, something was unmapped that was not mapped,
- * and something else still is. A guard has no address.
+ * low half, and the number of its page to a sum, in the high half. Where the count
+ * would come to 0 and the sum would not, something was unmapped that was not
+ * mapped, and something else still is. Within a page drivers are not that exact,
+ * and no other IOMMU asks them to be. A guard has no address.
  */
 static inline u64 apple_dma_window_use(u64 addr)
 {
-	return (addr << 32) + 1;
+	return (addr >> 12 << 32) + 1;
 }
 
 /* The mappings and guards in a window; less than 0 if it is CLOSED. */

@@ -500,8 +500,8 @@ static void report(struct storm *s, unsigned int epoch)
 	}
 	pr_info("apple_dma_stress: # epoch %u: host %d, %llu bytes, %u entries%s%s: %llu ops, %llu mapped so far; here %llu hits, %llu misses, %llu evictions, %llu refusals, %llu doorbells\n",
 		epoch, s->host->policy, s->limits.bytes, s->limits.entries,
-		s->roomy ? ", roomy" : "", s->fickle ? ", fickle" : "", ops, done, stats.hits, stats.misses,
-		stats.evictions, counts.refusals, counts.doorbells);
+		s->roomy ? ", roomy" : "", s->fickle ? ", fickle" : "", ops,
+		done, stats.hits, stats.misses, stats.evictions, counts.refusals, counts.doorbells);
 	for (i = 0; i < APPLE_DMA_FAIL_COUNT; i++)
 		if (stats.failures[i])
 			pr_info("apple_dma_stress: #   %llu refused for cause %u\n",
