@@ -222,6 +222,8 @@ static bool refuses(struct fake_host *h, u64 gpa, u64 len)
 		h->refuse--;
 		return true;
 	}
+	if (h->one_in && len > h->longest)
+		return true;
 	return (range.phys < h->hole.phys + h->hole.size &&
 		h->hole.phys < range.phys + range.size) ||
 	       (h->one_in && !any(h, h->one_in));
@@ -333,6 +335,9 @@ static int fake_host_map(void *host, struct apple_dma_map_entry *entries,
 	spin_lock_irqsave(&h->lock, flags);
 	watch_call(h, n);
 	watch_budget(h, entries, n);
+	h->longest = U64_MAX;
+	if (h->one_in && !any(h, h->one_in))
+		h->longest = GRANULE << any(h, 9);
 	h->counts.map_entries += n;
 	for (i = 0; i < n; i++) {
 		watch_entry(h, entries[i].gpa, entries[i].len);

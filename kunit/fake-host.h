@@ -87,7 +87,8 @@ struct fake_host_slot {
  * @ram: what may be mapped; nothing is watched if NULL
  * @ram_ranges: how many of @ram
  * @refuse: refuse so many map entries, whatever they are
- * @one_in: refuse one in so many map entries at random; none if 0
+ * @one_in: refuse one in so many map entries at random, and in one of so many
+ *	calls all that are longer than some length; nothing if 0
  * @hole: maps nothing that overlaps this
  * @force: give this device address next, whatever is there; or 0
  * @reuse: give the device address that was released last, if it is free; or 0
@@ -99,6 +100,7 @@ struct fake_host_slot {
  * @counts: what it was asked
  * @bytes: registered now
  * @entries: registered now
+ * @longest: in this call, what is longer is refused
  * @wrong: what the engine did wrong first; empty if nothing
  * @by_gpa: registrations by handle
  * @by_iova: registrations by device address
@@ -128,6 +130,7 @@ struct fake_host {
 	struct fake_host_counts counts;
 	u64 bytes;
 	u64 entries;
+	u64 longest;
 	char wrong[160];
 	struct rb_root by_gpa;
 	struct rb_root by_iova;

@@ -446,6 +446,100 @@ static void refused_mixture_keeps_shapes(struct kunit *test)
 	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
 }
 
+#define SEARCH_SLOTS	24U
+
+/* A mapping of the search: a list of up to 4 entries, or nothing. */
+struct search_slot {
+	struct scatterlist sgl[4];
+	unsigned int n;
+};
+
+static u64 search_random(u64 *seed, u64 below)
+{
+	*seed = *seed * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (*seed >> 33) % below;
+}
+
+/* A page or some, within 512 KiB around a start of large windows. */
+static void search_fill(struct search_slot *slot, u64 *seed)
+{
+	struct scatterlist *sg;
+	int i;
+
+	slot->n = 1 + search_random(seed, 4);
+	sg_init_table(slot->sgl, slot->n);
+	for_each_sg(slot->sgl, sg, slot->n, i) {
+		u64 from = 4 * MIB - 128 * KIB + search_random(seed, 128) * PAGE;
+		u64 size = search_random(seed, 2) ?
+			   PAGE : PAGE * (1 + search_random(seed, 24));
+
+		sg_set_page(sg, pfn_to_page(PHYS_PFN(FAKE_RAM + from)), size, 0);
+	}
+}
+
+static void search_step(struct fixture *f, struct search_slot *slot, u64 *seed)
+{
+	struct kunit *test = f->test;
+	struct scatterlist *sg;
+	int i;
+
+	if (slot->n) {
+		CHECK_EQ(test, apple_dma_unpin_sg(f->e, slot->sgl, slot->n), 0);
+		slot->n = 0;
+		return;
+	}
+	search_fill(slot, seed);
+	if (apple_dma_pin_sg(f->e, slot->sgl, slot->n, ANY)) {
+		slot->n = 0;
+		return;
+	}
+	for_each_sg(slot->sgl, sg, slot->n, i)
+		CHECK(test, fixture_right(f, sg_dma_address(sg), sg_phys(sg),
+					  sg->length));
+}
+
+static void search_end(struct fixture *f, struct search_slot *slots)
+{
+	unsigned int i;
+
+	for (i = 0; i < SEARCH_SLOTS; i++) {
+		if (slots[i].n)
+			CHECK_EQ(f->test, apple_dma_unpin_sg(f->e, slots[i].sgl,
+							     slots[i].n), 0);
+		slots[i].n = 0;
+	}
+}
+
+/*
+ * Lists where windows of all sizes meet, and a host that refuses at random: what
+ * is mapped is what was asked for, and the host is asked for whole granules only.
+ */
+static void search_for_wrong_windows(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	struct search_slot *slots = fixture_memory(f, SEARCH_SLOTS *
+						      sizeof(*slots));
+	unsigned int steps = IS_ENABLED(CONFIG_KASAN) ? 10000 : 150000, i;
+	u64 seed = 1;
+
+	f->host->one_in = 3;
+	for (i = 0; i < steps && !f->host->wrong[0]; i++) {
+		search_step(f, &slots[search_random(&seed, SEARCH_SLOTS)], &seed);
+		if (!search_random(&seed, 20))
+			let_learned_expire(f);
+		/* Or else there is a large window for everything. */
+		if (!search_random(&seed, 50)) {
+			search_end(f, slots);
+			apple_dma_engine_flush(f->e);
+		}
+		cond_resched();
+	}
+	f->host->one_in = 0;
+	kunit_info(test, "%llu windows refused in %u steps, seed 1\n",
+		   fixture_stats(f)->refusals, i);
+	search_end(f, slots);
+}
+
 /* ---- what cannot fit ---- */
 
 /*
@@ -629,6 +723,7 @@ static struct kunit_case shape_cases[] = {
 	KUNIT_CASE(limit_is_learned_in_granules),
 	KUNIT_CASE(refused_size_is_that_of_what_was_refused),
 	KUNIT_CASE(refused_mixture_keeps_shapes),
+	KUNIT_CASE(search_for_wrong_windows),
 	KUNIT_CASE(what_cannot_fit_empties_nothing),
 	KUNIT_CASE(list_that_cannot_fit_empties_nothing),
 	KUNIT_CASE(pages_of_a_granule_count_once),

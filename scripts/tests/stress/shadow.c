@@ -48,11 +48,11 @@ static struct apple_dma_range choose(struct shadow *sh, u64 largest)
 {
 	struct storm *s = sh->storm;
 	const struct apple_dma_range *piece;
+	u64 kind = below(sh, 100), cluster = below(sh, STORM_CLUSTERS);
 	struct apple_dma_range r;
-	u64 kind = below(sh, 100);
 
-	r.phys = s->clusters[below(sh, STORM_CLUSTERS)] +
-		 below(sh, CLUSTER / PAGE) * PAGE;
+	r.phys = s->clusters[cluster] +
+		 below(sh, (cluster % 2 ? CLUSTER / 4 : CLUSTER) / PAGE) * PAGE;
 	r.size = PAGE;
 	if (s->hot) {
 		r.phys = s->clusters[0] + below(sh, HOT / PAGE) * PAGE;
@@ -233,7 +233,9 @@ static u64 bytes_of(struct shadow_list *list)
 
 static void pin_list(struct shadow *sh, struct shadow_list *list)
 {
-	unsigned int n = 1 + below(sh, SHADOW_LIST_MAX), i;
+	/* In a short list, what is refused is more often the largest. */
+	unsigned int most = below(sh, 2) ? SHADOW_LIST_MAX : 4;
+	unsigned int n = 1 + below(sh, most), i;
 	struct apple_dma_range *r = sh->scratch;
 	u64 mask = choose_mask(sh);
 	struct scatterlist *sg;
@@ -297,7 +299,9 @@ void shadow_step(struct shadow *sh)
 	bool flood = !(sh->ops / (sh->most * 4ULL) % 2);
 
 	sh->ops++;
-	if (!below(sh, sh->storm->hot ? 1024 : 32)) {
+	if (!below(sh, 100))
+		storm_let_time_pass(sh->storm);
+	if (!below(sh, sh->storm->hot ? 1024 : sh->storm->fickle ? 6 : 32)) {
 		step_list(sh);
 	} else if (sh->n < (sh->storm->hot ? 1 : sh->most) &&
 		   (!sh->n || below(sh, 10) < (flood ? 6 : 4))) {

@@ -312,8 +312,13 @@ static void pause(struct storm *s, u64 *seed)
 	}
 }
 
-/* Time has passed: what the host refused before may be asked again. */
-static void let_time_pass(struct storm *s)
+/**
+ * storm_let_time_pass() - what the host refused before may be asked again
+ * @s: the storm
+ *
+ * Context: any.
+ */
+void storm_let_time_pass(struct storm *s)
 {
 	unsigned long flags;
 	unsigned int i;
@@ -349,7 +354,7 @@ static void run_round(struct storm *s, u64 ops, u64 *seed)
 	set_mode(s, s->hot ? APPLE_DMA_MODE_CACHED :
 		    modes[stress_random(seed, ARRAY_SIZE(modes))]);
 	fake_host_limit(s->host, &limits);
-	let_time_pass(s);
+	storm_let_time_pass(s);
 	apple_dma_engine_set_batch(s->e, 1 + stress_random(seed,
 							   APPLE_DMA_BATCH_MAX));
 	apple_dma_engine_set_idle_ms(s->e, idle[stress_random(seed,
@@ -394,6 +399,10 @@ static void choose_ram(struct storm *s, u64 *seed)
 		else
 			s->clusters[i] += stress_random(seed, room / PAGE) *
 					  PAGE;
+		/* Around the ends of windows, where exact ones are among them. */
+		if (i % 2 && s->clusters[i] - r->phys > 8 * MIB)
+			s->clusters[i] = round_down(s->clusters[i], 4 * MIB) -
+					 128 * KIB;
 	}
 }
 

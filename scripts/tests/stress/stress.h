@@ -134,6 +134,8 @@ struct storm {
 int storm_run(u64 seed, unsigned int threads, u64 ops, u64 rounds,
 	      bool meddle);
 
+void storm_let_time_pass(struct storm *s);
+
 /* One line, the first time; the storm ends. */
 __printf(3, 4)
 void storm_wrong(struct storm *s, const struct shadow *sh, const char *fmt, ...);

@@ -77,7 +77,7 @@ void truth_check_refusal(struct shadow *sh, const struct apple_dma_range *r,
 		need = round_up(r[i].phys + r[i].size, GRANULE) -
 		       round_down(r[i].phys, GRANULE) + cost;
 		/* In a list, the handles of others may come first, too. */
-		if (cost == ~0ULL ||
+		if (cost == ~0ULL || (n > 1 && handles_rare(s, r[i].phys)) ||
 		    need + (n - 1) * GRANULE > host->segment ||
 		    (s->host->policy == FAKE_HOST_FRAGMENTED &&
 		     need > FAKE_HOST_GAP_MIN))
