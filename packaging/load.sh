@@ -8,6 +8,7 @@
 
 if [ "${1:-}" != prereqs ] && ! modprobe -q apple_dma; then
 	for file in /sys/bus/pci/devices/*/modalias; do
+		[ -e "$file" ] || continue
 		read -r alias <"$file" || alias=
 		case $alias in
 		pci:v00001B36d00000015*)

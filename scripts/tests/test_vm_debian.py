@@ -156,8 +156,8 @@ def test_module_comes_before_the_driver(maker, tmp_path, package):
     debian.unpack(debian.base(release, arch, ("dkms", f"linux-headers-{release.kernel}"),
                               debian.SETTINGS), str(tree))
     (tree / "etc/fstab").write_text("LABEL=root / ext4 errors=remount-ro 0 1\n")
-    # Not by its alias, as udev might come to the companion before it comes to the disk.
-    (tree / "etc/modprobe.d/test.conf").write_text("blacklist apple_dma\n")
+    # Not by its alias: udev might come to the companion before it comes to the disk.
+    (tree / "usr/lib/modprobe.d/test.conf").write_text("alias pci:v00001B36d00000015* nothing\n")
     (tree / "etc/dracut.conf.d").mkdir()
     (tree / "etc/dracut.conf.d/test.conf").write_text(
         'hostonly="no"\nadd_drivers+=" ext4 nvme virtio_blk virtio_pci "\n')
