@@ -209,6 +209,18 @@ static unsigned int give_back(struct apple_dma_engine *e,
 	return n;
 }
 
+static struct apple_dma_wanted to_make_room(u64 bytes, u64 entries)
+{
+	return (struct apple_dma_wanted){
+		.max = UINT_MAX,
+		.looks = LOOK_MAX,
+		.bytes = bytes,
+		.entries = entries,
+		.spare = SPARE_MAX,
+		.cause = "room",
+	};
+}
+
 /**
  * apple_dma_idle_evict() - make room: one doorbell
  * @e: the engine; its lock is held
@@ -221,14 +233,7 @@ static unsigned int give_back(struct apple_dma_engine *e,
  */
 u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 {
-	struct apple_dma_wanted want = {
-		.max = UINT_MAX,
-		.looks = LOOK_MAX,
-		.bytes = bytes,
-		.entries = entries,
-		.spare = SPARE_MAX,
-		.cause = "room",
-	};
+	struct apple_dma_wanted want = to_make_room(bytes, entries);
 	unsigned int n;
 
 	/* Whichever of the two shares is reached first is enough. */
@@ -260,14 +265,7 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
 						  u64 bytes, u64 entries)
 {
-	struct apple_dma_wanted want = {
-		.max = UINT_MAX,
-		.looks = LOOK_MAX,
-		.bytes = bytes,
-		.entries = entries,
-		.spare = SPARE_MAX,
-		.cause = "room",
-	};
+	struct apple_dma_wanted want = to_make_room(bytes, entries);
 
 	e->stats.evictions += give_back(e, &want);
 	return want.largest;
