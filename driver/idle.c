@@ -80,7 +80,7 @@ static void delist(struct apple_dma_engine *e, struct apple_dma_window *w)
 	list_del_init(&w->list);
 	e->listed--;
 	clear_bit(APPLE_DMA_WINDOW_LISTED, &w->flags);
-	/* Pairs with the cmpxchg in apple_dma_window_put(). */
+	/* Pairs with the cmpxchg in apple_dma_window_end_use(). */
 	smp_mb__after_atomic();
 	if (!apple_dma_window_live(w) &&
 	    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags)) {

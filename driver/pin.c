@@ -501,7 +501,9 @@ static bool list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
 	struct scatterlist *sg;
 	int i;
 
-	if (!apple_dma_cannot_fit(e, sgl, nents, all))
+	/* Where nothing is mapped, miss_sg() says why. */
+	if (READ_ONCE(e->broken) || READ_ONCE(e->stopped) ||
+	    READ_ONCE(e->closed) || !apple_dma_cannot_fit(e, sgl, nents, all))
 		return true;
 	f->cause = APPLE_DMA_FAIL_BYTES;
 	f->size = 0;

@@ -129,11 +129,11 @@ static void learn_expire(struct apple_dma_engine *e)
 	l->most_bytes = U64_MAX;
 }
 
-/* There is a limit: the host refused @size bytes more than it has now. */
-static void believe_in_limit(struct apple_dma_engine *e, u64 size)
+/* There is a limit: the host refused to have so many bytes and registrations. */
+static void believe_in_limit(struct apple_dma_engine *e, u64 bytes, u64 entries)
 {
-	e->learned.most_bytes = e->stats.mapped_bytes + size;
-	e->learned.most_entries = e->stats.mapped_entries + 1;
+	e->learned.most_bytes = bytes;
+	e->learned.most_entries = entries;
 	believe(&e->learned.belief);
 }
 
@@ -149,7 +149,7 @@ static void learn_limit(struct apple_dma_engine *e, u64 bytes, u64 entries,
 		e->learned.bytes = bytes;
 	else
 		e->learned.entries = min_t(u64, entries, U32_MAX);
-	believe_in_limit(e, size);
+	believe_in_limit(e, bytes + size, entries + 1);
 }
 
 /* The host refused this size of window, and took granules instead. */
@@ -183,21 +183,34 @@ static bool refused_for_itself(struct apple_dma_engine *e, u64 phys, u64 size)
 	return false;
 }
 
+/*
+ * Where is there a place for a range? In that of a larger one that contains it, as
+ * what contains the larger one contains this one, too.
+ */
+static unsigned int own_place(struct apple_dma_learned *l,
+			      const struct apple_dma_range *range)
+{
+	unsigned int i;
+
+	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
+		if (contains(range, l->own[i].phys, l->own[i].size))
+			return i;
+	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
+		if (expired(&l->own_belief[i]))
+			break;
+	if (i == APPLE_DMA_OWN_MAX)
+		i = l->own_next++ % APPLE_DMA_OWN_MAX;
+	l->own_belief[i].wait = 0;
+	return i;
+}
+
 /* The host takes other ranges, but not this one. */
 static void learn_own(struct apple_dma_engine *e,
 		      const struct apple_dma_range *range)
 {
 	struct apple_dma_learned *l = &e->learned;
-	unsigned int i;
+	unsigned int i = own_place(l, range);
 
-	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
-		if (l->own[i].phys == range->phys &&
-		    l->own[i].size == range->size)
-			break;
-	if (i == APPLE_DMA_OWN_MAX) {
-		i = l->own_next++ % APPLE_DMA_OWN_MAX;
-		l->own_belief[i].wait = 0;
-	}
 	l->own[i] = *range;
 	believe(&l->own_belief[i]);
 }
@@ -231,7 +244,8 @@ static void learn_refusal(struct apple_dma_engine *e,
 	if (l->limit && l->limit <= APPLE_DMA_GRANULE_SIZE) {
 		l->bytes = e->stats.mapped_bytes;
 		l->entries = min_t(u64, e->stats.mapped_entries, U32_MAX);
-		believe_in_limit(e, l->limit);
+		believe_in_limit(e, l->bytes + l->limit,
+				 e->stats.mapped_entries + 1);
 	} else {
 		believe(&l->belief);
 	}
@@ -241,21 +255,26 @@ static void learn_refusal(struct apple_dma_engine *e,
 static void learn_success(struct apple_dma_engine *e)
 {
 	struct apple_dma_learned *l = &e->learned;
+	bool more;
 
 	if (l->bytes < e->stats.mapped_bytes)
 		l->bytes = e->stats.mapped_bytes;
 	if (l->entries < e->stats.mapped_entries)
 		l->entries = e->stats.mapped_entries;
+	more = e->stats.mapped_bytes > l->refused_bytes &&
+	       e->stats.mapped_entries > l->refused_entries;
 	if (l->refused.size &&
 	    apple_dma_index_find(e, l->refused.phys, l->refused.size)) {
-		/* It has taken what it refused: nothing is so any more. */
-		l->belief.wait = 0;
-		learn_expire(e);
+		/* It has taken what it refused. With as much, it has room. */
+		l->refused.size = 0;
+		if (more || !l->limit) {
+			l->belief.wait = 0;
+			learn_expire(e);
+		}
 	}
 	/* A granule was refused, and one more is taken: no limit. */
-	if (l->refused.size && l->refused.size <= APPLE_DMA_GRANULE_SIZE &&
-	    e->stats.mapped_bytes > l->refused_bytes &&
-	    e->stats.mapped_entries > l->refused_entries) {
+	if (l->refused.size && more &&
+	    l->refused.size <= APPLE_DMA_GRANULE_SIZE) {
 		if (!l->limit)
 			learn_own(e, &l->refused);
 		l->refused.size = 0;
@@ -757,6 +776,31 @@ static bool takes_back(struct apple_dma_engine *e,
 	return !refusal.n && !e->broken;
 }
 
+/*
+ * What the host refused teaches something. @r: exact granules were, or @r->n is 0.
+ * @shared: a shared window was, and its granules were taken instead; or of size
+ * 0. @went: the largest idle window that went for it.
+ */
+static void learn_from(struct apple_dma_engine *e,
+		       const struct apple_dma_refusal *r,
+		       const struct apple_dma_range *shared,
+		       const struct apple_dma_range *went,
+		       struct list_head *fresh)
+{
+	const struct apple_dma_range *range = r->n ? &r->exact : shared;
+	u64 largest = r->n ? r->largest : shared->size;
+
+	if (!largest)
+		return;
+	/* A smaller one would not show that there was room. */
+	if (went->size >= largest && takes_back(e, went, fresh))
+		learn_own(e, range);
+	else if (r->n)
+		learn_refusal(e, r);
+	else
+		learn_shape(e, shared->size);
+}
+
 /**
  * apple_dma_cover() - see to it that windows cover ranges
  * @e: the engine; its lock is held
@@ -772,20 +816,24 @@ static bool takes_back(struct apple_dma_engine *e,
 void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		     struct list_head *fresh, enum apple_dma_fail *cause)
 {
-	u64 bytes = 0, entries = 0, refused_size = 0, refused_shape = 0;
-	bool retried = false, has_room = false;
-	struct apple_dma_range went = {};
-	unsigned int moved = 0;
+	struct apple_dma_range went = {}, shared = {};
+	u64 bytes = 0, entries = 0, refused_size = 0;
+	struct apple_dma_refusal r = {};
 	u64 shape = fitting_shape(e, todo);
+	unsigned int moved = 0;
+	bool retried = false;
 
 	*cause = APPLE_DMA_FAIL_HOST;
 	for (;;) {
-		struct apple_dma_refusal r;
 		LIST_HEAD(planned);
 
 		plan_batch(e, todo, shape, &planned, cause);
-		if (list_empty(&planned))
+		if (list_empty(&planned)) {
+			/* So it is not known whether granules would be taken. */
+			memset(&r, 0, sizeof(r));
+			shared.size = 0;
 			break;
+		}
 		apple_dma_window_submit(e, &planned, fresh, &r);
 		if (e->broken)
 			break;
@@ -793,9 +841,7 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		if (r.moved && moved++ < MOVED_TRIES)
 			continue;
 		if (!r.n) {
-			if (refused_shape)
-				learn_shape(e, refused_shape);
-			else if (refused_size)
+			if (refused_size)
 				learn_limit(e, bytes, entries, refused_size);
 			learn_success(e);
 			break;
@@ -810,25 +856,17 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 				continue;
 			}
 		}
-		/* One that is smaller would not show that there is room. */
-		if (!r.own.size && went.size >= r.largest) {
-			has_room = takes_back(e, &went, fresh);
-			went.size = 0;
-		}
-		if (e->broken)
-			break;
-		if (!r.own.size && has_room)
-			r.own = r.shared.size ? r.shared : r.exact;
-		if (r.own.size)
+		refused_size = 0;
+		shared = r.shared;
+		if (r.own.size) {
 			learn_own(e, &r.own);
-		else if (r.shared.size)
-			refused_shape = r.shared.size;
-		else
-			learn_refusal(e, &r);
-		if (!r.shared.size)
+			shared.size = 0;
+		}
+		if (!r.shared.size || shape == APPLE_DMA_GRANULE_SIZE)
 			break;
 		shape = APPLE_DMA_GRANULE_SIZE;
-		refused_size = 0;
 	}
+	if (!e->broken && !r.own.size)
+		learn_from(e, &r, &shared, &went, fresh);
 	apple_dma_idle_arm(e);
 }

@@ -121,7 +121,7 @@ static inline bool apple_dma_window_covers(const struct apple_dma_window *w,
  */
 static inline u64 apple_dma_window_use(u64 addr)
 {
-	return (addr >> 12 << 32) + 1;
+	return (addr >> PAGE_SHIFT << 32) + 1;
 }
 
 /* The mappings and guards in a window; less than 0 if it is CLOSED. */
@@ -137,7 +137,7 @@ static inline int apple_dma_window_live(const struct apple_dma_window *w)
  * @addr: the device address that is mapped; 0 for a guard
  *
  * Context: any, under RCU or the lock.
- * Return: false if it is being given back already.
+ * Return: false if it is being given back already, or in use too often.
  */
 static inline bool apple_dma_window_get(struct apple_dma_engine *e,
 					struct apple_dma_window *w, u64 addr)

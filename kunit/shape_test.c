@@ -401,6 +401,62 @@ static void limit_is_learned_in_granules(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->peak_bytes, 80 * GRANULE);
 }
 
+/*
+ * The same where what is idle has 4 granules each: the first to go makes more
+ * room than was asked for. The limit is where the host refused, not there.
+ */
+static void limit_is_where_the_host_refused(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.bytes = 100 * GRANULE);
+	unsigned int i;
+
+	f->host->limits.bytes = 80 * GRANULE;
+	for (i = 0; i < 20; i++)
+		CHECK_EQ(test, fixture_unpin(f, fixture_pin(f, i * MIB,
+							    4 * GRANULE),
+					     4 * GRANULE), 0);
+	for (i = 20; i < 200; i++)
+		fixture_touch(f, i * MIB);
+	CHECK_EQ(test, fixture_stats(f)->refusals, 1);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 80 * GRANULE);
+}
+
+/* What is taken after something went, with no more registered, is no more room. */
+static void limit_outlives_what_fits_below_it(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.bytes = 100 * GRANULE);
+	dma_addr_t addr[4];
+	unsigned int i;
+
+	f->host->limits.bytes = 4 * GRANULE;
+	for (i = 0; i < 4; i++)
+		addr[i] = fixture_pin(f, i * MIB, PAGE);
+	CHECK(test, fixture_pin(f, 8 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_pin(f, 9 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 4 * GRANULE);
+	CHECK_EQ(test, fixture_unpin(f, addr[0], PAGE), 0);
+	CHECK(test, fixture_pin(f, 9 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 4 * GRANULE);
+}
+
+/*
+ * A host that is full, with one idle window, and a hole in what the next window
+ * would be: the page beside the hole is mapped in the room of the idle one.
+ */
+static void page_beside_a_hole_is_mapped_when_full(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	dma_addr_t addr;
+
+	f->host->limits.bytes = 8 * MIB;
+	CHECK(test, fixture_pin(f, 0, PAGE) != DMA_MAPPING_ERROR);
+	fixture_touch(f, 8 * MIB);
+	f->host->hole.phys = FAKE_RAM + 100 * MIB + MIB;
+	f->host->hole.size = PAGE;
+	addr = fixture_pin(f, 100 * MIB, PAGE);
+	CHECK(test, fixture_right(f, addr, FAKE_RAM + 100 * MIB, PAGE));
+}
+
 /* Of a list, what was refused is a page; 128 KiB were not, and are asked for. */
 static void refused_size_is_that_of_what_was_refused(struct kunit *test)
 {
@@ -721,6 +777,9 @@ static struct kunit_case shape_cases[] = {
 	KUNIT_CASE(larger_range_beside_a_hole_is_mapped),
 	KUNIT_CASE(holes_are_all_remembered),
 	KUNIT_CASE(limit_is_learned_in_granules),
+	KUNIT_CASE(limit_is_where_the_host_refused),
+	KUNIT_CASE(limit_outlives_what_fits_below_it),
+	KUNIT_CASE(page_beside_a_hole_is_mapped_when_full),
 	KUNIT_CASE(refused_size_is_that_of_what_was_refused),
 	KUNIT_CASE(refused_mixture_keeps_shapes),
 	KUNIT_CASE(search_for_wrong_windows),
