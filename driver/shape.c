@@ -543,28 +543,25 @@ static u64 fitting_shape(struct apple_dma_engine *e, struct apple_dma_todo todo)
 	return shape;
 }
 
-/* What is left of @limit bytes if all that is idle goes. */
-static u64 room_at_most(struct apple_dma_engine *e, u64 limit)
+/* What is left of a limit if all that is idle goes. */
+static u64 left_of(u64 limit, u64 used, u64 idle)
 {
-	u64 bytes = e->stats.mapped_bytes, idle, entries;
-
-	lockdep_assert_held(&e->lock);
-	apple_dma_idle_sum(e, &entries, &idle);
-	bytes -= min(idle, bytes);
-	return limit - min(bytes, limit);
+	used -= min(idle, used);
+	return limit - min(used, limit);
 }
 
 /* Would so many bytes in one registration not fit even then? */
 static bool never_fits(struct apple_dma_engine *e, u64 size)
 {
-	u64 entries = e->stats.mapped_entries, idle, bytes;
+	u64 entries, bytes;
 	int i;
 
 	/* A sum may miss what moves from CPU to CPU meanwhile. */
 	for (i = 0; i < 2; i++) {
-		apple_dma_idle_sum(e, &idle, &bytes);
-		if (size <= room_at_most(e, limit_bytes(e)) &&
-		    entries - min(idle, entries) < limit_entries(e))
+		apple_dma_idle_sum(e, &entries, &bytes);
+		if (size <= left_of(limit_bytes(e), e->stats.mapped_bytes,
+				    bytes) &&
+		    left_of(limit_entries(e), e->stats.mapped_entries, entries))
 			return false;
 	}
 	return true;
@@ -630,14 +627,15 @@ static u64 list_needs(struct apple_dma_engine *e, struct scatterlist *sgl,
 	return need;
 }
 
-/* With the lock held for a moment. */
+/* What the byte budget has left then. Takes the lock for a moment. */
 static u64 room_now(struct apple_dma_engine *e)
 {
+	u64 entries, bytes, room;
 	unsigned long flags;
-	u64 room;
 
 	spin_lock_irqsave(&e->lock, flags);
-	room = room_at_most(e, e->limits.bytes);
+	apple_dma_idle_sum(e, &entries, &bytes);
+	room = left_of(e->limits.bytes, e->stats.mapped_bytes, bytes);
 	spin_unlock_irqrestore(&e->lock, flags);
 	return room;
 }
