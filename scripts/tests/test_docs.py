@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The documentation: its commands are run, its links lead somewhere."""
 
+import importlib
 import os
 import re
 import shlex
@@ -145,6 +146,34 @@ def test_links_lead_somewhere():
             if not to.exists() or anchor and anchor not in anchors(to):
                 dead.append(f"{path.name}: {target}")
     assert not dead
+
+
+def full_parameters(test):
+    """(whether all of a test runs with --full only, the values of parameters that do)."""
+    marks = getattr(test, "pytestmark", [])
+    sets = [mark.args[1] for mark in marks if mark.name == "parametrize"]
+    full = [[str(each.values[0]) for each in values if hasattr(each, "marks") and
+             any(mark.name == "full" for mark in each.marks)] for values in sets]
+    every = any(len(found) == len(values) for found, values in zip(full, sets))
+    return every or any(mark.name == "full" for mark in marks), sum(full, [])
+
+
+def test_lifecycle_says_what_runs_with_full_only():
+    """By the tests' own marks: each row of the tables names its tests, † where it has to be."""
+    found = {}
+    for path in (TOP / "scripts/tests").glob("test_vm_*.py"):
+        found.update(vars(importlib.import_module(path.stem)))
+    page = (TOP / "Documentation/lifecycle.md").read_text().split("## Broken on purpose")[0]
+    wrong = []
+    for row in re.findall(r"^\|.*`.*\|$", page, re.M):
+        cell = row.split("|")[-2]
+        assert re.fullmatch(r"( (KUnit )?`[\w.]+`( †| \(\w+: †\))?,?)+ ", cell), row
+        for name, mark, only in re.findall(r"`(test_\w+)`(?: (†)| \((\w+): †\))?", cell):
+            assert name in found, f"there is no {name}"
+            full, values = full_parameters(found[name])
+            if bool(mark) != full or only and only not in values:
+                wrong.append(f"{name}: {'only' if full else 'not only'} with --full")
+    assert not wrong
 
 
 def test_parameters_reach_the_initramfs():
