@@ -49,26 +49,11 @@ class Run:
         return int(found[-1])
 
 
-# Shell functions for the guest: a counter of the module, and all of them. They
-# start no program: an emulated machine is slow at that.
-GUEST_PRELUDE = r"""
-set -eu
-counter() {
-	local f v
-	for f in /sys/bus/pci/drivers/apple_dma/*/apple_dma/"$1"; do
-		read -r v <"$f"
-		echo "$v"
-	done
-}
-counters() {
-	local f v
-	for f in /sys/bus/pci/drivers/apple_dma/0*/apple_dma/*; do
-		[ -d "$f" ] || ! read -r v 2>/dev/null <"$f" || echo "${f##*/}=$v"
-	done
-}
-host() { host-stats | tr ',{}[]' '\n' | sed -n "s/^ *\"$1\": *//p" | head -1; }
-fail() { echo "guest: $*" >&2; exit 1; }
-"""
+# The guest's shell stops at the first mistake, and has the functions of lib/guest/lib.sh.
+GUEST_PRELUDE = "set -eu\n. /usr/lib/testbed/lib.sh\n"
+
+# A disk behind a DART; its drive is what the fixture `disk` makes.
+NVME = ["nvme,drive=d0,serial=a"]
 
 
 def aborted_early(err, console):

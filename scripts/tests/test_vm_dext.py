@@ -3,6 +3,8 @@
 
 import pytest
 
+from conftest import NVME
+
 ROUND = r"""
 device=/sys/bus/pci/devices/0000:00:03.0
 [ "$(readlink -f $device/driver)" = /sys/bus/pci/drivers/nvme ] || fail "nvme is not bound"
@@ -32,7 +34,7 @@ host-stats
 
 RESET = r"""
 echo 1 >$device/reset
-for _ in $(seq 100); do [ "$(cat /sys/class/nvme/nvme0/state)" != live ] || break; sleep 0.1; done
+await '[ "$(cat /sys/class/nvme/nvme0/state)" = live ]'
 dd if=/dev/nvme0n1 of=/tmp/first bs=1M count=8 iflag=direct 2>/dev/null || fail "no disk after a reset"
 """
 
@@ -78,8 +80,7 @@ while [ "$(awk '{ print $5 }' /sys/block/nvme0n1/stat)" -lt 200 ]; do sleep 0.1;
 host-ask kill-dextd
 wait $fio && fail "fio saw no error"
 grep -q 'Input/output error' /tmp/fio || { cat /tmp/fio; fail "another error than EIO"; }
-for _ in $(seq 600); do [ -e /dev/nvme0n1 ] || break; sleep 0.1; done
-[ ! -e /dev/nvme0n1 ] || fail "the disk is still there"
+await '[ ! -e /dev/nvme0n1 ]'
 host-stats
 """, mem="512M", dext=[f"nvme,file={disk}"],
                   append="nvme_core.io_timeout=3 nvme_core.admin_timeout=3")
@@ -95,13 +96,11 @@ def test_both_testbeds_in_one_guest(testbed, disk):
     drive, _ = disk()
     run = testbed(r"""
 for d in 0 1; do
-	fio --name=v$d --filename=/dev/nvme${d}n1 --direct=1 --rw=randwrite --bs=16k --size=16m \
-	    --iodepth=8 --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio$d &
+	node=/dev/nvme${d}n1 verified v$d --size=16m & jobs+=($!)
 done
-wait
-grep -q . /tmp/fio0 && grep -q . /tmp/fio1
+joined "${jobs[@]}"
 ls -d /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed/nvme
-""", qemu=[drive], devices=["nvme,drive=d0,serial=a"], dext=["nvme,size=64M"],
+""", qemu=[drive], devices=NVME, dext=["nvme,size=64M"],
                   host=["1:layout=wide"])
     assert run.out.count("/nvme") == 2
     for now in (run.companion(), run.dext()):

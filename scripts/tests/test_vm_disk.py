@@ -3,6 +3,8 @@
 
 import pytest
 
+from conftest import NVME
+
 # Three trees of real files, written, read back from the disk, compared.
 ROUND_TRIP = r"""
 disk=${DISK:-/dev/nvme0n1}
@@ -56,7 +58,7 @@ ROUND_TRIPS = [(arch, *host) for arch in ("x86_64", "arm64") for host in (
 def test_nvme_round_trip(testbed, disk, arch, layout, iova, mode):
     drive, _ = disk()
     run = testbed(ROUND_TRIP, arch=arch, qemu=[drive], module=f"mode={mode}",
-                  devices=["nvme,drive=d0,serial=a"],
+                  devices=NVME,
                   host=[f"layout={layout}", f"iova={iova}", "seed=7"])
     check_round_trip(run)
 
@@ -68,7 +70,7 @@ def test_nvme_round_trip_on_the_newest_kernel(testbed, disk, arch):
     """map_phys instead of map_page, and no map_resource."""
     drive, _ = disk()
     run = testbed(ROUND_TRIP, arch=arch, kernel="newest", qemu=[drive],
-                  devices=["nvme,drive=d0,serial=a"], host=["iova=random"])
+                  devices=NVME, host=["iova=random"])
     check_round_trip(run)
 
 
@@ -81,24 +83,36 @@ if [ -b /dev/nvme0n1 ] && dd if=/dev/nvme0n1 of=/dev/null bs=4k count=1 iflag=di
 	fail "there is data"
 fi
 echo "no data"
-""", qemu=[drive], devices=["nvme,drive=d0,serial=a"], no_module=True,
+""", qemu=[drive], devices=NVME, no_module=True,
                   append="nvme_core.admin_timeout=2", expect=98)
     assert "no data" in run.out and "fault" in run.err
     assert run.companion()["faults"] > 0
     assert run.companion()["map_entries"] == 0
 
 
+def test_wrong_data_is_seen(testbed, disk):
+    """By what the other tests verify with, in the background, too: one sector is another."""
+    drive, _ = disk()
+    run = testbed("""
+keep
+kept
+dd if=/dev/zero of=$node bs=512 seek=5000 count=1 oflag=direct status=none
+verify beside & beside=$!
+kept & kept=$!
+joined $beside $kept
+echo "not seen"
+""", qemu=[drive], devices=NVME, expect=1)
+    assert "wrong data: keep on /dev/nvme0n1" in run.err and "not seen" not in run.out
+
+
 @pytest.mark.full
 def test_four_threads_on_two_cpus(testbed, disk):
     drive, _ = disk(size="256M")
     run = testbed("""
-fio --name=mix --filename=/dev/nvme0n1 --direct=1 --rw=randrw --bsrange=4k-128k \
-    --size=48m --numjobs=4 --offset_increment=48m --iodepth=8 --ioengine=libaio \
-    --verify=crc32c --verify_fatal=1 --do_verify=1 --group_reporting --minimal >/tmp/fio ||
-	{ cat /tmp/fio; fail "fio found wrong data"; }
+verified mix --rw=randrw --bsrange=4k-128k --size=48m --numjobs=4 --offset_increment=48m
 counters
 host-stats
-""", qemu=[drive], cpus=2, devices=["nvme,drive=d0,serial=a"],
+""", qemu=[drive], cpus=2, devices=NVME,
                   host=["iova=random"])
     now = run.json_lines()[-1][0]
     assert run.value("mapped_entries") == now["live"]
@@ -111,11 +125,9 @@ def test_two_disks_with_a_companion_each(testbed, disk):
     second, _ = disk("d1")
     run = testbed("""
 for d in 0 1; do
-	fio --name=v$d --filename=/dev/nvme${d}n1 --direct=1 --rw=randwrite --bs=16k --size=16m \
-	    --iodepth=8 --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio$d &
+	node=/dev/nvme${d}n1 verified v$d --size=16m & jobs+=($!)
 done
-wait
-grep -q . /tmp/fio0 && grep -q . /tmp/fio1
+joined "${jobs[@]}"
 ls -d /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed/nvme
 """, qemu=[first, second],
                   devices=["nvme,drive=d0,serial=a", "nvme,drive=d1,serial=b"])
@@ -133,12 +145,9 @@ def test_disk_goes_on_when_the_budget_is_used_up(testbed, disk):
     """
     drive, _ = disk()
     run = testbed("""
-fio --name=v --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bs=16k --size=4m \
-    --iodepth=32 --iodepth_batch_submit=32 --iodepth_batch_complete_min=32 \
-    --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio ||
-	{ cat /tmp/fio; fail "wrong data"; }
+verified v --size=4m --iodepth=32 --iodepth_batch_submit=32 --iodepth_batch_complete_min=32
 counters
-""", qemu=[drive], devices=["nvme,drive=d0,serial=a"], module="max_bytes=524288")
+""", qemu=[drive], devices=NVME, module="max_bytes=524288")
     assert run.value("map_failures") > 0
     assert run.value("peak_bytes") == run.companion()["peak_bytes"] <= 524288
     # Nothing was asked of the host that the budget has no room for.

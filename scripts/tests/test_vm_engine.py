@@ -3,7 +3,8 @@
 
 import pytest
 
-NVME = ["nvme,drive=d0,serial=a"]
+from conftest import NVME
+
 NULL = "-drive if=none,id=d0,driver=null-co,size=2G,read-zeroes=on"
 
 TOOLS = r"""
@@ -13,31 +14,13 @@ reads() {
 	fio --name=r --filename=/dev/nvme0n1 --direct=1 --rw=randread --bs=4k --iodepth=32 \
 	    --ioengine=libaio --number_ios="$1" --minimal >/tmp/fio || { cat /tmp/fio; fail reads; }
 }
-# Written, and read back: $1 is its name, $2 how many requests at once.
-verify() {
-	fio --name="$1" --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bsrange=4k-64k --size=12m \
-	    --iodepth="${2:-16}" --ioengine=libaio --verify=crc32c --verify_fatal=1 \
-	    --minimal >/tmp/fio ||
-		{ cat /tmp/fio; fail "wrong data"; }
-}
-# Both sides count the same.
-agree() {
-	[ "$(counter mapped_entries)" = "$(host live)" ] || fail "$1: entries"
-	[ "$(counter mapped_bytes)" = "$(host live_bytes)" ] || fail "$1: bytes"
-}
-await() {
-	for i in $(seq 600); do eval "$1" && return; sleep 0.1; done
-	fail "waited in vain for $1"
-}
 """
 
 
 def test_steady_state_rings_no_doorbell(testbed):
     """10,000 I/Os in windows that are there: the host sees none of them."""
     run = testbed(TOOLS + """
-ios() { awk '{ print $1 }' /sys/block/nvme0n1/stat; }
-fio --name=r --filename=/dev/nvme0n1 --direct=1 --rw=randread --bs=4k --iodepth=32 \\
-    --ioengine=libaio --number_ios=1000000 --minimal >/dev/null 2>&1 & load=$!
+start_load --bs=4k --iodepth=32 --size=100%
 start=$(ios)
 await '[ $(ios) -gt $((start + 2000)) ]'
 rings=$(host doorbells) slow=$(counter slow_paths) hits=$(counter hits) first=$(ios)
@@ -45,8 +28,7 @@ await '[ $(ios) -gt $((first + 10000)) ]'
 echo "hit=$(($(counter hits) - hits))"
 echo "slow=$(($(counter slow_paths) - slow))"
 echo "rang=$(($(host doorbells) - rings))"
-kill $load
-wait $load || true
+stop_load
 agree end
 """, qemu=[NULL], devices=NVME)
     assert run.value("rang") == run.value("slow") == 0
@@ -106,9 +88,8 @@ def test_mode_is_switched_under_io(testbed, disk):
     """Data stays right; strict has nothing idle, and only granules in use."""
     drive, _ = disk(size="128M")
     run = testbed(TOOLS + """
-fio --name=v --filename=/dev/nvme0n1 --direct=1 --rw=randrw --bsrange=4k-64k --size=32m \
-    --numjobs=2 --offset_increment=32m --iodepth=8 --ioengine=libaio --verify=crc32c \
-    --verify_fatal=1 --loops=2 --minimal >/tmp/out 2>&1 & load=$!
+verified v --rw=randrw --bsrange=4k-64k --size=32m --numjobs=2 --offset_increment=32m --loops=2 &
+load=$!
 n=0
 while kill -0 $load 2>/dev/null; do
 	echo strict >$sys/mode
@@ -118,7 +99,7 @@ while kill -0 $load 2>/dev/null; do
 	n=$((n + 1))
 	sleep 0.1
 done
-wait $load || { cat /tmp/out; fail "wrong data"; }
+joined $load
 echo "switches=$n"
 agree cached
 echo strict >$sys/mode
@@ -162,7 +143,7 @@ block=$(grep -lx Movable /sys/devices/system/memory/memory*/valid_zones |
 	sort -V | tail -2 | head -1 | xargs dirname)
 before=$(counter evictions)
 echo offline >$block/state
-wait $load
+joined $load
 dd if=/dev/nvme0n1 of=/dev/null bs=128k count=2000 2>/dev/null
 echo online >$block/state
 dd if=/dev/nvme0n1 of=/dev/null bs=128k count=4500 2>/dev/null
@@ -181,9 +162,9 @@ def test_small_budget_is_shared_by_eviction(testbed, disk):
     """16 MiB for a guest of 1 GiB: cold windows go, and nothing fails."""
     drive, _ = disk()
     run = testbed(TOOLS + """
-verify a
+verify a --size=12m --iodepth=16
 dd if=/dev/nvme0n1 of=/dev/null bs=1M count=64 2>/dev/null
-verify b
+verify b --size=12m --iodepth=16
 agree end
 counters
 """, qemu=[drive], devices=NVME, module="max_bytes=16777216")
@@ -205,8 +186,8 @@ def test_limits_of_the_host_are_learned(testbed, disk, limit):
     drive, _ = disk()
     run = testbed(TOOLS + """
 dd if=/dev/nvme0n1 of=/dev/null bs=128k count=500 2>/dev/null
-verify a 2
-verify b 2
+verify a --size=12m --iodepth=2
+verify b --size=12m --iodepth=2
 agree end
 host-stats
 counters
@@ -259,10 +240,8 @@ taken() {
 }
 watch() { echo 0 >/proc/lock_stat; echo 1 >/proc/sys/kernel/lock_stat; }
 unwatch() { echo 0 >/proc/sys/kernel/lock_stat; }
-ios() { awk '{ print $1 }' /sys/block/nvme0n1/stat; }
 echo 0 >$sys/idle_ms
-fio --name=r --filename=/dev/nvme0n1 --direct=1 --rw=randread --bs=4k --iodepth=8 --numjobs=4 \\
-    --ioengine=libaio --number_ios=1000000 --minimal >/dev/null 2>&1 & load=$!
+start_load --bs=4k --iodepth=8 --numjobs=4 --size=100%
 start=$(ios)
 await '[ $(ios) -gt $((start + 4000)) ]'
 hits=$(counter hits)
@@ -273,8 +252,7 @@ unwatch
 echo "of_hits=$(taken '&e->lock')"
 echo "of_queues=$(taken '&nvmeq->')"
 echo "hit=$(($(counter hits) - hits))"
-kill $load
-wait $load || true
+stop_load
 watch
 echo 1 >$sys/flush
 unwatch

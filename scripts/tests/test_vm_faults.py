@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import TOP
+from conftest import NVME, TOP
 
 SOURCE = TOP / "scripts" / "tests" / "edu"
 FAULTS = TOP / "scripts" / "tests" / "faults"
@@ -115,32 +115,23 @@ def test_broken_disk_is_unbound(testbed, disk):
     its device is gone. Bound again, the disk is there, and its data."""
     drive, _ = disk()
     run = testbed(TOOLS + r"""
-verify() {
-	fio --name=v --filename=/dev/nvme0n1 --direct=1 --rw="$1" --bs=16k --size=4m --iodepth=8 \
-	    --ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal ${2:-} >/tmp/fio ||
-		fail "wrong data: $(cat /tmp/fio)"
-}
-within() { for i in $(seq 300); do eval "$1" && return; sleep 0.1; done; fail "in vain: $1"; }
-verify write
+keep
 for lie in zero unmap-fail no-answer; do
-	fio --name=load --filename=/dev/nvme0n1 --allow_file_create=0 --direct=1 --rw=randread \
-	    --bs=16k --iodepth=8 --ioengine=libaio --time_based --runtime=600 >/dev/null 2>&1 & load=$!
-	sleep 1
+	start_load
 	host-set companion0 lie $lie
-	within 'dmesg | grep -q "broke the protocol"'
+	await 'dmesg | grep -q "broke the protocol"'
 	dmesg -C
 	echo "$device" >/sys/bus/pci/drivers/nvme/unbind
 	host-set companion0 lie none
-	kill $load 2>/dev/null || true
-	wait $load || true
+	stop_load
 	unbind
 	bind
-	within '[ -b /dev/nvme0n1 ]'
-	verify write --verify_only
+	await_disk
+	kept
 done
-verify write
+keep
 counters
-""", qemu=[drive], devices=["nvme,drive=d0,serial=a"], module="mode=strict")
+""", qemu=[drive], devices=NVME, module="mode=strict")
     assert run.console.count("the host broke the protocol: ") == 3
     assert run.value("broken") == run.value("map_failures") == 0
     assert run.companion()["faults"] == 0
@@ -179,10 +170,7 @@ refuse() {
 rescan() { echo 1 >/sys/bus/pci/rescan; }
 unrescan() { works "found again"; }
 load() { insmod "$APPLE_DMA_KO" 2>/dev/null; }
-unload() {
-	for i in $(seq 50); do rmmod apple_dma 2>/dev/null && return; sleep 0.1; done
-	fail "it cannot be unloaded"
-}
+unload() { await rmmod apple_dma; }
 """
 
 # What dma-debug is refused it reports, as if it were a mistake, and turns itself off; and
@@ -302,15 +290,11 @@ sweep 7 insmod "load=$APPLE_DMA_KO=" unload=apple_dma= "load=$APPLE_DMA_KO=max_e
 load
 echo >"$override"
 echo "$device" >$nvme/bind
-for i in $(seq 300); do
-	disk=$(echo /dev/nvme*n1)
-	[ ! -b "$disk" ] || break
-	sleep 0.1
-done
-fio --name=v --filename="$disk" --direct=1 --rw=randwrite --bs=16k --size=2m --iodepth=8 \
-	--ioengine=libaio --verify=crc32c --verify_fatal=1 --minimal >/tmp/fio || fail "$(cat /tmp/fio)"
+await '[ -b /dev/nvme*n1 ]'
+node=$(echo /dev/nvme*n1)
+verified v --size=2m
 counters
-""", kernel="debug", qemu=[drive], devices=["nvme,drive=d0,serial=a"], push=[nth],
+""", kernel="debug", qemu=[drive], devices=NVME, push=[nth],
                   append=f"{NO_DMA_DEBUG} kmemleak=off", timeout=1500)
     check_sweeps(run, ["nvme", "insmod"], leaks=False)
     assert run.value("broken") == run.value("bad_unmaps") == 0
@@ -333,8 +317,7 @@ fi
 dmesg -C
 cases no_memory 16
 dmesg | grep -q 'ok 1 - no_memory' || fail "$(dmesg)"
-for i in $(seq 600); do [ "$(host live)" != 0 ] || break; sleep 0.2; done
-[ "$(host live)" = 0 ] || fail "the host still has $(host live)"
+await '[ "$(host live)" = 0 ]'
 works end
 counters
 """, kernel="debug", devices=EDU, module="mode=strict", reboots=1, append=NO_DMA_DEBUG,
@@ -365,9 +348,8 @@ switch() {
 }
 peek() { counters >/dev/null; host-stats >/dev/null; }
 switches=0
-while_busy switch & while_busy peek & while_busy peek &
-fio --name=r --filename=/dev/nvme0n1 --direct=1 --rw=randread --bsrange=4k-64k --iodepth=8 \
-	--numjobs=2 --ioengine=libaio --time_based --runtime=3600 >/dev/null 2>&1 & load=$!
+for each in switch peek peek; do while_busy $each & busy+=($!); done
+start_load --bsrange=4k-64k --iodepth=8 --numjobs=2 --size=100% --runtime=3600
 """
 
 
@@ -383,11 +365,11 @@ def test_everything_at_once(testbed, build_module, kernel):
     run = testbed(BUSY + r"""
 insmod /root/stress.ko run=storm threads=3 ops=20000 seed=5 & storm=$!
 insmod /root/edu.ko run=threads,softirq,hardirq,threads count=40
-wait $storm
+joined $storm
 rmmod apple_dma_edu
 rm /run/busy
-kill $load
-wait
+stop_load
+joined "${busy[@]}"
 dmesg | grep -o 'apple_dma_\(edu\|stress\): .*ok .*'
 echo "switches=$(cat /run/switches)"
 for each in /sys/bus/pci/drivers/apple_dma/0*/apple_dma; do
@@ -398,7 +380,7 @@ for each in /sys/bus/pci/drivers/apple_dma/0*/apple_dma; do
 	read -r value <$each/evictions
 	[ "$value" -gt 0 ] || fail "$each: nothing was evicted"
 done
-""", kernel=kernel, cpus=4, devices=[*EDU, "nvme,drive=d0,serial=a"], module="max_bytes=8388608",
+""", kernel=kernel, cpus=4, devices=[*EDU, *NVME], module="max_bytes=8388608",
                   qemu=["-drive if=none,id=d0,driver=null-co,size=1G,read-zeroes=on"],
                   push=modules, timeout=1500)
     assert not re.search("not ok", run.out)

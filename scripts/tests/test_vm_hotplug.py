@@ -12,14 +12,12 @@ import shlex
 
 import pytest
 
-from test_vm_lifecycle import TOOLS as LIFECYCLE
-
 WAYS = ("remove", "eject", "pull")
 # A device that cannot be reached any more is waited for for so long.
 PATIENCE = "nvme_core.admin_timeout=2 nvme_core.io_timeout=5"
 
 # `device` and `companion` are by number, as `host-ask` and --hotplug have them.
-TOOLS = LIFECYCLE + r"""
+TOOLS = r"""
 pci=/sys/bus/pci
 slot_of() { [ "$1" = device ] && echo $((0x10 + $2)) || echo $((0x17 + $2)); }
 port_of() {	# the port of $1 $2, such as device 0
@@ -32,11 +30,6 @@ disk_of() {
 	for found in "$(port_of device "$1")"/0000:*/nvme/nvme*/nvme*n1; do
 		[ ! -b "/dev/${found##*/}" ] || echo "/dev/${found##*/}"
 	done
-}
-await() {
-	local try
-	for try in $(seq 1500); do eval "$1" && return; sleep 0.1; done
-	fail "waited in vain for $1"
 }
 take_out() {	# device or companion, its number, the way
 	case $3 in
@@ -53,37 +46,13 @@ put_in() {
 	esac
 	await "present $1 $2"
 }
-of() {	# what the host has counted for companion $1
-	host-stats | tr '}' '\n' | sed -n "/\"companion$1\"/s/.*\"$2\": \([0-9]*\),.*/\1/p"
-}
-its() { cat "$(port_of companion "$1")"/0000:*/apple_dma/"$2"; }
-agree() {
-	[ "$(its "$1" mapped_entries)" = "$(of "$1" live)" ] || fail "pair $1: $2: entries"
-	[ "$(its "$1" mapped_bytes)" = "$(of "$1" live_bytes)" ] || fail "pair $1: $2: bytes"
-	[ "$(its "$1" broken)" = 0 ] || fail "pair $1: $2: broken"
-}
-# Reads of disk $1, until it goes or they are stopped.
-busy() {
-	local disk=$(disk_of "$1") stat before
-	stat=/sys/block/${disk#/dev/}/stat
-	before=$(awk '{ print $1 }' "$stat")
-	fio --name=load --filename="$disk" --allow_file_create=0 --direct=1 --rw=randread --bs=16k \
-	    --size=32m --iodepth=16 --ioengine=libaio --time_based --runtime=60 \
-	    --minimal >/dev/null 2>&1 & load=$!
-	await "[ \$(awk '{ print \$1 }' $stat) -gt $((before + 50)) ]"
-}
-idle() { kill "$load" 2>/dev/null || true; wait "$load" || true; }
-check() {	# disk $1: fio's options follow
-	local disk=$(disk_of "$1")
-	shift
-	fio --name=v --filename="$disk" --direct=1 --bs=16k --iodepth=8 --ioengine=libaio \
-	    --verify=crc32c --verify_fatal=1 --minimal "$@" >/tmp/fio.$BASHPID 2>&1 ||
-		{ cat /tmp/fio.$BASHPID; fail "wrong data on $disk"; }
-}
-# The first 4 MiB are written once, and have to be there in the end.
-keep() { check "$1" --rw=write --size=4m; }
-kept() { check "$1" --rw=write --size=4m --verify_only; }
-used() { check "$1" --rw=randwrite --offset=16m --size=2m; }
+of() { host "$2" "companion$1"; }
+its() { counter "$2" "$(place_of companion "$1")"; }
+same() { agree "pair $1, $2" "companion$1" "$(place_of companion "$1")"; }
+busy() { node=$(disk_of "$1") start_load; }
+# Of disk $1, the first 4 MiB are written once, and have to be there in the end.
+kept_on() { node=$(disk_of "$1") kept; }
+used() { node=$(disk_of "$1") verified used --offset=16m --size=2m; }
 """
 
 
@@ -112,19 +81,19 @@ def test_companion_taken_out_while_busy(testbed, disk):
 busy 0
 faults=$(of 0 faults)
 take_out companion 0 {way}
-idle
+stop_load
 [ ! -e "$(port_of device 0)/$(place_of device 0)/driver" ] || fail "{way}: the disk is bound"
 put_in companion 0 {way}
 await '[ -n "$(disk_of 0)" ]'
 again=$(of 0 faults)
 [ {way} = pull ] || [ "$again" = "$faults" ] || fail "{way}: faults"
-kept 0
+kept_on 0
 used 0
-agree 0 {way}
+same 0 {way}
 [ "$(of 0 faults)" = "$again" ] || fail "{way}: faults afterwards"
 echo "{way}=$((again - faults))"
 """ for way in WAYS)
-    run = testbed(TOOLS + "keep 0\n" + rounds, **pairs(disk, 1), allow_faults=True)
+    run = testbed(TOOLS + "keep\n" + rounds, **pairs(disk, 1), allow_faults=True)
     assert run.value("remove") == run.value("eject") == 0
     assert run.value("pull") > 0, "nothing was in use when it was pulled"
     assert run.companion()["live"] == 0
@@ -136,16 +105,16 @@ def test_device_taken_out_while_busy(testbed, disk):
     rounds = "".join(f"""
 busy 0
 take_out device 0 {way}
-idle
+stop_load
 [ "$(of 0 live)" = 0 ] || fail "{way}: the host has $(of 0 live)"
 [ "$(its 0 mapped_entries)" = 0 ] || fail "{way}: $(its 0 mapped_entries) stay mapped"
 put_in device 0 {way}
 await '[ -n "$(disk_of 0)" ]'
-kept 0
+kept_on 0
 used 0
-agree 0 {way}
+same 0 {way}
 """ for way in WAYS)
-    run = testbed(TOOLS + "keep 0\n" + rounds + "counters\n", **pairs(disk, 1))
+    run = testbed(TOOLS + "keep\n" + rounds + "counters\n", **pairs(disk, 1))
     assert run.value("bad_unmaps") == run.value("map_failures") == 0
     assert run.companion()["faults"] == run.companion()["live"] == 0
 
@@ -170,7 +139,7 @@ def comings_and_goings(seed, count, events):
             script.append(f"take_out {what} {number} {way}")
         else:
             script += [f"await '[ -n \"$(disk_of {number})\" ]'", f"busy {number}",
-                       f"take_out {what} {number} {way}", "idle"]
+                       f"take_out {what} {number} {way}", "stop_load"]
         out[what, number] = way
     while out:
         (what, number), way = chance.choice(sorted(out.items()))
@@ -187,17 +156,17 @@ def test_pairs_come_and_go_at_random(testbed, disk, count, events):
     everyone = " ".join(str(i) for i in range(count))
     run = testbed(TOOLS + f"""
 echo "seed={seed}"
-for i in {everyone}; do keep $i; done
+for i in {everyone}; do node=$(disk_of $i) keep; done
 rm -f /tmp/stop
 ( n=0; while [ ! -e /tmp/stop ]; do used 0; n=$((n + 1)); done; echo "verified=$n" ) & stays=$!
 {comings_and_goings(seed, count, events)}
 touch /tmp/stop
-wait $stays || fail "the pair that stays"
+joined $stays
 for i in {everyone}; do
 	await "[ -n \\"\\$(disk_of $i)\\" ]"
-	kept $i
+	kept_on $i
 	used $i
-	agree $i end
+	same $i end
 done
 """, **pairs(disk, count), allow_faults=True, timeout=900)
     assert run.value("verified") > 0

@@ -3,15 +3,14 @@
 
 import pytest
 
-from conftest import TOP, run_testbed
-from guest_disk import NVME, TOOLS
+from conftest import NVME, TOP, run_testbed
 
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(200, marks=pytest.mark.full)])
 def test_unbind_and_rebind_under_io(testbed, disk, rounds):
     """The second bind is where others lose their ops."""
     drive, _ = disk()
-    run = testbed(TOOLS + f"rounds={rounds} verify_size={'8m' if rounds < 100 else '1m'}" + r"""
+    run = testbed(f"rounds={rounds} size={'8m' if rounds < 100 else '1m'}" + r"""
 for round in $(seq $rounds); do
 	await_disk
 	start_load
@@ -22,7 +21,7 @@ for round in $(seq $rounds); do
 	[ "$(host live)" = 0 ] || fail "round $round: the host has $(host live)"
 	echo "$managed" >/sys/bus/pci/drivers/nvme/bind
 	await_disk
-	verify "r$round"
+	verify "r$round" --size=$size
 done
 echo rounds=$round
 counters
@@ -35,7 +34,7 @@ counters
 def test_module_loaded_after_the_driver(testbed, disk):
     """The driver works past the DART at first, and is probed again."""
     drive, _ = disk()
-    run = testbed(TOOLS + r"""
+    run = testbed(r"""
 await_disk
 insmod "$APPLE_DMA_KO"
 sleep 1
@@ -53,7 +52,7 @@ counters
 def test_module_loaded_after_a_failed_probe(testbed, disk):
     """The driver has given up; loading the module brings the disk."""
     drive, _ = disk()
-    run = testbed(TOOLS + r"""
+    run = testbed(r"""
 for i in $(seq 100); do
 	[ -e /sys/bus/pci/devices/*/nvme ] || break
 	sleep 0.2
@@ -116,7 +115,7 @@ def parts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("parts")
     with open(folder / "d0.img", "wb") as image:
         image.truncate(192 << 20)
-    run = run_testbed(folder, TOOLS + "await_disk\nset +e\n" + "".join(
+    run = run_testbed(folder, "await_disk\nset +e\n" + "".join(
         f"(set -e\n{script}); echo \"{part} ended with $?\"\n"
         for part, script in PARTS.items()),
                       qemu=[f"-drive file={folder}/d0.img,if=none,id=d0,format=raw,cache=unsafe"],
@@ -167,10 +166,7 @@ def test_reset_without_warning(testbed, build_module):
 insmod /root/edu.ko run=sg_count count=200
 dmesg | grep -q 'apple_dma_edu: ok 1 - sg_count' || fail "maps failed"
 rmmod apple_dma_edu
-for i in $(seq 200); do
-	[ "$(counter recovered)" -lt 200 ] || break
-	sleep 0.1
-done
+await '[ "$(counter recovered)" -ge 200 ]'
 [ "$(host live)" = 0 ] || fail "the host has $(host live)"
 """)
     assert run.value("left") == run.value("recovered") == 200

@@ -6,20 +6,15 @@ from collections import Counter
 
 import pytest
 
-from conftest import TOP
-from test_vm_engine import NVME, TOOLS
+from conftest import NVME, TOP
+from test_vm_engine import TOOLS
 
 SOURCE = TOP / "scripts" / "tests" / "edu"
 EDU = ["edu,dma_mask=0xffffffffffffffff"]
 
 # Beside those of test_vm_engine.py: a load that verifies what it wrote.
 LOAD = r"""
-start_load() {	# its size
-	fio --name=load --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bsrange=4k-64k \
-	    --size="$1" --iodepth=8 --ioengine=libaio --verify=crc32c --verify_fatal=1 \
-	    --minimal >/tmp/load 2>&1 & load=$!
-}
-end_load() { wait $load || fail "$1: $(cat /tmp/load)"; }
+start_verify() { verify load --offset=0 --size="$1" & load=$!; }	# its size
 done_ios() { awk '{ print $1 + $5 }' /sys/block/nvme0n1/stat; }
 refused_some() { [ "$(counter map_failures)" -gt $((before + 20)) ]; }
 """
@@ -44,18 +39,18 @@ for mode in strict cached; do
 	echo 1 >$sys/flush
 	before=$(counter map_failures)
 	if [ $mode = strict ]; then
-		start_load 12m
+		start_verify 12m
 		first=$(done_ios)
 		await '[ $(done_ios) -gt $((first + 50)) ]'
 	fi
 	read -r begin _ </proc/uptime
 	host-set companion0 lie refuse-all
-	[ $mode = strict ] || start_load 12m
+	[ $mode = strict ] || start_verify 12m
 	await refused_some
 	kill -0 $load || fail "$mode: the load is over"
 	host-set companion0 lie none
 	read -r end _ </proc/uptime
-	end_load $mode
+	joined $load
 	echo "seconds_$mode=$((${end%.*} - ${begin%.*}))"
 done
 verify after
@@ -104,12 +99,12 @@ def test_slow_host(testbed, disk, mode, size):
     run = testbed(TOOLS + LOAD + f"""
 host-set companion0 latency-us 10000
 echo 1 >$sys/flush
-start_load {size}
+start_verify {size}
 while kill -0 $load 2>/dev/null; do
 	counters >/dev/null
 	sleep 0.2
 done
-end_load {mode}
+joined $load
 echo 1 >$sys/flush
 host-set companion0 latency-us 0
 verify after
@@ -133,8 +128,8 @@ def test_narrow_and_fragmented(testbed, disk, limits, module):
     run = testbed(TOOLS + LOAD + """
 for mode in cached strict cached; do
 	echo $mode >$sys/mode
-	start_load 4m
-	end_load $mode
+	start_verify 4m
+	joined $load
 done
 agree end
 counters

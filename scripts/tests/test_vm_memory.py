@@ -3,35 +3,21 @@
 
 import pytest
 
-from test_vm_lifecycle import NVME
-from test_vm_lifecycle import TOOLS as LIFECYCLE
+from conftest import NVME
 
-TOOLS = LIFECYCLE + r"""
+TOOLS = r"""
 sys=$(echo /sys/bus/pci/drivers/apple_dma/0*/apple_dma)
-agree() {
-	[ "$(counter mapped_entries)" = "$(host live)" ] || fail "$1: entries"
-	[ "$(counter mapped_bytes)" = "$(host live_bytes)" ] || fail "$1: bytes"
-	[ "$(counter broken)" = 0 ] || fail "$1: broken"
-}
-await() {
-	local try
-	for try in $(seq 1500); do eval "$1" && return; sleep 0.1; done
-	fail "waited in vain for $1"
-}
 # Verified writes from ever new memory, one after the other until told to stop.
 start_writes() {
 	rm -f /tmp/stop
 	( n=0
 	  while [ ! -e /tmp/stop ]; do
-		fio --name=w --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bsrange=4k-128k \
-		    --offset=${1:-32m} --size=${2:-8m} --iodepth=16 --ioengine=libaio \
-		    --verify=crc32c --verify_fatal=1 --minimal >/tmp/write 2>&1 ||
-			{ cat /tmp/write; echo "guest: wrong data" >&2; exit 1; }
+		verified w --bsrange=4k-128k --offset=${1:-32m} --size=${2:-8m} --iodepth=16
 		n=$((n + 1))
 	  done
 	  echo "writes=$n" ) & writes=$!
 }
-stop_writes() { touch /tmp/stop; wait $writes || fail "the writes failed"; }
+stop_writes() { touch /tmp/stop; joined $writes; }
 blocks() {	# of memory, those of the zone $1
 	grep -lx "$1" /sys/devices/system/memory/memory*/valid_zones | xargs -rn1 dirname
 }
@@ -260,7 +246,7 @@ for round in 1 2 3; do
 	(cd /mnt && sha256sum --quiet -c /tmp/sums) || fail "the files are wrong"
 done
 stop_writes
-wait $compact
+joined $compact
 umount /mnt
 agree end
 moved

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from conftest import TOP
+from conftest import NVME, TOP
 
 # The host has room for 32 MiB, which the module does not know; on one CPU, so
 # that events are in the order in which things happened.
@@ -229,7 +229,7 @@ def check_look(look):
 def test_events_counters_and_lists_agree(testbed, disk, kernel):
     drive, _ = disk()
     run = testbed(OBSERVE, kernel=kernel, cpus=1, qemu=[drive], module="idle_ms=0",
-                  devices=["nvme,drive=d0,serial=a"], host=["max-bytes=33554432"])
+                  devices=NVME, host=["max-bytes=33554432"])
     before, after = looks(run)
     found = events(run)
     assert run.value("overrun") == 0

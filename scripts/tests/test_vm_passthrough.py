@@ -76,8 +76,7 @@ unused_again() {
 unload() {
 	echo "$device" >$driver/unbind
 	rmmod apple_dma_engine
-	for i in $(seq 50); do rmmod apple_dma 2>/dev/null && break; sleep 0.1; done
-	[ ! -e /sys/module/apple_dma ]
+	within 60 unloaded apple_dma 2>/dev/null
 }
 failed=
 for mode in cached strict; do

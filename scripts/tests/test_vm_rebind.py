@@ -5,8 +5,7 @@ import shutil
 
 import pytest
 
-from conftest import TOP
-from guest_disk import DRIVERS, NVME, TOOLS
+from conftest import NVME, TOP
 
 PROBE = TOP / "scripts/tests/probe"
 
@@ -29,9 +28,9 @@ def test_other_drivers_have_the_device_in_between(testbed, disk, build_module):
     CONFIG_VFIO_NOIOMMU binds it, and it maps nothing.
     """
     drive, _ = disk()
-    run = testbed(TOOLS + DRIVERS + PROBES + r"""
+    run = testbed(PROBES + r"""
 await_disk
-pattern --do_verify=0
+keep
 start_load
 unbind "$managed"
 stop_load
@@ -68,7 +67,7 @@ fi
 override "$managed" ""
 echo "$managed" >/sys/bus/pci/drivers/nvme/bind
 await_disk
-pattern --verify_only
+kept
 verify again
 counters
 """, qemu=[drive], devices=NVME, host=["iova=random"], push=with_probe(build_module))
@@ -81,10 +80,10 @@ counters
 def test_probes_that_fail_or_come_later(testbed, disk, build_module):
     """With a driver that tidies up and one that does not: six times, then the disk."""
     drive, _ = disk()
-    run = testbed(TOOLS + DRIVERS + PROBES + r"""
+    run = testbed(PROBES + r"""
 other=$(basename "$(dirname "$(grep -lx 0x0005 /sys/bus/pci/devices/*/device)")")
 await_disk
-pattern --do_verify=0
+keep
 modprobe pci-stub
 unbind "$managed"
 await clean
@@ -97,7 +96,7 @@ for leak in 0 1; do
 		probe_has probes 1 || fail "no probe"
 		[ -z "$(bound_to "$managed")" ] || fail "bound"
 		await clean
-		[ $leak = 0 ] || await eval "dmesg | grep -q 'left 5 DMA mappings behind'"
+		[ $leak = 0 ] || await "dmesg | grep -q 'left 5 DMA mappings behind'"
 		[ $leak = 0 ] || dmesg | grep -q 'has yet to free 3 DMA allocations; they are unmapped'
 		# It works the next time; what is left of the first one is in nobody's way.
 		echo "$managed" >/sys/bus/pci/drivers_probe
@@ -113,7 +112,7 @@ for leak in 0 1; do
 	await clean
 	bind_to "$other" pci-stub
 	await probe_has probes 2
-	await eval '[ "$(bound_to "$managed")" = apple_dma_probe ]'
+	await '[ "$(bound_to "$managed")" = apple_dma_probe ]'
 	mappings 10 || fail "deferred: $(counter live_mappings) mappings"
 	unbind "$other"
 	rmmod apple_dma_probe
@@ -122,7 +121,7 @@ done
 override "$managed" ""
 echo "$managed" >/sys/bus/pci/drivers/nvme/bind
 await_disk
-pattern --verify_only
+kept
 verify again
 unbind "$managed"
 counters
@@ -140,9 +139,9 @@ def test_driver_that_gives_nothing_back(testbed, disk, build_module, mode):
     Coherent memory is freed by its driver in the end, when the module may go.
     """
     drive, _ = disk()
-    run = testbed(TOOLS + DRIVERS + PROBES + r"""
+    run = testbed(PROBES + r"""
 await_disk
-pattern --do_verify=0
+keep
 for round in 1 2 3; do
 	unbind "$managed"
 	await clean
@@ -157,7 +156,7 @@ for round in 1 2 3; do
 	override "$managed" ""
 	echo "$managed" >/sys/bus/pci/drivers/nvme/bind
 	await_disk
-	pattern --verify_only
+	kept
 	verify "r$round"
 	[ $round = 3 ] || rmmod apple_dma_probe
 done
@@ -187,15 +186,15 @@ again() { probe_has probes 2 && [ "$(bound_to "$disk")" = apple_dma_probe ] && m
 def test_module_loaded_during_a_probe(testbed, disk, build_module):
     """The probe is let come to its end, and made again with the ops in place."""
     drive, _ = disk()
-    run = testbed(TOOLS + DRIVERS + PROBES + DURING + r"""
+    run = testbed(PROBES + DURING + r"""
 await_disk
-pattern --do_verify=0
+keep
 unbind "$disk"
 override "$disk" apple_dma_probe
 insmod /root/probe.ko streaming=6 coherent=2 delay_ms=3000 & probing=$!
 await probe_has probes 1
 insmod "$APPLE_DMA_KO"
-wait $probing
+joined $probing
 # Nor is it unloaded while a probe has its ops.
 await probe_has probes 2
 rmmod apple_dma 2>/dev/null && fail "unloaded during a probe"
@@ -206,7 +205,7 @@ await clean
 override "$disk" ""
 echo "$disk" >/sys/bus/pci/drivers/nvme/bind
 await_disk
-pattern --verify_only
+kept
 verify again
 counters
 """, qemu=[drive], devices=NVME, no_module=True, host=["enforce=auto"],
@@ -220,10 +219,10 @@ counters
 def test_module_loaded_at_every_moment_of_a_probe(testbed, disk, build_module):
     """Forty races; the driver has its ops in the end, whoever came first."""
     drive, _ = disk()
-    run = testbed(TOOLS + DRIVERS + PROBES + DURING + r"""
+    run = testbed(PROBES + DURING + r"""
 early=0 late=0
 await_disk
-pattern --do_verify=0
+keep
 rmmod nvme
 for round in $(seq 40); do
 	fresh
@@ -232,7 +231,7 @@ for round in $(seq 40); do
 	# From long before the probe to its end, and after it.
 	sleep "0.$(printf %02d $((round * 2)))"
 	insmod "$APPLE_DMA_KO"
-	wait $probing
+	joined $probing
 	await mappings 8
 	if probe_has probes 2; then late=$((late + 1)); else early=$((early + 1)); fi
 	rmmod apple_dma_probe
@@ -246,7 +245,7 @@ insmod "$APPLE_DMA_KO"
 override "$disk" ""
 modprobe nvme
 await_disk
-pattern --verify_only
+kept
 counters
 """, qemu=[drive], devices=NVME, no_module=True, host=["enforce=auto"], timeout=900,
                   push=with_probe(build_module))
@@ -261,7 +260,7 @@ def test_module_loaded_while_nvme_probes(testbed, disk):
     What it does before the module is there faults; with the module nothing does.
     """
     drive, _ = disk()
-    run = testbed(TOOLS + DRIVERS + PROBES + DURING + r"""
+    run = testbed(PROBES + DURING + r"""
 # The controller of the probe before may have its name for a while yet.
 live() {
 	local f
@@ -276,7 +275,7 @@ for round in $(seq 12); do
 	modprobe nvme & probing=$!
 	sleep "0.$(printf %02d $((round * 8)))"
 	insmod "$APPLE_DMA_KO"
-	wait $probing
+	joined $probing
 	await live
 	await_disk
 	before=$(host faults)
@@ -313,9 +312,9 @@ def next_version(build_module):
 def test_hundred_reloads_and_upgrades(testbed, disk, next_version):
     """By rmmod and insmod of two versions, and by modprobe; the disk in each tenth."""
     drive, _ = disk()
-    run = testbed(TOOLS + DRIVERS + r"""
+    run = testbed(r"""
 await_disk
-pattern --do_verify=0
+keep
 tree=/tmp/tree/lib/modules/$(uname -r)
 mkdir -p "$tree"
 cp "$APPLE_DMA_KO" "$tree/"
@@ -339,7 +338,7 @@ for round in $(seq 100); do
 		override "$managed" ""
 		echo "$managed" >/sys/bus/pci/drivers_probe
 		await_disk
-		pattern --verify_only
+		kept
 		verify "r$round"
 		override "$managed" none
 		$remove 2>/dev/null && fail "round $round: unloaded under the disk"

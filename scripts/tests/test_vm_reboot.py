@@ -9,8 +9,7 @@ import re
 
 import pytest
 
-from conftest import TOP
-from guest_disk import DRIVERS, NVME, TOOLS
+from conftest import NVME, TOP
 
 BOOTS = 6
 
@@ -49,13 +48,13 @@ def test_five_reboots_under_io(testbed, disk, arch, end):
     A GICv3 keeps its tables where the last kernel had them; a GICv2 has none.
     """
     drive, _ = disk()
-    run = testbed(TOOLS + DRIVERS + SETTLE + rf"""
+    run = testbed(SETTLE + rf"""
 await_disk
-[ "$BOOT" = 1 ] || pattern --verify_only
+[ "$BOOT" = 1 ] || kept
 spread
 await same
 state settled
-pattern
+keep
 if [ "$BOOT" -lt {BOOTS} ]; then
 	start_load
 	{ENDS[end]}
@@ -80,12 +79,11 @@ counters
 def test_crash_kernel_and_back(testbed, disk):
     """The crash kernel has other memory: what is left is found by the kernel after it."""
     drive, _ = disk()
-    run = testbed(TOOLS + DRIVERS + SETTLE + rf"""
-verify_size=2m
+    run = testbed(SETTLE + rf"""
 await_disk
-[ "$BOOT" = 1 ] || pattern --verify_only
+[ "$BOOT" = 1 ] || kept
 if [ -e /proc/vmcore ]; then
-	verify crash
+	verify crash --size=2m
 	state crash
 	reboot -f
 	sleep 60
@@ -93,7 +91,7 @@ fi
 spread
 await same
 state settled
-pattern
+keep
 if [ "$BOOT" -lt 5 ]; then
 	start_load
 	{CRASH}
@@ -122,10 +120,10 @@ def test_full_host_is_no_reason_to_have_no_disk(testbed, disk, build_module, end
     """
     drive, _ = disk()
     probe = build_module(src=TOP / "scripts/tests/probe")
-    run = testbed(TOOLS + DRIVERS + SETTLE + rf"""
+    run = testbed(SETTLE + rf"""
 if [ "$BOOT" = 1 ]; then
 	await_disk
-	pattern --do_verify=0
+	keep
 	unbind "$managed"
 	await clean
 	override "$managed" apple_dma_probe
@@ -136,7 +134,7 @@ if [ "$BOOT" = 1 ]; then
 	fail "still there"
 fi
 await_disk
-pattern --verify_only
+kept
 verify again
 await same
 state settled

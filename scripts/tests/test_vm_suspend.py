@@ -3,51 +3,28 @@
 
 import pytest
 
-from test_vm_lifecycle import NVME
-from test_vm_lifecycle import TOOLS as LIFECYCLE
+from conftest import NVME
 
 # The testbed wakes a guest that is suspended to RAM, at once; from suspend to idle a key
-# does, or the clock where there is no keyboard. The testbed's own disks are CDs, which
-# say after a reset that they may be others; to open them is to believe that they are not.
-# Until then reads fail, and a program that needs a page of its file is killed (SIGBUS): all
-# that is mapped, or may be started meanwhile, is read before.
+# does, or the clock where there is no keyboard.
 # SeaBIOS does not tell the chip set again where its power management is: a PC would not
 # sleep a second time, nor turn off.
-TOOLS = LIFECYCLE + r"""
+TOOLS = r"""
 sys=$(echo /sys/bus/pci/drivers/apple_dma/0*/apple_dma)
 clock=/sys/class/rtc/rtc0
 keyboard=/sys/devices/platform/i8042/serio0/power/wakeup
 chips=/sys/bus/pci/devices/0000:00:1f.0/config
 [ ! -e $chips ] || head -c 72 $chips | tail -c 8 >/tmp/chips
-resident() {
-	{ type -P fio dd cat grep tail sleep sort xargs; LD_TRACE_LOADED_OBJECTS=1 fio
-	  cat /proc/[0-9]*/maps; } 2>/dev/null |
-		grep -oE '/(usr|bin|lib|sbin)[^ ]*' | sort -u | xargs -r cat >/dev/null 2>&1 || true
-}
 awake() {
-	local each i
-	for each in /dev/sr0 /dev/sr1 /dev/sr2; do
-		for i in {1..100}; do : <$each && break; done 2>/dev/null
-	done
+	reopen
 	[ ! -e $chips ] || dd if=/tmp/chips of=$chips bs=1 seek=64 conv=notrunc 2>/dev/null
 }
-agree() {
-	[ "$(counter mapped_entries)" = "$(host live)" ] || fail "$1: entries"
-	[ "$(counter mapped_bytes)" = "$(host live_bytes)" ] || fail "$1: bytes"
-	[ "$(counter broken)" = 0 ] || fail "$1: broken"
-}
+writes() { awk '{ print $5 }' /sys/block/nvme0n1/stat; }
 write_on() {	# verified, and still at it when the guest goes to sleep
-	fio --name=w --filename=/dev/nvme0n1 --direct=1 --rw=randwrite --bsrange=4k-64k --offset=64m \
-	    --size=12m --iodepth=8 --ioengine=libaio --verify=crc32c --verify_fatal=1 \
-	    --minimal >/tmp/write 2>&1 & write=$!
-	local before=$(awk '{print $5}' /sys/block/nvme0n1/stat)
-	for i in $(seq 200); do
-		[ "$(awk '{print $5}' /sys/block/nvme0n1/stat)" -lt $((before + 50)) ] || return 0
-		sleep 0.05
-	done
-	fail "nothing is written"
+	verify written --offset=64m --size=12m & write=$!
+	local before=$(writes)
+	await "[ \$(writes) -ge $((before + 50)) ]"
 }
-written() { wait $write || { cat /tmp/write; fail "wrong data"; }; }
 snooze() {	# ram, idle, or how far pm_test lets it go
 	resident
 	case $1 in
@@ -75,7 +52,7 @@ sleep_once() {	# with reads and verified writes under way
 	start_load
 	write_on
 	snooze "$1"
-	written
+	joined $write
 	stop_load
 	agree "$1"
 	verify "after-$sleeps"
@@ -173,7 +150,7 @@ for round in 1 2; do
 	agree "before $round"
 	dmesg -C
 	snooze ram
-	for i in $(seq 200); do dmesg | grep -q 'nvme nvme0: [0-9/]* .*queues' && break; sleep 0.2; done
+	await "dmesg | grep -q 'nvme nvme0: [0-9/]* .*queues'"
 	await_disk
 	verify "after-$round"
 	agree "after $round"
@@ -191,12 +168,7 @@ HIBERNATION = TOOLS + r"""
 swap=/dev/vda
 resume() { read -r dev </sys/block/vda/dev; echo "$dev" >/sys/power/resume; }
 searched() {	# so many times
-	local i
-	for i in $(seq 300); do
-		[ "$(dmesg | grep -c 'released .* of an earlier kernel')" -lt "$1" ] || return 0
-		sleep 0.2
-	done
-	fail "search $1 does not end"
+	await "[ \$(dmesg | grep -c 'released .* of an earlier kernel') -ge $1 ]"
 }
 """
 SWAP = ("-drive file={path},if=none,id=swap,format=raw,cache=unsafe "

@@ -10,7 +10,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from conftest import TOP
+from conftest import NVME, TOP
 
 # What a program of the standard library's tests and tools has, and a guest's command has not.
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "test", "tests", "idlelib", "lib2to3", "tkinter",
@@ -77,7 +77,7 @@ def command(folder):
 def test_apple_dma_in_a_guest(testbed, disk, tmp_path):
     drive, _ = disk()
     # Nothing goes by age: only what the commands do rings the doorbell.
-    run = testbed(GUEST, qemu=[drive], module="idle_ms=0", devices=["nvme,drive=d0,serial=a"],
+    run = testbed(GUEST, qemu=[drive], module="idle_ms=0", devices=NVME,
                   push=command(tmp_path))
     status, doctor = run.json_lines()[:2]
     check_status(status)

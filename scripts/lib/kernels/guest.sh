@@ -8,10 +8,8 @@
 
 set -eu
 
-fail() { echo "guest: $*" >&2; exit 1; }
-
-counter() { cat /sys/bus/pci/drivers/apple_dma/0*/apple_dma/"$1"; }
-host() { host-stats | tr ',{}[]' '\n' | sed -n "s/^ *\"$1\": *//p" | head -1; }
+# shellcheck source=scripts/lib/guest/lib.sh
+. /usr/lib/testbed/lib.sh
 
 # same FILE KEY: the module's counter is the host's.
 same() {
@@ -27,27 +25,17 @@ consistent() {
 	[ "$(host faults)" = 0 ] || fail "$(host faults) faults"
 }
 
-await_disk() {
-	for _ in $(seq 300); do
-		[ ! -b "$disk" ] || return 0
-		sleep 0.1
-	done
-	fail "the disk does not come"
-}
-
 # The tree comes from the disk: nothing of it is in memory after a mount.
 verify() {
 	sync
 	echo 3 >/proc/sys/vm/drop_caches
-	mount "$disk" /mnt
+	mount "$node" /mnt
 	(cd /mnt && sha256sum --quiet -c /tmp/sums) || fail "$1: the data is not what was written"
 }
 
-disk=/dev/nvme0n1
-nvme=$(basename "$(readlink -f /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed)")
 await_disk
-mkfs.ext4 -q -F "$disk"
-mount "$disk" /mnt
+mkfs.ext4 -q -F "$node"
+mount "$node" /mnt
 cp -a /usr/sbin /etc /mnt/
 (cd /mnt && find . -xdev -type f -print0 | sort -z | xargs -0 sha256sum) >/tmp/sums
 umount /mnt
@@ -56,10 +44,10 @@ umount /mnt
 consistent
 
 for round in $(seq "$1"); do
-	echo "$nvme" >/sys/bus/pci/drivers/nvme/unbind
+	echo "$managed" >/sys/bus/pci/drivers/nvme/unbind
 	[ "$(counter mapped_entries)" = 0 ] || fail "round $round: $(counter mapped_entries) stay mapped"
 	consistent
-	echo "$nvme" >/sys/bus/pci/drivers/nvme/bind
+	echo "$managed" >/sys/bus/pci/drivers/nvme/bind
 	await_disk
 	verify "round $round"
 	dd if=/dev/urandom of="/mnt/round$round" bs=64k count=24 status=none

@@ -12,6 +12,8 @@
 #
 # Lines that begin with @ are for the harness (tally.py).
 
+# shellcheck source=scripts/lib/guest/lib.sh
+. /usr/lib/testbed/lib.sh
 end=$1
 least=8			# events, however late it is
 run=/run/soak
@@ -26,15 +28,6 @@ loop=''
 say() { echo "@ $*"; }
 # What cannot go on.
 fatal() { say "$@"; exit 3; }
-
-await() {	# seconds, command
-	local tries=$(($1 * 10))
-	shift
-	until "$@"; do
-		[ $((tries--)) -gt 0 ] || return 1
-		sleep 0.1
-	done
-}
 
 now() { printf '%(%s)T' -1; }
 
@@ -91,7 +84,7 @@ has_disk() {
 	return 1
 }
 
-await_disk() { await 60 has_disk || fatal "lost after $1 the disk does not come back"; }
+await_disk() { within 120 has_disk || fatal "lost after $1 the disk does not come back"; }
 
 load_loop() {
 	local status line error kib
@@ -183,7 +176,7 @@ do_reload() {	# parameters
 	disturb
 	behind 0 >/sys/bus/pci/drivers/nvme/unbind
 	disturbed
-	await 30 unloaded || fatal "problem the module cannot be unloaded"
+	within 30 unloaded || fatal "problem the module cannot be unloaded"
 	clean 0 reload
 	clean 1 reload
 	insmod "$APPLE_DMA_KO" "$@" || fatal "problem the module does not load with $*"
@@ -207,7 +200,7 @@ take_out() {
 	eject) echo 0 >"$(power_of "$1" "$2")" ;;
 	pull) host-ask pull "$1$2" >/dev/null ;;
 	esac
-	await 60 gone "$where" || fatal "problem $1 $2 does not go: $3"
+	within 60 gone "$where" || fatal "problem $1 $2 does not go: $3"
 }
 # The port turns the slot's power off in its own time, and for a second after that does
 # not see what is put in.
@@ -216,7 +209,7 @@ put_in() {
 		echo 1 >/sys/bus/pci/rescan
 		return
 	fi
-	await 60 grep -q 0 "$(power_of "$1" "$2")" || fatal "problem the slot of $1 $2 keeps its power"
+	within 60 grep -q 0 "$(power_of "$1" "$2")" || fatal "problem the slot of $1 $2 keeps its power"
 	sleep 2
 	host-ask plug "$1$2" >/dev/null
 }
@@ -251,7 +244,7 @@ do_pull() {	# device, companion
 	take_out companion 1 pull
 	clean 1 "companion, pull"
 	put_in companion 1 pull
-	await 60 is_bound 1 || fatal "lost a companion that was pulled does not come back"
+	within 60 is_bound 1 || fatal "lost a companion that was pulled does not come back"
 	edu sg 8 || say "lost with its companion back the edu device does not work"
 }
 is_bound() { [ -e "$driver/${companion[$1]}/apple_dma/managed" ]; }
@@ -409,23 +402,12 @@ do_starve() {	# percent, seconds
 	for each in failslab fail_page_alloc; do echo 0 >$debugfs/$each/probability; done
 }
 
-# The testbed wakes it at once. Its own disks are CDs, of which every read fails then until
-# they are opened again: a program that needs a page of its file meanwhile is killed (SIGBUS),
-# so all that is mapped, or is the next time that the load begins, is read before. The chip
-# set of a PC forgets where its power management is.
-resident() {
-	{ type -P fio dd cat grep tail sleep sort xargs; LD_TRACE_LOADED_OBJECTS=1 fio
-	  cat /proc/[0-9]*/maps; } 2>/dev/null |
-		grep -oE '/(usr|bin|lib|sbin)[^ ]*' | sort -u | xargs -r cat >/dev/null 2>&1 || true
-}
+# The testbed wakes it at once. The chip set of a PC forgets where its power management is.
 chips=/sys/bus/pci/devices/0000:00:1f.0/config
 do_suspend() {
-	local each i
 	resident
 	echo mem >/sys/power/state || say "problem the guest does not sleep"
-	for each in /dev/sr0 /dev/sr1 /dev/sr2; do
-		for i in {1..100}; do : <$each && break; done 2>/dev/null
-	done
+	reopen
 	dd if=$run/chips of=$chips bs=1 seek=64 conv=notrunc status=none
 }
 
@@ -510,7 +492,7 @@ done
 behind 0 >/sys/bus/pci/drivers/nvme/unbind
 clean 0 end
 clean 1 end
-await 30 unloaded || say "problem the module cannot be unloaded at the end"
+within 30 unloaded || say "problem the module cannot be unloaded at the end"
 clean 0 unloaded
 clean 1 unloaded
 say "over"

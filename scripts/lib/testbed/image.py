@@ -143,7 +143,7 @@ class RunDisk:
         self._tar = tarfile.open(path, "w", format=tarfile.GNU_FORMAT)
         for name, data in _scripts().items():
             if name != "first":
-                folder = "usr/lib/testbed" if name == "init" else "usr/bin"
+                folder = "usr/lib/testbed" if name in ("init", "lib.sh") else "usr/bin"
                 self.data(f"{folder}/{name}", data, 0o755)
 
     def data(self, name, data, mode=0o644):
