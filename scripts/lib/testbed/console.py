@@ -8,7 +8,14 @@ import re
 REPORTS = [re.compile(pattern) for pattern in (
     r"WARNING: (?!.*Unprivileged eBPF)",
     r"(?:watchdog: )?BUG: ",
+    r"\[ BUG: ",                        # lockdep's
+    r"BUG .+ \((?:Not tainted|Tainted: .*)\): ",     # SLUB's, after the name of a cache
+    r"FIX .+: ",                        # what SLUB does about it
+    r"SLUB(?: .*)?: (?:no slab for object|.*slabs counted but counter=)",
+    r"pagealloc: (?:single bit error|memory corruption)",
+    r"(?:\S+ \S+: )?dma_pool_\w+ .*(?:\bbusy$|\(corrupted\)|\(bad |already free)",
     r"Oops\b",
+    r"[^:]+: [0-9a-f]{4} \[#\d+\]",     # any trap of x86: divide error, stack segment, ...
     r"Internal error: ",
     r"Unable to handle kernel ",
     r"general protection fault",
@@ -40,13 +47,25 @@ REPORTS = [re.compile(pattern) for pattern in (
     r"scheduling while atomic",
     r"sleeping function called from invalid context",
     r"irq \d+: nobody cared",
+    r"irq event \d+: bogus return value",
+    r"(?:NMI )?watchdog: .*hard LOCKUP",
+    r"softirq: huh, ",
+    r"(?:rcu: )?\w+\(\): Double-freed CB",
+    r"schedule_timeout: wrong timeout",
+    r"(?:resource: )?Trying to free nonexistent resource",
+    r"\S+ \S+: Resources present before probing",
+    r"sysfs: cannot create duplicate filename",
+    # Without memory it fails as it should, and says so, too.
+    r"(?:kobject: )?kobject_add_internal failed for (?!.*\(error: -12 )",
+    r"(?:kobject: )?kobject (?:'.*' )?\(\w+\): ",
     r"NETDEV WATCHDOG: ",
     r"unregister_netdevice: waiting",
     r"hung_task: ",
 )]
 
 # After one of these the guest is not expected to get anywhere.
-FATAL = re.compile(r"Kernel panic|\bOops\b|Internal error: |kernel BUG at |soft lockup")
+FATAL = re.compile(r"Kernel panic|\bOops\b|Internal error: |kernel BUG at |soft lockup|"
+                   r": [0-9a-f]{4} \[#\d+\]")
 
 # A crash that the guest asked for, and the first line of the kernel after it.
 ASKED = re.compile(r"sysrq: Trigger a crash")
