@@ -78,6 +78,7 @@ def check(found, name):
     assert row.good, f"{row.result}\n{row.said}"
     assert row.moved > 0 and row.doorbells > 1 and row.peak > 0
     assert row.faults == 0
+    assert all(each.good for each in found if each.device == guest.SHARED), found
 
 
 @pytest.mark.parametrize("kernel, number, name", cases("6.1", quick))

@@ -22,6 +22,7 @@ BUILT_HERE = built.KERNELS              # that take their time
 SOUND_BYTES = 2 * 44100 * 4             # two seconds
 WAV_HEADER = 44
 CANNOT = "cannot"                       # the result of what is not run, with the reason
+SHARED = "shared guest"                 # the device of a row that is about all of a guest
 
 
 @dataclass
@@ -140,7 +141,8 @@ def run(chosen, setting, together=False):
     """Run a guest with the models CHOSEN; a Row for each.
 
     A guest that got a kernel report or broke down is run again with each device
-    alone, so that a row is about its own device.
+    alone, so that a row is about its own device. When each is good alone, what
+    happened has a row of its own, which is not.
     """
     if any(model.cannot for model in chosen):
         able = [model for model in chosen if not model.cannot]
@@ -160,8 +162,16 @@ def run(chosen, setting, together=False):
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if len(chosen) > 1 and not together and status not in (0, EXIT_FAULT):
-        return [row for model in chosen for row in run([model], setting)]
+        alone = [row for model in chosen for row in run([model], setting)]
+        return alone + ([_shared(rows, setting)] if all(row.good for row in alone) else [])
     return rows
+
+
+def _shared(rows, setting):
+    """The Row of a guest that failed with the devices of ROWS, none of which fails alone."""
+    return Row(SHARED, setting.kernel, setting.arch, setting.mode, result=rows[0].result,
+               note=f"not with each alone: {', '.join(row.device for row in rows)}",
+               faults=sum(row.faults for row in rows), said=rows[0].said)
 
 
 class _Calls:
