@@ -13,11 +13,12 @@
  * struct backend_usage - what is registered now, and what the device did
  * @regions: registered through this companion
  * @bytes: their sizes, as asked for
- * @dart_entries: of the whole DART, as far as it is known here
+ * @dart_entries: of the whole DART
  * @dart_bytes: the same
- * @read_faults: of the device, as far as they are known here
+ * @read_faults: of the device
  * @write_faults: the same
  * @enforced: do accesses fault that no registration covers?
+ * @dart_unknown: what the DART counts is not known here: the four before @enforced
  */
 struct backend_usage {
 	uint64_t regions;
@@ -27,6 +28,7 @@ struct backend_usage {
 	uint64_t read_faults;
 	uint64_t write_faults;
 	bool enforced;
+	bool dart_unknown;
 };
 
 struct backend;

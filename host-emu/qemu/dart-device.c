@@ -103,6 +103,32 @@ static bool check(const AppleDart *dart, Error **errp)
 	return true;
 }
 
+/* Its own counts: a companion's end when it is pulled out. */
+static char *stats_now(const AppleDart *dart)
+{
+	const char *id = DEVICE(dart)->id;
+	struct dart_usage usage;
+
+	dart_get_usage(dart->dart, &usage);
+	return g_strdup_printf("{\"name\": \"%s\", \"dart_entries\": %" PRIu64
+		", \"dart_bytes\": %" PRIu64 ", \"faults\": %" PRIu64 ", \"read_faults\": %" PRIu64
+		", \"write_faults\": %" PRIu64 ", \"enforced\": %s}", id ? id : TYPE_APPLE_DART,
+		usage.entries, usage.bytes, usage.read_faults + usage.write_faults,
+		usage.read_faults, usage.write_faults,
+		apple_dart_enforced(dart) ? "true" : "false");
+}
+
+static void write_stats(Notifier *notifier, void *data)
+{
+	AppleDart *dart = container_of(notifier, AppleDart, exit);
+	g_autofree char *json = stats_now(dart);
+	g_autofree char *line = g_strdup_printf("%s\n", json);
+	g_autoptr(GError) error = NULL;
+
+	if (!g_file_set_contents(dart->stats_file, line, -1, &error))
+		error_report("stats=%s: %s", dart->stats_file, error->message);
+}
+
 static void unrealize(AppleDart *dart)
 {
 	discard_unwatch(dart->dart);
@@ -143,6 +169,10 @@ static void realize(DeviceState *dev, Error **errp)
 	dart_glue_attach(dart);
 	discard_watch(dart->dart);
 	qemu_register_reset(system_reset, dart);
+	if (dart->stats_file) {
+		dart->exit.notify = write_stats;
+		qemu_add_exit_notifier(&dart->exit);
+	}
 	return;
 fail:
 	unrealize(dart);
@@ -185,6 +215,28 @@ static bool get_enforced(Object *obj, Error **errp)
 	return apple_dart_enforced(APPLE_DART(obj));
 }
 
+static char *get_stats(Object *obj, Error **errp)
+{
+	AppleDart *dart = APPLE_DART(obj);
+
+	if (dart->dart)
+		return stats_now(dart);
+	error_setg(errp, "stats: the device is not realized");
+	return NULL;
+}
+
+static void set_stats(Object *obj, const char *value, Error **errp)
+{
+	AppleDart *dart = APPLE_DART(obj);
+
+	if (DEVICE(obj)->realized) {
+		error_setg(errp, "the file for stats cannot be changed any more");
+		return;
+	}
+	g_free(dart->stats_file);
+	dart->stats_file = g_strdup(value);
+}
+
 static APPLE_PROPERTY properties[] = {
 	DEFINE_PROP_STRING("port", AppleDart, port_id),
 	DEFINE_PROP_UINT64("seed", AppleDart, config.seed, 0),
@@ -218,6 +270,9 @@ static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)
 	object_class_property_set_description(klass, "enforce",
 		"auto (default: from the first command page since a reset), on, off");
 	object_class_property_add_bool(klass, "enforced", get_enforced, NULL);
+	object_class_property_add_str(klass, "stats", get_stats, set_stats);
+	object_class_property_set_description(klass, "stats",
+		"set: a file for the DART's own counts at exit; get: the counts now, as JSON");
 }
 
 static const TypeInfo type = {

@@ -28,6 +28,7 @@ struct AppleDart {
 	struct dart_config config;
 	enum apple_enforce enforce;
 	char *fault_file;
+	char *stats_file;
 
 	/* From realize on. */
 	PCIBus *bus;			/* behind the port */
@@ -36,6 +37,7 @@ struct AppleDart {
 	struct fault_log *faults;
 	struct apple_dart_space *spaces[PCI_DEVFN_MAX];
 	bool programmed;		/* a command page, since the last reset */
+	Notifier exit;			/* writes stats_file */
 };
 
 /** apple_dart_find() - the realized apple-dart of this id, or NULL with an error */

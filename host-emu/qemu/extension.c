@@ -217,7 +217,7 @@ static bool other(struct backend *backend, uint64_t handle, uint64_t *addr)
 	return false;
 }
 
-/* What the DART itself counts, the extension does not tell. */
+/* What the DART itself counts, faults among it, the extension does not tell. */
 static void usage(struct backend *backend, struct backend_usage *usage)
 {
 	const struct extension *extension = of(backend);
@@ -226,6 +226,7 @@ static void usage(struct backend *backend, struct backend_usage *usage)
 		.regions = g_hash_table_size(extension->regions),
 		.bytes = extension->bytes,
 		.enforced = true,
+		.dart_unknown = true,
 	};
 }
 

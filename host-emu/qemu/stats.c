@@ -15,13 +15,28 @@ void stats_peak(struct companion_stats *stats, const struct backend_usage *now)
 		stats->peak_bytes = now->bytes;
 }
 
+/* What is not known is null, and never 0. */
+static void dart_json(char *text, size_t size, const struct backend_usage *now)
+{
+	if (now->dart_unknown)
+		snprintf(text, size, "\"dart_entries\": null, \"dart_bytes\": null, \"faults\": null"
+			 ", \"read_faults\": null, \"write_faults\": null");
+	else
+		snprintf(text, size, "\"dart_entries\": %" PRIu64 ", \"dart_bytes\": %" PRIu64
+			 ", \"faults\": %" PRIu64 ", \"read_faults\": %" PRIu64
+			 ", \"write_faults\": %" PRIu64, now->dart_entries, now->dart_bytes,
+			 now->read_faults + now->write_faults, now->read_faults,
+			 now->write_faults);
+}
+
 /* QEMU allows letters, digits, '-', '.' and '_' in an id: nothing to escape. */
 char *stats_json(const struct companion_stats *stats, const char *name,
 		 const struct backend_usage *now)
 {
-	char *json;
+	char *json, dart[256];
 	int len;
 
+	dart_json(dart, sizeof(dart), now);
 	len = asprintf(&json,
 		"{\"name\": \"%s\""
 		", \"doorbells\": %" PRIu64 ", \"bad_commands\": %" PRIu64
@@ -30,15 +45,11 @@ char *stats_json(const struct companion_stats *stats, const char *name,
 		", \"duplicate_handles\": %" PRIu64 ", \"lies\": %" PRIu64
 		", \"live\": %" PRIu64 ", \"live_bytes\": %" PRIu64
 		", \"peak\": %" PRIu64 ", \"peak_bytes\": %" PRIu64
-		", \"dart_entries\": %" PRIu64 ", \"dart_bytes\": %" PRIu64
-		", \"faults\": %" PRIu64 ", \"read_faults\": %" PRIu64
-		", \"write_faults\": %" PRIu64 ", \"enforced\": %s}",
+		", %s, \"enforced\": %s}",
 		name, stats->doorbells, stats->bad_commands, stats->map_entries,
 		stats->unmap_entries, stats->probes, stats->failed_entries,
 		stats->duplicate_handles, stats->lies, now->regions, now->bytes, stats->peak,
-		stats->peak_bytes, now->dart_entries, now->dart_bytes,
-		now->read_faults + now->write_faults, now->read_faults, now->write_faults,
-		now->enforced ? "true" : "false");
+		stats->peak_bytes, dart, now->enforced ? "true" : "false");
 	if (len < 0)
 		abort();
 	return json;

@@ -96,7 +96,8 @@ static void json_has_every_counter(void **state)
 	char *json;
 
 	(void)state;
-	json = stats_json(&stats, "c0", &(struct backend_usage){ 10, 11, 13, 12, 14, 15, true });
+	json = stats_json(&stats, "c0", &(struct backend_usage){ 10, 11, 13, 12, 14, 15,
+								true, false });
 	assert_string_equal(json,
 		"{\"name\": \"c0\", \"doorbells\": 1, \"bad_commands\": 2, \"map_entries\": 3, "
 		"\"unmap_entries\": 4, \"probes\": 5, \"failed_entries\": 6, "
@@ -104,6 +105,20 @@ static void json_has_every_counter(void **state)
 		"\"peak\": 9, \"peak_bytes\": 18446744073709551615, \"dart_entries\": 13, "
 		"\"dart_bytes\": 12, \"faults\": 29, \"read_faults\": 14, \"write_faults\": 15, "
 		"\"enforced\": true}");
+	free(json);
+}
+
+/* Where nobody knows the DART, it has not counted nothing. */
+static void json_says_what_is_not_known(void **state)
+{
+	const struct companion_stats stats = { 0 };
+	char *json;
+
+	(void)state;
+	json = stats_json(&stats, "c0", &(struct backend_usage){ .dart_unknown = true });
+	assert_non_null(strstr(json, "\"dart_entries\": null, \"dart_bytes\": null, "
+			       "\"faults\": null, \"read_faults\": null, "
+			       "\"write_faults\": null, \"enforced\": false}"));
 	free(json);
 }
 
@@ -116,6 +131,7 @@ int main(void)
 		cmocka_unit_test(registers_change),
 		cmocka_unit_test(peaks_only_rise),
 		cmocka_unit_test(json_has_every_counter),
+		cmocka_unit_test(json_says_what_is_not_known),
 	};
 
 	return cmocka_run_group_tests_name("lie", tests, NULL, NULL);

@@ -14,10 +14,12 @@ import time
 
 from . import arch as arches
 from . import cache, device, dext, host, image, kernel, module, otherqemu, qemu, tsc
-from .errors import EXIT_FAULT, EXIT_REPORT, TestbedError, UsageError, detail, reported, warn
+from .errors import (EXIT_FAULT, EXIT_REPORT, EXIT_TESTBED, TestbedError, UsageError, detail,
+                     reported, warn)
 from .session import Session, failure_details, window
 
 TRIES = 3               # of a boot that QEMU spoils
+DART_COUNTS = ("dart_entries", "dart_bytes", "faults", "read_faults", "write_faults")
 SHELLS = ("sh", "bash", "dash", "/bin/sh", "/bin/bash")
 
 USAGE = """scripts/testbed run [OPTION]... -- COMMAND [ARG...]
@@ -255,13 +257,26 @@ def _parts(args, arch):
                 preload.result() if preload else None, wanted.append)
 
 
+def _unknown_faults(args, stats):
+    """Whether there are devices whose faults are not known, and should be; says which."""
+    bad = False
+    for name, each in stats.items():
+        if each.get("faults") is not None:
+            continue
+        excuse = ("the run ended its extension" if each.get("killed") else
+                  "faults are allowed" if args.allow_faults else "")
+        text = f"nobody has counted the faults of the device of {name} to the end"
+        warn(f"note: {text}; {excuse}" if excuse else text)
+        bad = bad or not excuse
+    return bad
+
+
 def _verdict(session, args, folder, stats):
     """The exit status of a run that went through, with a line saying why."""
-    status = session.status
-    faults = {name: each.get("faults", 0) for name, each in stats.items()}
-    for name in stats:
-        if faults[name] and not args.allow_faults:
-            warn(f"DART fault: {faults[name]} refused access(es) of the device of {name}")
+    status = EXIT_TESTBED if _unknown_faults(args, stats) else session.status
+    for name, each in stats.items():
+        if each.get("faults") and not args.allow_faults:
+            warn(f"DART fault: {each['faults']} refused access(es) of the device of {name}")
             log = os.path.join(folder, name.replace("companion", "dart") + ".faults")
             if os.path.exists(log):
                 with open(log, encoding="utf-8", errors="replace") as file:
@@ -281,18 +296,35 @@ def _reports(session):
         warn(f"kernel report: and {more} more")
 
 
-def _statistics(session, names, folder, devices):
-    """The final counts of each companion, from the files QEMU and dextd leave."""
+def _counts(folder, name):
+    """What NAME left in a file as QEMU ended, or None."""
+    try:
+        with open(os.path.join(folder, f"{name}.json"), encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return None
+
+
+def _statistics(session, names, folder, dextd):
+    """The final counts of each companion, from the files QEMU and dextd leave.
+
+    The faults are those that the DART has counted to the end, which a companion
+    that is pulled out does not see; None when they are not known.
+    """
     found = {}
+    devices = dextd.finish() if dextd else []
     for name in names:
-        try:
-            with open(os.path.join(folder, f"{name}.json"), encoding="utf-8") as file:
-                found[name] = json.load(file)
-        except (OSError, ValueError):
-            found[name] = dict(session.at_exit.get(name, {}))
-        if name.startswith("dext") and devices:
+        found[name] = _counts(folder, name) or dict(session.at_exit.get(name, {}))
+        if name.startswith("dext"):
             found[name] = dext.merge(found[name], devices[int(name[4:])],
                                      session.firmware_faults.get(name, 0))
+            if dextd.killed:
+                found[name]["killed"] = True
+        else:
+            dart = _counts(folder, name.replace("companion", "dart")) or {}
+            found[name].update({key: dart.get(key) for key in DART_COUNTS})
+        if session.at_exit.get(name, {}).get("gone"):
+            found[name]["gone"] = True
         if name in session.at_exit:
             found[name]["at_command_end"] = session.at_exit[name]
     return found
@@ -363,7 +395,9 @@ def _attempt(args, command, arch, parts, interactive):
         if failure and _translation_race(session):
             return None
         names += [f"dext{number}" for number in range(len(remote))]
-        stats = _statistics(session, names, folder, dextd.finish() if dextd else [])
+        stats = _statistics(session, names, folder, dextd)
+        if not failure and dextd and dextd.problem():
+            failure = TestbedError(dextd.problem())
         if args.stats:
             with open(args.stats, "w", encoding="utf-8") as file:
                 json.dump(stats, file, indent=1)

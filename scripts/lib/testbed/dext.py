@@ -63,6 +63,8 @@ class Dextd:
     def __init__(self, program, specs, options, folder):
         self.socket = os.path.join(folder, "dextd")
         self._stats = os.path.join(folder, "dextd.json")
+        self._devices = len(specs)
+        self._expected = None           # the exit status that was asked for
         self._log = os.path.join(folder, "dextd.stderr")
         argv = [cache.tool("setpriv"), "--pdeathsig", "KILL", program, "--socket", self.socket,
                 "--stats", self._stats]
@@ -102,26 +104,34 @@ class Dextd:
             time.sleep(0.01)
         return self._read()
 
+    @property
+    def killed(self):
+        """Whether kill() has ended it."""
+        return self._expected == -signal.SIGKILL
+
     def kill(self):
         """End it as a crash would."""
-        self._process.kill()
-        self._process.wait()
+        if self._process.poll() is None:
+            self._expected = -signal.SIGKILL
+            self._process.kill()
+            self._process.wait()
 
     def finish(self):
-        """End it, for its last statistics; none when it has been killed."""
-        if self._process.poll() is not None:
-            return []
-        self._process.terminate()
-        try:
-            self._process.wait(DEADLINE)
-            return self._read()
-        except (subprocess.TimeoutExpired, OSError, ValueError):
-            return []
+        """End it; the last statistics of each device, None where they are not known."""
+        if self._process.poll() is None:
+            self._expected = 0
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._stats)
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired, OSError, ValueError, KeyError):
+                self._process.wait(DEADLINE)
+                return self._read()
+        return [None] * self._devices
 
     def problem(self):
-        """Why it is not running any more, or None."""
+        """What is wrong with its end, or None; also None while it runs."""
         status = self._process.poll()
-        if status is None or status == -signal.SIGKILL:
+        if status in (None, self._expected):
             return None
         return f"dextd ended with {status}: " + "; ".join(self.said()[-3:])
 
@@ -137,9 +147,13 @@ def faults(device):
 
 
 def merge(companion, device, firmware):
-    """A companion's counts with those of its device; FIRMWARE are faults not of the guest."""
+    """A companion's counts with those of its device; FIRMWARE are faults not of the guest.
+
+    Both may be None. Then the faults are not known, and are None, too.
+    """
     if not device:
-        return companion
+        return {**companion, "faults": None, "firmware_faults": firmware}
     return {**companion, **{key: device[key] for key in
                             ("dart_entries", "dart_bytes", "read_faults", "write_faults")},
-            "faults": faults(device) - firmware, "firmware_faults": firmware, "dextd": device}
+            "faults": None if firmware is None else faults(device) - firmware,
+            "firmware_faults": firmware, "dextd": device}

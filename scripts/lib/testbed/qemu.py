@@ -79,6 +79,7 @@ def wiring(specs, options, models, folder, hotplug=False):
     for i, spec in enumerate(specs):
         dart, companion = dict(options[i]["dart"]), dict(options[i]["companion"])
         dart["fault-log"] = os.path.join(folder, f"dart{i}.faults")
+        dart["stats"] = os.path.join(folder, f"dart{i}.json")
         companion["stats"] = os.path.join(folder, f"companion{i}.json")
         argv += _slot(f"rp{i}", i, f"device{i}") if hotplug else _port(f"rp{i}", i)
         for name, ident, more in (("apple-dart", f"dart{i},port=rp{i}", dart),

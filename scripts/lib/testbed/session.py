@@ -33,8 +33,9 @@ class Session:
     def __init__(self, qemu, companions, args, enforce, dextd=None):
         self._qemu = qemu
         self._dextd = dextd
-        self._faults_at_reset = None
-        self.firmware_faults = {}       # of each --dext-device
+        # Those of before the firmware that runs now; None when none does.
+        self._before_firmware = [0] * len(args.dext_device)
+        self.firmware_faults = {}       # of each --dext-device; None when they are not known
         self._companions = companions
         self._args = args
         self._enforce = enforce         # what to set on the DARTs at hello
@@ -76,7 +77,9 @@ class Session:
             except QmpError:
                 if not self._args.hotplug:
                     raise
-                found[name] = {"name": name, "gone": True}
+                # Its DART stays, and goes on counting.
+                dart = json.loads(self._qemu.qmp.get(name.replace("companion", "dart"), "stats"))
+                found[name] = {**dart, "name": name, "gone": True}
         if self._dextd:
             try:
                 devices = self._dextd.statistics()
@@ -91,20 +94,23 @@ class Session:
         return found
 
     def _faults(self):
-        """The faults of each --dext-device up to now."""
+        """The faults of each --dext-device up to now, None where they are not known."""
         try:
             return [dext.faults(device) for device in self._dextd.statistics()]
         except TestbedError:
-            return []
+            return [None] * len(self._args.dext_device)
 
     def _forgive_firmware(self):
-        """SeaBIOS uses what disks it finds; its DART is on from the beginning."""
-        now = self._faults()
-        before = self._faults_at_reset or [0] * len(now)
-        for number, (old, new) in enumerate(zip(before, now)):
+        """SeaBIOS uses what disks it finds; its DART is on from the beginning.
+
+        There was no firmware where a kernel started the next one (kexec): nothing is
+        forgiven.
+        """
+        before, self._before_firmware = self._before_firmware, None
+        for number, (old, new) in enumerate(zip(before, self._faults()) if before else ()):
             name = f"dext{number}"
-            self.firmware_faults[name] = self.firmware_faults.get(name, 0) + new - old
-        self._faults_at_reset = None
+            known = self.firmware_faults.get(name, 0)
+            self.firmware_faults[name] = None if None in (known, old, new) else known + new - old
 
     def _hello(self, _rest):
         self._boots += 1
@@ -274,7 +280,7 @@ class Session:
             for name in self._enforce:
                 self._qemu.qmp.set(name, "enforce", "auto")
             if self._dextd:
-                self._faults_at_reset = self._faults()
+                self._before_firmware = self._faults()
             self._control = b""
             now = time.monotonic()
             if now - self._last_reset > SAME_RESET:
