@@ -37,7 +37,28 @@ def test_tap_is_counted(check):
     assert result.cases == 4
 
 
-@pytest.mark.parametrize("script", ["echo ok 1 - a; exit 3", "true"])
+@pytest.mark.parametrize("script, failed", [
+    ("echo 1..3; echo ok 1 - a; echo ok 2 - b", "2 cases, and 3 were planned"),
+    ("echo 1..3; echo ok 1 - a; echo not ok 2 - b", "2 cases, and 3 were planned"),
+    ("echo ok 1 - a", "1 cases, and 0 were planned"),
+    ("echo 1..1; echo ok 1 - a; echo 1..2; echo ok 1 - b", "2 cases, and 3 were planned"),
+    ("echo 1..1; echo ok 1 - a; echo ok 2 - b", "2 cases, and 1 were planned")])
+def test_truncated_tap_has_failed(check, script, failed):
+    """Though all its cases passed, and it ended with 0."""
+    assert failed in of_tap(check, script).failed[-1][1]
+
+
+@pytest.mark.parametrize("script, passed", [
+    ("echo 1..2; echo ok 1 - a; echo ok 2 - b", 2), ("echo ok 1 - a; echo 1..1", 1),
+    ("echo 1..1; echo ok 1 - a; echo 1..2; echo ok 1 - b; echo ok 2 - c", 3),
+    ("echo 1..1; echo ok 1 - a; echo '    1..7'; echo '    ok 1 - inside'", 1)])
+def test_whole_tap_has_passed(check, script, passed):
+    """Of one program, or of several; the plan comes first or last."""
+    result = of_tap(check, script)
+    assert (result.passed, result.failed) == (passed, [])
+
+
+@pytest.mark.parametrize("script", ["echo 1..1; echo ok 1 - a; exit 3", "true"])
 def test_command_that_ends_early_has_failed(check, script):
     """With cases that passed before, and with none."""
     assert len(of_tap(check, script).failed) == 1
