@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,9 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[2]
 TESTBED = TOP / "scripts" / "testbed"
+sys.path.insert(0, str(TOP / "scripts" / "lib"))
+
+from testbed.errors import tried_again  # noqa: E402 pylint: disable=wrong-import-position
 
 EXIT_KERNEL_REPORT = 97
 EXIT_DART_FAULT = 98
@@ -112,6 +116,7 @@ def run_testbed(tmp_path, command, *, arch="x86_64", kernel="6.1", devices=(),
         if not (again and aborted_early(result.err, result.console)):
             break
         warnings.warn(f"QEMU aborted before the guest was up, which is booted again: {result.err}")
+        tried_again("QEMU's MSI-X emulation aborted before the guest was up")
     if expect is not None and result.status != expect:
         pytest.fail(f"the testbed ended with {result.status}, not {expect}\n"
                     f"--- stdout\n{result.out[-4000:]}\n"

@@ -3,11 +3,13 @@
 
 import importlib.machinery
 import importlib.util
+import os
 import sys
 from argparse import Namespace
 
 import pytest
 
+import conftest
 from conftest import TOP
 
 
@@ -68,13 +70,65 @@ def test_table_names_reasons_and_ends_with_the_sum(check, capsys):
     first, second = check.Result("static", passed=3), check.Result("vm", passed=1)
     second.skipped.append(("one", "no disk"))
     assert check.report([first, second]) == 0
+    second.retried.append(("test_vm_x::one", "QEMU aborted"))
     second.failed.append(("other", "1 == 2"))
     assert check.report([first, second]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert "4 passed, 0 failed, 1 skipped" in lines
-    assert lines[-3:] == ["skipped: vm: one: no disk", "failed: vm: other: 1 == 2",
-                          "4 passed, 1 failed, 1 skipped"]
-    assert lines[-4].split() == ["vm", "3", "0", "1", "1", "1"]
+    assert lines[-4:] == ["skipped: vm: one: no disk",
+                          "retried: vm: test_vm_x::one: QEMU aborted",
+                          "failed: vm: other: 1 == 2", "4 passed, 1 failed, 1 skipped"]
+    assert lines[-5].split() == ["vm", "3", "0", "1", "1", "1", "1"]
+
+
+@pytest.mark.parametrize("test, name", [
+    ("scripts/tests/test_vm_x.py::test_a[b (c)/d] (call)", "test_vm_x::test_a[b (c)/d]"),
+    (None, "a guest")])
+def test_guest_that_was_booted_again_is_counted(check, monkeypatch, capsys, test, name):
+    """From whatever started it: the name of a file is all that a suite hands down."""
+    monkeypatch.setenv("APPLE_DMA_TRIED_AGAIN", "")
+    if test:
+        monkeypatch.setenv("PYTEST_CURRENT_TEST", test)
+    else:
+        monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    code = "from testbed import errors\nerrors.tried_again('it\tdied\\n of 6')"
+
+    def suite(result):
+        check.run([sys.executable, "-c", code], env={**os.environ,
+                                                     "PYTHONPATH": str(TOP / "scripts" / "lib")})
+        result.passed = 1
+
+    result = check.Result("vm")
+    check.timed(result, suite)
+    assert result.retried == [(name, "it died of 6")]
+    assert check.report([result]) == 0
+    assert capsys.readouterr().out.splitlines()[-2:] == [f"retried: vm: {name}: it died of 6",
+                                                         "1 passed, 0 failed"]
+    again = check.Result("vm")
+    check.timed(again, lambda result: None)
+    assert again.retried == []
+
+
+# Stands for the testbed: QEMU aborts the first time, while the guest's kernel sizes BARs.
+ABORTS = r"""#!/bin/sh
+[ -e "$0.there" ] && exit 0
+: >"$0.there"
+echo 'testbed: QEMU died of signal 6 (SIGABRT) before the command returned' >&2
+echo '  qemu: ../../hw/pci/msix.c:218: msix_table_mmio_write: Assertion failed.' >&2
+exit 99
+"""
+
+
+@pytest.mark.filterwarnings("ignore:QEMU aborted before")
+def test_boot_that_qemu_aborts_is_told(monkeypatch, tmp_path):
+    script, told = tmp_path / "testbed", tmp_path / "told"
+    script.write_text(ABORTS)
+    script.chmod(0o755)
+    monkeypatch.setattr(conftest, "TESTBED", script)
+    monkeypatch.setenv("APPLE_DMA_TRIED_AGAIN", str(told))
+    assert conftest.run_testbed(tmp_path, "true").status == 0
+    assert told.read_text() == ("test_check::test_boot_that_qemu_aborts_is_told\t"
+                                "QEMU's MSI-X emulation aborted before the guest was up\n")
 
 
 def test_nothing_run_is_a_failure(check):

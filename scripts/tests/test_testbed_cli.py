@@ -538,6 +538,26 @@ def test_only_a_spoiled_boot_is_tried_again(booted, report, race):
     assert cli._translation_race(talk) is race  # pylint: disable=protected-access
 
 
+@pytest.mark.parametrize("spoiled, told", [(0, 0), (1, 1), (2, 2), (3, 2)])
+def test_boot_that_is_spoiled_is_told(monkeypatch, tmp_path, spoiled, told):
+    """Each that is tried again; the last is an error."""
+    tries, file = [None] * spoiled + [5], tmp_path / "told"
+    monkeypatch.setenv("APPLE_DMA_TRIED_AGAIN", str(file))
+    monkeypatch.setattr(cli, "check", lambda *_: (arch.X86_64, None, [], [], [], 0))
+    monkeypatch.setattr(cli, "_parts", lambda *_: (None,) * 5)
+    monkeypatch.setattr(cli, "_attempt", lambda *_: tries.pop(0))
+    args = cli.parser().parse_args(["run"])
+    if spoiled < cli.TRIES:
+        assert cli.run(args, ["true"]) == 5
+    else:
+        with pytest.raises(errors.TestbedError, match="did not get up in 3 tries"):
+            cli.run(args, ["true"])
+    lines = file.read_text().splitlines() if file.exists() else []
+    assert len(lines) == told
+    assert all("test_boot_that_is_spoiled_is_told" in line and "breakpoint" in line
+               for line in lines)
+
+
 # Faults, and who knows of them
 
 class FakeExtension:

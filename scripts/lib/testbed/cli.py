@@ -15,10 +15,12 @@ import time
 from . import arch as arches
 from . import cache, device, dext, host, image, kernel, module, otherqemu, qemu, tsc
 from .errors import (EXIT_FAULT, EXIT_REPORT, EXIT_TESTBED, TestbedError, UsageError, detail,
-                     reported, warn)
+                     reported, tried_again, warn)
 from .session import Session, failure_details, window
 
 TRIES = 3               # of a boot that QEMU spoils
+SPOILED = ("the kernel ran into a breakpoint that was not there any more, before anything of "
+           "ours ran")
 DART_COUNTS = ("dart_entries", "dart_bytes", "faults", "read_faults", "write_faults")
 SHELLS = ("sh", "bash", "dash", "/bin/sh", "/bin/bash")
 
@@ -430,12 +432,13 @@ def run(args, command):
              "append": append, "models": models, "options": options, "raw": raw,
              "pushes": pushes, "mem": mem,
              "enforce": _enforce(arch, args, options[:len(args.device)])}
-    for _ in range(TRIES):
+    for attempt in range(TRIES):
+        if attempt:
+            warn(f"{SPOILED}: QEMU's doing, once more")
+            tried_again(SPOILED)
         status = _attempt(args, command, arch, parts, interactive)
         if status is not None:
             return status
-        warn("the kernel ran into a breakpoint that was not there any more, before anything of "
-             "ours ran: QEMU's doing, once more")
     raise TestbedError(f"the guest's kernel did not get up in {TRIES} tries")
 
 

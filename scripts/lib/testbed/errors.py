@@ -40,6 +40,20 @@ def warn(text, name="testbed"):
         print(f"{name}: {text}", file=sys.stderr, flush=True)
 
 
+def tried_again(why):
+    """Tell scripts/check that a guest is booted again, which it has to say in its sum.
+
+    Whoever starts the guest, $APPLE_DMA_TRIED_AGAIN names the file for it.
+    """
+    path = os.environ.get("APPLE_DMA_TRIED_AGAIN")
+    if path:
+        # Such as scripts/tests/test_x.py::test_y (call).
+        source, colons, case = os.environ.get("PYTEST_CURRENT_TEST", "a guest").partition("::")
+        name = os.path.splitext(os.path.basename(source))[0] + colons + case.rpartition(" (")[0]
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{name}\t{' '.join(why.split())}\n")
+
+
 def _unread():
     """Whether nobody can read standard output any more."""
     poll = select.poll()
