@@ -82,3 +82,12 @@ def test_report_of_a_shared_guest_fails_the_table(testbed, tmp_path, capsys):
     said = capsys.readouterr()
     assert "3 of 4 rows as they should be" in said.out
     assert "shared guest, Linux 6.1: kernel report: BUG apple_dma" in said.err
+
+
+@pytest.mark.parametrize("counted", [{"map_entries": 5}, {"map_entries": 5, "faults": None}])
+def test_row_whose_faults_nobody_has_counted_is_not_good(counted):
+    done = SimpleNamespace(returncode=0, stderr="")
+    row = guest.judged(models.BY_NAME["nvme"], guest.Setting(),
+                       {"result": "ok", "drivers": "nvme", "moved": "4096"}, counted, done)
+    assert not row.good and row.result == "nobody has counted its faults"
+    assert table.cells(row)[7] == "?"

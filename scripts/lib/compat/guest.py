@@ -63,7 +63,7 @@ class Row:
     doorbells: int = 0
     peak: int = 0
     peak_bytes: int = 0
-    faults: int = 0
+    faults: int = 0             # None when nobody has counted them
     result: str = "ok"
     note: str = ""
     said: str = field(default="", repr=False)   # the testbed's stderr, of a failure
@@ -171,7 +171,7 @@ def _shared(rows, setting):
     """The Row of a guest that failed with the devices of ROWS, none of which fails alone."""
     return Row(SHARED, setting.kernel, setting.arch, setting.mode, result=rows[0].result,
                note=f"not with each alone: {', '.join(row.device for row in rows)}",
-               faults=sum(row.faults for row in rows), said=rows[0].said)
+               faults=sum(row.faults or 0 for row in rows), said=rows[0].said)
 
 
 class _Calls:
@@ -244,7 +244,7 @@ def judged(model, setting, said, counted, done):
               note=model.note, mask=int(said.get("mask", 0)), moved=int(said.get("moved", 0)),
               rounds=int(said.get("rounds", 0)), doorbells=counted.get("doorbells", 0),
               peak=counted.get("peak", 0), peak_bytes=counted.get("peak_bytes", 0),
-              faults=counted.get("faults", 0))
+              faults=counted.get("faults"))
     if model.leaves and setting.slow:
         row.note = f"not unbound: the driver would leave {model.leaves} mapped"
     row.result = _problem(model, said, counted, done) or "ok"
@@ -266,6 +266,8 @@ def _problem(model, said, counted, done):
         return "no data was moved"
     if not counted.get("map_entries"):
         return "nothing was mapped"
+    if counted.get("faults") is None:
+        return "nobody has counted its faults"
     for name in ("faults", "failed_entries", "duplicate_handles", "live", "bad_commands"):
         if counted.get(name, 0):
             return f"the host counted {name}: {counted[name]}"

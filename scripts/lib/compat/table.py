@@ -22,7 +22,8 @@ def cells(row):
     device += "".join(f", {word}" for word in (row.arch, row.mode) if word not in ("x86_64", ""))
     result = row.result + (f" ({row.note})" if row.note else "")
     return (device, row.driver, row.kernel, str(row.mask or "-"), _moved(row.moved),
-            str(row.doorbells), str(row.peak), str(row.faults), result)
+            str(row.doorbells), str(row.peak), "?" if row.faults is None else str(row.faults),
+            result)
 
 
 def _line(texts):
