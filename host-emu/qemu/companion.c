@@ -44,11 +44,12 @@ static const MemoryRegionOps bar_ops = {
 static char *stats_now(AppleDma *dma)
 {
 	const char *id = DEVICE(dma)->id;
-	struct backend_usage usage;
+	struct backend_usage usage = { 0 };
 
 	if (!id)
 		id = dma->name ? dma->name : TYPE_APPLE_DMA;
-	dma->regs.backend->ops->usage(dma->regs.backend, &usage);
+	if (dma->regs.backend)
+		dma->regs.backend->ops->usage(dma->regs.backend, &usage);
 	return stats_json(&dma->regs.stats, id, &usage);
 }
 
@@ -114,6 +115,17 @@ static void realize(PCIDevice *pdev, Error **errp)
 	}
 }
 
+static void release_backend(AppleDma *dma)
+{
+	if (dma->regs.backend)
+		dma->regs.backend->ops->release(dma->regs.backend);
+	dma->regs.backend = NULL;
+}
+
+/*
+ * A CPU may have found the BAR before, and wait for the big lock: it comes
+ * afterwards.
+ */
 static void leave(PCIDevice *pdev)
 {
 	AppleDma *dma = APPLE_DMA(pdev);
@@ -123,8 +135,9 @@ static void leave(PCIDevice *pdev)
 		write_stats(&dma->exit, NULL);
 	}
 	timer_free(dma->later);
-	dma->regs.backend->ops->release(dma->regs.backend);
-	dma->regs.backend = NULL;
+	dma->later = NULL;
+	dma->regs.later = false;
+	release_backend(dma);
 }
 
 /* The known hosts forget nothing; a guest that was suspended to RAM comes here, too. */
@@ -138,7 +151,7 @@ static void reset(DeviceState *dev)
 	dma->regs.status = 0;
 	if (dma->forget == COMPANION_FORGET_REGISTERS || !dma->dart_id)
 		return;
-	dma->regs.backend->ops->release(dma->regs.backend);
+	release_backend(dma);
 	dma->regs.backend = apple_dart_backend(apple_dart_find(dma->dart_id, &error_abort));
 }
 

@@ -230,6 +230,8 @@ void registers_later(struct registers *regs)
 	if (!regs->later)
 		return;
 	regs->later = false;
+	if (!regs->backend)
+		return;
 	if (regs->lie.mode == LIE_LATE)
 		process(regs);
 	else

@@ -26,13 +26,18 @@ static uint32_t value_of(struct registers *regs, uint64_t offset)
 
 uint32_t registers_read(struct registers *regs, uint64_t offset)
 {
-	uint32_t value = value_of(regs, offset);
+	uint32_t value;
 
+	if (!regs->backend)
+		return UINT32_MAX;
+	value = value_of(regs, offset);
 	return offset / 4 < LIE_REGISTERS ? lie_register(&regs->lie, offset / 4, value) : value;
 }
 
 void registers_write(struct registers *regs, uint64_t offset, uint32_t value)
 {
+	if (!regs->backend)
+		return;
 	switch (offset) {
 	case APPLE_DMA_REG_CMD_GPA_LO:
 		regs->cmd_gpa = with_half(regs->cmd_gpa, 0, value);

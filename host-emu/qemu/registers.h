@@ -14,7 +14,8 @@
 
 /**
  * struct registers - a companion
- * @backend: where it registers memory
+ * @backend: where it registers memory; NULL when it was pulled out: registers
+ *	read as all ones, and nothing else happens
  * @layout: of the map entries
  * @version: register VERSION
  * @batch_entries: register MAX_ENTRIES
@@ -48,7 +49,7 @@ uint32_t registers_read(struct registers *regs, uint64_t offset);
 /** registers_write() - the same; DOORBELL processes a batch before it returns */
 void registers_write(struct registers *regs, uint64_t offset, uint32_t value);
 
-/** registers_doorbell() - process the batch that the command page describes */
+/** registers_doorbell() - process the batch that the command page describes; with a backend */
 void registers_doorbell(struct registers *regs);
 
 /**

@@ -51,8 +51,8 @@ def start(shims, wire):
     """Start hosts; all of them are ended after the test."""
     hosts = []
 
-    def start_host(arch="x86_64", **kwargs):
-        hosts.append(Host(shims[arch], wire, arch=qtest.ARCHES[arch], **kwargs))
+    def start_host(arch="x86_64", kind=Host, **kwargs):
+        hosts.append(kind(shims[arch], wire, arch=qtest.ARCHES[arch], **kwargs))
         return hosts[-1]
 
     yield start_host

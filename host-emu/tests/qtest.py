@@ -45,16 +45,17 @@ class QemuDied(Exception):
 class Qemu:
     """One QEMU process with qtest and QMP; a context manager that reaps it."""
 
-    def __init__(self, shim, arch=X86, mem="256M", devices=(), args=(), env=()):
+    def __init__(self, shim, arch=X86, mem="256M", devices=(), args=(), env=(),
+                 firmware=None):
         self.arch = arch
         self.process = None
         self._events = []
         self._dir = tempfile.TemporaryDirectory(prefix="apple-dma-qtest-")
-        firmware = self.path("firmware")
-        with open(firmware, "wb") as file:
-            file.write(arch.firmware)
+        bios = self.path("firmware")
+        with open(bios, "wb") as file:
+            file.write(firmware or arch.firmware)
         command = ["timeout", "--kill-after=5", "300", "env", *env, f"LD_PRELOAD={shim}",
-                   arch.qemu, *arch.args, "-accel", "tcg", "-m", mem, "-bios", firmware,
+                   arch.qemu, *arch.args, "-accel", "tcg", "-m", mem, "-bios", bios,
                    "-display", "none", "-nodefaults", "-no-user-config",
                    "-qtest-log", "none", "-qtest", f"unix:{self.path('qtest')}",
                    "-qmp", f"unix:{self.path('qmp')}", *args]

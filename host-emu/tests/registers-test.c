@@ -432,6 +432,34 @@ static void arrays_may_overlap(void **state)
 	assert_int_equal(get64(PAGE), 0x9999);
 }
 
+/* One that was pulled out; a CPU may be on its way to it, and so may the lie's timer. */
+static void without_a_backend_all_is_ones_and_writes_are_ignored(void **state)
+{
+	struct guest *guest = *state;
+	const struct companion_stats before = guest->regs.stats;
+
+	put_map(0, GUEST_FAR, 16 * KIB);
+	command_at(PAGE, APPLE_DMA_CMD_MAP, 1, REQUESTS, RESPONSES);
+	set_page(guest, PAGE);
+	assert_true(lie_set(&guest->regs.lie, "late"));
+	registers_write(&guest->regs, APPLE_DMA_REG_DOORBELL, 0);
+	assert_true(guest->regs.later);
+
+	guest->regs.backend = NULL;
+	guest->wrote = no_write;
+	registers_later(&guest->regs);
+	assert_false(guest->regs.later);
+	assert_true(lie_set(&guest->regs.lie, "none"));
+	for (uint64_t offset = 0; offset < APPLE_DMA_BAR_SIZE; offset += 4) {
+		assert_int_equal(registers_read(&guest->regs, offset), UINT32_MAX);
+		registers_write(&guest->regs, offset, 1);
+	}
+	assert_true(guest->regs.cmd_gpa == PAGE);
+	assert_int_equal(guest->regs.stats.doorbells, before.doorbells + 1);
+	assert_int_equal(guest->calls, 0);
+	assert_int_equal(guest->programs, 1);
+}
+
 static const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	TEST(registers_read_what_they_are_and_others_0),
@@ -449,6 +477,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(failed_entry_does_not_stop_the_batch),
 	TEST(more_than_a_chunk_comes_back_shorter),
 	TEST(arrays_may_overlap),
+	TEST(without_a_backend_all_is_ones_and_writes_are_ignored),
 };
 
 int main(void)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A companion that is pulled out of its slot while a CPU is on its way to it."""
+
+import json
+import time
+
+import pytest
+
+from host import BUS, PORT, Host
+from qtest import DEADLINE
+
+SLOT = 5 << 3
+
+# For ever, if there is an address in the word at POINTER: read MANAGED_BDF of the
+# companion there, and ring its doorbell.
+POINTER = 0x4f000000
+BUSY_CPU = bytes.fromhex("02e0a9d2"     # movz x2, #0x4f00, lsl #16
+                         "400040f9"     # 1: ldr x0, [x2]
+                         "e0ffffb4"     # cbz x0, 1b
+                         "010440b9"     # ldr w1, [x0, #4]
+                         "011800b9"     # str w1, [x0, #0x18]
+                         "fcffff17")    # b 1b
+
+
+class Slot(Host):
+    """A machine whose companion is in a slot, and whose CPU runs BUSY_CPU."""
+
+    def __init__(self, shim, wire, options="", **kwargs):
+        self.number = 0
+        self.options = options
+        super().__init__(shim, wire, firmware=BUSY_CPU, devices=[
+            f"pcie-root-port,id=rp0,chassis=1,addr={PORT >> 3:x}",
+            f"pcie-root-port,id=rp1,chassis=2,addr={SLOT >> 3:x}", "apple-slot,id=slot,port=rp1",
+            "apple-dart,id=dart0,port=rp0", "edu,bus=rp0",
+            f"apple-dma-pci,id=companion0,dart=dart0,bus=rp1{options}"], **kwargs)
+
+    def wire_up(self):
+        self.enable_port(PORT, BUS, self.edu)
+        self.enable_port(SLOT, BUS + 1, self.regs)
+        self.enable(BUS + 1 << 8, self.regs)
+
+    def stats(self):
+        return json.loads(self.get(f"companion{self.number}", "stats"))
+
+    def pull(self):
+        self.set("slot", "empty", True)
+
+    def put(self):
+        """The next one, as firmware and driver would set it up."""
+        self.number += 1
+        more = dict(word.split("=") for word in self.options.split(",") if word)
+        self.qmp("device_add", driver="apple-dma-pci", id=f"companion{self.number}", dart="dart0",
+                 bus="rp1", **more)
+        self.enable(BUS + 1 << 8, self.regs)
+        self.program()
+
+
+@pytest.mark.parametrize("options", ["", ",lie=late"])
+def test_a_companion_pulled_from_under_a_cpu(start, options):
+    """What comes after it is gone reads all ones and does nothing."""
+    host = start(arch="arm64", kind=Slot, options=options)
+    host.store(POINTER, host.regs, 8)
+    for _ in range(10):
+        rung = host.stats()["doorbells"]
+        end = time.monotonic() + DEADLINE
+        while host.stats()["doorbells"] < rung + 100:
+            assert time.monotonic() < end, "the CPU does not ring"
+        host.pull()
+        assert host.config_read(BUS + 1 << 8, 0) == 0xffffffff
+        assert host.reg("MANAGED_BDF") == 0xffffffff
+        host.put()
+    assert host.quit() == 0
