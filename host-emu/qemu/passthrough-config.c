@@ -65,6 +65,12 @@ static bool add_msix(VfioApple *dev, uint8_t at, Error **errp)
 				      PCI_MSIX_FLAGS_QSIZE) + 1;
 	struct passthrough_bar *table_bar, *pba_bar;
 
+	if (vectors > PASSTHROUGH_VECTORS) {
+		error_setg(errp, "host=%s has %u MSI-X vectors, and the driver extension passes "
+			   "on %u at most: a device with more cannot be passed through",
+			   dev->extension->name, vectors, PASSTHROUGH_VECTORS);
+		return false;
+	}
 	table_bar = bar_at(dev, table, (uint64_t)vectors * PCI_MSIX_ENTRY_SIZE, errp);
 	pba_bar = table_bar ? bar_at(dev, pba, QEMU_ALIGN_UP(vectors, 64) / 8, errp) : NULL;
 	if (!pba_bar || msix_init(pdev, vectors, &table_bar->mr, table & PCI_MSIX_FLAGS_BIRMASK,

@@ -3,7 +3,8 @@
  * The interrupts of vfio-apple-pci. The extension says that some are pending,
  * on a thread of its own; QEMU's main loop takes them, gives them to the guest
  * and asks to be told again. Asking when some are pending is answered at once,
- * so that none is lost in between.
+ * so that none is lost in between. A call that fails is made again, as long as
+ * the device is there.
  */
 #include "passthrough.h"
 
@@ -12,20 +13,38 @@
 #include "qemu/event_notifier.h"
 #include "qemu/main-loop.h"
 
+#define RETRY_MS	100
+
 static bool in_use(const VfioApple *dev, unsigned int vector)
 {
 	return dev->used[vector / 64] >> (vector % 64) & 1;
 }
 
+/* Said once and counted; what is aborted here may be no more than a wait. */
+static bool failed(VfioApple *dev, kern_return_t ret, const char *what)
+{
+	if (ret == kIOReturnSuccess)
+		return false;
+	if (ret != kIOReturnAborted && extension_failed(dev->extension, ret, what) &&
+	    dev->extension->gone)
+		return true;
+	if (!dev->counts.failures++)
+		warn_report("vfio-apple-pci %s: %s failed (IOReturn 0x%08x); it is tried again "
+			    "every %u ms, and until it works interrupts are late. Further failures "
+			    "are only counted, as interrupt_failures in its stats. See what the "
+			    "driver extension logs", dev->extension->name, what,
+			    (unsigned int)ret, RETRY_MS);
+	timer_mod(dev->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + RETRY_MS);
+	return true;
+}
+
 /* What is masked at the extension is lost there, so only what nobody uses is. */
 static void set_mask(VfioApple *dev)
 {
-	kern_return_t ret;
-
 	if (dev->extension->gone || !dev->vectors)
 		return;
-	ret = apple_dext_set_irq_mask(dev->extension->connection, dev->used);
-	extension_failed(dev->extension, ret, "SetIRQMask");
+	dev->mask_unset = failed(dev, apple_dext_set_irq_mask(dev->extension->connection,
+							      dev->used), "SetIRQMask");
 }
 
 static void deliver(VfioApple *dev, unsigned int vector)
@@ -45,14 +64,13 @@ static void deliver(VfioApple *dev, unsigned int vector)
 		msi_notify(pdev, vector);
 }
 
-/* False when there is nobody to ask any more. */
+/* False when nothing could be learned. */
 static bool take(VfioApple *dev)
 {
 	uint64_t pending[PASSTHROUGH_WORDS];
-	kern_return_t ret;
 
-	ret = apple_dext_read_pending_irqs(dev->extension->connection, pending);
-	if (extension_failed(dev->extension, ret, "CheckInterrupt"))
+	if (failed(dev, apple_dext_read_pending_irqs(dev->extension->connection, pending),
+		   "CheckInterrupt"))
 		return false;
 	for (unsigned int i = 0; i < PASSTHROUGH_WORDS; i++) {
 		while (pending[i]) {
@@ -66,12 +84,20 @@ static bool take(VfioApple *dev)
 static void on_event(EventNotifier *event)
 {
 	VfioApple *dev = container_of(event, VfioApple, event);
-	kern_return_t ret;
 
 	if (!event_notifier_test_and_clear(event) || dev->extension->gone || !take(dev))
 		return;
-	ret = apple_dext_interrupt_notify_rearm(dev->notify);
-	extension_failed(dev->extension, ret, "WaitInterrupt");
+	failed(dev, apple_dext_interrupt_notify_rearm(dev->notify), "WaitInterrupt");
+}
+
+/* Whatever failed; a wait that is armed already is replaced. */
+static void retry(void *opaque)
+{
+	VfioApple *dev = opaque;
+
+	if (dev->mask_unset)
+		set_mask(dev);
+	event_notifier_set(&dev->event);
 }
 
 /* On the extension's thread, without the big lock. */
@@ -127,6 +153,14 @@ void passthrough_interrupts_clear(VfioApple *dev)
 		take(dev);
 }
 
+static void stop_events(VfioApple *dev)
+{
+	timer_free(dev->retry);
+	dev->retry = NULL;
+	event_notifier_set_handler(&dev->event, NULL);
+	event_notifier_cleanup(&dev->event);
+}
+
 bool passthrough_interrupts_init(VfioApple *dev, Error **errp)
 {
 	PCIDevice *pdev = PCI_DEVICE(dev);
@@ -148,14 +182,14 @@ bool passthrough_interrupts_init(VfioApple *dev, Error **errp)
 		return false;
 	}
 	event_notifier_set_handler(&dev->event, on_event);
+	dev->retry = timer_new_ms(QEMU_CLOCK_REALTIME, retry, dev);
 	passthrough_interrupts_clear(dev);
 	dev->notify = apple_dext_interrupt_notify_create(dev->extension->connection, on_pending,
 							 dev);
 	if (!dev->notify) {
 		error_setg(errp, "host=%s: the driver extension does not wait for interrupts",
 			   dev->extension->name);
-		event_notifier_set_handler(&dev->event, NULL);
-		event_notifier_cleanup(&dev->event);
+		stop_events(dev);
 		return false;
 	}
 	if (msix_present(pdev)) {
@@ -177,7 +211,6 @@ void passthrough_interrupts_exit(VfioApple *dev)
 		msix_unuse_all_vectors(pdev);
 	}
 	apple_dext_interrupt_notify_destroy(dev->notify);
-	event_notifier_set_handler(&dev->event, NULL);
-	event_notifier_cleanup(&dev->event);
+	stop_events(dev);
 	dev->notify = NULL;
 }

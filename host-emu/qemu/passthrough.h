@@ -13,7 +13,7 @@
 #define TYPE_VFIO_APPLE "vfio-apple-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(VfioApple, VFIO_APPLE)
 
-#define PASSTHROUGH_VECTORS	256
+#define PASSTHROUGH_VECTORS	256	/* that CheckInterrupt and SetIRQMask know */
 #define PASSTHROUGH_WORDS	(PASSTHROUGH_VECTORS / 64)
 
 /**
@@ -49,6 +49,7 @@ struct passthrough_capabilities {
  * @unwanted: of these, those that the guest does not use any more
  * @resets: of the device
  * @held: configuration writes of which nothing went to the device
+ * @failures: calls for interrupts that failed, and were made again
  */
 struct passthrough_counts {
 	uint64_t taken;
@@ -56,6 +57,7 @@ struct passthrough_counts {
 	uint64_t unwanted;
 	uint64_t resets;
 	uint64_t held;
+	uint64_t failures;
 };
 
 struct VfioApple {
@@ -74,7 +76,9 @@ struct VfioApple {
 
 	uint32_t vectors;
 	uint64_t used[PASSTHROUGH_WORDS];	/* by the guest */
+	bool mask_unset;			/* the extension has not taken @used */
 	EventNotifier event;
+	QEMUTimer *retry;
 	AppleDextInterruptNotify *notify;
 
 	struct passthrough_counts counts;

@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 
 import qtest
@@ -17,6 +18,7 @@ DEVICE = 5 << 3         # of vfio-apple-pci
 COMPANION = 6 << 3
 
 GET_IDENTITY, CONFIG_READ, CONFIG_WRITE, MMIO_READ, MMIO_WRITE = 0, 8, 9, 11, 12
+CHECK_INTERRUPT, WAIT_INTERRUPT, SET_IRQ_MASK = 14, 15, 16
 
 
 class Dextd:
@@ -60,7 +62,7 @@ class Client:
     HEADER = struct.Struct("=IHHII")
     CALL = struct.Struct("=IIIIQ")
     RESULT = struct.Struct("=II")
-    OPEN_TYPE, CALL_TYPE = 2, 3
+    OPEN_TYPE, CALL_TYPE, REPLY_TYPE = 2, 3, 0x83
 
     def __init__(self, path):
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -90,6 +92,99 @@ class Client:
 
     def close(self):
         self._socket.close()
+
+
+class Proxy:
+    """Between a machine and dextd: another extension, as far as a test wants one.
+
+    REFUSE(selector, inputs) gives the IOReturn of a call that dextd is not to see,
+    or None. ANSWER(selector, inputs, outputs) gives the outputs of one that it saw.
+    It has no memory of the machine's: nothing can be registered through it.
+    """
+
+    def __init__(self, folder, dextd, refuse=None, answer=None):
+        self.socket = os.path.join(folder, "proxy")
+        self._refuse = refuse or (lambda selector, inputs: None)
+        self._answer = answer or (lambda selector, inputs, outputs: outputs)
+        self._dextd = dextd.socket
+        self._sockets = [self._new()]
+        self._sockets[0].bind(self.socket)
+        self._sockets[0].listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @staticmethod
+    def _new():
+        return socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def _accept(self):
+        while True:
+            try:
+                machine, _ = self._sockets[0].accept()
+            except OSError:
+                return
+            dextd = self._new()
+            dextd.connect(self._dextd)
+            self._sockets += [machine, dextd]
+            calls = {}
+            for source, target, change in ((machine, dextd, self._request),
+                                           (dextd, machine, self._reply)):
+                threading.Thread(target=self._pass, args=(source, target, change, calls),
+                                 daemon=True).start()
+
+    def _pass(self, source, target, change, calls):
+        """One direction of a connection, until it ends."""
+        try:
+            while True:
+                data, fds, _, _ = socket.recv_fds(source, 4096, 1)
+                if not data:
+                    break
+                to, data = change(source, target, data, calls)
+                socket.send_fds(to, [data], fds)
+                for fd in fds:
+                    os.close(fd)
+        except OSError:
+            pass
+        for each in (source, target):
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def _request(self, source, target, data, calls):
+        _, _, kind, _, number = Client.HEADER.unpack_from(data)
+        if kind != Client.CALL_TYPE:
+            return target, data
+        at = Client.HEADER.size
+        selector, _, count, _, _ = Client.CALL.unpack_from(data, at)
+        inputs = struct.unpack_from(f"={count}Q", data, at + Client.CALL.size)
+        status = self._refuse(selector, inputs)
+        if status is None:
+            calls[number] = selector, inputs
+            return target, data
+        return source, self._result(number, status, ())
+
+    def _reply(self, _source, target, data, calls):
+        _, _, kind, _, number = Client.HEADER.unpack_from(data)
+        if kind != Client.REPLY_TYPE:
+            return target, data
+        at = Client.HEADER.size
+        status, count = Client.RESULT.unpack_from(data, at)
+        outputs = struct.unpack_from(f"={count}Q", data, at + Client.RESULT.size)
+        return target, self._result(number, status, self._answer(*calls.pop(number), outputs))
+
+    @staticmethod
+    def _result(number, status, outputs):
+        payload = Client.RESULT.pack(status, len(outputs)) + struct.pack(f"={len(outputs)}Q",
+                                                                         *outputs)
+        return Client.HEADER.pack(0x54584441, 1, Client.REPLY_TYPE, len(payload), number) + payload
+
+    def close(self):
+        for each in self._sockets:
+            try:
+                each.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            each.close()
 
 
 class Passthrough(Host):

@@ -8,7 +8,8 @@ import pytest
 
 import qtest
 from conftest import make
-from dext import COMPANION, DEVICE, Client, Dextd, Passthrough
+from dext import (CHECK_INTERRUPT, COMPANION, CONFIG_READ, DEVICE, SET_IRQ_MASK, WAIT_INTERRUPT,
+                  Client, Dextd, Passthrough, Proxy)
 
 MSI, MSIX, EXPRESS = 0x05, 0x11, 0x10
 DEVCTL = 8
@@ -42,8 +43,8 @@ def machine(shims, wire, dextd):
     """(machine, dextd) with options of the device and of dextd."""
     found = []
 
-    def begin(options="", device="dma-engine", arch="x86_64", **kwargs):
-        extension = dextd(device)
+    def begin(options="", device="dma-engine", arch="x86_64", extension=None, **kwargs):
+        extension = extension or dextd(device)
         found.append(Passthrough(shims[arch], wire, extension, options,
                                  arch=qtest.ARCHES[arch], **kwargs))
         return found[-1], extension
@@ -53,6 +54,20 @@ def machine(shims, wire, dextd):
         said = each.log()
         each.close()
         assert "runtime error" not in said, said
+
+
+@pytest.fixture
+def proxy(dextd, tmp_path):
+    """Start a dextd with a proxy before it; both are ended after the test."""
+    found = []
+
+    def begin(device="dma-engine", **changes):
+        found.append(Proxy(tmp_path, dextd(device), **changes))
+        return found[-1]
+
+    yield begin
+    for each in found:
+        each.close()
 
 
 @pytest.fixture
@@ -323,6 +338,72 @@ def test_a_device_with_msi_alone(machine):
     host.config_write(DEVICE, at + 2, 0, 2)
     host.store(host.bar0 + host.RAISE, 2)
     wait_for(lambda: extension.stats()["dropped"] == 2)
+
+
+def with_vectors(count):
+    """Answers of a device with that many MSI-X vectors, whose table is in BAR 2."""
+    at = {}
+
+    def answer(selector, inputs, outputs):
+        if selector != CONFIG_READ or inputs[1] != 4:
+            return outputs
+        if outputs[0] & 0xff == MSIX:
+            at["msix"] = inputs[0]
+            return (outputs[0] & 0xf800ffff | count - 1 << 16,)
+        return ({4: 0x10002, 8: 0x20002}.get(inputs[0] - at.get("msix", inputs[0]), outputs[0]),)
+
+    return answer
+
+
+def test_more_vectors_than_the_extension_passes_on(shims, wire, proxy):
+    said = refused(shims, wire, proxy(answer=with_vectors(257)))
+    assert ("host=01:00.0 has 257 MSI-X vectors, and the driver extension passes on 256 at most"
+            in said)
+
+
+def test_as_many_vectors_as_the_extension_passes_on(machine, proxy):
+    host, _ = machine(extension=proxy(answer=with_vectors(256)))
+    at = host.capability(MSIX)
+    assert host.config_read(DEVICE, at + 2, 2) == 255
+    host.config_write(DEVICE, at + 2, 0x8000, 2)
+    for vector in (0, 15, 255):
+        entry = host.bar2 + 0x10000 + 16 * vector
+        for offset, value in ((0, host.data + 4 * vector), (4, 0), (8, 0x100 + vector), (12, 0)):
+            host.store(entry + offset, value)
+    host.store(host.bar0 + host.RAISE, 15)
+    wait_for(lambda: host.load(host.data + 4 * 15) == 0x100 + 15)
+
+
+ABORTED, BUSY = 0xe00002eb, 0xe00002d5
+
+
+@pytest.mark.parametrize("status", [ABORTED, BUSY])
+@pytest.mark.parametrize("selector, name", [
+    (CHECK_INTERRUPT, "CheckInterrupt"), (WAIT_INTERRUPT, "WaitInterrupt"),
+    (SET_IRQ_MASK, "SetIRQMask")])
+def test_a_failed_call_for_interrupts_is_said_once_and_made_again(machine, proxy, selector, name,
+                                                                  status):
+    failures = []
+
+    def refuse(called, _):
+        if called != selector or not failures:
+            return None
+        return failures.pop()
+
+    host, _ = machine(extension=proxy(refuse=refuse))
+    irq = Interrupts(host)
+    irq.mask(0, False)
+    for vector in (1, 2):
+        failures += [status] * 2
+        irq.mask(vector, False)
+        irq.raise_vector(0)
+        wait_for(lambda: not failures)
+        wait_for(lambda v=vector: irq.raise_vector(v) or host.load(irq.words + 4 * v))
+        irq.take(vector)
+        irq.take(0)
+    assert host.log().count(f"{name} failed (IOReturn 0x{status:08x})") == 1
+    assert host.counts()["interrupt_failures"] == 4
+    assert not host.counts()["gone"]
 
 
 # ------------------------------------------------------------------ registrations
