@@ -27,8 +27,11 @@ class Dextd:
     def __init__(self, program, folder, device="dma-engine"):
         self.socket = os.path.join(folder, "dextd")
         self._stats = os.path.join(folder, "stats")
-        self.process = subprocess.Popen([program, "--socket", self.socket, "--stats",
-                                         self._stats, "--device", device])
+        self._log = os.path.join(folder, "dextd.log")
+        self._ends = 0
+        with open(self._log, "w", encoding="utf-8") as log:
+            self.process = subprocess.Popen([program, "--socket", self.socket, "--stats",
+                                             self._stats, "--device", device], stderr=log)
         end = time.monotonic() + DEADLINE
         while not os.path.exists(self.socket):
             assert self.process.poll() is None and time.monotonic() < end, "no dextd"
@@ -47,13 +50,17 @@ class Dextd:
             return json.load(file)["devices"][0]
 
     def kill(self):
+        self._ends = -signal.SIGKILL
         self.process.kill()
         self.process.wait()
 
     def close(self):
+        """End it, and check how it ended."""
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(DEADLINE)
+        with open(self._log, encoding="utf-8") as log:
+            qtest.check_end("dextd", self.process.returncode, (self._ends,), log.read())
 
 
 class Client:

@@ -73,7 +73,7 @@ class Host(qtest.Qemu):
             if program:
                 self.program()
         except BaseException:
-            self.close()
+            self._end()
             raise
 
     def wire_up(self):

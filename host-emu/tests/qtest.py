@@ -8,6 +8,7 @@ devices while their timers run.
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -38,6 +39,20 @@ ARCHES = {arch.name: arch for arch in (X86, ARM)}
 ARM_ECAM = 0x3f000000
 
 
+ASAN = ""               # the library to load before a shim that has ASan in it
+
+
+def preload(shim):
+    """For env(1): what a QEMU needs to have the devices in it."""
+    return [f"LD_PRELOAD={f'{ASAN}:' if ASAN else ''}{shim}", "ASAN_OPTIONS=detect_leaks=0"]
+
+
+def check_end(name, status, allowed, said):
+    """A process has ended as it should have, and no sanitizer has reported anything."""
+    assert not re.search("runtime error:|ERROR: [A-Za-z]*Sanitizer", said), said
+    assert status in allowed, f"{name} ended with {status}: {said}"
+
+
 class QemuDied(Exception):
     """QEMU ended; the message is what it said."""
 
@@ -49,12 +64,13 @@ class Qemu:
                  firmware=None):
         self.arch = arch
         self.process = None
+        self.ends = (0,)        # with which status it is to end
         self._events = []
         self._dir = tempfile.TemporaryDirectory(prefix="apple-dma-qtest-")
         bios = self.path("firmware")
         with open(bios, "wb") as file:
             file.write(firmware or arch.firmware)
-        command = ["timeout", "--kill-after=5", "300", "env", *env, f"LD_PRELOAD={shim}",
+        command = ["timeout", "--kill-after=5", "300", "env", *env, *preload(shim),
                    arch.qemu, *arch.args, "-accel", "tcg", "-m", mem, "-bios", bios,
                    "-display", "none", "-nodefaults", "-no-user-config",
                    "-qtest-log", "none", "-qtest", f"unix:{self.path('qtest')}",
@@ -70,7 +86,7 @@ class Qemu:
             self._qmp_read()
             self.qmp("qmp_capabilities")
         except BaseException:
-            self.close()
+            self._end()
             raise
         finally:
             for server in servers:
@@ -100,14 +116,28 @@ class Qemu:
                 connection, _ = server.accept()
             except socket.timeout:
                 if self.process.poll() is not None:
-                    raise QemuDied(self.log()) from None
+                    raise self._died() from None
                 continue
             connection.settimeout(DEADLINE)
             return connection.makefile("rw", encoding="utf-8", newline="\n")
         raise QemuDied(f"QEMU did not connect within {DEADLINE} s: {self.log()}")
 
+    def _died(self):
+        """What to raise: that it refused to start, or that it failed."""
+        status = self.process.wait(DEADLINE)
+        check_end("QEMU", status, (0, 1), self.log())
+        return QemuDied(self.log())
+
     def close(self):
-        """End QEMU, whatever it is doing, and wait for it."""
+        """End QEMU, whatever it is doing, and check how it ended."""
+        if self._log.closed:
+            return
+        self._stop()
+        said = self.log()
+        self._end()
+        check_end("QEMU", self.process.returncode, self.ends, said)
+
+    def _stop(self):
         if self.process and self.process.poll() is None:
             self.process.terminate()
             try:
@@ -115,6 +145,9 @@ class Qemu:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+    def _end(self):
+        self._stop()
         for name in ("_qtest", "_qmp", "_log"):
             if getattr(self, name, None):
                 try:
@@ -123,11 +156,16 @@ class Qemu:
                     pass
         self._dir.cleanup()
 
-    def kill(self):
-        """End QEMU itself, which timeout runs, as a crash would."""
+    def pid(self):
+        """Of QEMU itself, which timeout runs."""
         pid = self.process.pid
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
-            os.kill(int(children.read()), signal.SIGKILL)
+            return int(children.read())
+
+    def kill(self):
+        """End QEMU as a crash would."""
+        os.kill(self.pid(), signal.SIGKILL)
+        self.ends = (-signal.SIGKILL,)
         self.process.wait(DEADLINE)
 
     def quit(self):
@@ -143,13 +181,20 @@ class Qemu:
 
     # QMP
 
+    def _say(self, stream, line):
+        try:
+            stream.write(line + "\n")
+            stream.flush()
+        except ConnectionError:
+            raise self._died() from None
+
     def _line(self, stream):
         try:
             line = stream.readline()
         except ConnectionError:
             line = ""
         if not line:
-            raise QemuDied(self.log())
+            raise self._died()
         return line
 
     def _qmp_read(self):
@@ -157,9 +202,7 @@ class Qemu:
 
     def qmp(self, command, **arguments):
         """Run one QMP command; an error answer is a RuntimeError."""
-        json.dump({"execute": command, "arguments": arguments}, self._qmp)
-        self._qmp.write("\n")
-        self._qmp.flush()
+        self._say(self._qmp, json.dumps({"execute": command, "arguments": arguments}))
         while True:
             answer = self._qmp_read()
             if "error" in answer:
@@ -186,8 +229,7 @@ class Qemu:
     # Memory and I/O, as the CPU sees them
 
     def _command(self, *words):
-        self._qtest.write(" ".join(words) + "\n")
-        self._qtest.flush()
+        self._say(self._qtest, " ".join(words))
         while True:
             line = self._line(self._qtest)
             answer = line.split()

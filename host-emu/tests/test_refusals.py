@@ -15,7 +15,7 @@ DART = [*PORT, "-device", "apple-dart,id=dart0,port=rp0"]
 
 def run(shim, *args, qemu="qemu-system-x86_64"):
     """QEMU as the arguments say, ended by itself."""
-    return subprocess.run(["timeout", "60", "env", f"LD_PRELOAD={shim}", qemu, "-machine", "q35",
+    return subprocess.run(["timeout", "60", "env", *qtest.preload(shim), qemu, "-machine", "q35",
                            "-display", "none", "-nodefaults", "-S", *args],
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, timeout=90, check=False)
@@ -98,7 +98,7 @@ def test_missing_devices_are_reported(shim, tmp_path):
 
 
 def test_other_programs_are_left_alone(shim):
-    done = subprocess.run(["env", f"LD_PRELOAD={shim}", "sh", "-c", "echo fine"], text=True,
+    done = subprocess.run(["env", *qtest.preload(shim), "sh", "-c", "echo fine"], text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=True)
     assert done.stdout == "fine\n"
 

@@ -154,7 +154,7 @@ def test_sets(check, full, debug, chosen):
 def test_every_test_belongs_to_a_suite(check, monkeypatch):
     """To one, and only one."""
     taken = []
-    monkeypatch.setattr(check, "pytest_suite", lambda result, paths: taken.extend(paths))
+    monkeypatch.setattr(check, "pytest_suite", lambda result, paths, **_: taken.extend(paths))
     monkeypatch.setattr(check, "prepared", lambda result, argv: True)
     monkeypatch.setattr(check, "tap", lambda *args: None)
     for name, suite in check.SUITES.items():
@@ -162,3 +162,13 @@ def test_every_test_belongs_to_a_suite(check, monkeypatch):
             suite.call(check.Result(name))
     taken = [p for p in taken if p != "host-emu/tests"]
     assert sorted(taken) == sorted((TOP / "scripts" / "tests").glob("test_*.py"))
+
+
+def test_device_suite_is_sanitized(check, monkeypatch):
+    """What is built before it, and what it asks for itself."""
+    said = []
+    monkeypatch.setattr(check, "prepared", lambda result, argv: said.append(argv[-1]) or True)
+    monkeypatch.setattr(check, "run", lambda argv, env: said.append(env["SANITIZE"]) or
+                        Namespace(returncode=0))
+    check.device(check.Result("device"))
+    assert said == ["SANITIZE=1", "1"]
