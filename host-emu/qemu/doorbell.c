@@ -5,6 +5,7 @@
  */
 #include "registers.h"
 
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
@@ -21,13 +22,13 @@ struct answer {
 /* Each entry is a synchronous call, on the vCPU that rang, as on a real host. */
 static void take_time(const struct registers *regs)
 {
-	const struct timespec latency = {
+	struct timespec latency = {
 		.tv_sec = regs->latency_us / 1000000,
 		.tv_nsec = regs->latency_us % 1000000 * 1000L,
 	};
 
-	if (regs->latency_us)
-		nanosleep(&latency, NULL);
+	while (regs->latency_us && nanosleep(&latency, &latency) && errno == EINTR)
+		;
 }
 
 /* Ask the extension; sets all of the answer. Every error collapses to IOERR. */

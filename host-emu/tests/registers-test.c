@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include <inttypes.h>
+#include <time.h>
 
 #include "guest-memory.h"
 #include "guest.h"
@@ -432,6 +433,21 @@ static void arrays_may_overlap(void **state)
 	assert_int_equal(get64(PAGE), 0x9999);
 }
 
+/* However busy the machine is, a sleep is never shorter. */
+static void each_call_of_the_extension_takes_the_latency(void **state)
+{
+	struct guest *guest = *state;
+	struct timespec from, to;
+
+	guest->regs.latency_us = 100 * 1000;
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	assert_int_equal(map(guest, GUEST_FAR, 1), APPLE_DMA_STATUS_OK);
+	assert_int_equal(unmap(guest, GUEST_FAR), APPLE_DMA_STATUS_OK);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	assert_in_range((to.tv_sec - from.tv_sec) * 1000000000L + to.tv_nsec - from.tv_nsec,
+			200 * 1000 * 1000, INT64_MAX);
+}
+
 /* One that was pulled out; a CPU may be on its way to it, and so may the lie's timer. */
 static void without_a_backend_all_is_ones_and_writes_are_ignored(void **state)
 {
@@ -477,6 +493,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(failed_entry_does_not_stop_the_batch),
 	TEST(more_than_a_chunk_comes_back_shorter),
 	TEST(arrays_may_overlap),
+	TEST(each_call_of_the_extension_takes_the_latency),
 	TEST(without_a_backend_all_is_ones_and_writes_are_ignored),
 };
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """The DART as devices behind it see it; edu is the device."""
 
+import time
+
 import pytest
 
 from host import BUS
@@ -236,6 +238,14 @@ def test_statistics_are_written_at_exit(start, tmp_path):
     now = host.get("companion0", "stats")
     assert host.quit() == 0
     assert stats.read_text() == now + "\n"
+
+
+def test_latency_is_waited_for(start):
+    host = start(companion="latency-us=200000")
+    begin = time.monotonic()
+    assert host.map((host.data, 4096)).status == host.wire.STATUS_OK
+    # However busy the machine is, it is never less.
+    assert time.monotonic() - begin >= 0.2
 
 
 def test_latency_changes_no_answer(start):
