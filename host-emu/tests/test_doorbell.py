@@ -330,6 +330,25 @@ def test_a_system_reset_clears_nothing(host):
     assert host.map((host.data, 4096)).status == host.wire.STATUS_OK
 
 
+@pytest.mark.parametrize("forget, status, live", [("registers", "STATUS_IOERR", 1),
+                                                  ("all", "STATUS_OK", 0)])
+def test_a_system_reset_forgets_what_it_is_told_to(start, forget, status, live):
+    """The command page and the status with both, what is mapped with all alone."""
+    host = start(companion=f"forget={forget}")
+    host.mapped(host.data, 4096)
+    host.map(count=0)
+    assert host.reg("STATUS") == host.wire.STATUS_INVAL
+    host.reset()
+    host.wire_up()
+    assert host.reg("STATUS") == 0
+    assert host.stats()["live"] == host.stats()["dart_entries"] == live
+    batch = host.map((host.data, 4096))
+    assert (batch.status, batch.page_status) == (host.wire.STATUS_INVAL, 0xA5A5A5A5)
+    assert prefilled(batch.raw[0])
+    host.program()
+    assert host.map((host.data, 4096)).status == getattr(host.wire, status)
+
+
 def test_statistics_are_exact(host):
     host.map((host.data, 4096), (host.data + GRANULE, 5 * GRANULE), (NOWHERE, 64))
     host.map((host.data, 64), (host.data + MIB, 0))
