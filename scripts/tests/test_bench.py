@@ -131,6 +131,28 @@ def test_targets_are_judged_by_what_was_measured():
     assert judged["doorbells per 10,000 NVMe 4k I/Os, RAM within the budget"] == ("0", True)
 
 
+@pytest.mark.parametrize("instructions, status", [(400, 0), (401, 1)])
+def test_a_target_that_is_missed_is_the_exit_status(tmp_path, monkeypatch, capsys, instructions,
+                                                    status):
+    """It is named; so are those that nothing was measured for."""
+    class Pairs:
+        """A part that measures one figure."""
+        run = staticmethod(lambda bench: {
+            "6.1": {"cached": {"page": {"instructions": instructions}}}})
+        tables = staticmethod(lambda found: [])
+
+    monkeypatch.setattr(cli, "PARTS", {"pairs": Pairs})
+    assert cli.main(["--output", str(tmp_path)]) == status
+    said = capsys.readouterr().err.splitlines()
+    assert [line for line in said if "missed" in line] == [
+        "bench: target missed: instructions per pair on a hit, 6.1: 401, and the target is "
+        "≤ 400"] * status
+    unmeasured = next(line for line in said if "not measured" in line)
+    assert unmeasured.startswith("bench: 15 of 16 targets were not measured: doorbells per 10,000")
+    assert "instructions per pair on a hit, newest" in unmeasured
+    assert "instructions per pair on a hit, 6.1" not in unmeasured
+
+
 def test_the_plot_is_a_picture():
     cell = {"page": {"instructions": 145.0}}
     picture = plot.svg({"pairs": {"6.1": {"none": cell, "cached": cell}}})

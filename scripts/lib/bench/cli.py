@@ -189,4 +189,10 @@ def main(argv):
         print(f"In {args.output}: {', '.join(names)}")
         for what in bench.failed:
             print(f"bench: could not be measured, see above: {what}", file=sys.stderr)
-        return 1 if bench.failed else 0
+        missed, unmeasured = targets.verdict(bench.results)
+        if unmeasured:
+            print(f"bench: {len(unmeasured)} of {len(targets.ROWS)} targets were not measured: "
+                  f"{'; '.join(unmeasured)}", file=sys.stderr)
+        for what in missed:
+            print(f"bench: target missed: {what}", file=sys.stderr)
+        return 1 if bench.failed or missed else 0

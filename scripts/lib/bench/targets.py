@@ -130,6 +130,14 @@ def judge(results):
     return found
 
 
+def verdict(results):
+    """(sentences for the targets that are missed, names of those that were not measured)."""
+    judged = judge(results)
+    return ([f"{what}: {measured}, and the target is {target}"
+             for what, target, measured, met in judged if met is False],
+            [what for what, _, _, met in judged if met is None])
+
+
 def tables(results):
     """The table of all targets."""
     words = {True: "yes", False: "no", None: table.NOTHING}
