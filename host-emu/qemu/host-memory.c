@@ -86,14 +86,16 @@ bool guest_memory_is_ram(uint64_t gpa, uint64_t len, bool writable)
 	return good;
 }
 
+/* Not the registers of a device, which would act on it; not those of the companion. */
+static const MemTxAttrs memory_only = { .memory = 1 };
+
 bool guest_memory_read(uint64_t gpa, void *buffer, size_t size)
 {
-	return address_space_rw(&address_space_memory, gpa, MEMTXATTRS_UNSPECIFIED, buffer, size,
-				false) == MEMTX_OK;
+	return address_space_rw(&address_space_memory, gpa, memory_only, buffer, size, false) ==
+	       MEMTX_OK;
 }
 
 void guest_memory_write(uint64_t gpa, const void *buffer, size_t size)
 {
-	address_space_rw(&address_space_memory, gpa, MEMTXATTRS_UNSPECIFIED, (void *)buffer, size,
-			 true);
+	address_space_rw(&address_space_memory, gpa, memory_only, (void *)buffer, size, true);
 }

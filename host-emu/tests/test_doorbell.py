@@ -110,6 +110,23 @@ def test_unreadable_command_page_is_inval_and_nothing_is_written(start, address)
     assert host.stats()["live"] == 0
 
 
+@pytest.mark.parametrize("arch", ARCHES)
+def test_command_page_in_a_device_is_inval_and_nothing_is_written(start, arch):
+    """In its own BAR the status would be the next doorbell, without an end."""
+    host = start(arch=arch, program=False)
+    host.program(host.regs + host.wire.REG_DOORBELL - host.wire.offset("cmd", "status"))
+    host.set_reg("DOORBELL", 1)
+    assert host.reg("STATUS") == host.wire.STATUS_INVAL
+    assert host.stats()["doorbells"] == host.stats()["bad_commands"] == 1
+    # edu's register for the factorial of what is written to it.
+    host.program(host.edu + 8 - host.wire.offset("cmd", "status"))
+    host.set_reg("DOORBELL", 1)
+    assert host.reg("STATUS") == host.wire.STATUS_INVAL
+    assert host.load(host.edu + 8) == 0
+    host.program()
+    assert host.map((host.data, 4096)).status == host.wire.STATUS_OK
+
+
 def test_count_zero_is_inval(host):
     inval_without_a_trace(host, host.map((host.data, 4096), count=0))
 
