@@ -47,12 +47,20 @@ static void set_mask(VfioApple *dev)
 							      dev->used), "SetIRQMask");
 }
 
+static unsigned int used_by_msi(const PCIDevice *pdev)
+{
+	return msi_present(pdev) && msi_enabled(pdev) ? msi_nr_vectors_allocated(pdev) : 0;
+}
+
 static void deliver(VfioApple *dev, unsigned int vector)
 {
 	PCIDevice *pdev = PCI_DEVICE(dev);
+	/* What MSI used stays in use when MSI-X is switched on, which may have fewer. */
+	const unsigned int count = msix_enabled(pdev) ? (unsigned int)pdev->msix_entries_nr :
+							used_by_msi(pdev);
 
 	dev->counts.taken++;
-	if (!in_use(dev, vector)) {
+	if (vector >= count || !in_use(dev, vector)) {
 		dev->counts.unwanted++;
 		return;
 	}
@@ -122,11 +130,6 @@ static int use_vector(PCIDevice *pdev, unsigned int vector, MSIMessage message)
 
 static void release_vector(PCIDevice *pdev, unsigned int vector)
 {
-}
-
-static unsigned int used_by_msi(const PCIDevice *pdev)
-{
-	return msi_present(pdev) && msi_enabled(pdev) ? msi_nr_vectors_allocated(pdev) : 0;
 }
 
 void passthrough_interrupts_update(VfioApple *dev)

@@ -368,6 +368,23 @@ def test_as_many_vectors_as_the_extension_passes_on(machine, proxy):
     wait_for(lambda: host.load(host.data + 4 * 15) == 0x100 + 15)
 
 
+def test_a_vector_of_msi_that_msix_has_not(machine, proxy):
+    """The guest goes from 16 vectors of MSI to 2 of MSI-X, without an end of the first."""
+    of_msix = with_vectors(2)
+
+    def answer(selector, inputs, outputs):
+        if selector == CONFIG_READ and inputs[1] == 4 and outputs[0] & 0xff == EXPRESS:
+            return (outputs[0] & 0xff00 | MSI | 0x0188 << 16,)
+        return of_msix(selector, inputs, outputs)
+
+    host, extension = machine(extension=proxy(answer=answer))
+    host.config_write(DEVICE, host.capability(MSI) + 2, 0x0041, 2)
+    host.config_write(DEVICE, host.capability(MSIX) + 2, 0x8000, 2)
+    host.store(host.bar0 + host.RAISE, 15)
+    wait_for(lambda: host.counts()["taken"] == 1)
+    assert host.counts()["unwanted"] == 1
+
+
 ABORTED, BUSY = 0xe00002eb, 0xe00002d5
 
 
