@@ -54,6 +54,8 @@ uint32_t apple_dart_managed_bdf(const AppleDart *dart)
 {
 	int devfn = 0;
 
+	if (!DEVICE(dart->bus->parent_dev)->realized)
+		return 0;
 	while (devfn < PCI_DEVFN_MAX && !dart->bus->devices[devfn])
 		devfn++;
 	if (devfn == PCI_DEVFN_MAX)
@@ -166,6 +168,8 @@ static void realize(DeviceState *dev, Error **errp)
 		error_setg_errno(errp, errno, "fault-log=%s cannot be written", dart->fault_file);
 		goto fail;
 	}
+	/* Its port may be behind a switch that is pulled; the DART stays. */
+	object_ref(OBJECT(dart->bus->parent_dev));
 	dart_glue_attach(dart);
 	discard_watch(dart->dart);
 	qemu_register_reset(system_reset, dart);

@@ -52,7 +52,8 @@ bool apple_dart_enforced(const AppleDart *dart);
 /**
  * apple_dart_managed_bdf() - bus << 8 | devfn of the first function there
  *
- * As the guest has numbered the bus now; devfn 0 when there is no device.
+ * As the guest has numbered the bus now; devfn 0 when there is no device, and 0
+ * when the port was pulled.
  */
 uint32_t apple_dart_managed_bdf(const AppleDart *dart);
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A companion that is pulled out of its slot while a CPU is on its way to it."""
+"""What is pulled out of a slot while others still use it."""
 
 import json
 import time
 
 import pytest
 
-from host import BUS, PORT, Host
+from host import BUS, COMPANION, PORT, Host
 from qtest import DEADLINE
 
 SLOT = 5 << 3
@@ -56,6 +56,34 @@ class Slot(Host):
                  bus="rp1", **more)
         self.enable(BUS + 1 << 8, self.regs)
         self.program()
+
+
+class Switch(Host):
+    """A machine whose DART is at a port of a switch, which is in a slot itself."""
+
+    def __init__(self, shim, wire, **kwargs):
+        super().__init__(shim, wire, devices=[
+            f"pcie-root-port,id=rp0,chassis=1,addr={PORT >> 3:x}", "apple-slot,id=slot,port=rp0",
+            "x3130-upstream,id=up0,bus=rp0", "xio3130-downstream,id=dp0,bus=up0,chassis=2",
+            "apple-dart,id=dart0,port=dp0", "edu,bus=dp0",
+            f"apple-dma-pci,id=companion0,dart=dart0,addr={COMPANION >> 3:x}"], **kwargs)
+
+    def wire_up(self):
+        self.enable(COMPANION, self.regs)
+        for bdf, bus in ((PORT, BUS), (BUS << 8, BUS + 1), (BUS + 1 << 8, BUS + 2)):
+            self.config_write(bdf, 0x18, 0xff << 16 | bus << 8)
+
+
+def test_a_switch_pulled_with_the_port_of_a_dart(start):
+    """The companion stays, with what is registered; its bus is no more."""
+    host = start(arch="arm64", kind=Switch)
+    assert host.reg("MANAGED_BDF") == BUS + 2 << 8
+    host.set("slot", "empty", True)
+    assert host.get("slot", "empty")
+    assert host.reg("MANAGED_BDF") == 0
+    assert host.map((host.data, 4096)).status == host.wire.STATUS_OK
+    host.reset()
+    assert host.quit() == 0
 
 
 @pytest.mark.parametrize("access, options", [(READ, ""), (RING, ""), (RING, ",lie=late")])
