@@ -8,6 +8,7 @@
 #define HIGH_SHIFT	39	/* DART_HIGH starts above this address */
 #define MIN_HOLES	4096
 #define MAX_HOLES	(1U << 20)
+#define HOLE_EVERY	12	/* pages, a little more than a hole and its gap have */
 
 /* xorshift64*; the state is never zero. */
 static uint64_t next_random(struct space *space)
@@ -43,15 +44,18 @@ static void drop_extent(struct space *space, struct tree_node *extent)
 
 /*
  * Holes with used pages between them. Small ones for every mapping there may
- * be, and few large ones, which next-fit placement of small mappings uses up.
+ * be, as far as the space has room, and few large ones, which next-fit
+ * placement of small mappings uses up.
  */
 static bool make_holes(struct space *space, uint32_t max_entries)
 {
 	const uint64_t largest = DART_LARGEST_HOLE >> DART_PAGE_SHIFT;
+	const uint64_t room = (space->end - space->first) / HOLE_EVERY;
 	uint64_t page = space->first, size, holes;
 
 	holes = 2 * (uint64_t)max_entries;
 	holes = holes < MIN_HOLES ? MIN_HOLES : holes > MAX_HOLES ? MAX_HOLES : holes;
+	holes = holes < room ? holes : room;
 	for (uint64_t i = 0; i < holes; i++) {
 		if (i % (holes / 4) == holes / 8)
 			size = largest;
@@ -62,7 +66,7 @@ static bool make_holes(struct space *space, uint32_t max_entries)
 		else
 			size = 1 + next_random(space) % 4;
 		page += 1 + next_random(space) % 16;
-		if (space->end - page < size)
+		if (page >= space->end || space->end - page < size)
 			break;
 		if (!add_extent(space, page, size))
 			return false;

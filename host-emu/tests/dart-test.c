@@ -202,6 +202,13 @@ static int by_value(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
+static int by_address(const void *a, const void *b)
+{
+	const struct dart_segment *x = a, *y = b;
+
+	return (x->iova > y->iova) - (x->iova < y->iova);
+}
+
 /* 65,536 mappings at once: none overlaps another, all translate. */
 static void full_table_has_no_overlap(void **state)
 {
@@ -229,6 +236,73 @@ static void full_table_has_no_overlap(void **state)
 		dart_destroy(dart);
 	}
 	free(iovas);
+}
+
+/*
+ * Until the space is full, or the table: every byte of every mapping is inside
+ * the space, page 0 and the last page are in none, and no two overlap.
+ */
+static void fill_space(enum dart_policy policy, unsigned int bits)
+{
+	static const uint64_t pages[] = { 1, 1, 2, 3, 1, 5, 1, 64 };
+	static struct dart_segment got[65536];
+	const struct dart_config config = {
+		.policy = policy, .seed = 12, .max_bytes = UINT64_MAX, .max_entries = 65536,
+		.iova_bits = bits,
+	};
+	const uint64_t last = UINT64_MAX >> (64 - bits);
+	struct dart *dart = dart_create(&config);
+	size_t count = 0, full = 0;
+
+	/* A size that no longer fits is passed over, until nothing fits. */
+	for (size_t i = 0; count < 65536 && full < 8; i++) {
+		struct dart_segment *s = &got[count];
+		enum dart_status status;
+
+		s->len = pages[i % 8] * PAGE - i % PAGE;
+		status = map(dart, VA + i % PAGE, s->len, &s->iova);
+		full = status == DART_OK ? 0 : full + 1;
+		if (status != DART_OK) {
+			assert_int_equal(status, DART_NO_SPACE);
+			continue;
+		}
+		count++;
+		if (s->iova < PAGE || s->iova > last - PAGE || s->len > last - PAGE - s->iova + 1)
+			fail_msg("%s, %u bits: mapping %zu is at %#jx, and has %#jx bytes",
+				 dart_policy_name(policy), bits, count, (uintmax_t)s->iova,
+				 (uintmax_t)s->len);
+	}
+	assert_true(count > 4096);
+	qsort(got, count, sizeof(got[0]), by_address);
+	for (size_t i = 1; i < count; i++)
+		assert_true(got[i].iova / PAGE > (got[i - 1].iova + got[i - 1].len - 1) / PAGE);
+	dart_destroy(dart);
+}
+
+static void no_mapping_leaves_a_space_of_any_width(void **state)
+{
+	static const unsigned int widths[] = {
+		DART_MIN_IOVA_BITS, 33, 36, 40, 41, 47, DART_MAX_IOVA_BITS,
+	};
+
+	(void)state;
+	for (int policy = 0; policy < DART_POLICIES; policy++)
+		for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++)
+			fill_space(policy, widths[i]);
+}
+
+/* Small holes for a table of any size leave room for the few large ones. */
+static void a_narrow_fragmented_space_has_large_holes(void **state)
+{
+	const struct dart_config config = {
+		.policy = DART_FRAGMENTED, .max_bytes = UINT64_MAX, .max_entries = 65536,
+		.iova_bits = DART_MIN_IOVA_BITS,
+	};
+	struct dart *dart = dart_create(&config);
+
+	(void)state;
+	must_map(dart, VA, DART_LARGEST_HOLE);
+	dart_destroy(dart);
 }
 
 static void placement_stays_where_the_policy_says(void **state)
@@ -559,6 +633,8 @@ int main(void)
 		cmocka_unit_test(the_last_freed_address_comes_last),
 		cmocka_unit_test(unmap_wants_the_start),
 		cmocka_unit_test(full_table_has_no_overlap),
+		cmocka_unit_test(no_mapping_leaves_a_space_of_any_width),
+		cmocka_unit_test(a_narrow_fragmented_space_has_large_holes),
 		cmocka_unit_test(placement_stays_where_the_policy_says),
 		cmocka_unit_test(same_seed_same_addresses),
 		cmocka_unit_test(never_identity),

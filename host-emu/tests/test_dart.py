@@ -67,11 +67,15 @@ def test_fragmented_fails_large_maps_while_small_ones_succeed(start):
                       for i in range(1000)]).status == host.wire.STATUS_OK
 
 
-def test_narrow_address_space(start):
-    host = start(dart="iova-bits=32")
-    batch = host.map(*[(host.data + i * GRANULE, GRANULE) for i in range(64)])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_narrow_address_space(start, policy):
+    host = start(dart=f"iova={policy},iova-bits=32")
+    batch = host.map(*[(host.data + i * GRANULE, GRANULE) for i in range(64)],
+                     (host.data + 16 * MIB, 16 * MIB))
     assert batch.status == host.wire.STATUS_OK
-    assert all((1 << 31) <= e["dma_addr"] < (1 << 32) for e in batch.entries)
+    lowest = GRANULE if policy == "random" else 1 << 31
+    assert all(lowest <= e["dma_addr"] < (1 << 32) for e in batch.entries)
+    assert batch.entries[-1]["dma_addr"] + 16 * MIB < 1 << 32
     assert not any(0xfee00000 <= e["dma_addr"] < 0xfef00000 for e in batch.entries)
 
 
