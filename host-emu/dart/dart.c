@@ -28,11 +28,12 @@ static const char *const policy_names[DART_POLICIES] = {
 	[DART_HIGH] = "high",
 	[DART_RANDOM] = "random",
 	[DART_FRAGMENTED] = "fragmented",
+	[DART_REUSE] = "reuse",
 };
 
 const char *dart_policy_names(void)
 {
-	return "high, random, fragmented";
+	return "high, random, fragmented, reuse";
 }
 
 const char *dart_policy_name(enum dart_policy policy)

@@ -21,7 +21,10 @@
 #define DART_MIN_IOVA_BITS	32
 #define DART_MAX_IOVA_BITS	64
 #define DART_LARGEST_HOLE	(UINT64_C(16) << 20)	/* of DART_FRAGMENTED */
-/* Ranges that were freed last and are given out again only if nothing else fits. */
+/*
+ * Ranges that were freed last: given out again only if nothing else fits, or
+ * before anything else by DART_REUSE.
+ */
 #define DART_QUARANTINE		4096
 
 /**
@@ -31,11 +34,15 @@
  * @DART_RANDOM: any page of the whole space, with a page between neighbours
  * @DART_FRAGMENTED: the free space is holes of at most DART_LARGEST_HOLE, most
  *	of them four pages or less: large mappings fail long before small ones
+ * @DART_REUSE: the range that was freed last and is large enough, at once; what
+ *	was never used comes only after that, with no page between neighbours.
+ *	A late use of an address reaches another's memory, and does not fault
  */
 enum dart_policy {
 	DART_HIGH,
 	DART_RANDOM,
 	DART_FRAGMENTED,
+	DART_REUSE,
 	DART_POLICIES
 };
 
@@ -158,7 +165,8 @@ enum dart_status dart_map_owned(struct dart *dart, void *owner, uint64_t va, uin
  * dart_unmap() - end one mapping
  * @iova: start of a segment, as dart_map() gave it
  *
- * The IOVA is not given out again soon, so that a late use of it faults.
+ * The IOVA is not given out again soon, so that a late use of it faults; by
+ * DART_REUSE it is the next one.
  * Return: DART_OK or DART_NOT_FOUND.
  */
 enum dart_status dart_unmap(struct dart *dart, uint64_t iova);

@@ -190,13 +190,45 @@ static bool release_oldest(struct space *space)
 	return true;
 }
 
+static struct space_range *freed_at(struct space *space, unsigned int number)
+{
+	return &space->freed[(space->freed_head + number) % DART_QUARANTINE];
+}
+
+/* DART_REUSE: from the range freed last that has @count pages; what is left stays. */
+static bool take_freed(struct space *space, uint64_t count, const uint64_t avoid[2],
+		       struct space_range *taken)
+{
+	unsigned int i = space->freed_count;
+
+	while (i--) {
+		struct space_range *range = freed_at(space, i);
+
+		if (range->count < count || range->page == avoid[0] || range->page == avoid[1])
+			continue;
+		*taken = (struct space_range){ range->page, count };
+		range->page += count;
+		range->count -= count;
+		if (range->count)
+			return true;
+		for (; i + 1 < space->freed_count; i++)
+			*freed_at(space, i) = *freed_at(space, i + 1);
+		space->freed_count--;
+		return true;
+	}
+	return false;
+}
+
 enum dart_status space_take(struct space *space, uint64_t count, const uint64_t avoid[2],
 			    struct space_range *taken)
 {
+	const bool tight = space->policy == DART_FRAGMENTED || space->policy == DART_REUSE;
 	/* A free page behind each mapping, so that running over its end faults. */
-	const uint64_t guard = space->policy == DART_FRAGMENTED ? 0 : 1;
+	const uint64_t guard = tight ? 0 : 1;
 	enum dart_status status;
 
+	if (space->policy == DART_REUSE && take_freed(space, count, avoid, taken))
+		return DART_OK;
 	for (;;) {
 		taken->count = count + guard;
 		if (find_allowed(space, taken->count, avoid, &taken->page))
@@ -217,6 +249,6 @@ void space_give(struct space *space, struct space_range taken)
 {
 	if (space->freed_count == DART_QUARANTINE)
 		release_oldest(space);
-	space->freed[(space->freed_head + space->freed_count) % DART_QUARANTINE] = taken;
+	*freed_at(space, space->freed_count) = taken;
 	space->freed_count++;
 }

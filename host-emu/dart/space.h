@@ -48,7 +48,7 @@ enum dart_status space_take(struct space *space, uint64_t count, const uint64_t 
  */
 enum dart_status space_cut(struct space *space, uint64_t page, uint64_t count);
 
-/** space_give() - what space_take() took comes back, later */
+/** space_give() - what space_take() took comes back, later; or next, by DART_REUSE */
 void space_give(struct space *space, struct space_range taken);
 
 #endif

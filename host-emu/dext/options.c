@@ -193,7 +193,7 @@ const char *options_help(void)
 	       "  block=512|4096          of the disk; default 512\n"
 	       "  queues=N                most I/O queues; default 8\n"
 	       "the DART:\n"
-	       "  iova=POLICY             high, random or fragmented\n"
+	       "  iova=POLICY             high, random, fragmented or reuse\n"
 	       "  seed=N                  makes the placement repeatable\n"
 	       "  max-bytes=BYTES         default 1536M\n"
 	       "  max-entries=N           default 65536\n"

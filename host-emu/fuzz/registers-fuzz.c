@@ -385,7 +385,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const uint8_t dart = fuzz_byte(&input), host = fuzz_byte(&input);
 	/* A fragmented one takes ten times as long to make. */
 	const struct dart_config config = {
-		.policy = (dart & 15) == 15 ? DART_FRAGMENTED : dart & 1 ? DART_RANDOM : DART_HIGH,
+		.policy = (dart & 15) == 15 ? DART_FRAGMENTED :
+			  dart & 2 ? DART_REUSE : dart & 1 ? DART_RANDOM : DART_HIGH,
 		.seed = dart, .iova_bits = dart & 0x10 ? 64 : 36,
 		.max_bytes = dart & 0x20 ? UINT64_C(1) << 20 : UINT64_C(64) << 30,
 		.max_entries = dart & 0x40 ? 5 : GUEST_REGIONS,

@@ -10,7 +10,7 @@ from host import BUS
 MIB = 1 << 20
 GRANULE = 16384
 ARCHES = ["x86_64", "arm64"]
-POLICIES = ["high", "random", "fragmented"]
+POLICIES = ["high", "random", "fragmented", "reuse"]
 
 
 @pytest.mark.parametrize("arch", ARCHES)
@@ -106,6 +106,23 @@ def test_a_freed_address_is_not_given_out_at_once(host):
         seen.add(host.mapped(host.data, 4096))
         host.unmap(host.data)
     assert len(seen) == 100
+
+
+def test_a_freed_address_is_given_to_the_next_mapping_by_reuse(start):
+    """And a late use of it reaches what is there now."""
+    host = start(dart="iova=reuse,enforce=on")
+    first, neighbour = (host.mapped(host.data + i * MIB, GRANULE) for i in (0, 1))
+    assert neighbour == first + GRANULE
+    for _ in range(100):
+        host.unmap(host.data)
+        assert host.mapped(host.data, GRANULE) == first
+    host.unmap(host.data)
+    assert host.mapped(host.data + 2 * MIB, GRANULE) == first
+    host.write(host.data + 2 * MIB, b"another's")
+    host.edu_reads(first, 16)
+    host.edu_writes(neighbour, 16)
+    assert host.read(host.data + MIB, 9) == b"another's"
+    assert host.stats()["faults"] == 0
 
 
 def test_a_mapping_exposes_its_whole_16_kib_page_and_nothing_more(host):

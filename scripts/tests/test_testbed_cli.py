@@ -80,7 +80,7 @@ BAD = {
     "host key": (["run", "--device", "edu", "--host", "speed=9", "--", "true"],
                  ["speed", "iova", "layout", "max-bytes", "latency-us"]),
     "host value": (["run", "--device", "edu", "--host", "iova=identity", "--", "true"],
-                   ["identity", "high", "random", "fragmented"]),
+                   ["identity", "high", "random", "fragmented", "reuse"]),
     "host without value": (["run", "--device", "edu", "--host", "iova", "--", "true"],
                            ["KEY=VALUE"]),
     "memory": (["run", "--mem", "lots", "--", "true"], ["lots", "1G"]),
