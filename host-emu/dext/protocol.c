@@ -93,14 +93,19 @@ int protocol_receive(int socket, struct protocol_message *message, int *fd, cons
 		.msg_iov = &part, .msg_iovlen = 1,
 		.msg_control = control.room, .msg_controllen = sizeof(control.room),
 	};
+	unsigned int files;
 	ssize_t len;
 
 	*fd = -1;
 	do
 		len = recvmsg(socket, &head, MSG_CMSG_CLOEXEC);
 	while (len < 0 && errno == EINTR);
-	if (len <= 0)
+	if (len < 0)
 		return 0;
-	*why = check(message, len, head.msg_flags, take_files(&head, fd));
+	/* An empty packet looks like the end, but may have files with it. */
+	files = take_files(&head, fd);
+	if (!len && !files)
+		return 0;
+	*why = check(message, len, head.msg_flags, files);
 	return *why ? -1 : 1;
 }

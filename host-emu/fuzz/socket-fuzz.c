@@ -2,12 +2,13 @@
 /*
  * Fuzzing dextd's socket: the input is a list of packets to two connections,
  * with headers made right most of the time, since a wrong one only ends the
- * connection. Another client must be served afterwards.
+ * connection. Another client must be served afterwards, and no file be left.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +17,17 @@
 #include "dext/protocol.h"
 #include "dext/server.h"
 #include "fuzz.h"
+
+#define MOST_FILES	7	/* with one packet */
+
+static unsigned int open_files(void)
+{
+	unsigned int count = 0;
+
+	for (int fd = 0; fd < 64; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
 
 /* What the server sent is of the protocol, whatever it was sent. */
 static void check_answers(int fd)
@@ -34,6 +46,30 @@ static void check_answers(int fd)
 	}
 }
 
+/* A packet as it is, also an empty one, with @count times one file. */
+static void send_raw(int fd, void *bytes, size_t len, unsigned int count)
+{
+	union {
+		char room[CMSG_SPACE(MOST_FILES * sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec part = { bytes, len };
+	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+	struct cmsghdr *head;
+
+	if (count) {
+		message.msg_control = control.room;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		head = CMSG_FIRSTHDR(&message);
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		head->cmsg_len = CMSG_LEN(count * sizeof(int));
+		for (unsigned int i = 0; i < count; i++)
+			memcpy(CMSG_DATA(head) + i * sizeof(int), &fd, sizeof(fd));
+	}
+	sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 static void send_packet(int fd, struct fuzz_input *input)
 {
 	struct protocol_message message;
@@ -44,7 +80,7 @@ static void send_packet(int fd, struct fuzz_input *input)
 	len = len < input->left ? len : input->left;
 	if (kind & 0x80) {
 		memcpy(&message, input->at, len);
-		send(fd, &message, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		send_raw(fd, &message, len, kind & MOST_FILES);
 	} else {
 		protocol_send(fd, kind & 7, kind, input->at, len, kind & 0x40 ? fd : -1,
 			      MSG_DONTWAIT);
@@ -61,6 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_input input = { data, size };
 	struct protocol_open open = { 0 };
 	struct fuzz_device f;
+	const unsigned int before = open_files();
 	struct server *server;
 	char why[128];
 	int fds[3];
@@ -95,5 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		close(fds[i]);
 	server_destroy(server);
 	fuzz_device_destroy(&f);
+	if (open_files() != before)
+		abort();
 	return 0;
 }

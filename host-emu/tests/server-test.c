@@ -17,6 +17,7 @@
 #include "dext/protocol.h"
 
 #define DEVICE	"dma-engine"
+#define MOST_FILES	253	/* of one packet: SCM_MAX_FD of Linux */
 
 static int setup(void **state)
 {
@@ -197,30 +198,89 @@ static void files_that_nobody_asked_for_are_closed(void **state)
 	assert_int_equal(open_files(), before);
 }
 
-static void two_files_are_refused_and_closed(void **state)
+/* A packet as it is, with @count times one file. */
+static void send_files(int fd, const void *bytes, size_t len, unsigned int count)
 {
-	struct protocol_header header = {
-		PROTOCOL_MAGIC, PROTOCOL_VERSION, PROTOCOL_LIST, 0, 1,
-	};
-	struct iovec part = { &header, sizeof(header) };
-	union {
-		char room[CMSG_SPACE(2 * sizeof(int))];
+	static union {
+		char room[CMSG_SPACE(MOST_FILES * sizeof(int))];
 		struct cmsghdr align;
-	} control = { 0 };
+	} control;
+	struct iovec part = { (void *)(uintptr_t)bytes, len };
 	struct msghdr message = {
 		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room,
-		.msg_controllen = sizeof(control.room),
+		.msg_controllen = CMSG_SPACE(count * sizeof(int)),
 	};
-	struct service *s = *state;
-	const unsigned int before = open_files();
 	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-	const int fd = dial(s), both[2] = { fd, fd };
 
 	head->cmsg_level = SOL_SOCKET;
 	head->cmsg_type = SCM_RIGHTS;
-	head->cmsg_len = CMSG_LEN(sizeof(both));
-	memcpy(CMSG_DATA(head), both, sizeof(both));
-	assert_int_equal(sendmsg(fd, &message, 0), sizeof(header));
+	head->cmsg_len = CMSG_LEN(count * sizeof(int));
+	for (unsigned int i = 0; i < count; i++)
+		memcpy(CMSG_DATA(head) + i * sizeof(int), &fd, sizeof(fd));
+	assert_int_equal(sendmsg(fd, &message, MSG_NOSIGNAL), len);
+}
+
+/* As many as there is room for, one more, more than that, and an empty packet. */
+static void more_files_than_one_are_refused_and_closed(void **state)
+{
+	const struct protocol_header header = {
+		PROTOCOL_MAGIC, PROTOCOL_VERSION, PROTOCOL_LIST, 0, 1,
+	};
+	struct service *s = *state;
+	const unsigned int before = open_files();
+	const unsigned int counts[] = { 2, 3, 4, MOST_FILES };
+
+	for (size_t i = 0; i < 2 * sizeof(counts) / sizeof(counts[0]); i++) {
+		const int fd = dial(s);
+
+		send_files(fd, &header, i % 2 ? sizeof(header) : 0, counts[i / 2]);
+		is_refused(fd);
+		simple(s, DEXT_TERMINATE);
+		assert_int_equal(open_files(), before);
+	}
+}
+
+static void a_file_with_an_empty_or_wrong_packet_is_closed(void **state)
+{
+	const struct protocol_header header = {
+		PROTOCOL_MAGIC, PROTOCOL_VERSION, PROTOCOL_SHARE, 0, 1,
+	};
+	struct service *s = *state;
+	const unsigned int before = open_files();
+
+	for (size_t len = 0; len <= sizeof(header); len++) {
+		const int fd = opened(s);
+
+		send_files(fd, &header, len, 1);
+		is_refused(fd);
+		simple(s, DEXT_TERMINATE);
+		assert_int_equal(open_files(), before);
+	}
+}
+
+/* Whatever the message is, and whether it succeeds. */
+static void a_file_with_any_message_is_closed(void **state)
+{
+	const struct protocol_open open = { 0 };
+	const struct protocol_call call = { .selector = 99 };
+	const struct protocol_map map = { .type = 77 };
+	const struct protocol_share share = { .va = 4096, .size = 4096 };
+	struct service *s = *state;
+	const unsigned int before = open_files();
+	const int fd = dial(s);
+
+	protocol_send(fd, PROTOCOL_LIST, 1, NULL, 0, fd, 0);
+	status_of(fd);
+	protocol_send(fd, PROTOCOL_OPEN, 1, &open, sizeof(open), fd, 0);
+	assert_int_equal(status_of(fd), DEXT_SUCCESS);
+	protocol_send(fd, PROTOCOL_CALL, 1, &call, offsetof(struct protocol_call, in), fd, 0);
+	assert_int_not_equal(status_of(fd), DEXT_SUCCESS);
+	protocol_send(fd, PROTOCOL_MAP, 1, &map, sizeof(map), fd, 0);
+	assert_int_not_equal(status_of(fd), DEXT_SUCCESS);
+	/* A socket is nothing to be shared. */
+	protocol_send(fd, PROTOCOL_SHARE, 1, &share, sizeof(share), fd, 0);
+	assert_int_equal(status_of(fd), DEXT_BAD_ARGUMENT);
+	protocol_send(fd, PROTOCOL_COMPLETION, 1, NULL, 0, fd, 0);
 	is_refused(fd);
 	simple(s, DEXT_TERMINATE);
 	assert_int_equal(open_files(), before);
@@ -296,7 +356,9 @@ int main(void)
 		TEST(payloads_must_have_the_length_of_their_type),
 		TEST(messages_in_the_wrong_order_are_refused),
 		TEST(files_that_nobody_asked_for_are_closed),
-		TEST(two_files_are_refused_and_closed),
+		TEST(more_files_than_one_are_refused_and_closed),
+		TEST(a_file_with_an_empty_or_wrong_packet_is_closed),
+		TEST(a_file_with_any_message_is_closed),
 		TEST(one_client_too_many_is_told_so),
 		TEST(client_that_does_not_read_is_dropped),
 		TEST(random_packets_do_no_harm),
