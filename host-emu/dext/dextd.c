@@ -27,7 +27,7 @@ struct unit {
 
 static struct unit units[PROTOCOL_MAX_SERVICES];
 static unsigned int unit_count;
-static struct server *server;
+static struct server *volatile server;	/* NULL when there is none to stop */
 static volatile sig_atomic_t ended, wanted;
 
 static void say(const char *text)
@@ -143,12 +143,15 @@ static void on_signal(int signal)
 		wanted = 1;
 	else
 		ended = 1;
-	server_stop(server);
+	if (server)
+		server_stop(server);
 }
 
 static bool serve(const char *path, const char *stats)
 {
-	const struct sigaction action = { .sa_handler = on_signal };
+	/* What is being written is written to its end. */
+	const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	struct server *done;
 	char why[512];
 	bool ok;
 
@@ -166,13 +169,19 @@ static bool serve(const char *path, const char *stats)
 	fprintf(stderr, "dextd: listening at %s\n", path);
 	do {
 		ok = server_run(server);
-		if (wanted && stats)
-			write_stats(stats);
+		if (!wanted)
+			continue;
+		/* First: it may be wanted again while they are written. */
 		wanted = 0;
+		if (stats)
+			write_stats(stats);
 	} while (ok && !ended);
 	if (!ok)
 		say(strerror(errno));
-	server_destroy(server);
+	/* A signal may still come. */
+	done = server;
+	server = NULL;
+	server_destroy(done);
 	return ok;
 }
 

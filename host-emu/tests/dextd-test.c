@@ -11,7 +11,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -320,6 +322,101 @@ static void killed_client_leaves_nothing_in_the_dart(void **state)
 	assert_non_null(strstr(text, "\"dart_entries\": 0"));
 }
 
+/*
+ * A dextd whose statistics go to a pipe that is full, so that writing them
+ * lasts until the pipe is read.
+ */
+struct stuck {
+	struct daemon *d;
+	char stats[64];
+	int pipe, opened;
+};
+
+static struct stuck stuck_start(void)
+{
+	struct stuck s = { 0 };
+	char arguments[256], part[80], blanks[4096];
+
+	snprintf(s.stats, sizeof(s.stats), "/tmp/dextd-stats.%d", getpid());
+	snprintf(part, sizeof(part), "%s.part", s.stats);
+	assert_int_equal(mkfifo(part, 0600), 0);
+	s.pipe = open(part, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	assert_true(fcntl(s.pipe, F_SETPIPE_SZ, sizeof(blanks)) == sizeof(blanks));
+	memset(blanks, ' ', sizeof(blanks));
+	assert_int_equal(write(s.pipe, blanks, sizeof(blanks)), sizeof(blanks));
+	s.opened = inotify_init1(IN_CLOEXEC);
+	assert_true(inotify_add_watch(s.opened, part, IN_OPEN) >= 0);
+	snprintf(arguments, sizeof(arguments), "--stats %s --device dma-engine", s.stats);
+	s.d = serve(arguments);
+	return s;
+}
+
+/* Returns when it is writing them. */
+static void stuck_write(struct stuck *s, int signal)
+{
+	struct pollfd wait = { .fd = s->opened, .events = POLLIN };
+
+	kill(s->d->pid, signal);
+	assert_int_equal(poll(&wait, 1, 30000), 1);
+}
+
+static void stuck_read(struct stuck *s)
+{
+	struct pollfd wait = { .fd = s->pipe, .events = POLLIN };
+	char text[8192];
+	size_t len = 0;
+
+	do {
+		ssize_t n;
+
+		if (poll(&wait, 1, 30000) != 1) {
+			hear(s->d, "SUMMARY");
+			fail_msg("%s", s->d->text);
+		}
+		n = read(s->pipe, text + len, sizeof(text) - 1 - len);
+		assert_true(n > 0);
+		len += (size_t)n;
+		text[len] = '\0';
+	} while (!strstr(text, "]}\n"));
+	assert_non_null(strstr(text, "dma-engine"));
+	close(s->pipe);
+	close(s->opened);
+}
+
+static void asked_again_while_it_writes_statistics(void **state)
+{
+	struct stuck s = stuck_start();
+	struct stat status = { .st_mode = S_IFIFO };
+
+	(void)state;
+	stuck_write(&s, SIGUSR1);
+	kill(s.d->pid, SIGUSR1);
+	stuck_read(&s);
+	/* The first ones are the pipe, in the place of the second, which are a file. */
+	for (int i = 0; i < 3000 && !S_ISREG(status.st_mode); i++) {
+		usleep(10000);
+		stat(s.stats, &status);
+	}
+	assert_true(S_ISREG(status.st_mode));
+	assert_int_equal(end(s.d, SIGTERM), 0);
+	unlink(s.stats);
+}
+
+/* The server is gone then, and what the signal would stop with it. */
+static void told_to_end_while_it_ends(void **state)
+{
+	struct stuck s = stuck_start();
+
+	(void)state;
+	stuck_write(&s, SIGTERM);
+	kill(s.d->pid, SIGTERM);
+	kill(s.d->pid, SIGINT);
+	kill(s.d->pid, SIGUSR1);
+	stuck_read(&s);
+	assert_int_equal(end(s.d, 0), 0);
+	unlink(s.stats);
+}
+
 static void lost_device_does_not_end_it(void **state)
 {
 	struct daemon *d = serve("--device dma-engine,lost-after=4");
@@ -347,6 +444,8 @@ int main(void)
 		cmocka_unit_test(devices_reach_the_memory_of_another_process),
 		cmocka_unit_test(killed_in_a_call_is_an_error_not_a_hang),
 		cmocka_unit_test(killed_client_leaves_nothing_in_the_dart),
+		cmocka_unit_test(asked_again_while_it_writes_statistics),
+		cmocka_unit_test(told_to_end_while_it_ends),
 		cmocka_unit_test(lost_device_does_not_end_it),
 	};
 
