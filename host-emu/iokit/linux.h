@@ -13,7 +13,7 @@
  *
  * dextd then maps it and its devices reach it without a system call. Nothing
  * else changes: without it, or when it fails, dextd reads and writes this
- * process's memory.
+ * process's memory. QEMU does not use it: a guest's RAM is no such file.
  */
 kern_return_t iokit_share_memory(io_connect_t connect, uint64_t va, uint64_t size, int fd,
 				 uint64_t offset);
