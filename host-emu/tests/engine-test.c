@@ -175,6 +175,41 @@ static void errors_say_what_and_where(void **state)
 	stop(b);
 }
 
+/* A bus address leads to what is registered there now, also in turn with others. */
+static void addresses_that_are_given_again(void **state)
+{
+	struct bench *b = start("dma-engine,iova=reuse");
+	unsigned int again = 0;
+
+	(void)state;
+	for (unsigned int round = 0; round < 100; round++) {
+		const unsigned int one = next(b, REGIONS), two = (one + 1) % REGIONS;
+		const uint64_t was = b->bus[two];
+		uint64_t memory[2];
+
+		for (unsigned int i = 0; i < 2; i++)
+			memory[i] = (one + i) % REGIONS * REGION_SIZE;
+		assert_int_equal(apple_dext_unregister_dma(b->c, one), kIOReturnSuccess);
+		assert_int_equal(apple_dext_unregister_dma(b->c, two), kIOReturnSuccess);
+		for (unsigned int i = 0; i < 2; i++)
+			assert_int_equal(apple_dext_register_dma(b->c, i ? two : one,
+								 (uintptr_t)b->memory + memory[i],
+								 REGION_SIZE, &b->bus[i ? two : one],
+								 NULL), kIOReturnSuccess);
+		/* Not where it has a page more than the one that went. */
+		again += b->bus[one] / DART_PAGE_SIZE == was / DART_PAGE_SIZE;
+		memset(b->buffer, (int)round + 1, 64);
+		memset(b->memory + memory[0], 0, 64);
+		memset(b->memory + memory[1], 0, 64);
+		begin(b, 0, b->bus[one], 0, 64, 0, CHANNEL_TO_BUS);
+		assert_int_equal(end(b, 0), CHANNEL_OK);
+		assert_memory_equal(b->memory + memory[0], b->buffer, 64);
+		assert_int_equal(b->memory[memory[1]], 0);
+	}
+	assert_in_range(again, 10, 100);
+	stop(b);
+}
+
 static void reset_stops_a_transfer(void **state)
 {
 	struct bench *b = start("dma-engine");
@@ -295,6 +330,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(ten_thousand_random_transfers),
 		cmocka_unit_test(errors_say_what_and_where),
+		cmocka_unit_test(addresses_that_are_given_again),
 		cmocka_unit_test(reset_stops_a_transfer),
 		cmocka_unit_test(enabled_vectors_are_never_lost_and_masked_ones_dropped),
 	};
