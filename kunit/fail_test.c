@@ -217,19 +217,13 @@ static void eviction(struct kunit *test)
 /* An earlier kernel left something in the way. */
 static struct outcome run_leftover(struct fixture *f)
 {
-	struct apple_dma_unmap_entry left = { .handle = FAKE_RAM + 5 * MIB };
-	bool planted = fake_host_plant(f->host, left.handle, GRANULE);
+	bool planted = fake_host_plant(f->host, FAKE_RAM + 5 * MIB, GRANULE);
 	struct outcome o = run_pin(f);
-	unsigned long flags;
 
 	o.right &= planted;
 	/* What was refused before the host was asked has released nothing. */
-	if (fake_host_has(f->host, left.handle)) {
+	if (fake_host_forget(f->host, FAKE_RAM + 5 * MIB))
 		o.right &= !o.fine;
-		local_irq_save(flags);
-		fake_host_ops.unmap(f->host, &left, 1);
-		local_irq_restore(flags);
-	}
 	return o;
 }
 
@@ -254,8 +248,8 @@ static struct outcome run_sleep(struct fixture *f)
 	o.fine = addr != DMA_MAPPING_ERROR && idle != DMA_MAPPING_ERROR;
 	if (idle != DMA_MAPPING_ERROR)
 		o.right = !fixture_unpin(f, idle, PAGE);
-	apple_dma_engine_suspend(f->e);
-	o.right &= apple_dma_engine_resume(f->e);
+	fixture_sleep(f);
+	o.right &= fixture_wake(f);
 	if (addr != DMA_MAPPING_ERROR)
 		o.right &= fixture_right(f, addr, FAKE_RAM + 8 * MIB,
 					 3 * PAGE) &&
@@ -271,19 +265,14 @@ static void sleep_and_wake(struct kunit *test)
 /* And the host forgets the one in use meanwhile. */
 static struct outcome run_forgotten(struct fixture *f)
 {
-	struct apple_dma_unmap_entry gone = { .handle = FAKE_RAM + 8 * MIB };
 	dma_addr_t addr = fixture_pin(f, 8 * MIB, 3 * PAGE), fresh;
 	struct outcome o = { .right = true };
-	unsigned long flags;
 
 	o.fine = addr != DMA_MAPPING_ERROR;
-	apple_dma_engine_suspend(f->e);
-	if (o.fine) {
-		local_irq_save(flags);
-		fake_host_ops.unmap(f->host, &gone, 1);
-		local_irq_restore(flags);
-	}
-	o.right = apple_dma_engine_resume(f->e) == !o.fine;
+	fixture_sleep(f);
+	if (o.fine)
+		fake_host_forget(f->host, FAKE_RAM + 8 * MIB);
+	o.right = fixture_wake(f) == !o.fine;
 	fresh = fixture_pin(f, 8 * MIB, PAGE);
 	if (fresh != DMA_MAPPING_ERROR)
 		o.right &= fresh != addr &&

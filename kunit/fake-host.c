@@ -10,6 +10,8 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
 #include "fake-host.h"
 
 /* Registrations that the platform has room for. */
@@ -285,8 +287,16 @@ static bool in_ram(struct fake_host *h, u64 gpa, u64 len)
 
 static void watch_call(struct fake_host *h, unsigned int n)
 {
+	int unlocks = atomic_read(&seam_unlocks);
+
 	h->counts.doorbells++;
 	h->counts.longest = max_t(u64, h->counts.longest, n);
+	if (h->unlocks != unlocks)
+		h->in_a_row = 0;
+	h->unlocks = unlocks;
+	h->counts.in_a_row = max(h->counts.in_a_row, ++h->in_a_row);
+	if (READ_ONCE(h->asleep))
+		wrong(h, "called while the guest sleeps");
 	if (!irqs_disabled())
 		wrong(h, "called with interrupts on");
 	if (!n || (h->engine && n > h->engine->limits.batch))
@@ -588,4 +598,24 @@ bool fake_host_plant(struct fake_host *h, u64 gpa, u64 len)
 	done = map_one(h, gpa, len, &iova);
 	spin_unlock_irqrestore(&h->lock, flags);
 	return done;
+}
+
+/**
+ * fake_host_forget() - the host loses a registration by itself
+ * @h: the host
+ * @handle: guest-physical start
+ *
+ * Return: false if there was none.
+ */
+bool fake_host_forget(struct fake_host *h, u64 handle)
+{
+	struct fake_host_slot *slot;
+	unsigned long flags;
+
+	spin_lock_irqsave(&h->lock, flags);
+	slot = find_gpa(h, handle);
+	if (slot)
+		unmap_one(h, slot);
+	spin_unlock_irqrestore(&h->lock, flags);
+	return slot;
 }

@@ -47,6 +47,7 @@ struct fake_host_limits {
  * @refusals: of @map_entries, those refused
  * @unknown: of @unmap_entries, those that were not registered
  * @longest: most entries in one call
+ * @in_a_row: most calls while the engine's lock was not dropped in between
  */
 struct fake_host_counts {
 	u64 doorbells;
@@ -55,6 +56,7 @@ struct fake_host_counts {
 	u64 refusals;
 	u64 unknown;
 	u64 longest;
+	u64 in_a_row;
 };
 
 /**
@@ -95,12 +97,15 @@ struct fake_host_slot {
  * @keeps: release nothing, and say so
  * @breaks: the call that breaks the protocol, 1 for the next; 0 for none. Its
  *	answers say that all was done, at the same address; unmaps were not
+ * @asleep: the guest sleeps: nothing may be asked
  * @held: locks that the last caller of unmap held, as lockdep counts them
  * @lock: protects all below; taken inside the engine's
  * @counts: what it was asked
  * @bytes: registered now
  * @entries: registered now
  * @longest: in this call, what is longer is refused
+ * @unlocks: locks that had been dropped at the last call
+ * @in_a_row: calls since one was dropped
  * @wrong: what the engine did wrong first; empty if nothing
  * @by_gpa: registrations by handle
  * @by_iova: registrations by device address
@@ -125,12 +130,15 @@ struct fake_host {
 	u64 reuse;
 	bool keeps;
 	u64 breaks;
+	bool asleep;
 	int held;
 	spinlock_t lock; /* all below */
 	struct fake_host_counts counts;
 	u64 bytes;
 	u64 entries;
 	u64 longest;
+	int unlocks;
+	u64 in_a_row;
 	char wrong[160];
 	struct rb_root by_gpa;
 	struct rb_root by_iova;
@@ -166,5 +174,6 @@ bool fake_host_has(struct fake_host *h, u64 handle);
 bool fake_host_mark(struct fake_host *h, u64 iova, u64 mark);
 u64 fake_host_marked(struct fake_host *h, u64 mark, u64 *bytes);
 bool fake_host_plant(struct fake_host *h, u64 gpa, u64 len);
+bool fake_host_forget(struct fake_host *h, u64 handle);
 
 #endif /* APPLE_DMA_FAKE_HOST_H */

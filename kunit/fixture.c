@@ -132,6 +132,8 @@ void fixture_close(struct kunit *test)
 	struct fixture *f = test->priv;
 	bool broken;
 
+	seam_resched = NULL;
+	seam_grace = NULL;
 	if (!f)
 		return;
 	broken = f->e->broken;
@@ -249,6 +251,28 @@ void fixture_touch(struct fixture *f, u64 from)
 	CHECK(f->test, fixture_right(f, addr, FAKE_RAM + from, PAGE));
 	CHECK_EQ(f->test, apple_dma_unpin(f->e, addr, PAGE, &phys), 0);
 	CHECK_EQ(f->test, phys, FAKE_RAM + from);
+}
+
+/**
+ * fixture_sleep() - the guest sleeps: the host may be asked nothing
+ * @f: the fixture
+ */
+void fixture_sleep(struct fixture *f)
+{
+	apple_dma_engine_suspend(f->e);
+	WRITE_ONCE(f->host->asleep, true);
+}
+
+/**
+ * fixture_wake() - undo fixture_sleep()
+ * @f: the fixture
+ *
+ * Return: as apple_dma_engine_resume().
+ */
+bool fixture_wake(struct fixture *f)
+{
+	WRITE_ONCE(f->host->asleep, false);
+	return apple_dma_engine_resume(f->e);
 }
 
 /**

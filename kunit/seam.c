@@ -15,6 +15,8 @@ u64 seam_clock;
 unsigned int seam_warnings;
 bool seam_expects_warnings;
 void (*seam_resched)(void);
+void (*seam_grace)(void);
+atomic_t seam_unlocks = ATOMIC_INIT(0);
 
 static atomic_long_t balance;
 

@@ -10,11 +10,14 @@
  *    not see can fail like all others,
  *  - device links are refused when a case says so,
  *  - warnings are counted, for cases that mean to cause one,
- *  - a case can do something where the driver lets others run.
+ *  - a case can do something where the driver lets others run, and where it
+ *    waits for a grace period,
+ *  - locks that are dropped are counted.
  */
 #ifndef APPLE_DMA_SEAM_H
 #define APPLE_DMA_SEAM_H
 
+#include <linux/atomic.h>
 #include <linux/bug.h>
 #include <linux/device.h>
 #include <linux/gfp.h>
@@ -22,8 +25,10 @@
 #include <linux/mempool.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/timekeeping.h>
 #include <linux/xarray.h>
@@ -53,6 +58,10 @@ extern bool seam_expects_warnings;
 bool seam_warns(bool condition);
 /* Called in cond_resched(), if it is not NULL. */
 extern void (*seam_resched)(void);
+/* Called before a grace period is waited for, if it is not NULL. */
+extern void (*seam_grace)(void);
+/* Locks that were dropped so far, of those taken with interrupts off. */
+extern atomic_t seam_unlocks;
 
 #ifndef APPLE_DMA_SEAM_ITSELF
 
@@ -163,6 +172,17 @@ do {									\
 	might_sleep();							\
 	if (seam_resched)						\
 		seam_resched();						\
+} while (0)
+#define synchronize_rcu()						\
+do {									\
+	if (seam_grace)							\
+		seam_grace();						\
+	synchronize_rcu();						\
+} while (0)
+#define spin_unlock_irqrestore(lock, flags)				\
+do {									\
+	atomic_inc(&seam_unlocks);					\
+	spin_unlock_irqrestore(lock, flags);				\
 } while (0)
 #undef readl
 #define readl				seam_readl
