@@ -4,6 +4,7 @@
  * that it can have used.
  */
 
+#include <linux/completion.h>
 #include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
@@ -57,6 +58,31 @@ static void leftovers_are_found(struct kunit *test)
 	counts = fixture_counts(f);
 	CHECK_EQ(test, counts.unmap_entries - counts.unknown, found + 1);
 	CHECK(test, counts.longest <= APPLE_DMA_BATCH_MAX);
+}
+
+/* Handles in the guest's own memory. */
+static u64 handles(void)
+{
+	u64 phys, n = 0;
+	int nid;
+
+	for_each_online_node(nid)
+		for (phys = round_down(PFN_PHYS(node_start_pfn(nid)), GRANULE);
+		     phys < PFN_PHYS(node_end_pfn(nid)); phys += GRANULE)
+			n += pfn_valid(PHYS_PFN(phys));
+	return n;
+}
+
+/* And one for the map that the host refuses: was that a leftover? */
+static void each_handle_is_released_once(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+
+	f->host->limits.entries = 0;
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	CHECK_EQ(test, fixture_counts(f).unmap_entries, handles() + 1);
 }
 
 /* Where one is in the way, those that are not are looked for. */
@@ -143,13 +169,58 @@ static void search_is_waited_for_after_a_sleep(struct kunit *test)
 	struct fixture *f = fixture_open(test, .leftovers = true,
 					 .mode = APPLE_DMA_MODE_STRICT);
 
-	apple_dma_engine_suspend(f->e);
-	CHECK(test, apple_dma_engine_resume(f->e));
+	fixture_sleep(f);
+	CHECK(test, fixture_wake(f));
 	CHECK(test, fake_host_plant(f->host, begin(), GRANULE));
 	f->host->limits.entries = 1;
 	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, apple_dma_recover_wait(f->e), 1);
 	fixture_touch(f, 0);
+}
+
+static struct completion search_began, guest_sleeps;
+static bool search_held;
+
+/* Once, in the search: let the guest sleep if it does not wait for the end. */
+static void hold_search(void)
+{
+	if (search_held)
+		return;
+	search_held = true;
+	complete(&search_began);
+	wait_for_completion_timeout(&guest_sleeps, HZ / 5);
+}
+
+/* A search that is under way has ended before the host may be asked no more. */
+static void check_asleep(struct kunit *test,
+			 void (*sleep)(struct apple_dma_engine *e))
+{
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+
+	init_completion(&search_began);
+	init_completion(&guest_sleeps);
+	search_held = false;
+	seam_resched = hold_search;
+	f->host->limits.entries = 0;
+	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, wait_for_completion_timeout(&search_began, 60 * HZ));
+	sleep(f->e);
+	WRITE_ONCE(f->host->asleep, true);
+	complete(&guest_sleeps);
+	flush_work(&f->e->sweep);
+	WRITE_ONCE(f->host->asleep, false);
+	CHECK(test, !f->host->wrong[0]);
+}
+
+static void search_ends_before_a_sleep(struct kunit *test)
+{
+	check_asleep(test, apple_dma_engine_suspend);
+}
+
+static void search_ends_before_an_image(struct kunit *test)
+{
+	check_asleep(test, apple_dma_engine_freeze);
 }
 
 /*
@@ -201,11 +272,14 @@ static void thaw_is_no_reason_to_search_again(struct kunit *test)
 
 static struct kunit_case recover_cases[] = {
 	KUNIT_CASE(leftovers_are_found),
+	KUNIT_CASE(each_handle_is_released_once),
 	KUNIT_CASE(one_in_the_way_leads_to_the_others),
 	KUNIT_CASE(memory_of_a_crashed_kernel_is_searched),
 	KUNIT_CASE(live_windows_are_spared),
 	KUNIT_CASE(search_is_not_repeated),
 	KUNIT_CASE(search_is_waited_for_after_a_sleep),
+	KUNIT_CASE(search_ends_before_a_sleep),
+	KUNIT_CASE(search_ends_before_an_image),
 	KUNIT_CASE(image_finds_what_another_kernel_left),
 	KUNIT_CASE(thaw_is_no_reason_to_search_again),
 	{ }
