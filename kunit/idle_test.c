@@ -177,6 +177,24 @@ static void unmap_gives_back_its_own_window(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 }
 
+/* 2,048 windows are looked at with interrupts off; the next one as well, later. */
+static void all_of_many_are_retired(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	const unsigned int n = 2049;
+	dma_addr_t *old = fixture_memory(f, n * sizeof(*old)), new;
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		old[i] = fixture_pin(f, (2 * i + 1) * GRANULE, PAGE);
+	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_STRICT);
+	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_CACHED);
+	for (i = 0; i < n; i += 1024) {
+		new = fixture_pin(f, (2 * i + 1) * GRANULE, PAGE);
+		CHECK(test, new != DMA_MAPPING_ERROR && new != old[i]);
+	}
+}
+
 static struct fixture *busy_fixture;
 static unsigned int busy_turns;
 
@@ -204,6 +222,100 @@ static void flush_ends_under_load(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->evictions, 100);
 	CHECK_EQ(test, busy_turns, 2);
 	CHECK_EQ(test, fixture_stats(f)->idle_entries, 2);
+}
+
+/* Idle for so long, since it was listed, too. */
+static void make_old(struct fixture *f, u64 from, unsigned int seconds)
+{
+	struct apple_dma_window *w;
+	unsigned long flags;
+
+	spin_lock_irqsave(&f->e->lock, flags);
+	w = apple_dma_index_find(f->e, FAKE_RAM + from, PAGE);
+	if (w) {
+		w->stamp = (u32)jiffies - seconds * HZ;
+		w->seen = w->stamp;
+	}
+	spin_unlock_irqrestore(&f->e->lock, flags);
+	CHECK(f->test, w);
+}
+
+/* Of four windows, two have been idle for an hour or more. */
+static void only_old_ones_age(struct kunit *test)
+{
+	static const unsigned int seconds[] = { 7200, 3600, 1800, 0 };
+	struct fixture *f = fixture_open(test);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(seconds); i++)
+		fixture_touch(f, i * 4 * MIB);
+	for (i = 0; i < ARRAY_SIZE(seconds); i++)
+		make_old(f, i * 4 * MIB, seconds[i]);
+	apple_dma_engine_set_idle_ms(f->e, 3600 * 1000);
+	fixture_doorbells(f);
+	f->e->ager.work.func(&f->e->ager.work);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	for (i = 0; i < ARRAY_SIZE(seconds); i++)
+		CHECK_EQ(test, fake_host_has(f->host, FAKE_RAM + i * 4 * MIB),
+			 seconds[i] < 3600);
+}
+
+static struct shrinker *shrinker_of(struct fixture *f)
+{
+#ifdef APPLE_DMA_HAVE_SHRINKER_ALLOC
+	return f->e->shrinker.shrinker;
+#else
+	return &f->e->shrinker.shrinker;
+#endif
+}
+
+/* Of 10 idle windows, the kernel wants 3, and then 100; the one in use stays. */
+static void pressure_takes_as_many_as_asked(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	struct shrink_control control = { .nr_to_scan = 3 };
+	struct shrinker *shrinker;
+	unsigned int i;
+
+	CHECK(test, fixture_pin(f, 100 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_shrinker_start(f->e), 0);
+	shrinker = shrinker_of(f);
+	CHECK_EQ(test, shrinker->count_objects(shrinker, &control), SHRINK_EMPTY);
+	for (i = 0; i < 10; i++)
+		fixture_touch(f, i * 4 * MIB);
+	CHECK_EQ(test, shrinker->scan_objects(shrinker, &control), 3);
+	CHECK_EQ(test, shrinker->count_objects(shrinker, &control), 7);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 8);
+	control.nr_to_scan = 100;
+	CHECK_EQ(test, shrinker->scan_objects(shrinker, &control), 7);
+	CHECK_EQ(test, shrinker->scan_objects(shrinker, &control), SHRINK_STOP);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 1);
+}
+
+/*
+ * 64 MiB in all, of which so much is in use that a miss gets a granule. What is
+ * idle and large goes, in one doorbell, before the one of the miss; a granule
+ * that is idle stays.
+ */
+static void large_ones_go_where_room_is_short(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.bytes = 64 * MIB,
+					 .ram = { 4 * GIB });
+	dma_addr_t addr[2];
+	unsigned int i;
+
+	CHECK(test, fixture_pin(f, 0, 63 * MIB + 640 * KIB) != DMA_MAPPING_ERROR);
+	fixture_touch(f, GIB);
+	for (i = 0; i < 2; i++)
+		addr[i] = fixture_pin(f, 2 * GIB + i * MIB, 128 * KIB);
+	for (i = 0; i < 2; i++)
+		CHECK_EQ(test, fixture_unpin(f, addr[i], 128 * KIB), 0);
+	CHECK_EQ(test, fixture_stats(f)->idle_bytes, 256 * KIB + GRANULE);
+	fixture_doorbells(f);
+	fixture_touch(f, 3 * GIB);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	CHECK_EQ(test, fixture_stats(f)->idle_bytes, 2 * GRANULE);
+	CHECK(test, fake_host_has(f->host, FAKE_RAM + GIB));
 }
 
 /* The host is left alone; what is in use stays. */
@@ -248,15 +360,35 @@ static void sleep_keeps_what_is_in_use(struct kunit *test)
 	for (i = 1; i <= 100; i++)
 		fixture_touch(f, i * 4 * MIB);
 	fixture_doorbells(f);
-	apple_dma_engine_suspend(f->e);
+	fixture_sleep(f);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 1);
-	CHECK(test, apple_dma_engine_resume(f->e));
+	CHECK(test, fixture_wake(f));
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK_EQ(test, fixture_counts(f).refusals, 1);
 	CHECK(test, fixture_right(f, addr, FAKE_RAM, PAGE));
 	fixture_touch(f, 4 * MIB);
 	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+}
+
+/*
+ * 100 windows in use are two batches. The host forgot the last one, and has it
+ * at another address now.
+ */
+static void all_in_use_are_asked_for_again(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_RANDOM);
+	unsigned int i;
+
+	for (i = 0; i < 100; i++)
+		CHECK(test, fixture_pin(f, i * 4 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	fixture_sleep(f);
+	CHECK(test, fake_host_forget(f->host, FAKE_RAM + 99 * 4 * MIB));
+	fixture_doorbells(f);
+	CHECK(test, !fixture_wake(f));
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	CHECK_EQ(test, fixture_counts(f).refusals, 99);
+	CHECK(test, fake_host_has(f->host, FAKE_RAM + 99 * 4 * MIB));
 }
 
 /*
@@ -266,18 +398,13 @@ static void sleep_keeps_what_is_in_use(struct kunit *test)
 static void forgotten_windows_are_found(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_RANDOM);
-	struct apple_dma_unmap_entry gone = { .handle = FAKE_RAM + 8 * MIB };
 	dma_addr_t kept = fixture_pin(f, 0, PAGE);
 	dma_addr_t lost = fixture_pin(f, 8 * MIB, PAGE), fresh;
-	unsigned long flags;
 
-	apple_dma_engine_suspend(f->e);
-	local_irq_save(flags);
-	fake_host_ops.unmap(f->host, &gone, 1);
-	local_irq_restore(flags);
-	CHECK(test, !fake_host_has(f->host, gone.handle));
-	CHECK(test, !apple_dma_engine_resume(f->e));
-	CHECK(test, fake_host_has(f->host, gone.handle));
+	fixture_sleep(f);
+	CHECK(test, fake_host_forget(f->host, FAKE_RAM + 8 * MIB));
+	CHECK(test, !fixture_wake(f));
+	CHECK(test, fake_host_has(f->host, FAKE_RAM + 8 * MIB));
 	CHECK(test, fixture_right(f, kept, FAKE_RAM, PAGE));
 	fresh = fixture_pin(f, 8 * MIB, PAGE);
 	CHECK(test, fresh != DMA_MAPPING_ERROR && fresh != lost);
@@ -286,7 +413,7 @@ static void forgotten_windows_are_found(struct kunit *test)
 	CHECK_EQ(test, fixture_unpin(f, fresh, PAGE), 0);
 	CHECK_EQ(test, fixture_unpin(f, lost, PAGE), 0);
 	apple_dma_engine_flush(f->e);
-	CHECK(test, !fake_host_has(f->host, gone.handle));
+	CHECK(test, !fake_host_has(f->host, FAKE_RAM + 8 * MIB));
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 }
 
@@ -300,15 +427,11 @@ static void check_moved(struct kunit *test, enum apple_dma_mode mode)
 {
 	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_RANDOM,
 					 .mode = mode);
-	struct apple_dma_unmap_entry gone = { .handle = FAKE_RAM };
 	dma_addr_t old = fixture_pin(f, 0, PAGE), fresh;
-	unsigned long flags;
 
-	apple_dma_engine_suspend(f->e);
-	local_irq_save(flags);
-	fake_host_ops.unmap(f->host, &gone, 1);
-	local_irq_restore(flags);
-	CHECK(test, !apple_dma_engine_resume(f->e));
+	fixture_sleep(f);
+	CHECK(test, fake_host_forget(f->host, FAKE_RAM));
+	CHECK(test, !fixture_wake(f));
 
 	f->host->reuse = old;
 	fresh = fixture_pin(f, 8 * MIB, PAGE);
@@ -340,10 +463,15 @@ static struct kunit_case idle_cases[] = {
 	KUNIT_CASE(used_again_is_in_use),
 	KUNIT_CASE(retired_take_nothing_new),
 	KUNIT_CASE(retired_stay_retired),
+	KUNIT_CASE(all_of_many_are_retired),
 	KUNIT_CASE(unmap_gives_back_its_own_window),
 	KUNIT_CASE(flush_ends_under_load),
+	KUNIT_CASE(only_old_ones_age),
+	KUNIT_CASE(pressure_takes_as_many_as_asked),
+	KUNIT_CASE(large_ones_go_where_room_is_short),
 	KUNIT_CASE(idle_ones_age),
 	KUNIT_CASE(sleep_keeps_what_is_in_use),
+	KUNIT_CASE(all_in_use_are_asked_for_again),
 	KUNIT_CASE(forgotten_windows_are_found),
 	KUNIT_CASE(address_of_a_moved_window_is_not_given_again),
 	KUNIT_CASE(address_of_a_moved_window_strict),
