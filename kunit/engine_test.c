@@ -3,6 +3,8 @@
  * driver/engine.c: modes, a driver that is gone, a host that is broken.
  */
 
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
 #include "fixture.h"
 #include "suites.h"
 
@@ -94,6 +96,37 @@ static void closed_maps_nothing(struct kunit *test)
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 }
 
+static struct fixture *waiting_fixture;
+static unsigned int waits, late_hits;
+
+/* From now on no hit may begin. */
+static void grace_begins(void)
+{
+	waits++;
+	late_hits += READ_ONCE(waiting_fixture->e->fast);
+}
+
+/*
+ * Hits that are under way end before a driver is taken as gone, and before a
+ * mode has changed: it is waited for them once, when no more can begin.
+ */
+static void hits_are_waited_for(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+
+	fixture_touch(f, 0);
+	waiting_fixture = f;
+	waits = 0;
+	late_hits = 0;
+	seam_grace = grace_begins;
+	apple_dma_engine_close(f->e);
+	CHECK_EQ(test, waits, 1);
+	apple_dma_engine_open(f->e);
+	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_STRICT);
+	CHECK_EQ(test, waits, 2);
+	CHECK_EQ(test, late_hits, 0);
+}
+
 /* 10 mappings of a driver that is gone, in 10 windows: one doorbell. */
 static void abandoned_go_in_one_doorbell(struct kunit *test)
 {
@@ -132,6 +165,28 @@ static void broken_host_is_left_alone(struct kunit *test)
 	CHECK(test, !apple_dma_engine_release(f->e));
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_BROKEN], 2);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
+}
+
+static unsigned int told;
+
+static void tell(struct apple_dma_engine *e)
+{
+	told++;
+}
+
+/* Once, and not by who found out, with the lock held. */
+static void breach_is_told(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+
+	told = 0;
+	f->e->broke = tell;
+	f->host->breaks = 1;
+	CHECK(test, fixture_pin(f, MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), -EIO);
+	flush_work(&f->e->alert);
+	CHECK_EQ(test, told, 1);
 }
 
 /* The windows of what a driver left, once each, and no others. */
@@ -321,8 +376,10 @@ static struct kunit_case engine_cases[] = {
 	KUNIT_CASE(fixed_is_fixed),
 	KUNIT_CASE(unsafe_is_strict_for_ever),
 	KUNIT_CASE(closed_maps_nothing),
+	KUNIT_CASE(hits_are_waited_for),
 	KUNIT_CASE(abandoned_go_in_one_doorbell),
 	KUNIT_CASE(broken_host_is_left_alone),
+	KUNIT_CASE(breach_is_told),
 	KUNIT_CASE(what_was_left_is_told),
 	KUNIT_CASE(each_doorbell_breaks),
 	KUNIT_CASE(each_doorbell_breaks_strict),

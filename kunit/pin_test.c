@@ -158,6 +158,29 @@ static void list_fits_in_exact_granules(struct kunit *test)
 }
 
 /*
+ * Pages that miss, or in strict mode are unmapped: each batch has the engine's
+ * lock, and interrupts off, for itself.
+ */
+static void interrupts_are_let_in_between_batches(struct kunit *test)
+{
+	static const enum apple_dma_mode modes[] = {
+		APPLE_DMA_MODE_CACHED, APPLE_DMA_MODE_STRICT,
+	};
+	struct fixture *f = fixture_open(test);
+	struct scatterlist *sgl = fixture_list(f, 0, 240, 4 * MIB, PAGE);
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(modes); i++) {
+		apple_dma_engine_set_mode(f->e, modes[i]);
+		fixture_doorbells(f);
+		CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 240, ANY), 0);
+		CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 240), 0);
+		CHECK_EQ(test, fixture_doorbells(f), 4 << i);
+		CHECK_EQ(test, fixture_counts(f).in_a_row, 1);
+	}
+}
+
+/*
  * The same with 320 pages in several batches, of which the first leave too
  * little for the last, whatever the shapes: all is given back, and made anew.
  */
@@ -172,6 +195,7 @@ static void long_list_fits_in_exact_granules(struct kunit *test)
 		      DMA_MAPPING_ERROR);
 	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 320, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 64 * MIB);
+	CHECK_EQ(test, fixture_counts(f).in_a_row, 1);
 	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 320), 0);
 }
 
@@ -329,6 +353,7 @@ static struct kunit_case pin_cases[] = {
 	KUNIT_CASE(hits_ring_nothing),
 	KUNIT_CASE(list_fails_as_a_whole),
 	KUNIT_CASE(list_fits_in_exact_granules),
+	KUNIT_CASE(interrupts_are_let_in_between_batches),
 	KUNIT_CASE(long_list_fits_in_exact_granules),
 	KUNIT_CASE(bad_unmap_is_refused),
 	KUNIT_CASE(guard_is_not_ended_by_others),
