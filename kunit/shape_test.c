@@ -50,9 +50,12 @@ static void byte_budget_is_exact(struct kunit *test)
 static void let_learned_expire(struct fixture *f)
 {
 	unsigned long flags;
+	unsigned int i;
 
 	spin_lock_irqsave(&f->e->lock, flags);
 	f->e->learned.belief.until = jiffies - 1;
+	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
+		f->e->learned.own_belief[i].until = jiffies - 1;
 	spin_unlock_irqrestore(&f->e->lock, flags);
 }
 
@@ -208,9 +211,9 @@ static void limit_of_host_is_learned(struct kunit *test)
 }
 
 /* Is what was learned believed for up to so many seconds, and not for half? */
-static bool believed_for(struct fixture *f, unsigned int seconds)
+static bool believed_for(const struct apple_dma_belief *b, unsigned int seconds)
 {
-	unsigned long left = f->e->learned.belief.until - jiffies;
+	unsigned long left = b->until - jiffies;
 
 	return left <= seconds * HZ && left > seconds * HZ / 2;
 }
@@ -234,7 +237,7 @@ static void refused_again_is_left_alone_longer(struct kunit *test)
 		for (j = 0; j < 5; j++)
 			CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
 		CHECK_EQ(test, fixture_doorbells(f), 1);
-		CHECK(test, believed_for(f, seconds[i]));
+		CHECK(test, believed_for(&f->e->learned.belief, seconds[i]));
 		let_learned_expire(f);
 	}
 	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
@@ -253,7 +256,7 @@ static void refused_again_is_left_alone_longer(struct kunit *test)
 	f->host->limits.bytes = 2 * GRANULE;
 	CHECK(test, fixture_pin(f, MIB, PAGE) != DMA_MAPPING_ERROR);
 	CHECK(test, fixture_pin(f, 2 * MIB, PAGE) == DMA_MAPPING_ERROR);
-	CHECK(test, believed_for(f, 10));
+	CHECK(test, believed_for(&f->e->learned.belief, 10));
 }
 
 /*
@@ -319,7 +322,7 @@ static void old_refusal_makes_no_limit(struct kunit *test)
 	f->host->refuse = 1;
 	CHECK(test, fixture_pin(f, MIB, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
-	CHECK(test, believed_for(f, 20));
+	CHECK(test, believed_for(&f->e->learned.belief, 20));
 	CHECK(test, fixture_pin(f, 2 * MIB, PAGE) != DMA_MAPPING_ERROR);
 	CHECK(test, fixture_pin(f, 0, PAGE) != DMA_MAPPING_ERROR);
 }
@@ -381,6 +384,25 @@ static void holes_are_all_remembered(struct kunit *test)
 	CHECK_EQ(test, fixture_doorbells(f), 2 * 5);
 	CHECK_EQ(test, fixture_stats(f)->idle_entries, 1);
 	CHECK_EQ(test, fixture_stats(f)->window_bytes, 4 * MIB);
+}
+
+/* The hole is closed, and is found closed when 10 seconds are over. */
+static void hole_is_asked_for_again_later(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+
+	f->host->hole.phys = FAKE_RAM + 64 * MIB;
+	f->host->hole.size = PAGE;
+	fixture_touch(f, 0);
+	CHECK(test, fixture_pin(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	f->host->hole.size = 0;
+	fixture_doorbells(f);
+	CHECK(test, fixture_pin(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	CHECK(test, believed_for(&f->e->learned.own_belief[0], 10));
+	let_learned_expire(f);
+	fixture_touch(f, 64 * MIB);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
 }
 
 /*
@@ -776,6 +798,7 @@ static struct kunit_case shape_cases[] = {
 	KUNIT_CASE(neighbours_make_no_limit),
 	KUNIT_CASE(larger_range_beside_a_hole_is_mapped),
 	KUNIT_CASE(holes_are_all_remembered),
+	KUNIT_CASE(hole_is_asked_for_again_later),
 	KUNIT_CASE(limit_is_learned_in_granules),
 	KUNIT_CASE(limit_is_where_the_host_refused),
 	KUNIT_CASE(limit_outlives_what_fits_below_it),
