@@ -3,20 +3,27 @@
 
 import argparse
 import os
+import random
 import sys
 import time
 
-from testbed import cache, console
+from testbed import cache
 from testbed.errors import reported
 
 from . import guest, results, suites, uml
 
 SOURCE = os.path.join(cache.REPO, "kunit")
+STRESS = os.path.join(cache.REPO, "scripts", "tests", "stress")
 
 
 def _pattern(text):
     """What the module takes as `only`."""
     return text if "." in text else f"{text}.*"
+
+
+def _seed(text):
+    """What all random numbers of a storm come from."""
+    return random.randrange(1, 1 << 32) if text == "new" else max(int(text), 1)
 
 
 def _arguments(argv):
@@ -33,6 +40,9 @@ def _arguments(argv):
     parser.add_argument("--debug", action="store_true", help="in the debug kernel")
     parser.add_argument("--kernel", action="append", default=[], metavar="NAME",
                         help="in a kernel of the testbed that has KUnit (debug, kcsan)")
+    parser.add_argument("--storm", action="append", default=[], type=_seed, metavar="SEED",
+                        help="a storm of random operations, in user-mode Linux: a number, or "
+                             "'new' for one that is made up and said")
     parser.add_argument("--tap", metavar="FILE", help="write a line of TAP for each case")
     parser.add_argument("--log", metavar="FILE", help="write the kernels' logs")
     parser.add_argument("--list", action="store_true", help="name the cases, run nothing")
@@ -42,7 +52,7 @@ def _arguments(argv):
     args.pattern = _pattern(args.pattern)
     if args.debug:
         args.kernel.append("debug")
-    if not args.uml and not args.kernel:
+    if not args.uml and not args.kernel and not args.storm:
         args.uml, args.kernel = True, ["debug"]
     return args
 
@@ -51,11 +61,9 @@ def _in_uml(args):
     names = suites.expected(False, args.pattern)
     if not names:
         return [], ""
-    log, parser = uml.run(args.pattern, args.timeout, SOURCE)
+    log, parser = uml.run([f"only={args.pattern}"], args.timeout, SOURCE)
     cases = results.parse("uml", log, parser, names)
-    # What it says while it boots is not about the module.
-    bad = [line for line in log.partition("KTAP version")[2].splitlines()
-           if console.report_in(line)]
+    bad = uml.reports(log, "KTAP version")
     if bad:
         cases.append(results.Case("uml:kernel", "failed",
                                   ["the kernel reported a problem:", *bad[:3]]))
@@ -64,6 +72,24 @@ def _in_uml(args):
                                   ["the module could not be loaded and unloaded; last lines:",
                                    *log.strip().splitlines()[-5:]]))
     return cases, log
+
+
+# One thread, undisturbed, so that each refusal is checked to the byte.
+_STORM = ["run=storm", "threads=1", "meddle=0", "rounds=40", "ops=500000"]
+
+
+def _storm(seed, args):
+    """Random operations with a shadow of all that is mapped, in user-mode Linux."""
+    print(f"# a storm; again with scripts/kunit --storm {seed}", flush=True)
+    log, _ = uml.run([*_STORM, f"seed={seed}"], args.timeout, STRESS)
+    case = results.storm(f"uml:storm.{seed}", log)
+    bad = uml.reports(log, "apple_dma_stress: # seed")
+    if bad:
+        case.status = "failed"
+        case.why = [*case.why, "the kernel reported a problem:", *bad[:3]]
+    elif case.status == "ok" and uml.GONE not in log:
+        case.status, case.why = "failed", ["the module could not be unloaded"]
+    return [case], log
 
 
 def _in_guest(name, args):
@@ -106,6 +132,7 @@ def main(argv):
             return 0
         every, logs = [], []
         runs = [("uml", lambda: _in_uml(args))] if args.uml else []
+        runs += [("storm", lambda seed=seed: _storm(seed, args)) for seed in args.storm]
         runs += [(name, lambda name=name: _in_guest(name, args)) for name in args.kernel]
         for name, run in runs:
             start = time.monotonic()

@@ -78,3 +78,12 @@ def parse(prefix, text, folder, names):
 def infos(text):
     """What cases have to say when they succeed: lines of kunit_info()."""
     return re.findall(r"# (\w+: \d+ (?:allocations|pages|doorbells).*)$", text, re.M)
+
+
+def storm(name, text):
+    """The Case that a storm is: TEXT is the log of the module of scripts/tests/stress."""
+    said = re.findall(r"apple_dma_stress: (.*)$", text, re.M)
+    if "ok 1 - storm" in said:
+        return Case(name, "ok")
+    return Case(name, "failed", [line.removeprefix("# ") for line in said
+                                 if line.startswith("# WRONG")] or DID_NOT_RUN)

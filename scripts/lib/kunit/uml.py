@@ -3,11 +3,12 @@
 
 import glob
 import os
+import shlex
 import shutil
 import subprocess
 import tempfile
 
-from testbed import built, cache, cpio, headers, kernel, module
+from testbed import built, cache, console, cpio, headers, kernel, module
 from testbed.errors import TestbedError
 
 RECIPE = 2              # raised when what _make() makes changes
@@ -29,7 +30,7 @@ done
 for f in failslab/verbose fail_page_alloc/verbose fail_page_alloc/min-order; do
 	echo 0 >/sys/kernel/debug/$f
 done
-/bin/busybox insmod /kunit.ko only=$only && /bin/busybox rmmod apple_dma_kunit &&
+/bin/busybox insmod /kunit.ko {parameters} && /bin/busybox rmmod {name} &&
 	echo "kunit: the module is gone"
 /bin/busybox poweroff -f
 """
@@ -85,7 +86,7 @@ def _make(work):
     return target
 
 
-def _initramfs(path, ko):
+def _initramfs(path, ko, parameters):
     busybox = shutil.which("busybox")
     if not busybox:
         raise TestbedError("'busybox' is missing: install the package busybox-static "
@@ -97,20 +98,26 @@ def _initramfs(path, ko):
         for name, source in (("bin/busybox", busybox), ("kunit.ko", ko)):
             with open(source, "rb") as file:
                 archive.file(name, file.read(), 0o755)
-        archive.file("init", _INIT.encode(), 0o755)
+        init = _INIT.format(parameters=shlex.join(parameters),
+                            name=os.path.splitext(os.path.basename(ko))[0])
+        archive.file("init", init.encode(), 0o755)
 
 
-def run(only, timeout, source):
-    """Run the cases ONLY of the module in SOURCE: (the kernel's log, its parser's folder)."""
+def reports(log, begin):
+    """What the kernel reported in its LOG after BEGIN; before, it boots without the module."""
+    return [line for line in log.partition(begin)[2].splitlines() if console.report_in(line)]
+
+
+def run(parameters, timeout, source):
+    """Load the module in SOURCE with PARAMETERS, unload it: (the log, its parser's folder)."""
     folder = tree()
     ko = module.build_in(headers.Tree(folder, "", "gcc", ""), "uml", "um", source, strict=True)
     with tempfile.TemporaryDirectory(prefix="apple-dma-uml.") as work:
         initramfs = os.path.join(work, "initramfs")
-        _initramfs(initramfs, ko)
-        # What the kernel does not know becomes the environment of init.
+        _initramfs(initramfs, ko, parameters)
         command = [os.path.join(folder, "linux"), "mem=512M", f"initrd={initramfs}",
                    "rdinit=/init", "con=null", "con0=null,fd:1", "console=tty0",
-                   "panic=-1", "loglevel=8", "printk.time=1", f"only={only}"]
+                   "panic=-1", "loglevel=8", "printk.time=1"]
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, timeout=timeout, check=False,
