@@ -7,6 +7,8 @@
 #include <linux/dma-mapping.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/virtio_ids.h>
 
 #define APPLE_DMA_SEAM_ITSELF
 #include "seam.h"
@@ -173,6 +175,73 @@ static void shutdown_stops_the_device(struct kunit *test)
 	shut_down(test, true);
 }
 
+static const struct dev_pm_ops *companion_pm(void)
+{
+	return board.companion[0]->dev.driver->pm;
+}
+
+/*
+ * The registers may be gone when the guest wakes. They are programmed before the
+ * host is asked for what is mapped: one doorbell, which it answers.
+ */
+static void registers_are_programmed_at_resume(struct kunit *test)
+{
+	struct device *dev = &board.companion[0]->dev;
+	struct apple_dma *ad = board_ad(0);
+	struct apple_dma_stats stats;
+	u64 before;
+
+	CHECK_EQ(test, companion_pm()->suspend_noirq(dev), 0);
+	apple_dma_transport_clear(&ad->transport);
+	before = ad->transport.doorbells;
+	CHECK_EQ(test, companion_pm()->resume_noirq(dev), 0);
+	CHECK_EQ(test, ad->transport.doorbells - before, 1);
+	CHECK(test, !ad->engine.broken);
+	CHECK(test, !ad->managed.lost);
+	apple_dma_engine_snapshot(&ad->engine, &stats);
+	CHECK_EQ(test, stats.live_mappings, 1);
+}
+
+/* In an image a mapping would lead to what another run of the host has there. */
+static void mapped_memory_is_not_hibernated(struct kunit *test)
+{
+	struct device *dev = &board.companion[0]->dev;
+
+	CHECK_EQ(test, companion_pm()->freeze(dev), -EBUSY);
+	device_release_driver(&board.device[0]->dev);
+	CHECK_EQ(test, companion_pm()->freeze(dev), 0);
+	CHECK_EQ(test, companion_pm()->thaw(dev), 0);
+	CHECK(test, board_attach(board.device[0]));
+}
+
+/* A PCI device appears: does the guest give memory back from now on? */
+static bool makes_unsafe(u16 vendor, u16 device)
+{
+	struct pci_dev *pdev = kzalloc(sizeof(*pdev), GFP_KERNEL);
+	struct apple_dma *ad = board_ad(0);
+	struct notifier_block *nb = &ad->balloon.pci;
+
+	if (!pdev)
+		return false;
+	pdev->vendor = vendor;
+	pdev->device = device;
+	pdev->dev.init_name = "made up";
+	ad->engine.unsafe = false;
+	nb->notifier_call(nb, BUS_NOTIFY_ADD_DEVICE, &pdev->dev);
+	kfree(pdev);
+	return ad->engine.unsafe;
+}
+
+/* Balloons of both kinds, and virtio-mem; not a disk. */
+static void what_takes_memory_is_noticed(struct kunit *test)
+{
+	EXPECT(test, makes_unsafe(0x1af4, 0x1002));
+	EXPECT(test, makes_unsafe(0x1af4, 0x1040 + VIRTIO_ID_BALLOON));
+	EXPECT(test, makes_unsafe(0x1af4, 0x1040 + VIRTIO_ID_MEM));
+	EXPECT(test, !makes_unsafe(0x1af4, 0x1040 + VIRTIO_ID_BLOCK));
+	EXPECT(test, !makes_unsafe(0x8086, 0x1002));
+}
+
 static void main_exit(struct kunit *test)
 {
 	fail_disarm();
@@ -186,6 +255,9 @@ static struct kunit_case main_cases[] = {
 	KUNIT_CASE(bind_and_unbind),
 	KUNIT_CASE(wrong_bars_are_refused),
 	KUNIT_CASE(shutdown_stops_the_device),
+	KUNIT_CASE(registers_are_programmed_at_resume),
+	KUNIT_CASE(mapped_memory_is_not_hibernated),
+	KUNIT_CASE(what_takes_memory_is_noticed),
 	{ }
 };
 
