@@ -43,6 +43,8 @@ def _arguments(argv):
     parser.add_argument("--storm", action="append", default=[], type=_seed, metavar="SEED",
                         help="a storm of random operations, in user-mode Linux: a number, or "
                              "'new' for one that is made up and said")
+    parser.add_argument("--src", default=SOURCE, metavar="DIR",
+                        help="another kunit/, with its driver/ and include/ beside it")
     parser.add_argument("--tap", metavar="FILE", help="write a line of TAP for each case")
     parser.add_argument("--log", metavar="FILE", help="write the kernels' logs")
     parser.add_argument("--list", action="store_true", help="name the cases, run nothing")
@@ -61,7 +63,7 @@ def _in_uml(args):
     names = suites.expected(False, args.pattern)
     if not names:
         return [], ""
-    log, parser = uml.run([f"only={args.pattern}"], args.timeout, SOURCE)
+    log, parser = uml.run([f"only={args.pattern}"], args.timeout, args.src)
     cases = results.parse("uml", log, parser, names)
     bad = uml.reports(log, "KTAP version")
     if bad:
@@ -96,7 +98,7 @@ def _in_guest(name, args):
     names = suites.expected(True, args.pattern)
     if not names:
         return [], ""
-    log, parser, why = guest.run(name, args.pattern, args.timeout, SOURCE)
+    log, parser, why = guest.run(name, args.pattern, args.timeout, args.src)
     cases = results.parse(name, log, parser, names)
     if not why and uml.GONE not in log:
         why = "the module could not be loaded and unloaded"

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Breaks: changes of one place in the driver, and the KUnit case that fails with each.
+
+They show that the net is there: test_breaks.py makes each of them in a copy of the
+sources and sees the case fail. A break is found by its text, so that it moves with its
+function; where the text is gone, the break is to be written anew, not removed.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Break:
+    """One change: OLD, which FILE has once, becomes NEW, and the case TEST fails."""
+
+    change: str         # what the driver does then
+    file: str
+    old: str
+    new: str
+    test: str           # suite.case of kunit/
+    kernel: str = "uml"     # where it runs: uml, or debug for what needs a device
+    report: str = ""        # what the kernel reports as well, if it does
+
+
+BREAKS = (
+    # ---- what an earlier kernel left
+    Break("duplicates are not released", "driver/window.c",
+          "\tif (e->clean) {\n", "\tif (true) {\n",
+          "recover.one_in_the_way_leads_to_the_others"),
+    Break("one that was in the way leads to no search", "driver/window.c",
+          "\tif (found)\n", "\tif (false)\n",
+          "recover.one_in_the_way_leads_to_the_others"),
+    Break("an image believes in the search before it was made", "driver/recover.c",
+          "\te->swept = false;\n\te->clean = false;\n", "",
+          "recover.image_finds_what_another_kernel_left"),
+    Break("a sleep ends all waiting for a search", "driver/recover.c",
+          "\te->swept = true;\n\treinit_completion(&e->searched);\n", "\te->swept = true;\n",
+          "recover.search_is_waited_for_after_a_sleep"),
+
+    # ---- sleep
+    Break("windows that the host forgot in its sleep are not noticed", "driver/engine.c",
+          "\treturn !moved;\n", "\treturn true;\n",
+          "idle.forgotten_windows_are_found"),
+
+    Break("the command page is not programmed at resume", "driver/main.c",
+          "\tapple_dma_transport_program(&ad->transport);\n", "",
+          "main.registers_are_programmed_at_resume", "debug"),
+    Break("it hibernates with something mapped", "driver/main.c",
+          "\tif (stats.mapped_entries && !READ_ONCE(restoring)) {\n", "\tif (false) {\n",
+          "main.mapped_memory_is_not_hibernated", "debug"),
+
+    # ---- memory that goes, and strict mode
+    Break("with a balloon mappings are cached all the same", "driver/window.h",
+          "\treturn e->mode == APPLE_DMA_MODE_CACHED && !e->unsafe;\n",
+          "\treturn e->mode == APPLE_DMA_MODE_CACHED;\n",
+          "engine.unsafe_is_strict_for_ever"),
+    Break("virtio-mem is not noticed", "driver/balloon.c",
+          " || virtio_id == VIRTIO_ID_MEM;\n", ";\n",
+          "main.what_takes_memory_is_noticed", "debug"),
+    Break("a balloon that comes late is not noticed", "driver/balloon.c",
+          "\tif (action == BUS_NOTIFY_ADD_DEVICE && pci_takes_memory(to_pci_dev(dev)))\n",
+          "\tif (false && pci_takes_memory(to_pci_dev(dev)))\n",
+          "main.what_takes_memory_is_noticed", "debug"),
+    Break("windows of the cached mode take mappings when a balloon comes late",
+          "driver/engine.c",
+          "apple_dma_idle_retire(e, 0, U64_MAX, \"mode\");\n",
+          "apple_dma_idle_flush(e, UINT_MAX, \"mode\");\n",
+          "idle.retired_stay_retired"),
+    Break("memory that goes is not noticed", "driver/ram.c",
+          "\tswitch (action) {\n", "\tswitch (action == MEM_ONLINE ? action : 0) {\n",
+          "ram.memory_goes"),
+    Break("windows in use take mappings when their memory goes offline", "driver/ram.c",
+          "\t\tif (!err)\n\t\t\tapple_dma_idle_retire(e, start, end, \"offline\");\n",
+          "\t\tif (!err)\n\t\t\tapple_dma_idle_flush(e, UINT_MAX, \"offline\");\n",
+          "ram.windows_go_with_their_memory"),
+    Break("windows made while memory goes offline stay", "driver/ram.c",
+          "\tcase MEM_OFFLINE:\n", "\tcase MEM_OFFLINE:\n\t\tbreak;\n",
+          "ram.nothing_stays_where_memory_went"),
+
+    # ---- what is idle
+    Break("a window that was idle and is in use again is given back", "driver/idle.c",
+          "\t\tstamp = READ_ONCE(w->stamp);\n",
+          "\t\tstamp = READ_ONCE(w->stamp);\n\t\tatomic64_set(&w->live, 0);\n",
+          "idle.used_again_is_in_use"),
+    Break("an unmap gives back whatever is idle", "driver/pin.c",
+          "\tapple_dma_window_give_back(e, &emptied->windows, \"unmap\");\n",
+          "\tapple_dma_window_give_back(e, &emptied->windows, \"unmap\");\n"
+          "\tapple_dma_idle_evict(e, U64_MAX, U64_MAX);\n",
+          "idle.unmap_gives_back_its_own_window"),
+    Break("a map that cannot fit gives back what is idle first", "driver/shape.c",
+          "\t    never_fits(e, est.first))\n", "\t    (false && never_fits(e, est.first)))\n",
+          "shape.what_cannot_fit_empties_nothing"),
+    Break("a list that cannot fit gives back what is idle first", "driver/pin.c",
+          "!apple_dma_cannot_fit(e, sgl, nents, all)", "true",
+          "shape.list_that_cannot_fit_empties_nothing"),
+
+    # ---- what the host teaches
+    Break("a learned shape is a part of what was planned, whatever that was", "driver/shape.c",
+          "\te->learned.shape = min(e->learned.shape, shape);\n",
+          "\te->learned.shape = min(e->learned.shape, size / SHAPE_STEP);\n",
+          "shape.refused_mixture_keeps_shapes"),
+    Break("the refusal of one range is taken for a limit", "driver/shape.c",
+          "\tif (r->disjoint)\n", "\tif (true)\n",
+          "shape.refused_range_is_no_limit"),
+
+    # ---- drivers at fault
+    Break("an address that was unmapped twice ends its neighbour", "driver/window.h",
+          "\treturn (addr >> PAGE_SHIFT << 32) + 1;\n", "\treturn 1;\n",
+          "pin.unmapping_twice_ends_no_neighbour"),
+
+    # ---- the device, its driver, the companion
+    Break("ops are installed at the first bind only", "driver/managed.c",
+          "\tset_dma_ops(dev, &ad->ops);\n",
+          "\tif (ad->transport.doorbells < 2)\n\t\tset_dma_ops(dev, &ad->ops);\n",
+          "managed.rebinding_is_two_doorbells", "debug"),
+    Break("nothing is released at unbind", "driver/managed.c",
+          "\treleased = apple_dma_engine_release(&ad->engine);\n", "\treleased = true;\n",
+          "managed.forgotten_mappings_are_released", "debug"),
+    Break("a driver that was bound before the module is left alone", "driver/managed.c",
+          "\tbound = driver && ", "\tbound = false && ",
+          "managed.device_bound_before_is_probed_again", "debug"),
+    Break("a device that is removed is not let go of", "driver/managed.c",
+          "\t\tif (m->dev == dev) {\n", "\t\tif (!m->dev) {\n",
+          "managed.device_comes_late", "debug"),
+    Break("a device that comes is not noticed", "driver/managed.c",
+          "\tif (!is_managed(ad, dev))\n", "\tif (!is_managed(ad, dev) || !m->dev)\n",
+          "managed.device_comes_late", "debug"),
+    Break("nothing is released at shutdown", "driver/main.c",
+          "\tapple_dma_managed_quiesce(ad);\n\tapple_dma_engine_stop(&ad->engine);\n",
+          "\tapple_dma_managed_quiesce(ad);\n",
+          "main.shutdown_stops_the_device", "debug"),
+    Break("the device is not stopped at shutdown", "driver/managed.c",
+          "\t\tpci_clear_master(to_pci_dev(ad->managed.dev));\n", "",
+          "main.shutdown_stops_the_device", "debug"),
+    Break("a device that is taken for gone is not stopped at shutdown", "driver/managed.c",
+          "\t\tbring_back(ad, ad->managed.dev);\n", "",
+          "main.shutdown_stops_the_device", "debug"),
+)
