@@ -55,12 +55,12 @@ static void send_raw(int fd, void *bytes, size_t len, unsigned int count)
 	} control = { 0 };
 	struct iovec part = { bytes, len };
 	struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
-	struct cmsghdr *head;
 
 	if (count) {
+		struct cmsghdr *head = &control.align;
+
 		message.msg_control = control.room;
 		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		head = CMSG_FIRSTHDR(&message);
 		head->cmsg_level = SOL_SOCKET;
 		head->cmsg_type = SCM_RIGHTS;
 		head->cmsg_len = CMSG_LEN(count * sizeof(int));
