@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A kernel that reports a problem: the testbed says which, and fails."""
+"""What fails a run whose command ends well: a report of the kernel, and faults that come late."""
 
 import pytest
 
-from conftest import EXIT_KERNEL_REPORT, TOP
+from conftest import EXIT_DART_FAULT, EXIT_KERNEL_REPORT, TOP
 
 SOURCE = TOP / "scripts" / "tests" / "reports"
 
@@ -26,3 +26,22 @@ def test_report_of_the_kernel_fails_the_run(testbed, build_module, mistake):
     said = [line for line in said if line]
     for line, start in zip(said, MISTAKES[mistake]):
         assert start in line, said
+
+
+def test_faults_after_its_companion_was_pulled_fail_the_run(testbed, disk):
+    """The disk works until its driver is gone; the DART goes on counting."""
+    drive, _ = disk()
+    run = testbed(r"""
+fio --name=r --filename=/dev/nvme0n1 --direct=1 --rw=randread --bs=16k --iodepth=16 \
+	--ioengine=libaio --time_based --runtime=600 >/dev/null 2>&1 &
+while [ "$(awk '{ print $1 }' /sys/block/nvme0n1/stat)" -lt 200 ]; do sleep 0.1; done
+[ "$(host faults)" = 0 ] || fail "faults before it was pulled"
+host-ask pull companion0
+for i in $(seq 600); do [ -e /sys/block/nvme0n1 ] || break; sleep 0.1; done
+[ ! -e /sys/block/nvme0n1 ] || fail "the disk has its driver"
+host-stats
+""", qemu=[drive], devices=["nvme,drive=d0,serial=a"], hotplug=True, expect=EXIT_DART_FAULT,
+                  append="nvme_core.admin_timeout=2 nvme_core.io_timeout=5")
+    now, = run.json_lines()[0]
+    assert now["gone"] and now["faults"] > 0
+    assert run.companion()["gone"] and run.companion()["faults"] >= now["faults"]
