@@ -157,6 +157,28 @@ static u64 place_fragmented(struct fake_host *h, u64 len)
 	return 0;
 }
 
+/* One behind the other. */
+static u64 place_behind(struct fake_host *h, u64 len)
+{
+	u64 iova = first_free(h, h->next, len);
+
+	h->next = iova ? iova + len : h->iova_base;
+	return iova;
+}
+
+/* Where the last one was that went, or else one behind the other. */
+static u64 place_again(struct fake_host *h, u64 len)
+{
+	u64 i, iova;
+
+	for (i = 1; i <= min_t(u64, h->goes, FAKE_HOST_WENT); i++) {
+		iova = h->went[(h->goes - i) % FAKE_HOST_WENT];
+		if (is_free(h, iova, len))
+			return iova;
+	}
+	return place_behind(h, len);
+}
+
 /* Returns the device address of @len bytes, or 0. */
 static u64 place(struct fake_host *h, u64 len)
 {
@@ -167,6 +189,8 @@ static u64 place(struct fake_host *h, u64 len)
 	switch (h->policy) {
 	case FAKE_HOST_FRAGMENTED:
 		return place_fragmented(h, len);
+	case FAKE_HOST_REUSE:
+		return place_again(h, len);
 	case FAKE_HOST_RANDOM:
 	case FAKE_HOST_UNALIGNED:
 		for (i = 0; i < TRIES; i++) {
@@ -179,9 +203,7 @@ static u64 place(struct fake_host *h, u64 len)
 		return h->policy == FAKE_HOST_RANDOM ?
 		       first_free(h, h->iova_base, len) : 0;
 	default:
-		iova = first_free(h, h->next, len);
-		h->next = iova ? iova + len : h->iova_base;
-		return iova;
+		return place_behind(h, len);
 	}
 }
 
@@ -243,8 +265,6 @@ static bool map_one(struct fake_host *h, u64 gpa, u64 len, u64 *iova)
 		return false;
 	*iova = h->force;
 	h->force = 0;
-	if (!*iova && h->reuse && is_free(h, h->reuse, len))
-		*iova = h->reuse;
 	if (!*iova)
 		*iova = place(h, len);
 	if (!*iova)
@@ -268,6 +288,7 @@ static void unmap_one(struct fake_host *h, struct fake_host_slot *slot)
 	rb_erase(&slot->by_iova, &h->by_iova);
 	h->bytes -= slot->len;
 	h->entries--;
+	h->went[h->goes++ % FAKE_HOST_WENT] = slot->iova;
 	slot->next = h->free;
 	h->free = slot;
 }

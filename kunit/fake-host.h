@@ -17,6 +17,7 @@
 
 /* Where the host puts what it maps. */
 enum fake_host_policy {
+	FAKE_HOST_REUSE,	/* where the last one was that went; or dense */
 	FAKE_HOST_DENSE,	/* one behind the other */
 	FAKE_HOST_RANDOM,	/* anywhere, aligned to the granule */
 	FAKE_HOST_UNALIGNED,	/* anywhere, never aligned to more than that */
@@ -26,6 +27,9 @@ enum fake_host_policy {
 
 /* What always fits in a gap of FAKE_HOST_FRAGMENTED. */
 #define FAKE_HOST_GAP_MIN	(64ULL << 10)
+
+/* Of FAKE_HOST_REUSE: so many addresses of what went are known. */
+#define FAKE_HOST_WENT	64U
 
 /**
  * struct fake_host_limits - what the host has, and does not announce
@@ -93,7 +97,6 @@ struct fake_host_slot {
  *	calls all that are longer than some length; nothing if 0
  * @hole: maps nothing that overlaps this
  * @force: give this device address next, whatever is there; or 0
- * @reuse: give the device address that was released last, if it is free; or 0
  * @keeps: release nothing, and say so
  * @breaks: the call that breaks the protocol, 1 for the next; 0 for none. Its
  *	answers say that all was done, at the same address; unmaps were not
@@ -113,6 +116,8 @@ struct fake_host_slot {
  * @used: so many of @slots have been in use
  * @free: those of them that are not any more
  * @next: device address to try next
+ * @went: device addresses of the last ones that went, a ring
+ * @goes: how many went
  * @seed: state of the random numbers
  */
 struct fake_host {
@@ -127,7 +132,6 @@ struct fake_host {
 	u64 one_in;
 	struct apple_dma_range hole;
 	u64 force;
-	u64 reuse;
 	bool keeps;
 	u64 breaks;
 	bool asleep;
@@ -146,6 +150,8 @@ struct fake_host {
 	unsigned int used;
 	struct fake_host_slot *free;
 	u64 next;
+	u64 went[FAKE_HOST_WENT];
+	u64 goes;
 	u64 seed;
 };
 

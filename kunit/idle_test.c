@@ -433,7 +433,7 @@ static void check_moved(struct kunit *test, enum apple_dma_mode mode)
 	CHECK(test, fake_host_forget(f->host, FAKE_RAM));
 	CHECK(test, !fixture_wake(f));
 
-	f->host->reuse = old;
+	f->host->policy = FAKE_HOST_REUSE;
 	fresh = fixture_pin(f, 8 * MIB, PAGE);
 	CHECK(test, !f->e->broken);
 	CHECK(test, fresh != old);

@@ -167,6 +167,23 @@ static void address_next_to_another_is_fine(struct kunit *test)
 	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
 }
 
+/* Nor is one that it gave before: the unmap is a hit in the window that has it now. */
+static void address_of_a_window_that_went_is_fine(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_REUSE);
+	dma_addr_t old = fixture_pin(f, 8 * MIB, PAGE);
+	phys_addr_t phys;
+
+	CHECK_EQ(test, fixture_unpin(f, old, PAGE), 0);
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, fixture_pin(f, 0, PAGE), old);
+	CHECK(test, fixture_right(f, old, FAKE_RAM, PAGE));
+	CHECK_EQ(test, apple_dma_unpin(f->e, old, PAGE, &phys), 0);
+	CHECK_EQ(test, phys, FAKE_RAM);
+	/* The two maps. */
+	CHECK_EQ(test, fixture_stats(f)->slow_paths, 2);
+}
+
 /* What it has made it must release: the device may still reach it. */
 static void unmap_refused_breaks(struct kunit *test)
 {
@@ -219,6 +236,7 @@ static struct kunit_case window_cases[] = {
 	KUNIT_CASE(address_given_twice_breaks),
 	KUNIT_CASE(address_inside_another_breaks),
 	KUNIT_CASE(address_next_to_another_is_fine),
+	KUNIT_CASE(address_of_a_window_that_went_is_fine),
 	KUNIT_CASE(unmap_refused_breaks),
 	KUNIT_CASE(breach_in_a_list),
 	KUNIT_CASE(peaks_are_kept),
