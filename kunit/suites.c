@@ -26,6 +26,7 @@ struct kunit_suite *const device_suites[] = {
 	&dma_ops_suite,
 	&memory_suite,
 	&managed_suite,
+	&balloon_suite,
 	&sysfs_suite,
 	&main_suite,
 #endif
