@@ -556,6 +556,7 @@ void apple_dma_managed_hide(struct apple_dma *ad);
 void apple_dma_managed_stop(struct apple_dma *ad);
 void apple_dma_managed_giveup(struct apple_dma *ad);
 void apple_dma_managed_free(struct apple_dma *ad);
+void apple_dma_managed_reap(struct work_struct *work);
 void apple_dma_managed_quiesce(struct apple_dma *ad);
 void apple_dma_managed_offline(struct apple_dma_engine *e);
 void apple_dma_managed_lose(struct apple_dma *ad);

@@ -181,8 +181,15 @@ static void detach(struct apple_dma *ad, struct device *dev)
 	module_put(THIS_MODULE);
 }
 
-/* The last orphan is gone: so can be the ops, if nobody else needs them. */
-static void apple_dma_managed_reap(struct work_struct *work)
+/**
+ * apple_dma_managed_reap() - the last orphan is gone
+ * @work: the companion's
+ *
+ * So can be the ops, if nobody else needs them, and the companion.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_managed_reap(struct work_struct *work)
 {
 	struct apple_dma *ad = container_of(work, struct apple_dma, reap);
 	struct apple_dma_managed *m = &ad->managed;

@@ -4,25 +4,12 @@
  */
 
 #include <linux/dma-mapping.h>
-#include <linux/module.h>
-#include <linux/slab.h>
+#include <linux/mutex.h>
 
 #include "device.h"
 
 /* There is one at a time. */
 static struct device_fixture fixture;
-
-/* What driver/managed.c does with the work of the same name. */
-static void reap(struct work_struct *work)
-{
-	struct apple_dma *ad = container_of(work, struct apple_dma, reap);
-
-	if (!apple_dma_memory_reap(ad))
-		return;
-	fixture.reaped = true;
-	refcount_dec(&ad->ref.refcount);
-	module_put(THIS_MODULE);
-}
 
 /**
  * device_new() - a device, and a companion for it
@@ -46,12 +33,14 @@ struct device_fixture *device_new(struct kunit *test,
 	kref_init(&ad->ref);
 	INIT_LIST_HEAD(&ad->memory);
 	INIT_LIST_HEAD(&ad->orphanage);
-	INIT_WORK(&ad->reap, reap);
+	INIT_WORK(&ad->reap, apple_dma_managed_reap);
+	mutex_init(&ad->managed.lock);
 	d->dev = root_device_register("apple_dma_device");
 	if (IS_ERR(d->dev))
 		d->dev = NULL;
 	CHECK(test, d->dev);
 	d->dev->dma_mask = &d->dev->coherent_dma_mask;
+	ad->managed.dev = d->dev;
 	set_dma_ops(d->dev, &ad->ops);
 	CHECK_EQ(test, dma_set_mask_and_coherent(d->dev, DMA_BIT_MASK(64)), 0);
 	return d;
@@ -102,4 +91,15 @@ u64 device_leads(struct device_fixture *d, dma_addr_t addr)
 u64 device_failures(struct device_fixture *d, enum apple_dma_fail cause)
 {
 	return fixture_stats(d->f)->failures[cause];
+}
+
+/**
+ * device_reaped() - is everything gone that orphans hold?
+ * @d: the fixture
+ */
+bool device_reaped(struct device_fixture *d)
+{
+	flush_work(&d->f->ad->reap);
+	return !d->f->ad->orphaned && kref_read(&d->f->ad->ref) == 1 &&
+	       get_dma_ops(d->dev) != &d->f->ad->ops;
 }

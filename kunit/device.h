@@ -12,12 +12,10 @@
  * struct device_fixture - what a case works with
  * @f: engine and host
  * @dev: the device; reaches 64 bits
- * @reaped: the last orphan is gone
  */
 struct device_fixture {
 	struct fixture *f;
 	struct device *dev;
-	bool reaped;
 };
 
 /* With fields of struct fixture_plan that differ. */
@@ -30,5 +28,6 @@ struct device_fixture *device_new(struct kunit *test,
 void device_close(struct kunit *test);
 u64 device_leads(struct device_fixture *d, dma_addr_t addr);
 u64 device_failures(struct device_fixture *d, enum apple_dma_fail cause);
+bool device_reaped(struct device_fixture *d);
 
 #endif /* APPLE_DMA_DEVICE_H */

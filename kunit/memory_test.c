@@ -78,8 +78,7 @@ static void orphan_is_only_memory(struct kunit *test)
 	EXPECT(test, apple_dma_memory_ops(d->dev) == &d->f->ad->ops);
 	EXPECT_EQ(test, kref_read(&d->f->ad->ref), 2);
 	put(d, p, addr);
-	flush_work(&d->f->ad->reap);
-	EXPECT(test, d->reaped);
+	EXPECT(test, device_reaped(d));
 	EXPECT(test, !apple_dma_memory_ops(d->dev));
 	EXPECT_EQ(test, fixture_doorbells(d->f), 0);
 	EXPECT_EQ(test, fixture_stats(d->f)->bad_unmaps, 0);
@@ -99,12 +98,10 @@ static void last_orphan_reaps(struct kunit *test)
 	EXPECT_EQ(test, orphan(d, &left), 2);
 	drain(d);
 	put(d, p[0], addr[0]);
-	flush_work(&d->f->ad->reap);
-	EXPECT(test, !d->reaped);
+	EXPECT(test, !device_reaped(d));
 	EXPECT_EQ(test, d->f->ad->orphans, 1);
 	put(d, p[2], addr[2]);
-	flush_work(&d->f->ad->reap);
-	EXPECT(test, d->reaped);
+	EXPECT(test, device_reaped(d));
 }
 
 /* While the window is still there, freed memory waits for it to go. */
