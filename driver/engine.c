@@ -497,6 +497,39 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 }
 
 /**
+ * apple_dma_engine_create() - the same, with the guest's memory and a shrinker
+ * @e: the engine; zeroed
+ * @dev: names it in the log
+ * @limits: its budget
+ * @ops: the way to the host
+ * @host: handed to @ops
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM; then there is nothing to destroy.
+ */
+int apple_dma_engine_create(struct apple_dma_engine *e, struct device *dev,
+			    const struct apple_dma_limits *limits,
+			    const struct apple_dma_host_ops *ops, void *host)
+{
+	int err = apple_dma_engine_init(e, dev, limits, ops, host);
+
+	if (err)
+		return err;
+	err = apple_dma_ram_init(e);
+	if (err)
+		goto destroy;
+	apple_dma_oldmem_init(e);
+	err = apple_dma_shrinker_start(e);
+	if (err)
+		goto destroy;
+	return 0;
+
+destroy:
+	apple_dma_engine_destroy(e);
+	return err;
+}
+
+/**
  * apple_dma_engine_destroy() - free what an engine holds
  * @e: the engine, stopped
  *

@@ -369,6 +369,9 @@ void apple_dma_window_exit(void);
 int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 			  const struct apple_dma_limits *limits,
 			  const struct apple_dma_host_ops *ops, void *host);
+int apple_dma_engine_create(struct apple_dma_engine *e, struct device *dev,
+			    const struct apple_dma_limits *limits,
+			    const struct apple_dma_host_ops *ops, void *host);
 void apple_dma_engine_destroy(struct apple_dma_engine *e);
 void apple_dma_engine_stop(struct apple_dma_engine *e);
 void apple_dma_engine_open(struct apple_dma_engine *e);

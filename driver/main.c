@@ -162,17 +162,10 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	if (err)
 		goto unmap;
 	apple_dma_limits(ad, &limits);
-	err = apple_dma_engine_init(&ad->engine, &pdev->dev, &limits,
-				    &apple_dma_transport_ops, &ad->transport);
+	err = apple_dma_engine_create(&ad->engine, &pdev->dev, &limits,
+				      &apple_dma_transport_ops, &ad->transport);
 	if (err)
 		goto free_transport;
-	err = apple_dma_ram_init(&ad->engine);
-	if (err)
-		goto destroy_engine;
-	apple_dma_oldmem_init(&ad->engine);
-	err = apple_dma_shrinker_start(&ad->engine);
-	if (err)
-		goto destroy_engine;
 	ad->engine.broke = apple_dma_managed_offline;
 	ad->engine.idle_ms = idle_ms;
 	ad->engine.mode = apple_dma_sysfs_mode(mode);

@@ -291,33 +291,12 @@ static void sleep_and_forget(struct kunit *test)
 
 /* ---- starting and ending ---- */
 
-/* Like driver/main.c's probe, as far as it needs no device; and the reverse. */
-static int start_engine(struct apple_dma_engine *e, struct fake_host *host)
-{
-	static const struct apple_dma_limits limits = {
-		.bytes = APPLE_DMA_DEFAULT_MAX_BYTES,
-		.entries = APPLE_DMA_DEFAULT_MAX_MAPPINGS,
-		.batch = APPLE_DMA_BATCH_MAX,
-	};
-	int err = apple_dma_engine_init(e, fixture_device, &limits,
-					&fake_host_ops, host);
-
-	if (err)
-		return err;
-	err = apple_dma_ram_init(e) ?: apple_dma_shrinker_start(e);
-	if (err) {
-		apple_dma_engine_destroy(e);
-		return err;
-	}
-	apple_dma_engine_open(e);
-	return 0;
-}
-
 static void engine_start(struct kunit *test)
 {
 	/* For the memory alone. */
 	struct fixture *f = fixture_open(test);
 	struct apple_dma_engine *e = fixture_memory(f, sizeof(*e));
+	const struct apple_dma_limits limits = f->e->limits;
 	long balance = seam_balance();
 	unsigned int nth, refused = 0;
 	bool failed;
@@ -328,7 +307,10 @@ static void engine_start(struct kunit *test)
 
 		memset(e, 0, sizeof(*e));
 		fail_arm(nth);
-		err = start_engine(e, f->host);
+		err = apple_dma_engine_create(e, fixture_device, &limits,
+					      &fake_host_ops, f->host);
+		if (!err)
+			apple_dma_engine_open(e);
 		failed = fail_disarm();
 		if (!err) {
 			apple_dma_engine_stop(e);

@@ -4,7 +4,9 @@
  */
 
 #include <linux/atomic.h>
+#include <linux/err.h>
 #include <linux/fault-inject.h>
+#include <linux/string.h>
 
 #define APPLE_DMA_SEAM_ITSELF
 #include "seam.h"
@@ -23,6 +25,29 @@ static atomic_long_t balance;
 u64 seam_now(void)
 {
 	return seam_clock ?: ktime_get_mono_fast_ns();
+}
+
+const struct seam_vmcore *seam_vmcore;
+
+struct file *seam_filp_open(const char *path, int flags, umode_t mode)
+{
+	static struct file vmcore;
+
+	if (strcmp(path, "/proc/vmcore") || flags != O_RDONLY)
+		return ERR_PTR(-EINVAL);
+	return seam_vmcore->err ? ERR_PTR(seam_vmcore->err) : seam_got(&vmcore);
+}
+
+ssize_t seam_kernel_read(struct file *file, void *buf, size_t size, loff_t *pos)
+{
+	return memory_read_from_buffer(buf, size, pos, seam_vmcore->data,
+				       seam_vmcore->size);
+}
+
+int seam_filp_close(struct file *file, fl_owner_t id)
+{
+	seam_gone(file);
+	return 0;
 }
 
 bool seam_warns(bool condition)

@@ -9,6 +9,7 @@
  *  - allocations are counted, and those that the kernel's fault injection does
  *    not see can fail like all others,
  *  - device links are refused when a case says so,
+ *  - /proc/vmcore may be what a case says,
  *  - warnings are counted, for cases that mean to cause one,
  *  - a case can do something where the driver lets others run, and where it
  *    waits for a grace period,
@@ -19,7 +20,9 @@
 
 #include <linux/atomic.h>
 #include <linux/bug.h>
+#include <linux/crash_dump.h>
 #include <linux/device.h>
+#include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/mempool.h>
@@ -52,6 +55,18 @@ extern bool seam_no_slots;
 extern unsigned int seam_no_links;
 /* Allocations of the driver's files that are not freed yet. */
 long seam_balance(void);
+/* What a kernel that crashed has left, or why that cannot be read. */
+struct seam_vmcore {
+	const void *data;
+	size_t size;
+	int err;
+};
+
+/* In /proc/vmcore, if it is not NULL; otherwise no kernel crashed. */
+extern const struct seam_vmcore *seam_vmcore;
+struct file *seam_filp_open(const char *path, int flags, umode_t mode);
+ssize_t seam_kernel_read(struct file *file, void *buf, size_t size, loff_t *pos);
+int seam_filp_close(struct file *file, fl_owner_t id);
 /* Warnings so far; where none is expected the kernel reports them, too. */
 extern unsigned int seam_warnings;
 extern bool seam_expects_warnings;
@@ -163,6 +178,11 @@ static inline struct device_link *seam_device_link_add(struct device *consumer,
 	return NULL;
 }
 
+#undef is_kdump_kernel
+#define is_kdump_kernel()		(!!seam_vmcore)
+#define filp_open			seam_filp_open
+#define kernel_read			seam_kernel_read
+#define filp_close			seam_filp_close
 #undef WARN_ON_ONCE
 #define WARN_ON_ONCE(condition)						\
 	(seam_expects_warnings ? seam_warns(condition) : WARN_ON(condition))

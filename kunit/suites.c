@@ -16,6 +16,7 @@ struct kunit_suite *const pure_suites[] = {
 	&engine_suite,
 	&ram_suite,
 	&recover_suite,
+	&oldmem_suite,
 	&debugfs_suite,
 	&fail_suite,
 	NULL
