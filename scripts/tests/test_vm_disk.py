@@ -49,7 +49,8 @@ def check_round_trip(run):
 QUICK = [("x86_64", "fragmented", "rfc", "strict"), ("arm64", "fragmented", "wide", "cached")]
 ROUND_TRIPS = [(arch, *host) for arch in ("x86_64", "arm64") for host in (
     ("high", "rfc", "cached"), ("random", "wide", "cached"),
-    ("fragmented", "rfc", "strict"), ("fragmented", "wide", "cached"))]
+    ("fragmented", "rfc", "strict"), ("fragmented", "wide", "cached"),
+    ("reuse", "rfc", "cached"), ("reuse", "wide", "strict"))]
 
 
 @pytest.mark.parametrize("arch, iova, layout, mode", [

@@ -70,7 +70,7 @@ await_disk
 kept
 verify again
 counters
-""", qemu=[drive], devices=NVME, host=["iova=random"], push=with_probe(build_module))
+""", qemu=[drive], devices=NVME, host=["iova=reuse"], push=with_probe(build_module))
     assert run.value("bad_unmaps") == run.value("map_failures") == run.value("leaked_bytes") == 0
     assert run.companion()["live"] == run.companion()["faults"] == 0
     assert "mappings behind" not in run.console
