@@ -382,7 +382,8 @@ def _attempt(args, command, arch, parts, interactive):
         environment = {"LD_PRELOAD": parts["preload"]} if parts["preload"] else {}
         if remote:
             dextd = dext.Dextd(dext.build(), args.dext_device, remote, folder)
-            wiring += dext.wiring(remote, folder)
+            # First: their slots are fixed, and those of the others are what is free.
+            wiring = dext.wiring(remote, folder) + wiring
             environment["APPLE_DEXT_SOCKET"] = dextd.socket
         vm = qemu.Qemu(*_boot(args, arch, parts, wiring, folder, initrd, run_disk), folder,
                        environment, interactive)
