@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Memory that comes, goes and moves under a disk in use: the data stays right."""
 
+import re
+
 import pytest
 
 from conftest import NVME
@@ -169,13 +171,30 @@ counters
     check(run)
 
 
+class Discards:
+    """What QEMU gives back of the guest's memory from `self.begin` on, by its own trace."""
+
+    def __init__(self, folder):
+        self.log = folder / "discards"
+        self.qemu = f"-D {folder}/early -trace ram_block_discard_range"
+        self.begin = f"host-ask monitor logfile {self.log} >/dev/null"
+
+    def bytes(self):
+        """How much in all; what failed is not in it."""
+        found = re.findall(r"ram_block_discard_range (\S+)@\S+ \+ (0x[0-9a-f]+): .* ret: 0$",
+                           self.log.read_text(), re.M)
+        return sum(int(size, 0) for _, size in found)
+
+
 @pytest.mark.full
-def test_free_page_reporting_under_writes(testbed, disk):
+def test_free_page_reporting_under_writes(testbed, disk, tmp_path):
     """The guest tells the host which pages it does not use, and uses them again."""
     drive, _ = disk(size="320M")
-    run = testbed(TOOLS + BALLOON + """
+    discards = Discards(tmp_path)
+    run = testbed(TOOLS + BALLOON + f"""
 [ "$(cat $sys/mode)" = strict ] || fail "mode is $(cat $sys/mode)"
 start_writes
+{discards.begin}
 for round in $(seq 3); do
 	fill 256
 	sleep 3
@@ -186,8 +205,10 @@ stop_writes
 agree end
 no_balloon
 counters
-""", qemu=[drive, "-device virtio-balloon-pci,free-page-reporting=on"], devices=NVME, mem="768M")
+""", qemu=[drive, "-device virtio-balloon-pci,free-page-reporting=on", discards.qemu],
+                  devices=NVME, mem="768M")
     check(run)
+    assert discards.bytes() > 0
 
 
 @pytest.mark.full
