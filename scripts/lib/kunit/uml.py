@@ -108,8 +108,11 @@ def reports(log, begin):
     return [line for line in log.partition(begin)[2].splitlines() if console.report_in(line)]
 
 
-def run(parameters, timeout, source):
-    """Load the module in SOURCE with PARAMETERS, unload it: (the log, its parser's folder)."""
+def run(parameters, timeout, source, *options):
+    """Load the module in SOURCE with PARAMETERS, unload it: (the log, its parser's folder).
+
+    OPTIONS are more for the kernel's command line.
+    """
     folder = tree()
     ko = module.build_in(headers.Tree(folder, "", "gcc", ""), "uml", "um", source, strict=True)
     with tempfile.TemporaryDirectory(prefix="apple-dma-uml.") as work:
@@ -117,7 +120,7 @@ def run(parameters, timeout, source):
         _initramfs(initramfs, ko, parameters)
         command = [os.path.join(folder, "linux"), "mem=512M", f"initrd={initramfs}",
                    "rdinit=/init", "con=null", "con0=null,fd:1", "console=tty0",
-                   "panic=-1", "loglevel=8", "printk.time=1"]
+                   "panic=-1", "loglevel=8", "printk.time=1", *options]
         try:
             done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.STDOUT, timeout=timeout, check=False,
