@@ -41,6 +41,7 @@ struct device_fixture *device_new(struct kunit *test,
 	CHECK(test, d->dev);
 	d->dev->dma_mask = &d->dev->coherent_dma_mask;
 	ad->managed.dev = d->dev;
+	ad->managed.attached = true;
 	set_dma_ops(d->dev, &ad->ops);
 	CHECK_EQ(test, dma_set_mask_and_coherent(d->dev, DMA_BIT_MASK(64)), 0);
 	return d;

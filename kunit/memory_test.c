@@ -54,6 +54,7 @@ static void waits_for_room_that_a_search_makes(struct kunit *test)
 static u64 orphan(struct device_fixture *d, u64 *left)
 {
 	apple_dma_engine_close(d->f->e);
+	d->f->ad->managed.attached = false;
 	return apple_dma_memory_orphan(d->f->ad, left);
 }
 
@@ -133,8 +134,12 @@ static void orphans_do_not_mix(struct kunit *test)
 	orphan(d, &left);
 	drain(d);
 	apple_dma_engine_open(d->f->e);
+	d->f->ad->managed.attached = true;
 	p = get(test, d, &addr);
 	put(d, old, old_addr);
+	flush_work(&d->f->ad->reap);
+	/* The next driver needs the ops. */
+	CHECK(test, get_dma_ops(d->dev) == &d->f->ad->ops);
 	EXPECT_EQ(test, fixture_stats(d->f)->live_mappings, 1);
 	EXPECT_EQ(test, device_leads(d, addr), virt_to_phys(p));
 	put(d, p, addr);
