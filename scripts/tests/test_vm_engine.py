@@ -197,8 +197,10 @@ counters
     if limit != "max-entries=24":
         assert run.value("map_failures") == 0
     assert 0 < run.value("refusals") < 60
-    # Each refusal is looked into, and answered with at most one more try.
-    assert now["failed_entries"] <= 3 * run.value("refusals")
+    # Each refusal is looked into, and answered with at most one more try. A map that
+    # fails starts the search for leftovers, which asks for every handle there may be.
+    if not run.value("map_failures"):
+        assert now["failed_entries"] <= 3 * run.value("refusals")
     assert run.companion()["live"] == 0
 
 
