@@ -201,7 +201,7 @@ def test_small_batches_are_kept_to(edu, whose):
 
 @pytest.mark.parametrize("mode", [
     pytest.param(mode, marks=scene("operations-x86_64", "threads", count=60,
-                                   module=f"mode={mode}", host=["iova=random"]))
+                                   module=f"mode={mode}", host=["iova=reuse"]))
     for mode in ("cached", "strict")])
 def test_threads_and_interrupts_at_once(edu, mode):
     if mode == "strict":
