@@ -10,11 +10,11 @@ from conftest import NVME
 TOOLS = r"""
 sys=$(echo /sys/bus/pci/drivers/apple_dma/0*/apple_dma)
 # Verified writes from ever new memory, one after the other until told to stop.
-start_writes() {
+start_writes() {	# offset, size; fio's options follow
 	rm -f /tmp/stop
 	( n=0
 	  while [ ! -e /tmp/stop ]; do
-		verified w --bsrange=4k-128k --offset=${1:-32m} --size=${2:-8m} --iodepth=16
+		verified w --bsrange=4k-128k --offset=${1:-32m} --size=${2:-8m} --iodepth=16 "${@:3}"
 		n=$((n + 1))
 	  done
 	  echo "writes=$n" ) & writes=$!
@@ -212,10 +212,11 @@ counters
 
 
 @pytest.mark.full
-def test_virtio_mem_grows_and_shrinks_under_writes(testbed, disk):
+def test_virtio_mem_grows_and_shrinks_under_writes(testbed, disk, tmp_path):
     """Memory in blocks of 2 MiB, which the host takes and gives."""
     drive, _ = disk(size="320M")
-    run = testbed(TOOLS + """
+    discards = Discards(tmp_path)
+    run = testbed(TOOLS + discards.begin + """
 await '[ "$(cat $sys/mode)" = strict ]'
 size() { host-ask monitor qom-get vmem0 size; }
 start_writes
@@ -233,9 +234,10 @@ stop_writes
 agree end
 counters
 """, qemu=[drive, "-m slots=1,maxmem=2G -object memory-backend-ram,id=vm0,size=512M "
-           "-device virtio-mem-pci,id=vmem0,memdev=vm0,requested-size=0"], devices=NVME,
-                  append="memhp_default_state=online_movable")
+           "-device virtio-mem-pci,id=vmem0,memdev=vm0,requested-size=0", discards.qemu],
+                  devices=NVME, append="memhp_default_state=online_movable")
     check(run)
+    assert discards.bytes() == 2 * ((256 - 160 + 256) << 20)
 
 
 @pytest.mark.full
@@ -259,7 +261,7 @@ find /usr/bin -type f -printf '%s %p\\n' | awk '(n += $1) < 20000000 { print $2 
 	xargs cp -t /mnt/bin
 (cd /mnt && find bin -type f | sort | xargs -d '\\n' sha256sum) >/tmp/sums
 [ "$(wc -l </tmp/sums)" -gt 20 ]
-start_writes 48m 8m
+start_writes 48m 8m --allow_mounted_write=1
 ( while [ ! -e /tmp/stop ]; do echo 1 >/proc/sys/vm/compact_memory; done ) & compact=$!
 for round in 1 2 3; do
 	hog 250
