@@ -95,12 +95,18 @@ BREAKS = (
           "shape.list_that_cannot_fit_empties_nothing"),
 
     # ---- what the host teaches
-    Break("a learned shape is a part of what was planned, whatever that was", "driver/shape.c",
+    Break("a learned shape is a part of what was refused, and no power of the step",
+          "driver/shape.c",
           "\te->learned.shape = min(e->learned.shape, shape);\n",
-          "\te->learned.shape = min(e->learned.shape, size / SHAPE_STEP);\n",
+          "\te->learned.shape = min(e->learned.shape, size / 2);\n",
           "shape.refused_mixture_keeps_shapes"),
     Break("the refusal of one range is taken for a limit", "driver/shape.c",
           "\tif (r->disjoint)\n", "\tif (true)\n",
+          "shape.refused_range_is_no_limit_when_all_is_busy"),
+    Break("the host is not asked whether it takes back what went for a range that it refuses",
+          "driver/shape.c",
+          "\tif (went->size >= largest && takes_back(e, went, fresh))\n",
+          "\tif (went->size >= largest && false && takes_back(e, went, fresh))\n",
           "shape.refused_range_is_no_limit"),
 
     # ---- drivers at fault
@@ -135,4 +141,137 @@ BREAKS = (
     Break("a device that is taken for gone is not stopped at shutdown", "driver/managed.c",
           "\t\tbring_back(ad, ad->managed.dev);\n", "",
           "main.shutdown_stops_the_device", "debug"),
+
+    # ---- who is waited for, what is asked once, and for how long
+    Break("the search asks for handles again that a coarser pass has asked for",
+          "driver/recover.c",
+          "\t\tif (pass && IS_ALIGNED(*phys, strides[pass - 1]))\n"
+          "\t\t\tcontinue;\n",
+          "",
+          "recover.each_handle_is_released_once"),
+    Break("after a sleep only one batch of windows is asked for again", "driver/engine.c",
+          "\twhile (ask_again(e, &phys, &moved))\n"
+          "\t\t;\n",
+          "\task_again(e, &phys, &moved);\n",
+          "idle.all_in_use_are_asked_for_again"),
+    Break("idle windows go at the next look, whatever their age", "driver/idle.c",
+          "\t\t\told.idle = msecs_to_jiffies(e->idle_ms);\n",
+          "\t\t\told.idle = 0;\n",
+          "idle.only_old_ones_age"),
+    Break("a change of mode retires the first 2,048 windows only", "driver/idle.c",
+          "\t} while (i == LOOK_MAX);\n",
+          "\t} while (0);\n",
+          "idle.all_of_many_are_retired"),
+    Break("what the host refused is believed for ever", "driver/shape.c",
+          "\treturn !b->wait || time_after(jiffies, b->until);\n",
+          "\treturn !b->wait;\n",
+          "shape.refused_shape_is_retried_smaller"),
+    Break("what the host refused is believed for 1,000 times as long", "driver/shape.c",
+          "#define REFUSED_FOR\t(10 * HZ)\n",
+          "#define REFUSED_FOR\t(10000 * HZ)\n",
+          "shape.refused_again_is_left_alone_longer"),
+    Break("a range that was refused for itself is refused for ever", "driver/shape.c",
+          "\t\tif (contains(&l->own[i], phys, size) &&\n"
+          "\t\t    !expired(&l->own_belief[i]))\n",
+          "\t\tif (contains(&l->own[i], phys, size))\n",
+          "shape.hole_is_asked_for_again_later"),
+    Break("suspend does not wait for the search to end", "driver/engine.c",
+          "\tapple_dma_recover_stop(e);\n"
+          "\tapple_dma_idle_flush(e, UINT_MAX, \"suspend\");\n",
+          "\tapple_dma_idle_flush(e, UINT_MAX, \"suspend\");\n",
+          "recover.search_ends_before_a_sleep"),
+    Break("freeze does not wait for the search to end", "driver/engine.c",
+          "void apple_dma_engine_freeze(struct apple_dma_engine *e)\n"
+          "{\n"
+          "\tapple_dma_recover_stop(e);\n",
+          "void apple_dma_engine_freeze(struct apple_dma_engine *e)\n"
+          "{\n",
+          "recover.search_ends_before_an_image"),
+    Break("the lock is kept between two batches of a list that is mapped", "driver/pin.c",
+          "\t\t\trang = false;\n"
+          "\t\t\tspin_unlock_irqrestore(&e->lock, *flags);\n"
+          "\t\t\tspin_lock_irqsave(&e->lock, *flags);\n",
+          "\t\t\trang = false;\n",
+          "pin.interrupts_are_let_in_between_batches"),
+    Break("the lock is kept between two batches of a list that is unmapped", "driver/pin.c",
+          "\tsettle(e, emptied);\n"
+          "\tspin_unlock_irqrestore(&e->lock, *flags);\n"
+          "\tspin_lock_irqsave(&e->lock, *flags);\n",
+          "\tsettle(e, emptied);\n",
+          "pin.interrupts_are_let_in_between_batches"),
+    Break("the lock is kept between two batches of idle windows", "driver/idle.c",
+          "\t\tif (!left)\n"
+          "\t\t\tbreak;\n"
+          "\t\tspin_unlock_irqrestore(&e->lock, *flags);\n"
+          "\t\tspin_lock_irqsave(&e->lock, *flags);\n",
+          "\t\tif (!left)\n"
+          "\t\t\tbreak;\n",
+          "pin.long_list_fits_in_exact_granules"),
+    Break("close does not wait for hits under way", "driver/engine.c",
+          "\tset_fast(e);\n"
+          "\tspin_unlock_irqrestore(&e->lock, flags);\n"
+          "\tsynchronize_rcu();\n",
+          "\tset_fast(e);\n"
+          "\tspin_unlock_irqrestore(&e->lock, flags);\n",
+          "engine.hits_are_waited_for"),
+    Break("a change of mode does not wait for hits under way", "driver/engine.c",
+          "\t/* No hit of the old mode is under way after this. */\n"
+          "\tsynchronize_rcu();\n",
+          "",
+          "engine.hits_are_waited_for"),
+    Break("the shrinker gives back all idle windows, however few are asked for", "driver/idle.c",
+          "\tunsigned long n = apple_dma_idle_flush(e, min_t(unsigned long,\n"
+          "\t\t\t\t\t\t\tcontrol->nr_to_scan,\n"
+          "\t\t\t\t\t\t\tINT_MAX), \"pressure\");\n",
+          "\tunsigned long n = apple_dma_idle_flush(e, UINT_MAX, \"pressure\");\n",
+          "idle.pressure_takes_as_many_as_asked"),
+    Break("large idle windows stay where room is short", "driver/idle.c",
+          "\tif (!list_empty(&e->idle_large) || !llist_empty(&e->freed))\n"
+          "\t\te->stats.evictions += give_back(e, &large);\n",
+          "\t(void)large;\n",
+          "idle.large_ones_go_where_room_is_short"),
+    Break("the alert about a broken host is never queued", "driver/window.c",
+          "\tapple_dma_queue(&e->alert);\n",
+          "",
+          "engine.breach_is_told"),
+    Break("notes in /proc/vmcore are taken for memory", "driver/oldmem.c",
+          "\t\tif (phdr.p_type != PT_LOAD || !phdr.p_memsz ||\n",
+          "\t\tif (!phdr.p_memsz ||\n",
+          "oldmem.memory_of_the_crashed_kernel_is_known"),
+    Break("memory that ends beyond the last address is believed", "driver/oldmem.c",
+          "\t\tif (phdr.p_type != PT_LOAD || !phdr.p_memsz ||\n"
+          "\t\t    phdr.p_paddr > PHYS_ADDR_MAX - phdr.p_memsz)\n",
+          "\t\tif (phdr.p_type != PT_LOAD || !phdr.p_memsz)\n",
+          "oldmem.memory_of_the_crashed_kernel_is_known"),
+    Break("any number of pieces is read from /proc/vmcore", "driver/oldmem.c",
+          "\t       ehdr->e_phnum && ehdr->e_phnum <= OLD_RANGES_MAX;\n",
+          "\t       ehdr->e_phnum;\n",
+          "oldmem.what_is_no_vmcore_is_ignored"),
+    Break("a header that was read in part is believed", "driver/oldmem.c",
+          "\treturn kernel_read(file, buf, size, &pos) == size;\n",
+          "\treturn kernel_read(file, buf, size, &pos) >= 0;\n",
+          "oldmem.short_vmcore_has_less"),
+    Break("/proc/vmcore is left open", "driver/oldmem.c",
+          "\tfilp_close(file, NULL);\n",
+          "",
+          "oldmem.memory_of_the_crashed_kernel_is_known"),
+    Break("the pieces are looked for right behind the first header", "driver/oldmem.c",
+          "\t\t\t     ehdr->e_phoff + i * sizeof(phdr)))\n",
+          "\t\t\t     sizeof(*ehdr) + i * sizeof(phdr)))\n",
+          "oldmem.memory_of_the_crashed_kernel_is_known"),
+    Break("an engine whose shrinker cannot be made is not destroyed", "driver/engine.c",
+          "\terr = apple_dma_shrinker_start(e);\n"
+          "\tif (err)\n"
+          "\t\tgoto destroy;\n"
+          "\treturn 0;\n"
+          "\n"
+          "destroy:\n"
+          "\tapple_dma_engine_destroy(e);\n"
+          "\treturn err;\n",
+          "\treturn apple_dma_shrinker_start(e);\n"
+          "\n"
+          "destroy:\n"
+          "\tapple_dma_engine_destroy(e);\n"
+          "\treturn err;\n",
+          "fail.engine_start", report="kmem_cache_destroy"),
 )
