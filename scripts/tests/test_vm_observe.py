@@ -80,7 +80,7 @@ FIELDS = {
     "doorbell": "companion op requests bytes ns",
     "host_error": "companion address what",
 }
-CAUSES = {"age", "room", "pressure", "flush", "mode", "unmap", "offline", "close"}
+CAUSES = {"age", "room", "pressure", "flush", "mode", "unmap", "offline", "close", "suspend"}
 
 
 def unpacked(text):
@@ -108,16 +108,14 @@ def looks(run):
     return found
 
 
-def events(run):
-    """[(name, {field: value})], in order; the fields are what they should be."""
-    text = unpacked(re.search(r"^trace=(\S+)$", run.out, re.M)[1])
+def events(text):
+    """[(name, {field: value})] of a trace, in order; the fields are what they should be."""
     found = []
     for name, fields in EVENT.findall(text):
         values = {key: number(value)
                   for key, value in re.findall(r'(\w+)=("[^"]*"|\S+)', fields)}
         assert list(values) == FIELDS[name].split()
         found.append((name, values))
-    assert len(found) == len(text.splitlines())
     return found
 
 
@@ -231,7 +229,9 @@ def test_events_counters_and_lists_agree(testbed, disk, kernel):
     run = testbed(OBSERVE, kernel=kernel, cpus=1, qemu=[drive], module="idle_ms=0",
                   devices=NVME, host=["max-bytes=33554432"])
     before, after = looks(run)
-    found = events(run)
+    trace = unpacked(re.search(r"^trace=(\S+)$", run.out, re.M)[1])
+    found = events(trace)
+    assert len(found) == len(trace.splitlines())
     assert run.value("overrun") == 0
     check_look(before)
     check_look(after)

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """A guest that sleeps: suspend to RAM, suspend to idle, hibernation; a disk is in use."""
 
+import re
+
 import pytest
 
 from conftest import NVME
+from test_vm_observe import events, number, Replay
 
 # The testbed wakes a guest that is suspended to RAM, at once; from suspend to idle a key
 # does, or the clock where there is no keyboard.
@@ -121,20 +124,45 @@ counters
 
 @pytest.mark.full
 def test_idle_windows_go_before_the_guest_sleeps(testbed, disk):
-    """What sleeps registered is what is in use."""
+    """What sleeps registered is what is in use, by the module's events and the host's count:
+    each idle window goes, and then nothing rings until the guest wakes."""
     drive, _ = disk()
     run = testbed(TOOLS + """
+trace=/sys/kernel/tracing
+mount -t tracefs nodev $trace 2>/dev/null || [ -d $trace/events ]
 verify before
-[ "$(counter idle_entries)" -gt 0 ] || fail "nothing is idle"
-evicted=$(counter evictions) unmapped=$(host unmap_entries)
+dd if=$node of=/dev/null bs=1M count=96 status=none
+echo "idle=$(counter idle_entries)"
+sed 's/^/window /' /sys/kernel/debug/apple_dma/0*/windows
+unmapped=$(host unmap_entries)
+for each in apple_dma power/suspend_resume; do echo 1 >$trace/events/$each/enable; done
 snooze ram
-echo "evicted=$(($(counter evictions) - evicted))"
+echo 0 >$trace/events/enable
 echo "unmapped=$(($(host unmap_entries) - unmapped))"
+grep -v '^#' $trace/trace
 verify after
 agree end
-""", qemu=[drive], devices=NVME)
-    assert run.value("evicted") > 0
-    assert run.value("unmapped") >= run.value("evicted")
+""", cpus=1, qemu=[drive], devices=NVME, module="idle_ms=0")
+    before, after = re.split(r"machine_suspend\[3\] begin", run.out)
+    windows = [line.split() for line in re.findall(r"^window (.*)$", before, re.M)]
+    windows = Replay([(*map(number, line[:4]), line[4]) for line in windows])
+    assert sum(not users for *_, users in windows.windows.values()) == run.value("idle") > 4
+    awake, asleep = re.split(r"dpm_suspend_noirq\[2\] begin", before)
+    for name, fields in events(awake):
+        getattr(windows, name)(**fields)
+    idle = [phys for phys, (*_, users) in windows.windows.items() if not users]
+    assert idle
+    events_asleep = events(asleep)
+    for name, fields in events_asleep:
+        getattr(windows, name)(**fields)
+    assert windows.windows and all(users for *_, users in windows.windows.values())
+    gone = {fields["phys"] for name, fields in events_asleep if name == "window_evict"}
+    assert gone == set(idle)
+    rung = [fields for name, fields in events_asleep if name == "doorbell"]
+    assert sum(fields["requests"] for fields in rung) == len(idle)
+    assert not events(re.split(r"machine_suspend\[3\] end", after)[0])
+    assert run.value("unmapped") == sum(name == "window_evict" for name, _ in
+                                        events(before) + events(after))
 
 
 @pytest.mark.full
