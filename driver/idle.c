@@ -17,6 +17,7 @@
  */
 
 #include "window.h"
+#include "work.h"
 
 /* Windows looked at with interrupts off. */
 #define LOOK_MAX	2048
@@ -501,7 +502,7 @@ static void apple_dma_idle_age(struct work_struct *work)
 void apple_dma_idle_arm(struct apple_dma_engine *e)
 {
 	if (READ_ONCE(e->idle_ms))
-		apple_dma_queue_after(&e->ager, ager_period(e));
+		apple_dma_work_queue_after(&e->ager, ager_period(e));
 }
 
 /**

@@ -548,8 +548,6 @@ struct apple_dma {
 	struct work_struct reap;
 };
 
-void apple_dma_queue(struct work_struct *work);
-void apple_dma_queue_after(struct delayed_work *work, unsigned long delay);
 void apple_dma_put(struct apple_dma *ad);
 
 int apple_dma_managed_init(struct apple_dma *ad, u32 bdf);

@@ -11,6 +11,7 @@
 #include <linux/suspend.h>
 
 #include "internal.h"
+#include "work.h"
 
 static unsigned long long max_bytes = APPLE_DMA_DEFAULT_MAX_BYTES;
 module_param(max_bytes, ullong, 0444);
@@ -36,35 +37,6 @@ static unsigned int batch_max = APPLE_DMA_BATCH_MAX;
 module_param(batch_max, uint, 0444);
 MODULE_PARM_DESC(batch_max,
 		 "Most registrations asked for at once, while interrupts are off (1 to 64, default 64)");
-
-/*
- * Its own, so that unloading waits for work that has just dropped the last
- * reference to the module.
- */
-static struct workqueue_struct *apple_dma_wq;
-
-/**
- * apple_dma_queue() - run work of the module in process context
- * @work: the work
- *
- * Context: any.
- */
-void apple_dma_queue(struct work_struct *work)
-{
-	queue_work(apple_dma_wq, work);
-}
-
-/**
- * apple_dma_queue_after() - the same after a while, unless it is queued already
- * @work: the work
- * @delay: jiffies
- *
- * Context: any.
- */
-void apple_dma_queue_after(struct delayed_work *work, unsigned long delay)
-{
-	queue_delayed_work(apple_dma_wq, work, delay);
-}
 
 static void apple_dma_release(struct kref *ref)
 {
@@ -376,14 +348,12 @@ static int __init apple_dma_init(void)
 	err = apple_dma_window_init();
 	if (err)
 		return err;
-	apple_dma_wq = alloc_workqueue(KBUILD_MODNAME, WQ_UNBOUND, 0);
-	if (!apple_dma_wq) {
-		err = -ENOMEM;
+	err = apple_dma_work_init();
+	if (err)
 		goto exit_window;
-	}
 	err = register_pm_notifier(&apple_dma_pm_nb);
 	if (err)
-		goto destroy_wq;
+		goto exit_work;
 	apple_dma_debugfs_init();
 	err = pci_register_driver(&apple_dma_driver);
 	if (err)
@@ -393,8 +363,8 @@ static int __init apple_dma_init(void)
 exit_debugfs:
 	apple_dma_debugfs_exit();
 	unregister_pm_notifier(&apple_dma_pm_nb);
-destroy_wq:
-	destroy_workqueue(apple_dma_wq);
+exit_work:
+	apple_dma_work_exit();
 exit_window:
 	apple_dma_window_exit();
 	return err;
@@ -406,7 +376,7 @@ static void __exit apple_dma_exit(void)
 	pci_unregister_driver(&apple_dma_driver);
 	apple_dma_debugfs_exit();
 	unregister_pm_notifier(&apple_dma_pm_nb);
-	destroy_workqueue(apple_dma_wq);
+	apple_dma_work_exit();
 	apple_dma_window_exit();
 }
 module_exit(apple_dma_exit);

@@ -21,6 +21,7 @@
 #include <linux/sysfs.h>
 
 #include "internal.h"
+#include "work.h"
 
 /* What helps where the host took the device's address too early. */
 #define PLACE_HINT \
@@ -302,7 +303,7 @@ static int apple_dma_managed_notify(struct notifier_block *nb,
 		break;
 	case BUS_NOTIFY_DRIVER_NOT_BOUND:
 		if (m->dev == dev)
-			apple_dma_queue(&m->work);
+			apple_dma_work_queue(&m->work);
 		break;
 	case BUS_NOTIFY_REMOVED_DEVICE:
 		if (m->dev == dev) {
@@ -485,7 +486,7 @@ int apple_dma_managed_start(struct apple_dma *ad)
 		/* It may have been bound again before it was linked. */
 		release_unmapped(ad, pdev);
 		m->reattach = true;
-		apple_dma_queue(&m->work);
+		apple_dma_work_queue(&m->work);
 	}
 	pci_dev_put(pdev);
 	return err;
@@ -638,7 +639,7 @@ void apple_dma_managed_probe_again(struct apple_dma *ad)
 
 	mutex_lock(&m->lock);
 	if (m->lost)
-		apple_dma_queue(&m->work);
+		apple_dma_work_queue(&m->work);
 	mutex_unlock(&m->lock);
 }
 

@@ -20,6 +20,7 @@
 #include <linux/xarray.h>
 
 #include "internal.h"
+#include "work.h"
 
 /**
  * struct apple_dma_memory - one allocation
@@ -81,7 +82,7 @@ static void erase(struct apple_dma_memory *mem)
 	__xa_erase(&records, page_to_pfn(mem->page));
 	list_del(&mem->list);
 	if (mem->orphan && !--mem->ad->orphans)
-		apple_dma_queue(&mem->ad->reap);
+		apple_dma_work_queue(&mem->ad->reap);
 }
 
 /* The end of a record: its memory goes back, or is kept for good. */

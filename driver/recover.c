@@ -17,6 +17,7 @@
 #include <linux/sched.h>
 
 #include "window.h"
+#include "work.h"
 
 /* Alignments of handles, each pass without those of the one before. */
 static const u64 strides[] = {
@@ -133,7 +134,7 @@ void apple_dma_recover_start(struct apple_dma_engine *e)
 		return;
 	e->swept = true;
 	reinit_completion(&e->searched);
-	apple_dma_queue(&e->sweep);
+	apple_dma_work_queue(&e->sweep);
 }
 
 /**
@@ -164,7 +165,7 @@ void apple_dma_recover_resume(struct apple_dma_engine *e)
 	spin_lock_irqsave(&e->lock, flags);
 	if (e->swept && !e->clean && !e->broken && !e->stopped) {
 		reinit_completion(&e->searched);
-		apple_dma_queue(&e->sweep);
+		apple_dma_work_queue(&e->sweep);
 	}
 	spin_unlock_irqrestore(&e->lock, flags);
 }

@@ -11,6 +11,7 @@
 
 #include "trace.h"
 #include "window.h"
+#include "work.h"
 
 /* Windows kept back for mappings made when no memory is to be had. */
 #define WINDOW_RESERVE		64
@@ -31,7 +32,7 @@ void apple_dma_window_break(struct apple_dma_engine *e, u64 handle,
 	e->broken = true;
 	WRITE_ONCE(e->fast, false);
 	e->reason = reason;
-	apple_dma_queue(&e->alert);
+	apple_dma_work_queue(&e->alert);
 	trace_host_error(e->dev, handle, reason);
 }
 

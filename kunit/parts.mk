@@ -8,7 +8,7 @@
 
 apple-dma-tested := $(addprefix $(apple-dma-driver)/, engine.o pin.o index.o \
 	window.o shape.o idle.o ram.o recover.o oldmem.o debugfs.o \
-	transport.o)
+	transport.o work.o)
 
 apple-dma-pure := $(apple-dma-tested) $(apple-dma-driver)/trace.o \
 	$(addprefix $(apple-dma-kunit)/, suites.o seam.o fake-host.o \
