@@ -13,36 +13,6 @@
 /* ---- counters ---- */
 
 /**
- * apple_dma_engine_live() - what drivers have mapped
- * @e: the engine
- * @stats: @live_mappings, @live_bytes and, as long as nothing is subtracted,
- *	@hits are set
- *
- * A moment's picture, unless nothing else goes on.
- *
- * Context: any.
- */
-void apple_dma_engine_live(struct apple_dma_engine *e,
-			   struct apple_dma_stats *stats)
-{
-	u64 maps = 0, unmaps = READ_ONCE(e->abandoned);
-	s64 bytes = -READ_ONCE(e->abandoned_bytes);
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		const struct apple_dma_percpu *p = per_cpu_ptr(e->percpu, cpu);
-
-		unmaps += READ_ONCE(p->unmaps);
-		maps += READ_ONCE(p->maps);
-		bytes -= READ_ONCE(p->unmap_bytes);
-		bytes += READ_ONCE(p->map_bytes);
-	}
-	stats->hits = maps;
-	stats->live_mappings = maps > unmaps ? maps - unmaps : 0;
-	stats->live_bytes = max(bytes, 0LL);
-}
-
-/**
  * apple_dma_engine_snapshot() - copy the counters
  * @e: the engine
  * @stats: where to
@@ -61,8 +31,8 @@ void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 			       0 : e->learned.bytes;
 	stats->learned_entries = e->learned.entries == U32_MAX ?
 				 0 : e->learned.entries;
-	apple_dma_engine_live(e, stats);
-	apple_dma_idle_sum(e, &stats->idle_entries, &stats->idle_bytes);
+	apple_dma_counters_live(e, stats);
+	apple_dma_counters_idle(e, &stats->idle_entries, &stats->idle_bytes);
 	stats->hits -= min(stats->misses, stats->hits);
 	spin_unlock_irqrestore(&e->lock, flags);
 }
@@ -360,7 +330,7 @@ u64 apple_dma_engine_abandon(struct apple_dma_engine *e)
 			apple_dma_window_put(e, w, 0);
 		}
 	}
-	apple_dma_engine_live(e, &live);
+	apple_dma_counters_live(e, &live);
 	e->abandoned += live.live_mappings;
 	e->abandoned_bytes += live.live_bytes;
 	spin_unlock_irqrestore(&e->lock, flags);
@@ -476,7 +446,7 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 	xa_init(&e->by_iova);
 	INIT_WORK(&e->alert, apple_dma_engine_alert);
 	apple_dma_idle_init(e);
-	apple_dma_learn_forget(e);
+	apple_dma_budget_forget(e);
 	apple_dma_recover_init(e);
 	e->closed = true;
 	for (i = 0; i < APPLE_DMA_FAIL_COUNT; i++) {

@@ -428,31 +428,6 @@ void apple_dma_idle_retire(struct apple_dma_engine *e, u64 start, u64 end,
 	apple_dma_idle_flush(e, UINT_MAX, cause);
 }
 
-/**
- * apple_dma_idle_sum() - how much is idle
- * @e: the engine
- * @entries: where to put the number of windows
- * @bytes: where to put their bytes
- *
- * A moment's picture, unless nothing else goes on.
- *
- * Context: any.
- */
-void apple_dma_idle_sum(struct apple_dma_engine *e, u64 *entries, u64 *bytes)
-{
-	s64 sum_entries = 0, sum_bytes = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu) {
-		const struct apple_dma_percpu *p = per_cpu_ptr(e->percpu, cpu);
-
-		sum_entries += READ_ONCE(p->idle_entries);
-		sum_bytes += READ_ONCE(p->idle_bytes);
-	}
-	*entries = max(sum_entries, 0LL);
-	*bytes = max(sum_bytes, 0LL);
-}
-
 /* ---- age ---- */
 
 static unsigned long ager_period(struct apple_dma_engine *e)
@@ -536,7 +511,7 @@ static unsigned long apple_dma_idle_count(struct shrinker *shrinker,
 	struct apple_dma_engine *e = apple_dma_compat_shrinker_data(shrinker);
 	u64 entries, bytes;
 
-	apple_dma_idle_sum(e, &entries, &bytes);
+	apple_dma_counters_idle(e, &entries, &bytes);
 	return entries ?: SHRINK_EMPTY;
 }
 

@@ -215,10 +215,10 @@ static bool try_with_less(struct apple_dma_engine *e, enum apple_dma_fail cause,
 	u64 entries, bytes, went;
 
 	if (cause != APPLE_DMA_FAIL_HOST || e->broken ||
-	    apple_dma_retry_is_pointless(e, phys, size))
+	    apple_dma_budget_retry_is_pointless(e, phys, size))
 		return false;
 	if (*left < 0) {
-		apple_dma_idle_sum(e, &entries, &bytes);
+		apple_dma_counters_idle(e, &entries, &bytes);
 		*left = entries;
 	}
 	if (!*left)

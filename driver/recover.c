@@ -100,7 +100,7 @@ static void apple_dma_recover_work(struct work_struct *work)
 	e->clean = !e->broken && !e->stopped;
 	/* What was refused may fit now. */
 	if (found)
-		apple_dma_learn_forget(e);
+		apple_dma_budget_forget(e);
 	spin_unlock_irqrestore(&e->lock, flags);
 	complete_all(&e->searched);
 	dev_notice(e->dev, "released %llu registrations of an earlier kernel\n",

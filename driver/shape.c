@@ -34,317 +34,26 @@
 /* Addresses of windows that have moved that the host may give in a row. */
 #define MOVED_TRIES	8
 
-/*
- * For how long what the host refused is not asked for again: twice as long each
- * time that it is refused again. On a Mac a map beyond the room of the DART has
- * been seen to take the host down.
- */
-#define REFUSED_FOR	(10 * HZ)
-#define REFUSED_MAX	(600 * HZ)
-
 /* Granules that apple_dma_cannot_fit() can tell apart: those of 8 GiB. */
 #define NAMED_BITS	BIT(19)
 
 /* Entries of a list that are looked up with interrupts off. */
 #define LOOKUPS_MAX	256
 
-/* ---- the budget; the lock is held ---- */
-
-static u64 limit_bytes(struct apple_dma_engine *e)
-{
-	return min(e->limits.bytes, e->learned.bytes);
-}
-
-static u64 limit_entries(struct apple_dma_engine *e)
-{
-	return min(e->limits.entries, e->learned.entries);
-}
-
-/* Would @size more bytes in one more entry keep to the budget? */
-static bool within_budget(struct apple_dma_engine *e, u64 size,
-			  enum apple_dma_fail *cause)
-{
-	if (e->stats.mapped_entries >= e->limits.entries) {
-		*cause = APPLE_DMA_FAIL_ENTRIES;
-		return false;
-	}
-	if (size > e->limits.bytes - e->stats.mapped_bytes ||
-	    size > APPLE_DMA_DEFAULT_MAX_BYTES) {
-		*cause = APPLE_DMA_FAIL_BYTES;
-		return false;
-	}
-	return true;
-}
-
-/* The same for what the host seems to allow. */
-static bool within_learned(struct apple_dma_engine *e, u64 bytes, u64 entries)
-{
-	return e->stats.mapped_bytes + bytes <= limit_bytes(e) &&
-	       e->stats.mapped_entries + entries <= limit_entries(e);
-}
-
-/* ---- what the host teaches; the lock is held ---- */
-
-/**
- * apple_dma_learn_forget() - nothing is known of the host, or not any more
- * @e: the engine; its lock is held, or nobody else knows of it yet
- */
-void apple_dma_learn_forget(struct apple_dma_engine *e)
-{
-	memset(&e->learned, 0, sizeof(e->learned));
-	e->learned.bytes = U64_MAX;
-	e->learned.entries = U32_MAX;
-	e->learned.shape = U64_MAX;
-	e->learned.most_bytes = U64_MAX;
-}
-
-/* Is it over? Then what was refused may be asked for again. */
-static bool expired(const struct apple_dma_belief *b)
-{
-	return !b->wait || time_after(jiffies, b->until);
-}
-
-/* Learned just now: believed for a while, for longer if it was lately. */
-static void believe(struct apple_dma_belief *b)
-{
-	if (!b->wait || time_after(jiffies, b->until + REFUSED_MAX))
-		b->wait = REFUSED_FOR;
-	else if (expired(b))
-		b->wait = min(2 * b->wait, REFUSED_MAX);
-	b->until = jiffies + b->wait;
-}
-
-/* Forget what is not believed any more, but not how much it was. */
-static void learn_expire(struct apple_dma_engine *e)
-{
-	struct apple_dma_learned *l = &e->learned;
-
-	if (!expired(&l->belief))
-		return;
-	l->bytes = U64_MAX;
-	l->entries = U32_MAX;
-	l->shape = U64_MAX;
-	l->refused.size = 0;
-	l->limit = 0;
-	l->most_bytes = U64_MAX;
-}
-
-/* There is a limit: the host refused to have so many bytes and registrations. */
-static void believe_in_limit(struct apple_dma_engine *e, u64 bytes, u64 entries)
-{
-	e->learned.most_bytes = bytes;
-	e->learned.most_entries = entries;
-	believe(&e->learned.belief);
-}
-
-/*
- * The host refused @size bytes more than the @bytes and @entries it had, and
- * has room after some were given back: a limit. The bytes are the likely one,
- * unless it has been seen to have more of them.
- */
-static void learn_limit(struct apple_dma_engine *e, u64 bytes, u64 entries,
-			u64 size)
-{
-	if (bytes + size > limit_bytes(e) || e->learned.bytes == U64_MAX)
-		e->learned.bytes = bytes;
-	else
-		e->learned.entries = min_t(u64, entries, U32_MAX);
-	believe_in_limit(e, bytes + size, entries + 1);
-}
-
-/* The host refused this size of window, and took granules instead. */
-static void learn_shape(struct apple_dma_engine *e, u64 size)
-{
-	u64 shape = APPLE_DMA_WINDOW_MAX;
-
-	/* Shapes are powers of the step, whatever was refused. */
-	while (shape > APPLE_DMA_GRANULE_SIZE && shape >= size)
-		shape /= SHAPE_STEP;
-	e->learned.shape = min(e->learned.shape, shape);
-	believe(&e->learned.belief);
-}
-
-static bool contains(const struct apple_dma_range *range, u64 phys, u64 size)
-{
-	return range->size && phys <= range->phys &&
-	       phys + size >= range->phys + range->size;
-}
-
-/* Is this range, or a part of it, refused although the host has room? */
-static bool refused_for_itself(struct apple_dma_engine *e, u64 phys, u64 size)
-{
-	const struct apple_dma_learned *l = &e->learned;
-	unsigned int i;
-
-	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
-		if (contains(&l->own[i], phys, size) &&
-		    !expired(&l->own_belief[i]))
-			return true;
-	return false;
-}
-
-/*
- * Where is there a place for a range? In that of a larger one that contains it, as
- * what contains the larger one contains this one, too.
- */
-static unsigned int own_place(struct apple_dma_learned *l,
-			      const struct apple_dma_range *range)
-{
-	unsigned int i;
-
-	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
-		if (contains(range, l->own[i].phys, l->own[i].size))
-			return i;
-	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
-		if (expired(&l->own_belief[i]))
-			break;
-	if (i == APPLE_DMA_OWN_MAX)
-		i = l->own_next++ % APPLE_DMA_OWN_MAX;
-	l->own_belief[i].wait = 0;
-	return i;
-}
-
-/* The host takes other ranges, but not this one. */
-static void learn_own(struct apple_dma_engine *e,
-		      const struct apple_dma_range *range)
-{
-	struct apple_dma_learned *l = &e->learned;
-	unsigned int i = own_place(l, range);
-
-	l->own[i] = *range;
-	believe(&l->own_belief[i]);
-}
-
-/*
- * The host refused exact granules, and what is idle does not help. That may be
- * the range's own fault. Where another one in another place is refused, too,
- * with no less registered, it is a limit: then nothing as large is asked for. It
- * may still have room for less; a granule is the least there is.
- */
-static void learn_refusal(struct apple_dma_engine *e,
-			  const struct apple_dma_refusal *r)
-{
-	struct apple_dma_learned *l = &e->learned;
-
-	learn_expire(e);
-	/* What it refused when it had more says nothing of now. */
-	if (e->stats.mapped_bytes < l->refused_bytes ||
-	    e->stats.mapped_entries < l->refused_entries) {
-		l->refused.size = 0;
-		l->limit = 0;
-	}
-	if (r->disjoint)
-		l->limit = min_not_zero(l->limit, r->largest);
-	else if (l->refused.size && !apple_dma_touch(&l->refused, &r->exact))
-		l->limit = min_not_zero(l->limit, max(l->refused.size,
-						      r->exact.size));
-	l->refused = r->exact;
-	l->refused_bytes = e->stats.mapped_bytes;
-	l->refused_entries = e->stats.mapped_entries;
-	if (l->limit && l->limit <= APPLE_DMA_GRANULE_SIZE) {
-		l->bytes = e->stats.mapped_bytes;
-		l->entries = min_t(u64, e->stats.mapped_entries, U32_MAX);
-		believe_in_limit(e, l->bytes + l->limit,
-				 e->stats.mapped_entries + 1);
-	} else {
-		believe(&l->belief);
-	}
-}
-
-/* The host has taken what there is now. */
-static void learn_success(struct apple_dma_engine *e)
-{
-	struct apple_dma_learned *l = &e->learned;
-	bool more;
-
-	if (l->bytes < e->stats.mapped_bytes)
-		l->bytes = e->stats.mapped_bytes;
-	if (l->entries < e->stats.mapped_entries)
-		l->entries = e->stats.mapped_entries;
-	more = e->stats.mapped_bytes > l->refused_bytes &&
-	       e->stats.mapped_entries > l->refused_entries;
-	if (l->refused.size &&
-	    apple_dma_index_find(e, l->refused.phys, l->refused.size)) {
-		/* It has taken what it refused. With as much, it has room. */
-		l->refused.size = 0;
-		if (more || !l->limit) {
-			l->belief.wait = 0;
-			learn_expire(e);
-		}
-	}
-	/* A granule was refused, and one more is taken: no limit. */
-	if (l->refused.size && more &&
-	    l->refused.size <= APPLE_DMA_GRANULE_SIZE) {
-		if (!l->limit)
-			learn_own(e, &l->refused);
-		l->refused.size = 0;
-		l->limit = 0;
-	}
-	/* It has taken as much as it refused. */
-	if (l->belief.wait && e->stats.mapped_bytes >= l->most_bytes &&
-	    e->stats.mapped_entries >= l->most_entries) {
-		l->belief.wait = 0;
-		learn_expire(e);
-	}
-}
-
-/*
- * Is it known that the host refuses this range? Not where the time is over, or
- * where something has been given back that may have been in the way.
- */
-static bool refused_lately(struct apple_dma_engine *e, u64 phys, u64 size)
-{
-	const struct apple_dma_learned *l = &e->learned;
-
-	if (refused_for_itself(e, phys, size))
-		return true;
-	if (expired(&l->belief) ||
-	    e->stats.mapped_bytes < l->refused_bytes ||
-	    e->stats.mapped_entries < l->refused_entries)
-		return false;
-	return (l->limit && size >= l->limit) ||
-	       contains(&l->refused, phys, size);
-}
-
-/**
- * apple_dma_retry_is_pointless() - does it help no more to give windows back?
- * @e: the engine; its lock is held
- * @phys: guest-physical address of what the host refused
- * @size: its bytes
- *
- * Return: true if the host refuses this range and takes others, or if it refused
- * although nothing was idle, and no less is in use now.
- */
-bool apple_dma_retry_is_pointless(struct apple_dma_engine *e, u64 phys,
-				  u64 size)
-{
-	u64 first = round_down(phys, APPLE_DMA_GRANULE_SIZE);
-	const struct apple_dma_learned *l = &e->learned;
-	u64 entries, bytes;
-
-	if (refused_for_itself(e, first, round_up(phys + size,
-						  APPLE_DMA_GRANULE_SIZE) - first))
-		return true;
-	if (!l->refused.size || expired(&l->belief))
-		return false;
-	apple_dma_idle_sum(e, &entries, &bytes);
-	return e->stats.mapped_bytes >= l->refused_bytes + bytes &&
-	       e->stats.mapped_entries >= l->refused_entries + entries;
-}
-
 /* ---- shapes; the lock is held ---- */
 
 /* What the room, and the waste, allow in cached mode. */
 static u64 roomy_shape(struct apple_dma_engine *e)
 {
-	u64 limit = limit_bytes(e), shape = APPLE_DMA_WINDOW_MAX, most;
+	u64 limit = apple_dma_budget_bytes(e), shape = APPLE_DMA_WINDOW_MAX,
+	    most;
 	u64 idle_bytes, idle_entries, busy, waste, room;
 	struct apple_dma_stats live;
 
 	if (e->ram.bytes <= limit)
 		return shape;
-	apple_dma_idle_sum(e, &idle_entries, &idle_bytes);
-	apple_dma_engine_live(e, &live);
+	apple_dma_counters_idle(e, &idle_entries, &idle_bytes);
+	apple_dma_counters_live(e, &live);
 	busy = e->stats.mapped_bytes - min(idle_bytes, e->stats.mapped_bytes);
 	waste = busy - min(live.live_bytes, busy);
 	room = limit - min(busy, limit);
@@ -363,7 +72,7 @@ static u64 roomy_shape(struct apple_dma_engine *e)
  */
 u64 apple_dma_shape(struct apple_dma_engine *e)
 {
-	learn_expire(e);
+	apple_dma_budget_expire(e);
 	if (e->mode == APPLE_DMA_MODE_FIXED)
 		return APPLE_DMA_WINDOW_FIXED;
 	if (!apple_dma_engine_lazy(e))
@@ -381,8 +90,9 @@ static struct apple_dma_window *plan_shared(struct apple_dma_engine *e,
 
 	if (phys + size > start + len || !apple_dma_ram_has(e, start, len) ||
 	    apple_dma_index_handle_taken(e, start) ||
-	    !within_budget(e, len, &cause) || !within_learned(e, len, 1) ||
-	    refused_lately(e, start, len))
+	    !apple_dma_budget_allows(e, len, &cause) ||
+	    !apple_dma_budget_has_room(e, len, 1) ||
+	    apple_dma_budget_refused_lately(e, start, len))
 		return NULL;
 	w = apple_dma_window_plan(e, start, len, start, &cause);
 	if (w)
@@ -425,11 +135,11 @@ static struct apple_dma_window *plan_exact(struct apple_dma_engine *e,
 		*cause = APPLE_DMA_FAIL_HANDLE;
 		return NULL;
 	}
-	if (refused_lately(e, start, end - start)) {
+	if (apple_dma_budget_refused_lately(e, start, end - start)) {
 		*cause = APPLE_DMA_FAIL_HOST;
 		return NULL;
 	}
-	if (!within_budget(e, end - start, cause))
+	if (!apple_dma_budget_allows(e, end - start, cause))
 		return NULL;
 	return apple_dma_window_plan(e, start, end - start, first, cause);
 }
@@ -537,34 +247,10 @@ static u64 fitting_shape(struct apple_dma_engine *e, struct apple_dma_todo todo)
 		return shape;
 	for (; shape > APPLE_DMA_GRANULE_SIZE; shape /= SHAPE_STEP) {
 		estimate(e, todo, shape, &est);
-		if (within_learned(e, est.shared, est.entries))
+		if (apple_dma_budget_has_room(e, est.shared, est.entries))
 			break;
 	}
 	return shape;
-}
-
-/* What is left of a limit if all that is idle goes. */
-static u64 left_of(u64 limit, u64 used, u64 idle)
-{
-	used -= min(idle, used);
-	return limit - min(used, limit);
-}
-
-/* Would so many bytes in one registration not fit even then? */
-static bool never_fits(struct apple_dma_engine *e, u64 size)
-{
-	u64 entries, bytes;
-	int i;
-
-	/* A sum may miss what moves from CPU to CPU meanwhile. */
-	for (i = 0; i < 2; i++) {
-		apple_dma_idle_sum(e, &entries, &bytes);
-		if (size <= left_of(limit_bytes(e), e->stats.mapped_bytes,
-				    bytes) &&
-		    left_of(limit_entries(e), e->stats.mapped_entries, entries))
-			return false;
-	}
-	return true;
 }
 
 /* Granules that the entries of a list have named; for one list at a time. */
@@ -627,19 +313,6 @@ static u64 list_needs(struct apple_dma_engine *e, struct scatterlist *sgl,
 	return need;
 }
 
-/* What the byte budget has left then. Takes the lock for a moment. */
-static u64 room_now(struct apple_dma_engine *e)
-{
-	u64 entries, bytes, room;
-	unsigned long flags;
-
-	spin_lock_irqsave(&e->lock, flags);
-	apple_dma_idle_sum(e, &entries, &bytes);
-	room = left_of(e->limits.bytes, e->stats.mapped_bytes, bytes);
-	spin_unlock_irqrestore(&e->lock, flags);
-	return room;
-}
-
 /**
  * apple_dma_cannot_fit() - is a list certain to fail for want of bytes?
  * @e: the engine; its lock is not held
@@ -668,13 +341,13 @@ bool apple_dma_cannot_fit(struct apple_dma_engine *e, struct scatterlist *sgl,
 			most += round_up(sg_phys(sg) + sg->length,
 					 APPLE_DMA_GRANULE_SIZE) -
 				round_down(sg_phys(sg), APPLE_DMA_GRANULE_SIZE);
-	room = room_now(e);
+	room = apple_dma_budget_left(e);
 	if (most <= room || test_and_set_bit_lock(0, &named_busy))
 		return false;
 	need = list_needs(e, sgl, nents, all, room);
 	clear_bit_unlock(0, &named_busy);
 	/* Others may have unmapped, or registered some of it, meanwhile. */
-	return need > max(room, room_now(e));
+	return need > max(room, apple_dma_budget_left(e));
 }
 
 /**
@@ -698,23 +371,23 @@ bool apple_dma_make_room(struct apple_dma_engine *e,
 	bool dropped = false;
 	u64 bytes, entries;
 
-	learn_expire(e);
+	apple_dma_budget_expire(e);
 	if (apple_dma_engine_lazy(e) &&
 	    roomy_shape(e) == APPLE_DMA_GRANULE_SIZE)
 		apple_dma_idle_evict_large(e);
 	estimate(e, todo, todo_shape(e, &todo), &est);
-	if (within_learned(e, est.shared, est.entries) ||
-	    never_fits(e, est.first))
+	if (apple_dma_budget_has_room(e, est.shared, est.entries) ||
+	    apple_dma_budget_never_fits(e, est.first))
 		return false;
 
 	for (;;) {
 		bytes = e->stats.mapped_bytes + est.shared;
-		bytes -= min(bytes, limit_bytes(e));
+		bytes -= min(bytes, apple_dma_budget_bytes(e));
 		entries = e->stats.mapped_entries + est.entries;
-		entries -= min(entries, limit_entries(e));
+		entries -= min(entries, apple_dma_budget_entries(e));
 		apple_dma_idle_evict(e, bytes, entries);
-		if (within_learned(e, est.exact, est.entries) || e->broken ||
-		    (!e->listed && llist_empty(&e->freed)))
+		if (apple_dma_budget_has_room(e, est.exact, est.entries) ||
+		    e->broken || (!e->listed && llist_empty(&e->freed)))
 			return dropped;
 		spin_unlock_irqrestore(&e->lock, *flags);
 		dropped = true;
@@ -764,7 +437,7 @@ static bool takes_back(struct apple_dma_engine *e,
 	if (!apple_dma_engine_lazy(e) ||
 	    !apple_dma_ram_has(e, went->phys, went->size) ||
 	    apple_dma_index_handle_taken(e, went->phys) ||
-	    !within_budget(e, went->size, &cause))
+	    !apple_dma_budget_allows(e, went->size, &cause))
 		return false;
 	w = apple_dma_window_plan(e, went->phys, went->size, went->phys, &cause);
 	if (!w)
@@ -772,6 +445,16 @@ static bool takes_back(struct apple_dma_engine *e,
 	list_add(&w->list, &planned);
 	apple_dma_window_submit(e, &planned, fresh, &refusal);
 	return !refusal.n && !e->broken;
+}
+
+/* The largest shape that is smaller than a window that was refused. */
+static u64 shape_below(u64 size)
+{
+	u64 shape = APPLE_DMA_WINDOW_MAX;
+
+	while (shape > APPLE_DMA_GRANULE_SIZE && shape >= size)
+		shape /= SHAPE_STEP;
+	return shape;
 }
 
 /*
@@ -792,11 +475,11 @@ static void learn_from(struct apple_dma_engine *e,
 		return;
 	/* A smaller one would not show that there was room. */
 	if (went->size >= largest && takes_back(e, went, fresh))
-		learn_own(e, range);
+		apple_dma_budget_learn_own(e, range);
 	else if (r->n)
-		learn_refusal(e, r);
+		apple_dma_budget_learn_refusal(e, r);
 	else
-		learn_shape(e, shared->size);
+		apple_dma_budget_learn_shape(e, shape_below(shared->size));
 }
 
 /**
@@ -840,8 +523,9 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 			continue;
 		if (!r.n) {
 			if (refused_size)
-				learn_limit(e, bytes, entries, refused_size);
-			learn_success(e);
+				apple_dma_budget_learn_limit(e, bytes, entries,
+							     refused_size);
+			apple_dma_budget_learn_success(e);
 			break;
 		}
 		if (!retried && !r.own.size) {
@@ -857,7 +541,7 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		refused_size = 0;
 		shared = r.shared;
 		if (r.own.size) {
-			learn_own(e, &r.own);
+			apple_dma_budget_learn_own(e, &r.own);
 			shared.size = 0;
 		}
 		if (!r.shared.size || shape == APPLE_DMA_GRANULE_SIZE)

@@ -242,10 +242,12 @@ static inline u32 apple_dma_engine_batch(const struct apple_dma_engine *e)
 	return e->mode == APPLE_DMA_MODE_FIXED ? 1 : e->limits.batch;
 }
 
-/* ---- engine.c ---- */
+/* ---- counters.c: sums over all CPUs ---- */
 
-void apple_dma_engine_live(struct apple_dma_engine *e,
-			   struct apple_dma_stats *stats);
+void apple_dma_counters_live(struct apple_dma_engine *e,
+			     struct apple_dma_stats *stats);
+void apple_dma_counters_idle(struct apple_dma_engine *e, u64 *entries,
+			     u64 *bytes);
 
 /* ---- index.c: lookups ---- */
 
@@ -310,10 +312,34 @@ int apple_dma_window_unmap(struct apple_dma_engine *e, unsigned int n);
 int apple_dma_window_give_back(struct apple_dma_engine *e,
 			       struct list_head *batch, const char *cause);
 
+/* ---- budget.c: the limits, and what the host teaches ---- */
+
+u64 apple_dma_budget_bytes(struct apple_dma_engine *e);
+u64 apple_dma_budget_entries(struct apple_dma_engine *e);
+bool apple_dma_budget_allows(struct apple_dma_engine *e, u64 size,
+			     enum apple_dma_fail *cause);
+bool apple_dma_budget_has_room(struct apple_dma_engine *e, u64 bytes,
+			       u64 entries);
+bool apple_dma_budget_never_fits(struct apple_dma_engine *e, u64 size);
+u64 apple_dma_budget_left(struct apple_dma_engine *e);
+void apple_dma_budget_forget(struct apple_dma_engine *e);
+void apple_dma_budget_expire(struct apple_dma_engine *e);
+void apple_dma_budget_learn_limit(struct apple_dma_engine *e, u64 bytes,
+				  u64 entries, u64 size);
+void apple_dma_budget_learn_shape(struct apple_dma_engine *e, u64 shape);
+void apple_dma_budget_learn_own(struct apple_dma_engine *e,
+				const struct apple_dma_range *range);
+void apple_dma_budget_learn_refusal(struct apple_dma_engine *e,
+				    const struct apple_dma_refusal *r);
+void apple_dma_budget_learn_success(struct apple_dma_engine *e);
+bool apple_dma_budget_refused_lately(struct apple_dma_engine *e, u64 phys,
+				     u64 size);
+bool apple_dma_budget_retry_is_pointless(struct apple_dma_engine *e, u64 phys,
+					 u64 size);
+
 /* ---- idle.c: windows without a mapping ---- */
 
 void apple_dma_idle_init(struct apple_dma_engine *e);
-void apple_dma_idle_sum(struct apple_dma_engine *e, u64 *entries, u64 *bytes);
 bool apple_dma_idle_close(struct apple_dma_engine *e,
 			  struct apple_dma_window *w);
 u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries);
@@ -356,9 +382,6 @@ bool apple_dma_make_room(struct apple_dma_engine *e,
 			 struct apple_dma_todo todo, unsigned long *flags);
 void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		     struct list_head *fresh, enum apple_dma_fail *cause);
-void apple_dma_learn_forget(struct apple_dma_engine *e);
-bool apple_dma_retry_is_pointless(struct apple_dma_engine *e, u64 phys,
-				  u64 size);
 bool apple_dma_cannot_fit(struct apple_dma_engine *e, struct scatterlist *sgl,
 			  int nents, bool all);
 

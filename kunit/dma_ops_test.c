@@ -40,7 +40,7 @@ static void forget(struct device_fixture *d)
 	unsigned long flags;
 
 	spin_lock_irqsave(&d->f->e->lock, flags);
-	apple_dma_learn_forget(d->f->e);
+	apple_dma_budget_forget(d->f->e);
 	spin_unlock_irqrestore(&d->f->e->lock, flags);
 }
 

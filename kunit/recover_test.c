@@ -156,7 +156,7 @@ static void search_is_not_repeated(struct kunit *test)
 	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK(test, ended(f));
 	fixture_doorbells(f);
-	apple_dma_learn_forget(f->e);
+	apple_dma_budget_forget(f->e);
 	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	flush_work(&f->e->sweep);
 	/* The map alone. */

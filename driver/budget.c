@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The budget, and what the host teaches about its own limits.
+ *
+ * The host may have less room than the limits say. What it refuses is recorded in
+ * struct apple_dma_learned, is not asked for again, and is forgotten after a while.
+ *
+ * Unless a function says otherwise, the engine's lock is held.
+ */
+
+#include "window.h"
+
+/*
+ * For how long what the host refused is not asked for again: twice as long each
+ * time that it is refused again. On a Mac a map beyond the room of the DART has
+ * been seen to take the host down.
+ */
+#define REFUSED_FOR (10 * HZ)
+#define REFUSED_MAX (600 * HZ)
+
+/* ---- the budget ---- */
+
+/**
+ * apple_dma_budget_bytes() - the bytes that may be registered
+ * @e: the engine; its lock is held
+ *
+ * Return: the limit, or what the host was seen to allow if that is less.
+ */
+u64 apple_dma_budget_bytes(struct apple_dma_engine *e)
+{
+	return min(e->limits.bytes, e->learned.bytes);
+}
+
+/**
+ * apple_dma_budget_entries() - the registrations that may be made
+ * @e: the engine; its lock is held
+ *
+ * Return: the limit, or what the host was seen to allow if that is less.
+ */
+u64 apple_dma_budget_entries(struct apple_dma_engine *e)
+{
+	return min(e->limits.entries, e->learned.entries);
+}
+
+/**
+ * apple_dma_budget_allows() - does one more window keep to the limits?
+ * @e: the engine; its lock is held
+ * @size: bytes of the window
+ * @cause: set to why not, if it does not
+ */
+bool apple_dma_budget_allows(struct apple_dma_engine *e, u64 size,
+			     enum apple_dma_fail *cause)
+{
+	if (e->stats.mapped_entries >= e->limits.entries) {
+		*cause = APPLE_DMA_FAIL_ENTRIES;
+		return false;
+	}
+	if (size > e->limits.bytes - e->stats.mapped_bytes ||
+	    size > APPLE_DMA_DEFAULT_MAX_BYTES) {
+		*cause = APPLE_DMA_FAIL_BYTES;
+		return false;
+	}
+	return true;
+}
+
+/**
+ * apple_dma_budget_has_room() - does the host seem to have room for more?
+ * @e: the engine; its lock is held
+ * @bytes: so many bytes more
+ * @entries: so many registrations more
+ */
+bool apple_dma_budget_has_room(struct apple_dma_engine *e, u64 bytes,
+			       u64 entries)
+{
+	return e->stats.mapped_bytes + bytes <= apple_dma_budget_bytes(e) &&
+	       e->stats.mapped_entries + entries <= apple_dma_budget_entries(e);
+}
+
+/* ---- what the host teaches ---- */
+
+/**
+ * apple_dma_budget_forget() - nothing is known of the host, or not any more
+ * @e: the engine; its lock is held, or nobody else knows of it yet
+ */
+void apple_dma_budget_forget(struct apple_dma_engine *e)
+{
+	memset(&e->learned, 0, sizeof(e->learned));
+	e->learned.bytes = U64_MAX;
+	e->learned.entries = U32_MAX;
+	e->learned.shape = U64_MAX;
+	e->learned.most_bytes = U64_MAX;
+}
+
+/* Is it over? Then what was refused may be asked for again. */
+static bool budget_expired(const struct apple_dma_belief *b)
+{
+	return !b->wait || time_after(jiffies, b->until);
+}
+
+/* Learned just now: believed for a while, for longer if it was lately. */
+static void budget_believe(struct apple_dma_belief *b)
+{
+	if (!b->wait || time_after(jiffies, b->until + REFUSED_MAX))
+		b->wait = REFUSED_FOR;
+	else if (budget_expired(b))
+		b->wait = min(2 * b->wait, REFUSED_MAX);
+	b->until = jiffies + b->wait;
+}
+
+/**
+ * apple_dma_budget_expire() - forget what is too old to be believed
+ * @e: the engine; its lock is held
+ *
+ * The waiting time stays: what is refused again soon is believed for longer.
+ */
+void apple_dma_budget_expire(struct apple_dma_engine *e)
+{
+	struct apple_dma_learned *l = &e->learned;
+
+	if (!budget_expired(&l->belief))
+		return;
+	l->bytes = U64_MAX;
+	l->entries = U32_MAX;
+	l->shape = U64_MAX;
+	l->refused.size = 0;
+	l->limit = 0;
+	l->most_bytes = U64_MAX;
+}
+
+/* There is a limit: the host refused to have so many bytes and registrations. */
+static void budget_believe_in_limit(struct apple_dma_engine *e, u64 bytes,
+				    u64 entries)
+{
+	e->learned.most_bytes = bytes;
+	e->learned.most_entries = entries;
+	budget_believe(&e->learned.belief);
+}
+
+/**
+ * apple_dma_budget_learn_limit() - the host refused, and took it after an eviction
+ * @e: the engine; its lock is held
+ * @bytes: bytes that were registered when it refused
+ * @entries: registrations at that time
+ * @size: bytes that it refused
+ *
+ * The limit is likely one of bytes, unless the host was seen to have more.
+ */
+void apple_dma_budget_learn_limit(struct apple_dma_engine *e, u64 bytes,
+				  u64 entries, u64 size)
+{
+	if (bytes + size > apple_dma_budget_bytes(e) ||
+	    e->learned.bytes == U64_MAX)
+		e->learned.bytes = bytes;
+	else
+		e->learned.entries = min_t(u64, entries, U32_MAX);
+	budget_believe_in_limit(e, bytes + size, entries + 1);
+}
+
+/**
+ * apple_dma_budget_learn_shape() - the host refused a window for its size
+ * @e: the engine; its lock is held
+ * @shape: the largest shared window to ask for from now on, bytes
+ */
+void apple_dma_budget_learn_shape(struct apple_dma_engine *e, u64 shape)
+{
+	e->learned.shape = min(e->learned.shape, shape);
+	budget_believe(&e->learned.belief);
+}
+
+static bool budget_contains(const struct apple_dma_range *range, u64 phys,
+			    u64 size)
+{
+	return range->size && phys <= range->phys &&
+	       phys + size >= range->phys + range->size;
+}
+
+/* Is this range, or a part of it, refused although the host has room? */
+static bool budget_refused_for_itself(struct apple_dma_engine *e, u64 phys,
+				      u64 size)
+{
+	const struct apple_dma_learned *l = &e->learned;
+	unsigned int i;
+
+	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
+		if (budget_contains(&l->own[i], phys, size) &&
+		    !budget_expired(&l->own_belief[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Where is there a place for a range? In that of a larger one that contains it, as
+ * what contains the larger one contains this one, too.
+ */
+static unsigned int budget_own_place(struct apple_dma_learned *l,
+				     const struct apple_dma_range *range)
+{
+	unsigned int i;
+
+	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
+		if (budget_contains(range, l->own[i].phys, l->own[i].size))
+			return i;
+	for (i = 0; i < APPLE_DMA_OWN_MAX; i++)
+		if (budget_expired(&l->own_belief[i]))
+			break;
+	if (i == APPLE_DMA_OWN_MAX)
+		i = l->own_next++ % APPLE_DMA_OWN_MAX;
+	l->own_belief[i].wait = 0;
+	return i;
+}
+
+/**
+ * apple_dma_budget_learn_own() - the host takes other ranges, but not this one
+ * @e: the engine; its lock is held
+ * @range: the range
+ */
+void apple_dma_budget_learn_own(struct apple_dma_engine *e,
+				const struct apple_dma_range *range)
+{
+	struct apple_dma_learned *l = &e->learned;
+	unsigned int i = budget_own_place(l, range);
+
+	l->own[i] = *range;
+	budget_believe(&l->own_belief[i]);
+}
+
+/**
+ * apple_dma_budget_learn_refusal() - the host refused exact granules
+ * @e: the engine; its lock is held
+ * @r: what it refused
+ *
+ * Giving idle windows back did not help. The range itself may be the reason. If
+ * the host also refuses a range in another place, with no less registered, there
+ * is a limit: then nothing as large is asked for. Smaller ranges may still fit;
+ * the smallest is a granule.
+ */
+void apple_dma_budget_learn_refusal(struct apple_dma_engine *e,
+				    const struct apple_dma_refusal *r)
+{
+	struct apple_dma_learned *l = &e->learned;
+
+	apple_dma_budget_expire(e);
+	/* What it refused when it had more says nothing of now. */
+	if (e->stats.mapped_bytes < l->refused_bytes ||
+	    e->stats.mapped_entries < l->refused_entries) {
+		l->refused.size = 0;
+		l->limit = 0;
+	}
+	if (r->disjoint)
+		l->limit = min_not_zero(l->limit, r->largest);
+	else if (l->refused.size && !apple_dma_touch(&l->refused, &r->exact))
+		l->limit = min_not_zero(l->limit,
+					max(l->refused.size, r->exact.size));
+	l->refused = r->exact;
+	l->refused_bytes = e->stats.mapped_bytes;
+	l->refused_entries = e->stats.mapped_entries;
+	if (l->limit && l->limit <= APPLE_DMA_GRANULE_SIZE) {
+		l->bytes = e->stats.mapped_bytes;
+		l->entries = min_t(u64, e->stats.mapped_entries, U32_MAX);
+		budget_believe_in_limit(e, l->bytes + l->limit,
+					e->stats.mapped_entries + 1);
+	} else {
+		budget_believe(&l->belief);
+	}
+}
+
+/**
+ * apple_dma_budget_learn_success() - the host took all that was asked for
+ * @e: the engine; its lock is held
+ */
+void apple_dma_budget_learn_success(struct apple_dma_engine *e)
+{
+	struct apple_dma_learned *l = &e->learned;
+	bool more;
+
+	if (l->bytes < e->stats.mapped_bytes)
+		l->bytes = e->stats.mapped_bytes;
+	if (l->entries < e->stats.mapped_entries)
+		l->entries = e->stats.mapped_entries;
+	more = e->stats.mapped_bytes > l->refused_bytes &&
+	       e->stats.mapped_entries > l->refused_entries;
+	if (l->refused.size &&
+	    apple_dma_index_find(e, l->refused.phys, l->refused.size)) {
+		/* It has taken what it refused. With as much, it has room. */
+		l->refused.size = 0;
+		if (more || !l->limit) {
+			l->belief.wait = 0;
+			apple_dma_budget_expire(e);
+		}
+	}
+	/* A granule was refused, and one more is taken: no limit. */
+	if (l->refused.size && more &&
+	    l->refused.size <= APPLE_DMA_GRANULE_SIZE) {
+		if (!l->limit)
+			apple_dma_budget_learn_own(e, &l->refused);
+		l->refused.size = 0;
+		l->limit = 0;
+	}
+	/* It has taken as much as it refused. */
+	if (l->belief.wait && e->stats.mapped_bytes >= l->most_bytes &&
+	    e->stats.mapped_entries >= l->most_entries) {
+		l->belief.wait = 0;
+		apple_dma_budget_expire(e);
+	}
+}
+
+/**
+ * apple_dma_budget_refused_lately() - is the host known to refuse a range?
+ * @e: the engine; its lock is held
+ * @phys: guest-physical address
+ * @size: bytes
+ *
+ * Return: false if the refusal is too old, or if something was given back since
+ * that may have been in the way.
+ */
+bool apple_dma_budget_refused_lately(struct apple_dma_engine *e, u64 phys,
+				     u64 size)
+{
+	const struct apple_dma_learned *l = &e->learned;
+
+	if (budget_refused_for_itself(e, phys, size))
+		return true;
+	if (budget_expired(&l->belief) ||
+	    e->stats.mapped_bytes < l->refused_bytes ||
+	    e->stats.mapped_entries < l->refused_entries)
+		return false;
+	return (l->limit && size >= l->limit) ||
+	       budget_contains(&l->refused, phys, size);
+}
+
+/**
+ * apple_dma_budget_retry_is_pointless() - would giving windows back not help?
+ * @e: the engine; its lock is held
+ * @phys: guest-physical address of what the host refused
+ * @size: its bytes
+ *
+ * Return: true if the host refuses this range and takes others, or if it refused
+ * although nothing was idle, and no less is in use now.
+ */
+bool apple_dma_budget_retry_is_pointless(struct apple_dma_engine *e, u64 phys,
+					 u64 size)
+{
+	u64 first = round_down(phys, APPLE_DMA_GRANULE_SIZE);
+	const struct apple_dma_learned *l = &e->learned;
+	u64 entries, bytes;
+
+	if (budget_refused_for_itself(
+		    e, first,
+		    round_up(phys + size, APPLE_DMA_GRANULE_SIZE) - first))
+		return true;
+	if (!l->refused.size || budget_expired(&l->belief))
+		return false;
+	apple_dma_counters_idle(e, &entries, &bytes);
+	return e->stats.mapped_bytes >= l->refused_bytes + bytes &&
+	       e->stats.mapped_entries >= l->refused_entries + entries;
+}
+
+/* What is left of a limit if all that is idle goes. */
+static u64 budget_left_of(u64 limit, u64 used, u64 idle)
+{
+	used -= min(idle, used);
+	return limit - min(used, limit);
+}
+
+/**
+ * apple_dma_budget_never_fits() - is a window too large even if all idle ones go?
+ * @e: the engine; its lock is held
+ * @size: bytes of the window
+ */
+bool apple_dma_budget_never_fits(struct apple_dma_engine *e, u64 size)
+{
+	u64 entries, bytes;
+	int i;
+
+	/* A sum may miss what moves from CPU to CPU meanwhile. */
+	for (i = 0; i < 2; i++) {
+		apple_dma_counters_idle(e, &entries, &bytes);
+		if (size <= budget_left_of(apple_dma_budget_bytes(e),
+					   e->stats.mapped_bytes, bytes) &&
+		    budget_left_of(apple_dma_budget_entries(e),
+				   e->stats.mapped_entries, entries))
+			return false;
+	}
+	return true;
+}
+
+/**
+ * apple_dma_budget_left() - what the byte limit has left if all idle windows go
+ * @e: the engine; its lock is not held
+ *
+ * Context: any.
+ * Return: bytes.
+ */
+u64 apple_dma_budget_left(struct apple_dma_engine *e)
+{
+	u64 entries, bytes, room;
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	apple_dma_counters_idle(e, &entries, &bytes);
+	room = budget_left_of(e->limits.bytes, e->stats.mapped_bytes, bytes);
+	spin_unlock_irqrestore(&e->lock, flags);
+	return room;
+}

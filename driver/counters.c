@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The counters that a hit changes: one set for each CPU, summed up here.
+ */
+
+#include <linux/percpu.h>
+
+#include "window.h"
+
+/**
+ * apple_dma_counters_live() - what drivers have mapped
+ * @e: the engine
+ * @stats: @live_mappings, @live_bytes and, as long as nothing is subtracted,
+ *	@hits are set
+ *
+ * A moment's picture, unless nothing else goes on.
+ *
+ * Context: any.
+ */
+void apple_dma_counters_live(struct apple_dma_engine *e,
+			     struct apple_dma_stats *stats)
+{
+	u64 maps = 0, unmaps = READ_ONCE(e->abandoned);
+	s64 bytes = -READ_ONCE(e->abandoned_bytes);
+	int cpu;
+
+	for_each_possible_cpu (cpu) {
+		const struct apple_dma_percpu *p = per_cpu_ptr(e->percpu, cpu);
+
+		unmaps += READ_ONCE(p->unmaps);
+		maps += READ_ONCE(p->maps);
+		bytes -= READ_ONCE(p->unmap_bytes);
+		bytes += READ_ONCE(p->map_bytes);
+	}
+	stats->hits = maps;
+	stats->live_mappings = maps > unmaps ? maps - unmaps : 0;
+	stats->live_bytes = max(bytes, 0LL);
+}
+
+/**
+ * apple_dma_counters_idle() - how much is idle
+ * @e: the engine
+ * @entries: where to put the number of windows
+ * @bytes: where to put their bytes
+ *
+ * A moment's picture, unless nothing else goes on.
+ *
+ * Context: any.
+ */
+void apple_dma_counters_idle(struct apple_dma_engine *e, u64 *entries,
+			     u64 *bytes)
+{
+	s64 sum_entries = 0, sum_bytes = 0;
+	int cpu;
+
+	for_each_possible_cpu (cpu) {
+		const struct apple_dma_percpu *p = per_cpu_ptr(e->percpu, cpu);
+
+		sum_entries += READ_ONCE(p->idle_entries);
+		sum_bytes += READ_ONCE(p->idle_bytes);
+	}
+	*entries = max(sum_entries, 0LL);
+	*bytes = max(sum_bytes, 0LL);
+}
