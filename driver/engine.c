@@ -417,6 +417,13 @@ void apple_dma_engine_stop(struct apple_dma_engine *e)
 	flush_work(&e->alert);
 }
 
+/* Windows in memory that goes offline go back to the host. */
+static void apple_dma_engine_ram_gone(struct apple_dma_engine *e, u64 start,
+				      u64 end)
+{
+	apple_dma_idle_retire(e, start, end, "offline");
+}
+
 /**
  * apple_dma_engine_init() - set up an engine, closed
  * @e: the engine; zeroed
@@ -445,6 +452,7 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 	xa_init(&e->by_phys);
 	xa_init(&e->by_iova);
 	INIT_WORK(&e->alert, apple_dma_engine_alert);
+	e->ram.gone = apple_dma_engine_ram_gone;
 	apple_dma_idle_init(e);
 	apple_dma_budget_forget(e);
 	apple_dma_recover_init(e);

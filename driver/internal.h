@@ -63,8 +63,6 @@ struct apple_dma_unmap_entry {
 	int err;
 };
 
-struct apple_dma_engine;
-
 /**
  * struct apple_dma_host_ops - the way to a host, real or faked
  * @map: map @n (1 to the batch limit) ranges with one doorbell
@@ -207,6 +205,8 @@ static inline bool apple_dma_touch(const struct apple_dma_range *a,
 	return a->phys <= b->phys + b->size && b->phys <= a->phys + a->size;
 }
 
+struct apple_dma_engine;
+
 /**
  * struct apple_dma_ram - where the guest has memory
  * @ranges: System RAM, in ascending order, no two of them touch
@@ -214,6 +214,7 @@ static inline bool apple_dma_touch(const struct apple_dma_range *a,
  * @bytes: their sum
  * @nb: memory hotplug; registered if @watched
  * @watched: @nb is registered
+ * @gone: called with a range that goes offline, in process context
  *
  * Only windows larger than what was asked for are looked up here.
  */
@@ -223,6 +224,7 @@ struct apple_dma_ram {
 	u64 bytes;
 	struct notifier_block nb;
 	bool watched;
+	void (*gone)(struct apple_dma_engine *e, u64 start, u64 end);
 };
 
 /**
@@ -556,7 +558,6 @@ void apple_dma_managed_show(struct apple_dma *ad);
 void apple_dma_managed_hide(struct apple_dma *ad);
 void apple_dma_managed_stop(struct apple_dma *ad);
 void apple_dma_managed_giveup(struct apple_dma *ad);
-void apple_dma_managed_free(struct apple_dma *ad);
 void apple_dma_managed_reap(struct work_struct *work);
 void apple_dma_managed_quiesce(struct apple_dma *ad);
 void apple_dma_managed_offline(struct apple_dma_engine *e);

@@ -38,26 +38,6 @@ module_param(batch_max, uint, 0444);
 MODULE_PARM_DESC(batch_max,
 		 "Most registrations asked for at once, while interrupts are off (1 to 64, default 64)");
 
-static void apple_dma_release(struct kref *ref)
-{
-	struct apple_dma *ad = container_of(ref, struct apple_dma, ref);
-
-	apple_dma_managed_free(ad);
-	pci_dev_put(ad->pdev);
-	kfree(ad);
-}
-
-/**
- * apple_dma_put() - drop a reference to a companion
- * @ad: the companion
- *
- * Context: may sleep.
- */
-void apple_dma_put(struct apple_dma *ad)
-{
-	kref_put(&ad->ref, apple_dma_release);
-}
-
 static void apple_dma_limits(struct apple_dma *ad,
 			     struct apple_dma_limits *limits)
 {

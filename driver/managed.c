@@ -18,6 +18,7 @@
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
+#include <linux/slab.h>
 #include <linux/sysfs.h>
 
 #include "internal.h"
@@ -180,6 +181,26 @@ static void detach(struct apple_dma *ad, struct device *dev)
 	leave_ops(dev);
 	ad->managed.attached = false;
 	module_put(THIS_MODULE);
+}
+
+static void apple_dma_release(struct kref *ref)
+{
+	struct apple_dma *ad = container_of(ref, struct apple_dma, ref);
+
+	put_device(ad->managed.dev);
+	pci_dev_put(ad->pdev);
+	kfree(ad);
+}
+
+/**
+ * apple_dma_put() - drop a reference to a companion
+ * @ad: the companion
+ *
+ * Context: may sleep.
+ */
+void apple_dma_put(struct apple_dma *ad)
+{
+	kref_put(&ad->ref, apple_dma_release);
 }
 
 /**
@@ -569,17 +590,6 @@ void apple_dma_managed_giveup(struct apple_dma *ad)
 	if (pdev && ad->managed.released)
 		bind_again(ad, &pdev->dev);
 	pci_dev_put(pdev);
-}
-
-/**
- * apple_dma_managed_free() - let go of the device
- * @ad: the companion, of which nobody holds a reference any more
- *
- * Context: may sleep.
- */
-void apple_dma_managed_free(struct apple_dma *ad)
-{
-	put_device(ad->managed.dev);
 }
 
 /**

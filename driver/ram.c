@@ -199,11 +199,11 @@ static int apple_dma_ram_notify(struct notifier_block *nb, unsigned long action,
 	case MEM_GOING_OFFLINE:
 		err = take_away(e, start, end);
 		if (!err)
-			apple_dma_idle_retire(e, start, end, "offline");
+			e->ram.gone(e, start, end);
 		break;
 	case MEM_OFFLINE:
 		/* What was in use there until now may have got new windows. */
-		apple_dma_idle_retire(e, start, end, "offline");
+		e->ram.gone(e, start, end);
 		break;
 	case MEM_ONLINE:
 	case MEM_CANCEL_OFFLINE:

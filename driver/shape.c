@@ -420,6 +420,16 @@ static void plan_batch(struct apple_dma_engine *e, struct apple_dma_todo todo,
 	}
 }
 
+/* Register planned windows: apple_dma_window_submit(). */
+static void submit(struct apple_dma_engine *e, struct list_head *planned,
+		   struct list_head *fresh, struct apple_dma_refusal *refusal)
+{
+	apple_dma_window_submit(e, planned, fresh, refusal);
+	/* One leftover in the way suggests more; scan for them. */
+	if (refusal->leftovers)
+		apple_dma_recover_start(e);
+}
+
 /*
  * A window went, and the host refuses a range all the same. Does it take the
  * window back? Then it has room, and refuses the range for what it is. One
@@ -443,7 +453,7 @@ static bool takes_back(struct apple_dma_engine *e,
 	if (!w)
 		return false;
 	list_add(&w->list, &planned);
-	apple_dma_window_submit(e, &planned, fresh, &refusal);
+	submit(e, &planned, fresh, &refusal);
 	return !refusal.n && !e->broken;
 }
 
@@ -515,7 +525,7 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 			shared.size = 0;
 			break;
 		}
-		apple_dma_window_submit(e, &planned, fresh, &r);
+		submit(e, &planned, fresh, &r);
 		if (e->broken)
 			break;
 		/* What it has given is taken now: it has to give another one. */

@@ -223,8 +223,8 @@ static void map_planned(struct apple_dma_engine *e, struct list_head *list,
  * @list is worth another try.
  */
 static void release_leftovers(struct apple_dma_engine *e,
-			      struct list_head *list,
-			      struct list_head *real)
+			      struct list_head *list, struct list_head *real,
+			      struct apple_dma_refusal *refusal)
 {
 	struct apple_dma_unmap_entry *entry = e->unmap_scratch;
 	struct apple_dma_window *w, *next;
@@ -250,10 +250,8 @@ static void release_leftovers(struct apple_dma_engine *e,
 			found++;
 		entry++;
 	}
-	/* Where there is one there are more, in nobody's way. */
-	if (found)
-		apple_dma_recover_start(e);
 	e->stats.recovered += found;
+	refusal->leftovers += found;
 }
 
 /**
@@ -277,7 +275,7 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 	memset(refusal, 0, sizeof(*refusal));
 	map_planned(e, planned, fresh, refusal);
 	if (!list_empty(planned)) {
-		release_leftovers(e, planned, &real);
+		release_leftovers(e, planned, &real, refusal);
 		/* Some were refused for what is gone now: that tells nothing. */
 		if (!list_empty(planned))
 			refusal->own.size = 0;

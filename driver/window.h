@@ -290,6 +290,8 @@ void apple_dma_window_forget(struct apple_dma_engine *e,
  * @own: the smallest behind which it took one as large; of size 0 if there is
  *	none
  * @moved: it gave the address of a window that has moved
+ * @leftovers: registrations of an earlier kernel that were in the way, and are
+ *	released
  */
 struct apple_dma_refusal {
 	unsigned int n;
@@ -300,6 +302,7 @@ struct apple_dma_refusal {
 	bool disjoint;
 	struct apple_dma_range own;
 	bool moved;
+	unsigned int leftovers;
 };
 
 void apple_dma_window_submit(struct apple_dma_engine *e,
