@@ -14,7 +14,8 @@
 #include <linux/virtio.h>
 #include <linux/virtio_ids.h>
 
-#include "internal.h"
+#include "balloon.h"
+#include "companion.h"
 
 #define VIRTIO_PCI_VENDOR	0x1af4
 #define VIRTIO_PCI_BALLOON_OLD	0x1002

@@ -8,6 +8,8 @@
  * Unless a function says otherwise, the engine's lock is held.
  */
 
+#include "engine.h"
+#include "index.h"
 #include "window.h"
 
 /*
@@ -341,12 +343,11 @@ bool apple_dma_budget_retry_is_pointless(struct apple_dma_engine *e, u64 phys,
 					 u64 size)
 {
 	u64 first = round_down(phys, APPLE_DMA_GRANULE_SIZE);
+	u64 end = round_up(phys + size, APPLE_DMA_GRANULE_SIZE);
 	const struct apple_dma_learned *l = &e->learned;
 	u64 entries, bytes;
 
-	if (budget_refused_for_itself(
-		    e, first,
-		    round_up(phys + size, APPLE_DMA_GRANULE_SIZE) - first))
+	if (budget_refused_for_itself(e, first, end - first))
 		return true;
 	if (!l->refused.size || budget_expired(&l->belief))
 		return false;

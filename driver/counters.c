@@ -5,7 +5,7 @@
 
 #include <linux/percpu.h>
 
-#include "window.h"
+#include "engine.h"
 
 /**
  * apple_dma_counters_live() - what drivers have mapped
@@ -24,7 +24,7 @@ void apple_dma_counters_live(struct apple_dma_engine *e,
 	s64 bytes = -READ_ONCE(e->abandoned_bytes);
 	int cpu;
 
-	for_each_possible_cpu (cpu) {
+	for_each_possible_cpu(cpu) {
 		const struct apple_dma_percpu *p = per_cpu_ptr(e->percpu, cpu);
 
 		unmaps += READ_ONCE(p->unmaps);
@@ -53,7 +53,7 @@ void apple_dma_counters_idle(struct apple_dma_engine *e, u64 *entries,
 	s64 sum_entries = 0, sum_bytes = 0;
 	int cpu;
 
-	for_each_possible_cpu (cpu) {
+	for_each_possible_cpu(cpu) {
 		const struct apple_dma_percpu *p = per_cpu_ptr(e->percpu, cpu);
 
 		sum_entries += READ_ONCE(p->idle_entries);

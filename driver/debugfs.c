@@ -7,7 +7,9 @@
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
 
-#include "window.h"
+#include "companion.h"
+#include "debugfs.h"
+#include "index.h"
 
 static const char *const states[] = {
 	[APPLE_DMA_WINDOW_PLANNED] = "planned",

@@ -10,7 +10,11 @@
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 
+#include "companion.h"
+#include "dma_ops.h"
 #include "hit.h"
+#include "memory.h"
+#include "pin.h"
 
 /* What drivers are told is a good size: likely to be inside one window. */
 #define OPT_MAPPING_SIZE	(256UL << 10)

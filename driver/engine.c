@@ -8,7 +8,10 @@
 #include <linux/percpu.h>
 #include <linux/slab.h>
 
-#include "window.h"
+#include "idle.h"
+#include "index.h"
+#include "recover.h"
+#include "shape.h"
 
 /* ---- counters ---- */
 

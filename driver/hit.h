@@ -15,6 +15,10 @@
 #include "trace.h"
 #include "window.h"
 
+dma_addr_t apple_dma_trace_hit(struct apple_dma_engine *e, u64 phys, u64 size,
+			       dma_addr_t addr);
+void apple_dma_trace_unmap(struct apple_dma_engine *e, u64 addr, u64 size);
+
 /* Below the head of an xarray, what is not above this is not a pointer. */
 #define APPLE_DMA_XA_INTERNAL_MAX	4096UL
 

@@ -16,7 +16,8 @@
  * is about to push one can find it freed.
  */
 
-#include "window.h"
+#include "idle.h"
+#include "index.h"
 #include "work.h"
 
 /* Windows looked at with interrupts off. */

@@ -11,7 +11,7 @@
 
 #include <linux/interval_tree_generic.h>
 
-#include "window.h"
+#include "index.h"
 
 static u64 window_start(const struct apple_dma_window *w)
 {

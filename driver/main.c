@@ -10,7 +10,13 @@
 #include <linux/pci.h>
 #include <linux/suspend.h>
 
-#include "internal.h"
+#include "companion.h"
+#include "debugfs.h"
+#include "dma_ops.h"
+#include "idle.h"
+#include "recover.h"
+#include "sysfs.h"
+#include "window.h"
 #include "work.h"
 
 static unsigned long long max_bytes = APPLE_DMA_DEFAULT_MAX_BYTES;

@@ -21,7 +21,10 @@
 #include <linux/slab.h>
 #include <linux/sysfs.h>
 
-#include "internal.h"
+#include "companion.h"
+#include "dma_ops.h"
+#include "memory.h"
+#include "sysfs.h"
 #include "work.h"
 
 /* What helps where the host took the device's address too early. */

@@ -19,7 +19,10 @@
 #include <linux/slab.h>
 #include <linux/xarray.h>
 
-#include "internal.h"
+#include "companion.h"
+#include "memory.h"
+#include "pin.h"
+#include "recover.h"
 #include "work.h"
 
 /**

@@ -14,7 +14,7 @@
 #include <linux/fs.h>
 #include <linux/slab.h>
 
-#include "internal.h"
+#include "recover.h"
 
 /* More pieces than any machine has. */
 #define OLD_RANGES_MAX	1024

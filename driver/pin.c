@@ -11,6 +11,11 @@
 #include <linux/scatterlist.h>
 
 #include "hit.h"
+#include "idle.h"
+#include "index.h"
+#include "pin.h"
+#include "recover.h"
+#include "shape.h"
 
 /* What log_failure() has no better words for. */
 static const char *const fail_texts[APPLE_DMA_FAIL_COUNT] = {

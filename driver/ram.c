@@ -15,7 +15,7 @@
 #include <linux/slab.h>
 #include <linux/sort.h>
 
-#include "window.h"
+#include "engine.h"
 
 /* More pieces than any machine has; what is beyond gets exact granules. */
 #define RANGES_MAX	256

@@ -16,7 +16,8 @@
 #include <linux/nodemask.h>
 #include <linux/sched.h>
 
-#include "window.h"
+#include "index.h"
+#include "recover.h"
 #include "work.h"
 
 /* Alignments of handles, each pass without those of the one before. */

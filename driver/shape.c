@@ -16,7 +16,10 @@
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 
-#include "window.h"
+#include "idle.h"
+#include "index.h"
+#include "recover.h"
+#include "shape.h"
 
 /* Shapes are the granule times powers of this, up to APPLE_DMA_WINDOW_MAX. */
 #define SHAPE_STEP	4

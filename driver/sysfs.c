@@ -9,7 +9,8 @@
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
-#include "internal.h"
+#include "companion.h"
+#include "sysfs.h"
 
 static struct apple_dma *from_dev(struct device *dev)
 {

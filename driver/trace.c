@@ -4,9 +4,10 @@
  * that where they are off each costs a branch that is not taken, and no more.
  */
 
+#include "hit.h"
+
 #define CREATE_TRACE_POINTS
 #include "trace.h"
-#include "window.h"
 
 /**
  * apple_dma_trace_hit() - a mapping was made in a window that was there

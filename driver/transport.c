@@ -12,8 +12,8 @@
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
-#include "internal.h"
 #include "trace.h"
+#include "transport.h"
 
 /* The shared page: the command, then both arrays. */
 #define REQ_OFFSET	64U

@@ -9,6 +9,7 @@
 
 #include <linux/slab.h>
 
+#include "index.h"
 #include "trace.h"
 #include "window.h"
 #include "work.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Windows, as the parts of the engine see them. What is not said to need less
- * needs the engine's lock, taken with interrupts off.
+ * A window is one registration with the host. What is not said to need less needs
+ * the engine's lock, taken with interrupts off.
  */
 #ifndef APPLE_DMA_WINDOW_H
 #define APPLE_DMA_WINDOW_H
@@ -9,7 +9,7 @@
 #include <linux/jiffies.h>
 #include <linux/percpu.h>
 
-#include "internal.h"
+#include "engine.h"
 
 /* The life of a window. Only one that is ACTIVE can be mapped in. */
 enum apple_dma_window_state {
@@ -225,60 +225,6 @@ static inline bool apple_dma_window_put(struct apple_dma_engine *e,
 	return live >= 0;
 }
 
-/* Is the engine in a mode that gives a window back at its last unmap? */
-static inline bool apple_dma_engine_lazy(const struct apple_dma_engine *e)
-{
-	return e->mode == APPLE_DMA_MODE_CACHED && !e->unsafe;
-}
-
-static inline bool apple_dma_engine_strict(const struct apple_dma_engine *e)
-{
-	return e->mode == APPLE_DMA_MODE_STRICT || e->unsafe;
-}
-
-/* Entries of one doorbell. */
-static inline u32 apple_dma_engine_batch(const struct apple_dma_engine *e)
-{
-	return e->mode == APPLE_DMA_MODE_FIXED ? 1 : e->limits.batch;
-}
-
-/* ---- counters.c: sums over all CPUs ---- */
-
-void apple_dma_counters_live(struct apple_dma_engine *e,
-			     struct apple_dma_stats *stats);
-void apple_dma_counters_idle(struct apple_dma_engine *e, u64 *entries,
-			     u64 *bytes);
-
-/* ---- index.c: lookups ---- */
-
-struct apple_dma_window *
-apple_dma_index_find(struct apple_dma_engine *e, u64 phys, u64 size);
-bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size);
-struct apple_dma_window *
-apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova);
-struct apple_dma_window *
-apple_dma_index_next(struct apple_dma_engine *e, u64 phys);
-bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle);
-void apple_dma_index_add(struct apple_dma_engine *e,
-			 struct apple_dma_window *w);
-struct apple_dma_window *apple_dma_index_confirm(struct apple_dma_engine *e,
-						 struct apple_dma_window *w);
-void apple_dma_index_publish(struct apple_dma_engine *e,
-			     struct apple_dma_window *w);
-void apple_dma_index_retire(struct apple_dma_engine *e,
-			    struct apple_dma_window *w);
-void apple_dma_index_remove(struct apple_dma_engine *e,
-			    struct apple_dma_window *w);
-
-/* ---- window.c: windows coming and going ---- */
-
-mempool_t *apple_dma_window_pool(void);
-struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
-					       u64 phys, u64 size, u64 first,
-					       enum apple_dma_fail *cause);
-void apple_dma_window_forget(struct apple_dma_engine *e,
-			     struct apple_dma_window *w);
-
 /**
  * struct apple_dma_refusal - what the host refused of a batch
  * @n: how many windows
@@ -305,6 +251,14 @@ struct apple_dma_refusal {
 	unsigned int leftovers;
 };
 
+int apple_dma_window_init(void);
+void apple_dma_window_exit(void);
+mempool_t *apple_dma_window_pool(void);
+struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
+					       u64 phys, u64 size, u64 first,
+					       enum apple_dma_fail *cause);
+void apple_dma_window_forget(struct apple_dma_engine *e,
+			     struct apple_dma_window *w);
 void apple_dma_window_submit(struct apple_dma_engine *e,
 			     struct list_head *planned,
 			     struct list_head *fresh,
@@ -314,97 +268,5 @@ void apple_dma_window_break(struct apple_dma_engine *e, u64 handle,
 int apple_dma_window_unmap(struct apple_dma_engine *e, unsigned int n);
 int apple_dma_window_give_back(struct apple_dma_engine *e,
 			       struct list_head *batch, const char *cause);
-
-/* ---- budget.c: the limits, and what the host teaches ---- */
-
-u64 apple_dma_budget_bytes(struct apple_dma_engine *e);
-u64 apple_dma_budget_entries(struct apple_dma_engine *e);
-bool apple_dma_budget_allows(struct apple_dma_engine *e, u64 size,
-			     enum apple_dma_fail *cause);
-bool apple_dma_budget_has_room(struct apple_dma_engine *e, u64 bytes,
-			       u64 entries);
-bool apple_dma_budget_never_fits(struct apple_dma_engine *e, u64 size);
-u64 apple_dma_budget_left(struct apple_dma_engine *e);
-void apple_dma_budget_forget(struct apple_dma_engine *e);
-void apple_dma_budget_expire(struct apple_dma_engine *e);
-void apple_dma_budget_learn_limit(struct apple_dma_engine *e, u64 bytes,
-				  u64 entries, u64 size);
-void apple_dma_budget_learn_shape(struct apple_dma_engine *e, u64 shape);
-void apple_dma_budget_learn_own(struct apple_dma_engine *e,
-				const struct apple_dma_range *range);
-void apple_dma_budget_learn_refusal(struct apple_dma_engine *e,
-				    const struct apple_dma_refusal *r);
-void apple_dma_budget_learn_success(struct apple_dma_engine *e);
-bool apple_dma_budget_refused_lately(struct apple_dma_engine *e, u64 phys,
-				     u64 size);
-bool apple_dma_budget_retry_is_pointless(struct apple_dma_engine *e, u64 phys,
-					 u64 size);
-
-/* ---- idle.c: windows without a mapping ---- */
-
-void apple_dma_idle_init(struct apple_dma_engine *e);
-bool apple_dma_idle_close(struct apple_dma_engine *e,
-			  struct apple_dma_window *w);
-u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries);
-struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
-						  u64 bytes, u64 entries);
-void apple_dma_idle_evict_large(struct apple_dma_engine *e);
-void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
-			    const char *cause);
-unsigned int apple_dma_idle_drop(struct apple_dma_engine *e, unsigned int count,
-				 const char *cause);
-unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
-				  unsigned int count, const char *cause);
-void apple_dma_idle_retire(struct apple_dma_engine *e, u64 start, u64 end,
-			   const char *cause);
-void apple_dma_idle_arm(struct apple_dma_engine *e);
-void apple_dma_idle_stop(struct apple_dma_engine *e);
-
-/* ---- shape.c: how large windows are, and the budget ---- */
-
-/**
- * struct apple_dma_todo - what is to be mapped
- * @sg: a scatterlist, of which entries with the address DMA_MAPPING_ERROR are
- *	not mapped yet; or NULL for
- * @one: one range
- * @left: entries of @sg; 1 for @one
- * @exact: in windows of exact granules
- *
- * The first entry is not mapped yet, and has no window.
- */
-struct apple_dma_todo {
-	struct scatterlist *sg;
-	struct apple_dma_range one;
-	int left;
-	bool exact;
-};
-
-u64 apple_dma_shape(struct apple_dma_engine *e);
-bool apple_dma_valid_range(u64 phys, u64 size);
-bool apple_dma_make_room(struct apple_dma_engine *e,
-			 struct apple_dma_todo todo, unsigned long *flags);
-void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
-		     struct list_head *fresh, enum apple_dma_fail *cause);
-bool apple_dma_cannot_fit(struct apple_dma_engine *e, struct scatterlist *sgl,
-			  int nents, bool all);
-
-/* ---- ram.c: where the guest has memory ---- */
-
-bool apple_dma_ram_has(struct apple_dma_engine *e, u64 phys, u64 size);
-bool apple_dma_ram_mappable(struct apple_dma_engine *e, u64 phys, u64 size);
-
-/* ---- trace.c: tracepoints of the hot path ---- */
-
-dma_addr_t apple_dma_trace_hit(struct apple_dma_engine *e, u64 phys, u64 size,
-			       dma_addr_t addr);
-void apple_dma_trace_unmap(struct apple_dma_engine *e, u64 addr, u64 size);
-
-/* ---- recover.c ---- */
-
-void apple_dma_recover_init(struct apple_dma_engine *e);
-void apple_dma_recover_start(struct apple_dma_engine *e);
-void apple_dma_recover_stop(struct apple_dma_engine *e);
-void apple_dma_recover_resume(struct apple_dma_engine *e);
-void apple_dma_recover_again(struct apple_dma_engine *e);
 
 #endif /* APPLE_DMA_WINDOW_H */

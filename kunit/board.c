@@ -9,7 +9,7 @@
 #include <linux/slab.h>
 
 #include "board.h"
-#include "internal.h"
+#include "rooms.h"
 #include "queue.h"
 
 #define EDU_VENDOR	0x1234

@@ -13,7 +13,7 @@
 #include <linux/rbtree.h>
 #include <linux/spinlock.h>
 
-#include "internal.h"
+#include "rooms.h"
 
 /* Where the host puts what it maps. */
 enum fake_host_policy {

@@ -13,7 +13,7 @@
 
 #include "check.h"
 #include "fake-host.h"
-#include "window.h"
+#include "rooms.h"
 
 #if !defined(CONFIG_SPARSEMEM_VMEMMAP) && !defined(CONFIG_FLATMEM)
 #error the pages of made-up memory have to be mere arithmetic

@@ -7,7 +7,7 @@
 
 #include "check.h"
 #include "fake-companion.h"
-#include "internal.h"
+#include "rooms.h"
 
 /**
  * struct line - what a case works with

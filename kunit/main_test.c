@@ -14,7 +14,7 @@
 #include "seam.h"
 #include "board.h"
 #include "fail.h"
-#include "internal.h"
+#include "rooms.h"
 #include "suites.h"
 
 static bool first_is_bound(void)

@@ -11,7 +11,7 @@
 #define APPLE_DMA_SEAM_ITSELF
 #include "seam.h"
 #include "board.h"
-#include "internal.h"
+#include "rooms.h"
 #include "suites.h"
 
 static u64 doorbells(unsigned int i)

@@ -3,7 +3,7 @@
  * What driver/main.c is to the rest of the driver, where that is not built in.
  */
 
-#include "internal.h"
+#include "rooms.h"
 #include "queue.h"
 #include "work.h"
 

@@ -9,7 +9,7 @@
 #include <linux/string.h>
 
 #include "board.h"
-#include "internal.h"
+#include "rooms.h"
 #include "suites.h"
 
 /* What a file of the first companion shows, as a number. */

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The limits of what is registered, and what the host teaches about its own.
+ */
+#ifndef APPLE_DMA_BUDGET_H
+#define APPLE_DMA_BUDGET_H
+
+#include <linux/types.h>
+
+#include "ram.h"
+
+struct apple_dma_engine;
+struct apple_dma_refusal;
+
+/* Why a mapping failed; engine.c has the sentences. */
+enum apple_dma_fail {
+	APPLE_DMA_FAIL_BYTES,	/* the byte budget is used up */
+	APPLE_DMA_FAIL_ENTRIES,	/* the entry budget is used up */
+	APPLE_DMA_FAIL_HOST,	/* the host refused the exact granules */
+	APPLE_DMA_FAIL_MASK,	/* the device cannot reach the address */
+	APPLE_DMA_FAIL_ALIGN,	/* no address as aligned as was promised */
+	APPLE_DMA_FAIL_HANDLE,	/* no unique handle for the range */
+	APPLE_DMA_FAIL_MEMORY,	/* no memory for a window */
+	APPLE_DMA_FAIL_NOT_RAM,	/* not ordinary guest memory */
+	APPLE_DMA_FAIL_BROKEN,	/* the companion is broken or stopped */
+	APPLE_DMA_FAIL_BUG,	/* the module planned what cannot be */
+	APPLE_DMA_FAIL_COUNT
+};
+
+/**
+ * struct apple_dma_limits - what an engine may register with its host
+ * @bytes: most bytes, a multiple of the granule
+ * @entries: most registrations
+ * @batch: most entries in one call of the host, 1 to APPLE_DMA_BATCH_MAX
+ */
+struct apple_dma_limits {
+	u64 bytes;
+	u32 entries;
+	u32 batch;
+};
+
+/**
+ * struct apple_dma_belief - for how long something learned is believed
+ * @wait: jiffies for which it is; 0 if nothing was learned
+ * @until: jiffies when that is over
+ */
+struct apple_dma_belief {
+	unsigned long wait;
+	unsigned long until;
+};
+
+/* Ranges that the host refuses although it has room. */
+#define APPLE_DMA_OWN_MAX	4U
+
+/**
+ * struct apple_dma_learned - what the host did not announce
+ * @bytes: it refused to go beyond this; U64_MAX if it never did
+ * @entries: the same for registrations; U32_MAX
+ * @shape: larger windows than this were refused for their size; U64_MAX
+ * @refused: it refused this range last; of size 0 for none
+ * @limit: it refused two ranges of this size or less, in two places: nothing as
+ *	large is asked for, wherever it is; 0 for none
+ * @refused_bytes: with so many bytes registered
+ * @refused_entries: and so many registrations
+ * @most_bytes: it is no limit if so many bytes are registered; U64_MAX if there
+ *	is none
+ * @most_entries: and so many registrations
+ * @belief: in all of the above
+ * @own: ranges that it refuses although it takes others
+ * @own_belief: in each of them
+ * @own_next: the one that is replaced next
+ */
+struct apple_dma_learned {
+	u64 bytes;
+	u32 entries;
+	u64 shape;
+	struct apple_dma_range refused;
+	u64 limit;
+	u64 refused_bytes;
+	u64 refused_entries;
+	u64 most_bytes;
+	u64 most_entries;
+	struct apple_dma_belief belief;
+	struct apple_dma_range own[APPLE_DMA_OWN_MAX];
+	struct apple_dma_belief own_belief[APPLE_DMA_OWN_MAX];
+	unsigned int own_next;
+};
+
+u64 apple_dma_budget_bytes(struct apple_dma_engine *e);
+u64 apple_dma_budget_entries(struct apple_dma_engine *e);
+bool apple_dma_budget_allows(struct apple_dma_engine *e, u64 size,
+			     enum apple_dma_fail *cause);
+bool apple_dma_budget_has_room(struct apple_dma_engine *e, u64 bytes,
+			       u64 entries);
+bool apple_dma_budget_never_fits(struct apple_dma_engine *e, u64 size);
+u64 apple_dma_budget_left(struct apple_dma_engine *e);
+void apple_dma_budget_forget(struct apple_dma_engine *e);
+void apple_dma_budget_expire(struct apple_dma_engine *e);
+void apple_dma_budget_learn_limit(struct apple_dma_engine *e, u64 bytes,
+				  u64 entries, u64 size);
+void apple_dma_budget_learn_shape(struct apple_dma_engine *e, u64 shape);
+void apple_dma_budget_learn_own(struct apple_dma_engine *e,
+				const struct apple_dma_range *range);
+void apple_dma_budget_learn_refusal(struct apple_dma_engine *e,
+				    const struct apple_dma_refusal *r);
+void apple_dma_budget_learn_success(struct apple_dma_engine *e);
+bool apple_dma_budget_refused_lately(struct apple_dma_engine *e, u64 phys,
+				     u64 size);
+bool apple_dma_budget_retry_is_pointless(struct apple_dma_engine *e, u64 phys,
+					 u64 size);
+
+#endif /* APPLE_DMA_BUDGET_H */

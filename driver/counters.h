@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Counters of one engine.
+ */
+#ifndef APPLE_DMA_COUNTERS_H
+#define APPLE_DMA_COUNTERS_H
+
+#include <linux/types.h>
+
+#include "budget.h"
+
+struct apple_dma_engine;
+
+/**
+ * struct apple_dma_stats - a snapshot of an engine's counters
+ * @mapped_bytes: bytes registered with the host now
+ * @mapped_entries: registrations now
+ * @live_bytes: bytes drivers hold mapped now
+ * @live_mappings: mappings drivers hold now
+ * @idle_bytes: bytes of @mapped_bytes in windows without a mapping
+ * @idle_entries: the windows of @idle_bytes
+ * @peak_bytes: most @mapped_bytes so far
+ * @peak_entries: most @mapped_entries so far
+ * @hits: mappings made in windows that were there
+ * @misses: mappings that had to wait for a new window; the first one in it
+ * @slow_paths: maps and unmaps, each list one, that took the engine's lock
+ * @evictions: windows given back although mode=cached would have kept them
+ * @refusals: windows that the host refused
+ * @failures: mappings refused, by cause
+ * @recovered: registrations of an earlier kernel that were released
+ * @bad_unmaps: unmaps of addresses that were not mapped
+ * @learned_bytes: what the host seems to allow, if less than the limit; or 0
+ * @learned_entries: the same for registrations
+ * @window_bytes: size of the next shared window
+ */
+struct apple_dma_stats {
+	u64 mapped_bytes;
+	u64 mapped_entries;
+	u64 live_bytes;
+	u64 live_mappings;
+	u64 idle_bytes;
+	u64 idle_entries;
+	u64 peak_bytes;
+	u64 peak_entries;
+	u64 hits;
+	u64 misses;
+	u64 slow_paths;
+	u64 evictions;
+	u64 refusals;
+	u64 failures[APPLE_DMA_FAIL_COUNT];
+	u64 recovered;
+	u64 bad_unmaps;
+	u64 learned_bytes;
+	u64 learned_entries;
+	u64 window_bytes;
+};
+
+/**
+ * struct apple_dma_percpu - counters that a hit changes
+ * @maps: mappings made
+ * @unmaps: mappings ended
+ * @map_bytes: bytes of @maps
+ * @unmap_bytes: bytes of @unmaps
+ * @idle_entries: windows gone idle less windows taken into use
+ * @idle_bytes: the same in bytes
+ *
+ * Only the sums over all CPUs mean something.
+ */
+struct apple_dma_percpu {
+	u64 maps;
+	u64 unmaps;
+	u64 map_bytes;
+	u64 unmap_bytes;
+	s64 idle_entries;
+	s64 idle_bytes;
+};
+
+void apple_dma_counters_live(struct apple_dma_engine *e,
+			     struct apple_dma_stats *stats);
+void apple_dma_counters_idle(struct apple_dma_engine *e, u64 *entries,
+			     u64 *bytes);
+
+#endif /* APPLE_DMA_COUNTERS_H */

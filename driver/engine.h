@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The engine of one companion: its state, which the rooms below work on, and its
+ * life. What is not said to need less needs the lock, taken with interrupts off.
+ */
+#ifndef APPLE_DMA_ENGINE_H
+#define APPLE_DMA_ENGINE_H
+
+#include <linux/completion.h>
+#include <linux/device.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/mempool.h>
+#include <linux/mutex.h>
+#include <linux/ratelimit.h>
+#include <linux/rbtree.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include "budget.h"
+#include "compat.h"
+#include "counters.h"
+#include "host.h"
+#include "ram.h"
+
+/* When windows go back to the host, and how large they are. */
+enum apple_dma_mode {
+	APPLE_DMA_MODE_CACHED,	/* kept while idle; shapes follow the room left */
+	APPLE_DMA_MODE_STRICT,	/* exact granules, gone before unmap returns */
+	APPLE_DMA_MODE_FIXED,	/* a baseline to compare with: always 256 KiB,
+				 * gone at the last unmap, an entry a doorbell
+				 */
+	APPLE_DMA_MODE_COUNT
+};
+
+/**
+ * struct apple_dma_engine - the windows registered with one host
+ * @fast: hits need no lock: a driver may map, mode=cached, not broken
+ * @by_phys: windows by guest-physical granule, for hits; under RCU
+ * @by_iova: windows by device-address granule, for hits; under RCU
+ * @percpu: counters that a hit changes
+ * @dev: names the engine in the log
+ * @host_ops: the way to the host
+ * @host: handed to @host_ops
+ * @limits: the budget; constant but for @limits.batch
+ * @pool: struct apple_dma_window, with a reserve for atomic context
+ * @freed: windows that went idle and are not on @idle yet; lock-free
+ * @lock: protects all below it; taken with interrupts off
+ * @mode: what the administrator asked for
+ * @unsafe: the guest gives memory back to the host: strict whatever @mode
+ * @idle_ms: idle windows are given back after so many ms; 0 for never
+ * @phys: windows by guest-physical range; ranges may overlap, starts may not
+ * @iova: windows by device address; ranges never overlap
+ * @idle: windows that may be idle, coldest first; see idle.c
+ * @idle_large: the same for large ones
+ * @listed: how many are on both
+ * @stats: counters
+ * @abandoned: mappings in @percpu that ended with their driver
+ * @abandoned_bytes: their bytes
+ * @learned: limits of the host that it did not announce
+ * @ram: where the guest has memory
+ * @broken: the host broke the protocol; it is not asked again
+ * @stopped: shut down; it is not asked again
+ * @closed: there is no driver that may map
+ * @reason: why @broken, for the log; a string constant
+ * @alert: says so; not where it is found out, because a console may be on a
+ *	device that maps through this engine
+ * @broke: called then, in process context; may be NULL
+ * @ager: gives back what has been idle for @idle_ms
+ * @swept: @sweep was started, since the engine began or was restored
+ * @clean: @sweep has ended: nothing of an earlier kernel is left
+ * @sweep: releases what an earlier kernel left on the host
+ * @searched: @sweep has ended, or will not run
+ * @old: where a kernel that crashed had memory, for @sweep; or NULL
+ * @old_n: how many ranges
+ * @limit_log: one rate limit for each cause of failure
+ * @map_scratch: entries of the batch under construction
+ * @unmap_scratch: the same for releases
+ * @knobs: one change of @mode, @unsafe at a time
+ * @shrinker: gives back idle windows when the guest is short of memory
+ */
+struct apple_dma_engine {
+	bool fast;
+	struct xarray by_phys;
+	struct xarray by_iova;
+	struct apple_dma_percpu __percpu *percpu;
+	struct device *dev;
+	const struct apple_dma_host_ops *host_ops;
+	void *host;
+	struct apple_dma_limits limits;
+	mempool_t *pool;
+	struct llist_head freed ____cacheline_aligned_in_smp;
+	spinlock_t lock ____cacheline_aligned_in_smp; /* all below */
+	enum apple_dma_mode mode;
+	bool unsafe;
+	unsigned int idle_ms;
+	struct rb_root_cached phys;
+	struct rb_root iova;
+	struct list_head idle;
+	struct list_head idle_large;
+	unsigned int listed;
+	struct apple_dma_stats stats;
+	u64 abandoned;
+	s64 abandoned_bytes;
+	struct apple_dma_learned learned;
+	struct apple_dma_ram ram;
+	bool broken;
+	bool stopped;
+	bool closed;
+	bool swept;
+	bool clean;
+	const char *reason;
+	struct work_struct alert;
+	void (*broke)(struct apple_dma_engine *e);
+	struct delayed_work ager;
+	struct work_struct sweep;
+	struct completion searched;
+	struct apple_dma_range *old;
+	unsigned int old_n;
+	struct ratelimit_state limit_log[APPLE_DMA_FAIL_COUNT];
+	struct apple_dma_map_entry map_scratch[APPLE_DMA_BATCH_MAX];
+	struct apple_dma_unmap_entry unmap_scratch[APPLE_DMA_BATCH_MAX];
+	struct mutex knobs; /* changes of mode, unsafe */
+	struct apple_dma_shrinker shrinker;
+};
+
+/* Is the engine in a mode that gives a window back at its last unmap? */
+static inline bool apple_dma_engine_lazy(const struct apple_dma_engine *e)
+{
+	return e->mode == APPLE_DMA_MODE_CACHED && !e->unsafe;
+}
+
+static inline bool apple_dma_engine_strict(const struct apple_dma_engine *e)
+{
+	return e->mode == APPLE_DMA_MODE_STRICT || e->unsafe;
+}
+
+/* Entries of one doorbell. */
+static inline u32 apple_dma_engine_batch(const struct apple_dma_engine *e)
+{
+	return e->mode == APPLE_DMA_MODE_FIXED ? 1 : e->limits.batch;
+}
+
+int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
+			  const struct apple_dma_limits *limits,
+			  const struct apple_dma_host_ops *ops, void *host);
+int apple_dma_engine_create(struct apple_dma_engine *e, struct device *dev,
+			    const struct apple_dma_limits *limits,
+			    const struct apple_dma_host_ops *ops, void *host);
+void apple_dma_engine_destroy(struct apple_dma_engine *e);
+void apple_dma_engine_stop(struct apple_dma_engine *e);
+void apple_dma_engine_open(struct apple_dma_engine *e);
+void apple_dma_engine_close(struct apple_dma_engine *e);
+u64 apple_dma_engine_abandon(struct apple_dma_engine *e);
+bool apple_dma_engine_release(struct apple_dma_engine *e);
+bool apple_dma_engine_left(struct apple_dma_engine *e, u64 *phys,
+			   struct apple_dma_range *range);
+void apple_dma_engine_set_mode(struct apple_dma_engine *e,
+			       enum apple_dma_mode mode);
+void apple_dma_engine_set_unsafe(struct apple_dma_engine *e);
+void apple_dma_engine_set_idle_ms(struct apple_dma_engine *e,
+				  unsigned int idle_ms);
+void apple_dma_engine_flush(struct apple_dma_engine *e);
+void apple_dma_engine_suspend(struct apple_dma_engine *e);
+bool apple_dma_engine_resume(struct apple_dma_engine *e);
+void apple_dma_engine_freeze(struct apple_dma_engine *e);
+void apple_dma_engine_thaw(struct apple_dma_engine *e);
+void apple_dma_engine_restore(struct apple_dma_engine *e);
+void apple_dma_engine_set_batch(struct apple_dma_engine *e, u32 batch);
+void apple_dma_engine_snapshot(struct apple_dma_engine *e,
+			       struct apple_dma_stats *stats);
+
+#endif /* APPLE_DMA_ENGINE_H */

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Lookups: which window has a guest-physical range, which has a device address.
+ */
+#ifndef APPLE_DMA_INDEX_H
+#define APPLE_DMA_INDEX_H
+
+#include "window.h"
+
+struct apple_dma_window *
+apple_dma_index_find(struct apple_dma_engine *e, u64 phys, u64 size);
+bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size);
+struct apple_dma_window *
+apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova);
+struct apple_dma_window *
+apple_dma_index_next(struct apple_dma_engine *e, u64 phys);
+bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle);
+void apple_dma_index_add(struct apple_dma_engine *e,
+			 struct apple_dma_window *w);
+struct apple_dma_window *apple_dma_index_confirm(struct apple_dma_engine *e,
+						 struct apple_dma_window *w);
+void apple_dma_index_publish(struct apple_dma_engine *e,
+			     struct apple_dma_window *w);
+void apple_dma_index_retire(struct apple_dma_engine *e,
+			    struct apple_dma_window *w);
+void apple_dma_index_remove(struct apple_dma_engine *e,
+			    struct apple_dma_window *w);
+
+#endif /* APPLE_DMA_INDEX_H */

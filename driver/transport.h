@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The way to the host: the companion's registers and command page.
+ */
+#ifndef APPLE_DMA_TRANSPORT_H
+#define APPLE_DMA_TRANSPORT_H
+
+#include <linux/device.h>
+
+#include "host.h"
+
+/**
+ * struct apple_dma_transport - the command page of one companion
+ * @dev: names the companion in the log
+ * @bar: its registers
+ * @page: command page, then the two arrays; shared with the host
+ * @page_gpa: guest-physical address of @page
+ * @host_max: MAX_ENTRIES as read once
+ * @wide: the host uses the wide map entries
+ * @doorbells: doorbells rung, the layout probe included
+ * @requests: entries in all of them
+ * @batches: doorbells with more than one entry
+ * @ns_sum: how long the writes took that trap
+ * @ns_min: the shortest of them
+ * @ns_max: the longest of them
+ * @reason: after -EPROTO: what the host did wrong; a string constant
+ * @undo: mappings of a batch that came too short, and are to be released
+ *
+ * Calls that ring the doorbell must not run at the same time; the engine's
+ * lock sees to it.
+ */
+struct apple_dma_transport {
+	struct device *dev;
+	void __iomem *bar;
+	void *page;
+	phys_addr_t page_gpa;
+	u32 host_max;
+	bool wide;
+	u64 doorbells;
+	u64 requests;
+	u64 batches;
+	u64 ns_sum;
+	u64 ns_min;
+	u64 ns_max;
+	const char *reason;
+	struct apple_dma_unmap_entry undo[APPLE_DMA_BATCH_MAX];
+};
+
+extern const struct apple_dma_host_ops apple_dma_transport_ops;
+
+int apple_dma_transport_init(struct apple_dma_transport *t,
+			     struct device *dev, void __iomem *bar);
+int apple_dma_transport_start(struct apple_dma_transport *t);
+void apple_dma_transport_program(struct apple_dma_transport *t);
+void apple_dma_transport_clear(struct apple_dma_transport *t);
+void apple_dma_transport_free(struct apple_dma_transport *t, bool leak);
+
+#endif /* APPLE_DMA_TRANSPORT_H */

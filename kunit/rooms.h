@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The headers of the driver's rooms, for suites that look into many of them.
+ */
+#ifndef APPLE_DMA_ROOMS_H
+#define APPLE_DMA_ROOMS_H
+
+#include "companion.h"
+#include "dma_ops.h"
+#include "debugfs.h"
+#include "idle.h"
+#include "index.h"
+#include "memory.h"
+#include "pin.h"
+#include "recover.h"
+#include "shape.h"
+#include "sysfs.h"
+
+#endif /* APPLE_DMA_ROOMS_H */
