@@ -22,31 +22,31 @@
 /* What the PCI device ID of a virtio device of version 1 is counted from. */
 #define VIRTIO_PCI_ID_BASE	0x1040
 
-static bool takes_memory(u32 virtio_id)
+static bool balloon_takes_memory(u32 virtio_id)
 {
 	return virtio_id == VIRTIO_ID_BALLOON || virtio_id == VIRTIO_ID_MEM;
 }
 
-static bool pci_takes_memory(struct pci_dev *pdev)
+static bool balloon_pci_takes_memory(struct pci_dev *pdev)
 {
 	return pdev->vendor == VIRTIO_PCI_VENDOR &&
 	       (pdev->device == VIRTIO_PCI_BALLOON_OLD ||
-		takes_memory(pdev->device - VIRTIO_PCI_ID_BASE));
+		balloon_takes_memory(pdev->device - VIRTIO_PCI_ID_BASE));
 }
 
 /* On a transport without a device ID of its own, the virtio device tells. */
-static int child_takes_memory(struct device *dev, void *data)
+static int balloon_child_takes_memory(struct device *dev, void *data)
 {
 	return dev->bus && !strcmp(dev->bus->name, "virtio") &&
-	       takes_memory(dev_to_virtio(dev)->id.device);
+	       balloon_takes_memory(dev_to_virtio(dev)->id.device);
 }
 
-static int platform_takes_memory(struct device *dev, void *data)
+static int balloon_platform_takes_memory(struct device *dev, void *data)
 {
-	return device_for_each_child(dev, NULL, child_takes_memory);
+	return device_for_each_child(dev, NULL, balloon_child_takes_memory);
 }
 
-static void found(struct apple_dma *ad, const char *name)
+static void balloon_found(struct apple_dma *ad, const char *name)
 {
 	dev_notice(&ad->pdev->dev,
 		   "%s takes memory from the guest: mappings are kept strict, whatever mode says. Remove the balloon for cached mappings\n",
@@ -54,27 +54,29 @@ static void found(struct apple_dma *ad, const char *name)
 	apple_dma_engine_set_unsafe(&ad->engine);
 }
 
-static int pci_added(struct notifier_block *nb, unsigned long action,
-		     void *data)
+static int balloon_pci_added(struct notifier_block *nb, unsigned long action,
+			     void *data)
 {
 	struct apple_dma *ad = container_of(nb, struct apple_dma, balloon.pci);
 	struct device *dev = data;
 
-	if (action == BUS_NOTIFY_ADD_DEVICE && pci_takes_memory(to_pci_dev(dev)))
-		found(ad, dev_name(dev));
+	if (action == BUS_NOTIFY_ADD_DEVICE &&
+	    balloon_pci_takes_memory(to_pci_dev(dev)))
+		balloon_found(ad, dev_name(dev));
 	return NOTIFY_DONE;
 }
 
 /* The virtio device of a platform device exists once its driver is bound. */
-static int mmio_bound(struct notifier_block *nb, unsigned long action,
-		      void *data)
+static int balloon_mmio_bound(struct notifier_block *nb, unsigned long action,
+			      void *data)
 {
 	struct apple_dma *ad = container_of(nb, struct apple_dma,
 					    balloon.platform);
 	struct device *dev = data;
 
-	if (action == BUS_NOTIFY_BOUND_DRIVER && platform_takes_memory(dev, NULL))
-		found(ad, dev_name(dev));
+	if (action == BUS_NOTIFY_BOUND_DRIVER &&
+	    balloon_platform_takes_memory(dev, NULL))
+		balloon_found(ad, dev_name(dev));
 	return NOTIFY_DONE;
 }
 
@@ -90,11 +92,11 @@ int apple_dma_balloon_start(struct apple_dma *ad)
 	struct pci_dev *pdev = NULL;
 	int err;
 
-	ad->balloon.pci.notifier_call = pci_added;
+	ad->balloon.pci.notifier_call = balloon_pci_added;
 	err = bus_register_notifier(&pci_bus_type, &ad->balloon.pci);
 	if (err)
 		return err;
-	ad->balloon.platform.notifier_call = mmio_bound;
+	ad->balloon.platform.notifier_call = balloon_mmio_bound;
 	err = bus_register_notifier(&platform_bus_type, &ad->balloon.platform);
 	if (err) {
 		bus_unregister_notifier(&pci_bus_type, &ad->balloon.pci);
@@ -102,15 +104,15 @@ int apple_dma_balloon_start(struct apple_dma *ad)
 	}
 
 	while ((pdev = pci_get_device(VIRTIO_PCI_VENDOR, PCI_ANY_ID, pdev))) {
-		if (!pci_takes_memory(pdev))
+		if (!balloon_pci_takes_memory(pdev))
 			continue;
-		found(ad, pci_name(pdev));
+		balloon_found(ad, pci_name(pdev));
 		pci_dev_put(pdev);
 		return 0;
 	}
 	if (bus_for_each_dev(&platform_bus_type, NULL, NULL,
-			     platform_takes_memory))
-		found(ad, "a virtio-mmio device");
+			     balloon_platform_takes_memory))
+		balloon_found(ad, "a virtio-mmio device");
 	return 0;
 }
 

@@ -11,7 +11,7 @@
 #include "debugfs.h"
 #include "index.h"
 
-static const char *const states[] = {
+static const char *const debugfs_states[] = {
 	[APPLE_DMA_WINDOW_PLANNED] = "planned",
 	[APPLE_DMA_WINDOW_ACTIVE] = "active",
 	[APPLE_DMA_WINDOW_RETIRED] = "retired",
@@ -23,7 +23,7 @@ static const char *const states[] = {
  * them share: the position is the granule of the next one, and the lock is held
  * for one look. A window that is there all the while is seen once.
  */
-static void *find(struct seq_file *m, loff_t *pos)
+static void *debugfs_find(struct seq_file *m, loff_t *pos)
 {
 	struct apple_dma_engine *e = m->private;
 	struct apple_dma_window *w;
@@ -37,17 +37,17 @@ static void *find(struct seq_file *m, loff_t *pos)
 	return w ? pos : NULL;
 }
 
-static void *next(struct seq_file *m, void *v, loff_t *pos)
+static void *debugfs_next(struct seq_file *m, void *v, loff_t *pos)
 {
 	++*pos;
-	return find(m, pos);
+	return debugfs_find(m, pos);
 }
 
-static void stop(struct seq_file *m, void *v)
+static void debugfs_stop(struct seq_file *m, void *v)
 {
 }
 
-static int show(struct seq_file *m, void *v)
+static int debugfs_show(struct seq_file *m, void *v)
 {
 	u64 phys = (u64)*(loff_t *)v << APPLE_DMA_GRANULE_SHIFT;
 	struct apple_dma_engine *e = m->private;
@@ -70,19 +70,19 @@ static int show(struct seq_file *m, void *v)
 	if (!size)
 		return SEQ_SKIP;
 	seq_printf(m, "0x%016llx 0x%016llx %llu %d %s\n", phys, iova, size,
-		   max(users, 0), states[state]);
+		   max(users, 0), debugfs_states[state]);
 	return 0;
 }
 
 const struct seq_operations apple_dma_windows_sops = {
-	.start = find,
-	.next = next,
-	.stop = stop,
-	.show = show,
+	.start = debugfs_find,
+	.next = debugfs_next,
+	.stop = debugfs_stop,
+	.show = debugfs_show,
 };
 DEFINE_SEQ_ATTRIBUTE(apple_dma_windows);
 
-static struct dentry *root;
+static struct dentry *debugfs_root;
 
 /**
  * apple_dma_debugfs_add() - list the windows of a companion
@@ -94,7 +94,7 @@ static struct dentry *root;
  */
 void apple_dma_debugfs_add(struct apple_dma *ad)
 {
-	ad->debugfs = debugfs_create_dir(dev_name(ad->engine.dev), root);
+	ad->debugfs = debugfs_create_dir(dev_name(ad->engine.dev), debugfs_root);
 	debugfs_create_file("windows", 0400, ad->debugfs, &ad->engine,
 			    &apple_dma_windows_fops);
 }
@@ -117,7 +117,7 @@ void apple_dma_debugfs_remove(struct apple_dma *ad)
  */
 void apple_dma_debugfs_init(void)
 {
-	root = debugfs_create_dir(KBUILD_MODNAME, NULL);
+	debugfs_root = debugfs_create_dir(KBUILD_MODNAME, NULL);
 }
 
 /**
@@ -125,5 +125,5 @@ void apple_dma_debugfs_init(void)
  */
 void apple_dma_debugfs_exit(void)
 {
-	debugfs_remove(root);
+	debugfs_remove(debugfs_root);
 }

@@ -20,24 +20,24 @@
 #define OPT_MAPPING_SIZE	(256UL << 10)
 
 /* Each companion installs a copy of apple_dma_ops of its own. */
-static struct apple_dma *to_apple_dma(struct device *dev)
+static struct apple_dma *dma_ops_companion(struct device *dev)
 {
 	return container_of(get_dma_ops(dev), struct apple_dma, ops);
 }
 
-static u64 reach(struct device *dev, u64 mask)
+static u64 dma_ops_reach(struct device *dev, u64 mask)
 {
 	return min_not_zero(mask, dev->bus_dma_limit);
 }
 
-static u64 streaming_reach(struct device *dev)
+static u64 dma_ops_streaming_reach(struct device *dev)
 {
-	return reach(dev, dma_get_mask(dev));
+	return dma_ops_reach(dev, dma_get_mask(dev));
 }
 
-static u64 coherent_reach(struct device *dev)
+static u64 dma_ops_coherent_reach(struct device *dev)
 {
-	return reach(dev, dev->coherent_dma_mask);
+	return dma_ops_reach(dev, dev->coherent_dma_mask);
 }
 
 /*
@@ -45,7 +45,8 @@ static u64 coherent_reach(struct device *dev)
  * keeps the page allocator from giving them to somebody else. Slab memory
  * cannot be kept in this way.
  */
-static void quarantine(struct apple_dma *ad, phys_addr_t phys, size_t size)
+static void dma_ops_quarantine(struct apple_dma *ad, phys_addr_t phys,
+			       size_t size)
 {
 	unsigned long pfn = PHYS_PFN(phys);
 	unsigned long last = PHYS_PFN(phys + size - 1);
@@ -56,14 +57,14 @@ static void quarantine(struct apple_dma *ad, phys_addr_t phys, size_t size)
 			atomic64_add(PAGE_SIZE, &ad->leaked_bytes);
 }
 
-static void quarantine_sg(struct apple_dma *ad, struct scatterlist *sgl,
-			  int nents)
+static void dma_ops_quarantine_sg(struct apple_dma *ad, struct scatterlist *sgl,
+				  int nents)
 {
 	struct scatterlist *sg;
 	int i;
 
 	for_each_sg(sgl, sg, nents, i)
-		quarantine(ad, sg_phys(sg), sg->length);
+		dma_ops_quarantine(ad, sg_phys(sg), sg->length);
 }
 
 /**
@@ -81,12 +82,12 @@ void apple_dma_keep_left(struct apple_dma *ad)
 
 	while (apple_dma_engine_left(&ad->engine, &phys, &range))
 		if (range.size)
-			quarantine(ad, range.phys, range.size);
+			dma_ops_quarantine(ad, range.phys, range.size);
 }
 
-static noinline dma_addr_t map_slowly(struct apple_dma *ad, phys_addr_t phys,
-				      size_t size, u64 mask,
-				      unsigned long attrs)
+static noinline dma_addr_t dma_ops_map_slowly(struct apple_dma *ad,
+					      phys_addr_t phys, size_t size,
+					      u64 mask, unsigned long attrs)
 {
 	bool broken = READ_ONCE(ad->engine.broken);
 	dma_addr_t addr;
@@ -98,43 +99,44 @@ static noinline dma_addr_t map_slowly(struct apple_dma *ad, phys_addr_t phys,
 	/* It broke just now: the host may have mapped this all the same. */
 	if (addr == DMA_MAPPING_ERROR && !broken &&
 	    READ_ONCE(ad->engine.broken))
-		quarantine(ad, phys, size);
+		dma_ops_quarantine(ad, phys, size);
 	return addr;
 }
 
 /* What is not guest RAM, such as MMIO, is in no window. */
-static __always_inline dma_addr_t map_range(struct device *dev,
-					    phys_addr_t phys, size_t size,
-					    unsigned long attrs)
+static __always_inline dma_addr_t dma_ops_map_range(struct device *dev,
+						    phys_addr_t phys,
+						    size_t size,
+						    unsigned long attrs)
 {
-	struct apple_dma *ad = to_apple_dma(dev);
-	u64 mask = streaming_reach(dev);
+	struct apple_dma *ad = dma_ops_companion(dev);
+	u64 mask = dma_ops_streaming_reach(dev);
 	dma_addr_t addr = apple_dma_hit(&ad->engine, phys, size, mask);
 
 	if (likely(addr != DMA_MAPPING_ERROR))
 		return apple_dma_traced_map(&ad->engine, phys, size, addr);
-	return map_slowly(ad, phys, size, mask, attrs);
+	return dma_ops_map_slowly(ad, phys, size, mask, attrs);
 }
 
-static noinline void unmap_slowly(struct apple_dma *ad, dma_addr_t addr,
-				  size_t size)
+static noinline void dma_ops_unmap_slowly(struct apple_dma *ad, dma_addr_t addr,
+					  size_t size)
 {
 	phys_addr_t phys;
 
 	if (apple_dma_unpin(&ad->engine, addr, size, &phys) == -EIO)
-		quarantine(ad, phys, size);
+		dma_ops_quarantine(ad, phys, size);
 }
 
-static __always_inline void unmap_range(struct device *dev, dma_addr_t addr,
-					size_t size)
+static __always_inline void dma_ops_unmap_range(struct device *dev,
+						dma_addr_t addr, size_t size)
 {
-	struct apple_dma *ad = to_apple_dma(dev);
+	struct apple_dma *ad = dma_ops_companion(dev);
 	u64 phys;
 
 	if (likely(apple_dma_unhit(&ad->engine, addr, size, &phys)))
 		apple_dma_traced_unmap(&ad->engine, addr, size);
 	else
-		unmap_slowly(ad, addr, size);
+		dma_ops_unmap_slowly(ad, addr, size);
 }
 
 #ifdef APPLE_DMA_HAVE_MAP_PHYS
@@ -142,14 +144,14 @@ static dma_addr_t apple_dma_map_phys(struct device *dev, phys_addr_t phys,
 				     size_t size, enum dma_data_direction dir,
 				     unsigned long attrs)
 {
-	return map_range(dev, phys, size, attrs);
+	return dma_ops_map_range(dev, phys, size, attrs);
 }
 
 static void apple_dma_unmap_phys(struct device *dev, dma_addr_t addr,
 				 size_t size, enum dma_data_direction dir,
 				 unsigned long attrs)
 {
-	unmap_range(dev, addr, size);
+	dma_ops_unmap_range(dev, addr, size);
 }
 #else
 static dma_addr_t apple_dma_map_page(struct device *dev, struct page *page,
@@ -157,14 +159,14 @@ static dma_addr_t apple_dma_map_page(struct device *dev, struct page *page,
 				     enum dma_data_direction dir,
 				     unsigned long attrs)
 {
-	return map_range(dev, page_to_phys(page) + offset, size, attrs);
+	return dma_ops_map_range(dev, page_to_phys(page) + offset, size, attrs);
 }
 
 static void apple_dma_unmap_page(struct device *dev, dma_addr_t addr,
 				 size_t size, enum dma_data_direction dir,
 				 unsigned long attrs)
 {
-	unmap_range(dev, addr, size);
+	dma_ops_unmap_range(dev, addr, size);
 }
 
 /* A BAR of another device is not guest RAM: the host cannot map it. */
@@ -173,7 +175,7 @@ static dma_addr_t apple_dma_map_resource(struct device *dev, phys_addr_t phys,
 					 enum dma_data_direction dir,
 					 unsigned long attrs)
 {
-	struct apple_dma *ad = to_apple_dma(dev);
+	struct apple_dma *ad = dma_ops_companion(dev);
 
 	return apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_NOT_RAM, size);
 }
@@ -183,7 +185,7 @@ static int apple_dma_map_sg(struct device *dev, struct scatterlist *sgl,
 			    int nents, enum dma_data_direction dir,
 			    unsigned long attrs)
 {
-	struct apple_dma *ad = to_apple_dma(dev);
+	struct apple_dma *ad = dma_ops_companion(dev);
 	bool broken = READ_ONCE(ad->engine.broken);
 	int err;
 
@@ -194,9 +196,10 @@ static int apple_dma_map_sg(struct device *dev, struct scatterlist *sgl,
 				 sgl->length);
 		return -EREMOTEIO;
 	}
-	err = apple_dma_pin_sg(&ad->engine, sgl, nents, streaming_reach(dev));
+	err = apple_dma_pin_sg(&ad->engine, sgl, nents,
+			       dma_ops_streaming_reach(dev));
 	if (err && !broken && READ_ONCE(ad->engine.broken))
-		quarantine_sg(ad, sgl, nents);
+		dma_ops_quarantine_sg(ad, sgl, nents);
 	return err ?: nents;
 }
 
@@ -204,10 +207,10 @@ static void apple_dma_unmap_sg(struct device *dev, struct scatterlist *sgl,
 			       int nents, enum dma_data_direction dir,
 			       unsigned long attrs)
 {
-	struct apple_dma *ad = to_apple_dma(dev);
+	struct apple_dma *ad = dma_ops_companion(dev);
 
 	if (apple_dma_unpin_sg(&ad->engine, sgl, nents) == -EIO)
-		quarantine_sg(ad, sgl, nents);
+		dma_ops_quarantine_sg(ad, sgl, nents);
 }
 
 static void *apple_dma_alloc(struct device *dev, size_t size, dma_addr_t *addr,
@@ -217,8 +220,8 @@ static void *apple_dma_alloc(struct device *dev, size_t size, dma_addr_t *addr,
 
 	if (attrs & DMA_ATTR_NO_WARN)
 		gfp |= __GFP_NOWARN;
-	page = apple_dma_memory_alloc(to_apple_dma(dev), dev, size, addr, gfp,
-				      coherent_reach(dev));
+	page = apple_dma_memory_alloc(dma_ops_companion(dev), dev, size, addr,
+				      gfp, dma_ops_coherent_reach(dev));
 	return page ? page_address(page) : NULL;
 }
 
@@ -233,8 +236,8 @@ static struct page *apple_dma_alloc_pages(struct device *dev, size_t size,
 					  enum dma_data_direction dir,
 					  gfp_t gfp)
 {
-	return apple_dma_memory_alloc(to_apple_dma(dev), dev, size, addr, gfp,
-				      coherent_reach(dev));
+	return apple_dma_memory_alloc(dma_ops_companion(dev), dev, size, addr,
+				      gfp, dma_ops_coherent_reach(dev));
 }
 
 static void apple_dma_free_pages(struct device *dev, size_t size,
@@ -290,8 +293,8 @@ static u64 apple_dma_required_mask(struct device *dev)
 
 static size_t apple_dma_max_mapping_size(struct device *dev)
 {
-	const struct apple_dma_limits *limits =
-		&to_apple_dma(dev)->engine.limits;
+	const struct apple_dma_limits *limits = &dma_ops_companion(dev)
+							 ->engine.limits;
 	u64 pages = min_t(u64, limits->bytes, APPLE_DMA_DEFAULT_MAX_BYTES) /
 		    max_t(u64, APPLE_DMA_GRANULE_SIZE, PAGE_SIZE);
 

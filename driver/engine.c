@@ -43,15 +43,15 @@ void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 /* ---- knobs ---- */
 
 /* Say whether hits need the lock. The lock is held. */
-static void set_fast(struct apple_dma_engine *e)
+static void engine_set_fast(struct apple_dma_engine *e)
 {
 	WRITE_ONCE(e->fast, apple_dma_engine_lazy(e) && !e->broken &&
 		   !e->stopped && !e->closed);
 }
 
 /* Change the mode, or be unsafe from now on; what does not suit goes back. */
-static void change(struct apple_dma_engine *e, enum apple_dma_mode mode,
-		   bool unsafe)
+static void engine_change_mode(struct apple_dma_engine *e,
+			       enum apple_dma_mode mode, bool unsafe)
 {
 	unsigned long flags;
 
@@ -61,7 +61,7 @@ static void change(struct apple_dma_engine *e, enum apple_dma_mode mode,
 		e->unsafe = true;
 	else
 		e->mode = mode;
-	set_fast(e);
+	engine_set_fast(e);
 	spin_unlock_irqrestore(&e->lock, flags);
 	/* No hit of the old mode is under way after this. */
 	synchronize_rcu();
@@ -85,7 +85,7 @@ static void change(struct apple_dma_engine *e, enum apple_dma_mode mode,
 void apple_dma_engine_set_mode(struct apple_dma_engine *e,
 			       enum apple_dma_mode mode)
 {
-	change(e, mode, false);
+	engine_change_mode(e, mode, false);
 }
 
 /**
@@ -100,7 +100,7 @@ void apple_dma_engine_set_mode(struct apple_dma_engine *e,
  */
 void apple_dma_engine_set_unsafe(struct apple_dma_engine *e)
 {
-	change(e, APPLE_DMA_MODE_STRICT, true);
+	engine_change_mode(e, APPLE_DMA_MODE_STRICT, true);
 }
 
 /**
@@ -170,7 +170,7 @@ void apple_dma_engine_suspend(struct apple_dma_engine *e)
  * still has it refuses, as the handle is taken. Returns whether there is more;
  * *moved is set where one has another address now.
  */
-static bool ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
+static bool engine_ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
 {
 	struct apple_dma_map_entry *entry = e->map_scratch;
 	struct apple_dma_window *w;
@@ -224,7 +224,7 @@ bool apple_dma_engine_resume(struct apple_dma_engine *e)
 	bool moved = false;
 	u64 phys = 0;
 
-	while (ask_again(e, &phys, &moved))
+	while (engine_ask_again(e, &phys, &moved))
 		;
 	apple_dma_recover_resume(e);
 	return !moved;
@@ -283,7 +283,7 @@ void apple_dma_engine_open(struct apple_dma_engine *e)
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->closed = false;
-	set_fast(e);
+	engine_set_fast(e);
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 
@@ -301,7 +301,7 @@ void apple_dma_engine_close(struct apple_dma_engine *e)
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->closed = true;
-	set_fast(e);
+	engine_set_fast(e);
 	spin_unlock_irqrestore(&e->lock, flags);
 	synchronize_rcu();
 }

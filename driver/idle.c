@@ -34,20 +34,21 @@
 
 /* ---- the list; the lock is held ---- */
 
-static struct list_head *list_of(struct apple_dma_engine *e,
-				 const struct apple_dma_window *w)
+static struct list_head *idle_list_of(struct apple_dma_engine *e,
+				      const struct apple_dma_window *w)
 {
 	return w->size > LARGE_ABOVE ? &e->idle_large : &e->idle;
 }
 
-static void enlist(struct apple_dma_engine *e, struct apple_dma_window *w)
+static void idle_enlist(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
-	list_add_tail(&w->list, list_of(e, w));
+	list_add_tail(&w->list, idle_list_of(e, w));
 	e->listed++;
 }
 
 /* The window that has been on its list for longest, or NULL. */
-static struct apple_dma_window *coldest(struct apple_dma_engine *e, bool large)
+static struct apple_dma_window *idle_coldest(struct apple_dma_engine *e,
+					     bool large)
 {
 	struct apple_dma_window *a =
 		list_first_entry_or_null(&e->idle_large,
@@ -61,7 +62,7 @@ static struct apple_dma_window *coldest(struct apple_dma_engine *e, bool large)
 	return a && (s32)(a->seen - b->seen) <= 0 ? a : b;
 }
 
-static void drain(struct apple_dma_engine *e)
+static void idle_drain(struct apple_dma_engine *e)
 {
 	struct llist_node *first = llist_del_all(&e->freed);
 	struct apple_dma_window *w, *next;
@@ -72,12 +73,12 @@ static void drain(struct apple_dma_engine *e)
 		if (w->guarded)
 			clear_bit(APPLE_DMA_WINDOW_LISTED, &w->flags);
 		else
-			enlist(e, w);
+			idle_enlist(e, w);
 	}
 }
 
 /* Take a window in use off the list. */
-static void delist(struct apple_dma_engine *e, struct apple_dma_window *w)
+static void idle_delist(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	list_del_init(&w->list);
 	e->listed--;
@@ -87,12 +88,13 @@ static void delist(struct apple_dma_engine *e, struct apple_dma_window *w)
 	if (!apple_dma_window_live(w) &&
 	    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags)) {
 		w->seen = READ_ONCE(w->stamp);
-		enlist(e, w);
+		idle_enlist(e, w);
 	}
 }
 
 /* Close an idle window that is LISTED. Returns false if it is in use again. */
-static bool close_window(struct apple_dma_engine *e, struct apple_dma_window *w)
+static bool idle_close_window(struct apple_dma_engine *e,
+			      struct apple_dma_window *w)
 {
 	if (atomic64_cmpxchg(&w->live, 0, APPLE_DMA_WINDOW_CLOSED))
 		return false;
@@ -115,10 +117,10 @@ bool apple_dma_idle_close(struct apple_dma_engine *e,
 {
 	if (test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags))
 		return false;
-	if (close_window(e, w))
+	if (idle_close_window(e, w))
 		return true;
 	w->seen = READ_ONCE(w->stamp);
-	enlist(e, w);
+	idle_enlist(e, w);
 	return false;
 }
 
@@ -151,17 +153,17 @@ struct apple_dma_wanted {
  * many; fewer than wanted after @want->looks windows, or when there are no
  * more. @want->looks is set to how many windows were looked at.
  */
-static unsigned int collect(struct apple_dma_engine *e,
-			    struct apple_dma_wanted *want,
-			    struct list_head *batch)
+static unsigned int idle_collect(struct apple_dma_engine *e,
+				 struct apple_dma_wanted *want,
+				 struct list_head *batch)
 {
 	unsigned int n = 0, looks, most = min(want->looks, LOOK_MAX);
 	u64 bytes = 0;
 
-	drain(e);
+	idle_drain(e);
 	want->spare = min(want->spare, e->listed);
 	for (looks = 0; looks < most; looks++) {
-		struct apple_dma_window *w = coldest(e, want->large);
+		struct apple_dma_window *w = idle_coldest(e, want->large);
 		u32 stamp;
 
 		if (!w)
@@ -171,15 +173,15 @@ static unsigned int collect(struct apple_dma_engine *e,
 		    (n >= want->entries && bytes >= want->bytes))
 			break;
 		if (apple_dma_window_live(w)) {
-			delist(e, w);
+			idle_delist(e, w);
 		} else if (w->seen != stamp && want->spare &&
 			   w->state == APPLE_DMA_WINDOW_ACTIVE) {
 			want->spare--;
 			w->seen = stamp;
-			list_move_tail(&w->list, list_of(e, w));
+			list_move_tail(&w->list, idle_list_of(e, w));
 		} else if ((u32)jiffies - stamp < want->idle) {
 			break;
-		} else if (close_window(e, w)) {
+		} else if (idle_close_window(e, w)) {
 			list_move_tail(&w->list, batch);
 			e->listed--;
 			if (w->size > want->largest.size) {
@@ -194,9 +196,9 @@ static unsigned int collect(struct apple_dma_engine *e,
 	return n;
 }
 
-/* One doorbell for what collect() finds. Returns how many were given back. */
-static unsigned int give_back(struct apple_dma_engine *e,
-			      struct apple_dma_wanted *want)
+/* One doorbell for what idle_collect() finds. Returns how many were given back. */
+static unsigned int idle_give_back(struct apple_dma_engine *e,
+				   struct apple_dma_wanted *want)
 {
 	unsigned int n;
 	LIST_HEAD(batch);
@@ -205,13 +207,13 @@ static unsigned int give_back(struct apple_dma_engine *e,
 	if (e->broken)
 		return 0;
 	want->max = min(want->max, apple_dma_engine_batch(e));
-	n = collect(e, want, &batch);
+	n = idle_collect(e, want, &batch);
 	if (n && apple_dma_window_give_back(e, &batch, want->cause))
 		return 0;
 	return n;
 }
 
-static struct apple_dma_wanted to_make_room(u64 bytes, u64 entries)
+static struct apple_dma_wanted idle_to_make_room(u64 bytes, u64 entries)
 {
 	return (struct apple_dma_wanted){
 		.max = UINT_MAX,
@@ -235,7 +237,7 @@ static struct apple_dma_wanted to_make_room(u64 bytes, u64 entries)
  */
 u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 {
-	struct apple_dma_wanted want = to_make_room(bytes, entries);
+	struct apple_dma_wanted want = idle_to_make_room(bytes, entries);
 	unsigned int n;
 
 	/* Whichever of the two shares is reached first is enough. */
@@ -249,7 +251,7 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 
 		want.entries = max(entries, share);
 	}
-	n = give_back(e, &want);
+	n = idle_give_back(e, &want);
 	e->stats.evictions += n;
 	return n;
 }
@@ -267,9 +269,9 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
 						  u64 bytes, u64 entries)
 {
-	struct apple_dma_wanted want = to_make_room(bytes, entries);
+	struct apple_dma_wanted want = idle_to_make_room(bytes, entries);
 
-	e->stats.evictions += give_back(e, &want);
+	e->stats.evictions += idle_give_back(e, &want);
 	return want.largest;
 }
 
@@ -291,7 +293,7 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 	};
 
 	if (!list_empty(&e->idle_large) || !llist_empty(&e->freed))
-		e->stats.evictions += give_back(e, &large);
+		e->stats.evictions += idle_give_back(e, &large);
 }
 
 /*
@@ -299,9 +301,9 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
  * still to be looked at: what goes idle meanwhile does not count, so that this
  * ends. Returns how many were given back.
  */
-static unsigned int give_back_some(struct apple_dma_engine *e,
-				   unsigned int count, unsigned int *left,
-				   const char *cause)
+static unsigned int idle_give_back_some(struct apple_dma_engine *e,
+					unsigned int count, unsigned int *left,
+					const char *cause)
 {
 	struct apple_dma_wanted want = {
 		.max = count,
@@ -309,7 +311,7 @@ static unsigned int give_back_some(struct apple_dma_engine *e,
 		.entries = U64_MAX,
 		.cause = cause,
 	};
-	unsigned int n = give_back(e, &want);
+	unsigned int n = idle_give_back(e, &want);
 
 	*left = e->broken || !e->listed ? 0 : *left - want.looks;
 	return n;
@@ -331,10 +333,10 @@ void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
 {
 	unsigned int left;
 
-	drain(e);
+	idle_drain(e);
 	left = e->listed;
 	while (left) {
-		give_back_some(e, UINT_MAX, &left, cause);
+		idle_give_back_some(e, UINT_MAX, &left, cause);
 		if (!left)
 			break;
 		spin_unlock_irqrestore(&e->lock, *flags);
@@ -360,10 +362,10 @@ unsigned int apple_dma_idle_drop(struct apple_dma_engine *e, unsigned int count,
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	drain(e);
+	idle_drain(e);
 	left = e->listed;
 	while (left && done < count) {
-		done += give_back_some(e, count - done, &left, cause);
+		done += idle_give_back_some(e, count - done, &left, cause);
 		spin_unlock_irqrestore(&e->lock, flags);
 		cond_resched();
 		spin_lock_irqsave(&e->lock, flags);
@@ -431,7 +433,7 @@ void apple_dma_idle_retire(struct apple_dma_engine *e, u64 start, u64 end,
 
 /* ---- age ---- */
 
-static unsigned long ager_period(struct apple_dma_engine *e)
+static unsigned long idle_ager_period(struct apple_dma_engine *e)
 {
 	return max(msecs_to_jiffies(READ_ONCE(e->idle_ms)) / 4, 1UL);
 }
@@ -458,7 +460,7 @@ static void apple_dma_idle_age(struct work_struct *work)
 		n = 0;
 		if (e->idle_ms) {
 			old.idle = msecs_to_jiffies(e->idle_ms);
-			n = give_back(e, &old);
+			n = idle_give_back(e, &old);
 			e->stats.evictions += n;
 		}
 		more = e->stats.mapped_entries && !e->stopped && !e->broken;
@@ -478,7 +480,7 @@ static void apple_dma_idle_age(struct work_struct *work)
 void apple_dma_idle_arm(struct apple_dma_engine *e)
 {
 	if (READ_ONCE(e->idle_ms))
-		apple_dma_work_queue_after(&e->ager, ager_period(e));
+		apple_dma_work_queue_after(&e->ager, idle_ager_period(e));
 }
 
 /**

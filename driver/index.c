@@ -13,18 +13,18 @@
 
 #include "index.h"
 
-static u64 window_start(const struct apple_dma_window *w)
+static u64 index_start(const struct apple_dma_window *w)
 {
 	return w->phys;
 }
 
-static u64 window_last(const struct apple_dma_window *w)
+static u64 index_last(const struct apple_dma_window *w)
 {
 	return apple_dma_window_end(w) - 1;
 }
 
 INTERVAL_TREE_DEFINE(struct apple_dma_window, phys_node, u64, phys_last,
-		     window_start, window_last, static, phys_tree)
+		     index_start, index_last, static, phys_tree)
 
 #define for_each_overlap(w, e, start, last)				\
 	for ((w) = phys_tree_iter_first(&(e)->phys, start, last); (w);	\
@@ -33,7 +33,7 @@ INTERVAL_TREE_DEFINE(struct apple_dma_window, phys_node, u64, phys_last,
 /* ---- the trees ---- */
 
 /* Is this the range that the window was made for, to the granule? */
-static bool made_for(const struct apple_dma_window *w, u64 phys, u64 size)
+static bool index_made_for(const struct apple_dma_window *w, u64 phys, u64 size)
 {
 	return w->first == round_down(phys, APPLE_DMA_GRANULE_SIZE) &&
 	       apple_dma_window_end(w) ==
@@ -60,7 +60,7 @@ struct apple_dma_window *apple_dma_index_find(struct apple_dma_engine *e,
 		if (w->state > APPLE_DMA_WINDOW_ACTIVE ||
 		    !apple_dma_window_covers(w, phys, size))
 			continue;
-		if (!apple_dma_engine_strict(e) || made_for(w, phys, size))
+		if (!apple_dma_engine_strict(e) || index_made_for(w, phys, size))
 			return w;
 	}
 	return NULL;
@@ -155,8 +155,8 @@ apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova)
 }
 
 /* Returns the window whose device addresses are in the way, or NULL. */
-static struct apple_dma_window *insert_iova(struct apple_dma_engine *e,
-					    struct apple_dma_window *w)
+static struct apple_dma_window *index_insert_iova(struct apple_dma_engine *e,
+						  struct apple_dma_window *w)
 {
 	struct rb_node **link = &e->iova.rb_node;
 	struct rb_node *parent = NULL;
@@ -184,8 +184,9 @@ static struct apple_dma_window *insert_iova(struct apple_dma_engine *e,
  * The window other than @w that reaches furthest from @phys, or NULL. One without
  * slots stays without: it would not look for them when it goes.
  */
-static struct apple_dma_window *furthest(struct apple_dma_engine *e,
-					 struct apple_dma_window *w, u64 phys)
+static struct apple_dma_window *index_furthest(struct apple_dma_engine *e,
+					       struct apple_dma_window *w,
+					       u64 phys)
 {
 	struct apple_dma_window *other, *best = NULL;
 
@@ -201,7 +202,7 @@ static struct apple_dma_window *furthest(struct apple_dma_engine *e,
  * Fill the slots of @size bytes from @start with @w. A window that is there
  * and reaches further keeps its slots. Returns false when memory runs out.
  */
-static bool fill(struct xarray *xa, struct apple_dma_window *w, u64 start)
+static bool index_fill(struct xarray *xa, struct apple_dma_window *w, u64 start)
 {
 	unsigned long last = (start + w->size - 1) >> APPLE_DMA_GRANULE_SHIFT;
 	XA_STATE(xas, xa, start >> APPLE_DMA_GRANULE_SHIFT);
@@ -227,8 +228,8 @@ static bool fill(struct xarray *xa, struct apple_dma_window *w, u64 start)
 }
 
 /* Empty the slots that lead to @w. */
-static void empty(struct apple_dma_engine *e, struct xarray *xa,
-		  struct apple_dma_window *w, u64 start, bool overlaps)
+static void index_empty(struct apple_dma_engine *e, struct xarray *xa,
+			struct apple_dma_window *w, u64 start, bool overlaps)
 {
 	unsigned long last = (start + w->size - 1) >> APPLE_DMA_GRANULE_SHIFT;
 	XA_STATE(xas, xa, start >> APPLE_DMA_GRANULE_SHIFT);
@@ -238,25 +239,29 @@ static void empty(struct apple_dma_engine *e, struct xarray *xa,
 	xas_lock(&xas);
 	xas_for_each(&xas, there, last)
 		if (there == w)
-			xas_store(&xas, overlaps ?
-				  furthest(e, w, (u64)xas.xa_index <<
-					   APPLE_DMA_GRANULE_SHIFT) : NULL);
+			xas_store(&xas,
+				  overlaps ?
+					  index_furthest(e, w,
+							 (u64)xas.xa_index
+								 << APPLE_DMA_GRANULE_SHIFT) :
+					  NULL);
 	xas_unlock(&xas);
 }
 
-static void empty_phys(struct apple_dma_engine *e, struct apple_dma_window *w)
+static void index_empty_phys(struct apple_dma_engine *e,
+			     struct apple_dma_window *w)
 {
 	struct apple_dma_window *other;
 	bool overlaps = false;
 
 	if (!w->slots)
 		return;
-	for_each_overlap(other, e, w->phys, window_last(w)) {
+	for_each_overlap(other, e, w->phys, index_last(w)) {
 		overlaps = other != w;
 		if (overlaps)
 			break;
 	}
-	empty(e, &e->by_phys, w, w->phys, overlaps);
+	index_empty(e, &e->by_phys, w, w->phys, overlaps);
 }
 
 /**
@@ -274,8 +279,8 @@ void apple_dma_index_publish(struct apple_dma_engine *e,
 	if (!apple_dma_engine_lazy(e))
 		return;
 	w->slots = true;
-	w->indexed = fill(&e->by_iova, w, w->iova) &&
-		     fill(&e->by_phys, w, w->phys);
+	w->indexed = index_fill(&e->by_iova, w, w->iova) &&
+		     index_fill(&e->by_phys, w, w->phys);
 }
 
 /* ---- coming and going ---- */
@@ -301,7 +306,7 @@ void apple_dma_index_add(struct apple_dma_engine *e, struct apple_dma_window *w)
 struct apple_dma_window *apple_dma_index_confirm(struct apple_dma_engine *e,
 						 struct apple_dma_window *w)
 {
-	struct apple_dma_window *other = insert_iova(e, w);
+	struct apple_dma_window *other = index_insert_iova(e, w);
 
 	if (!other) {
 		w->state = APPLE_DMA_WINDOW_ACTIVE;
@@ -319,7 +324,7 @@ void apple_dma_index_retire(struct apple_dma_engine *e,
 			    struct apple_dma_window *w)
 {
 	w->state = APPLE_DMA_WINDOW_RETIRED;
-	empty_phys(e, w);
+	index_empty_phys(e, w);
 }
 
 /**
@@ -333,9 +338,9 @@ void apple_dma_index_remove(struct apple_dma_engine *e,
 			    struct apple_dma_window *w)
 {
 	if (!RB_EMPTY_NODE(&w->iova_node)) {
-		empty_phys(e, w);
+		index_empty_phys(e, w);
 		if (w->slots)
-			empty(e, &e->by_iova, w, w->iova, false);
+			index_empty(e, &e->by_iova, w, w->iova, false);
 		rb_erase(&w->iova_node, &e->iova);
 	}
 	phys_tree_remove(w, &e->phys);

@@ -32,10 +32,10 @@
 	"put the companion on bus 0, beside the device, and not behind a root port or a bridge: the host takes the address before the guest has numbered its buses"
 
 /* Companions that manage a device; two must not manage the same one. */
-static DEFINE_MUTEX(claims_lock);
-static LIST_HEAD(claims);
+static DEFINE_MUTEX(managed_claims_lock);
+static LIST_HEAD(managed_claims);
 
-static bool is_managed(const struct apple_dma *ad, struct device *dev)
+static bool managed_is(const struct apple_dma *ad, struct device *dev)
 {
 	struct pci_dev *pdev = to_pci_dev(dev);
 
@@ -44,33 +44,33 @@ static bool is_managed(const struct apple_dma *ad, struct device *dev)
 	       pdev->devfn == ad->managed.devfn;
 }
 
-static int claim(struct apple_dma *ad)
+static int managed_claim(struct apple_dma *ad)
 {
 	struct apple_dma *other;
 	int err = 0;
 
-	mutex_lock(&claims_lock);
-	list_for_each_entry(other, &claims, managed.claim)
+	mutex_lock(&managed_claims_lock);
+	list_for_each_entry(other, &managed_claims, managed.claim)
 		if (pci_domain_nr(other->pdev->bus) ==
 		    pci_domain_nr(ad->pdev->bus) &&
 		    other->managed.bus == ad->managed.bus &&
 		    other->managed.devfn == ad->managed.devfn)
 			err = -EBUSY;
 	if (!err)
-		list_add(&ad->managed.claim, &claims);
-	mutex_unlock(&claims_lock);
+		list_add(&ad->managed.claim, &managed_claims);
+	mutex_unlock(&managed_claims_lock);
 	return err;
 }
 
-static void unclaim(struct apple_dma *ad)
+static void managed_unclaim(struct apple_dma *ad)
 {
-	mutex_lock(&claims_lock);
+	mutex_lock(&managed_claims_lock);
 	list_del(&ad->managed.claim);
-	mutex_unlock(&claims_lock);
+	mutex_unlock(&managed_claims_lock);
 }
 
 /* Can this device be the one that a companion manages? */
-static int check_device(struct apple_dma *ad, struct pci_dev *pdev)
+static int managed_check_device(struct apple_dma *ad, struct pci_dev *pdev)
 {
 	struct device *dev = &ad->pdev->dev;
 
@@ -97,7 +97,7 @@ static int check_device(struct apple_dma *ad, struct pci_dev *pdev)
 
 /* ---- ops on and off; the device's lock and managed.lock are held ---- */
 
-static void attach(struct apple_dma *ad, struct device *dev)
+static void managed_attach(struct apple_dma *ad, struct device *dev)
 {
 	const struct dma_map_ops *ops = get_dma_ops(dev);
 
@@ -132,7 +132,7 @@ static void attach(struct apple_dma *ad, struct device *dev)
  * A device without a driver has ops only for memory that its last one has yet
  * to free, perhaps by way of a companion that was here before.
  */
-static void leave_ops(struct device *dev)
+static void managed_leave_ops(struct device *dev)
 {
 	const struct dma_map_ops *ops = get_dma_ops(dev);
 
@@ -145,7 +145,7 @@ static void leave_ops(struct device *dev)
  * A driver that was told that its device is gone has not stopped it. The next
  * driver finds it as if it had been.
  */
-static void bring_back(struct apple_dma *ad, struct device *dev)
+static void managed_bring_back(struct apple_dma *ad, struct device *dev)
 {
 	struct pci_dev *pdev = to_pci_dev(dev);
 
@@ -157,14 +157,14 @@ static void bring_back(struct apple_dma *ad, struct device *dev)
 }
 
 /* The driver is gone: nothing that it mapped stays on the host. */
-static void detach(struct apple_dma *ad, struct device *dev)
+static void managed_detach(struct apple_dma *ad, struct device *dev)
 {
 	u64 left, fresh;
 	bool released;
 
 	if (!ad->managed.attached)
 		return;
-	bring_back(ad, dev);
+	managed_bring_back(ad, dev);
 	apple_dma_engine_close(&ad->engine);
 	fresh = apple_dma_memory_orphan(ad, &left);
 	released = apple_dma_engine_release(&ad->engine);
@@ -181,7 +181,7 @@ static void detach(struct apple_dma *ad, struct device *dev)
 		dev_info(&ad->pdev->dev,
 			 "the driver of %s has yet to free %llu DMA allocations; they are %s\n",
 			 dev_name(dev), fresh, released ? "unmapped" : "kept");
-	leave_ops(dev);
+	managed_leave_ops(dev);
 	ad->managed.attached = false;
 	module_put(THIS_MODULE);
 }
@@ -229,7 +229,7 @@ void apple_dma_managed_reap(struct work_struct *work)
 		device_lock(dev);
 		mutex_lock(&m->lock);
 		if (!m->attached && get_dma_ops(dev) == &ad->ops)
-			leave_ops(dev);
+			managed_leave_ops(dev);
 		mutex_unlock(&m->lock);
 		device_unlock(dev);
 		put_device(dev);
@@ -242,7 +242,7 @@ void apple_dma_managed_reap(struct work_struct *work)
 
 /* ---- the device comes and goes; managed.lock is held ---- */
 
-static void show_link(struct apple_dma *ad)
+static void managed_show_link(struct apple_dma *ad)
 {
 	struct apple_dma_managed *m = &ad->managed;
 
@@ -253,7 +253,7 @@ static void show_link(struct apple_dma *ad)
 			 dev_name(m->dev));
 }
 
-static void hide_link(struct apple_dma *ad)
+static void managed_hide_link(struct apple_dma *ad)
 {
 	struct apple_dma_managed *m = &ad->managed;
 
@@ -268,13 +268,13 @@ static void hide_link(struct apple_dma *ad)
  * it has to do without the link, should there be no memory for one again;
  * apple_dma_managed_stop() takes the driver off then, which else the core does.
  */
-static int found(struct apple_dma *ad, struct device *dev, bool bound)
+static int managed_found(struct apple_dma *ad, struct device *dev, bool bound)
 {
 	struct apple_dma_managed *m = &ad->managed;
 
 	if (m->dev)
 		return 0;
-	if (check_device(ad, to_pci_dev(dev)))
+	if (managed_check_device(ad, to_pci_dev(dev)))
 		return -EINVAL;
 	/*
 	 * No flag for its removal: without the companion's driver the device
@@ -287,16 +287,16 @@ static int found(struct apple_dma *ad, struct device *dev, bool bound)
 			return -EINVAL;
 	}
 	m->dev = get_device(dev);
-	show_link(ad);
+	managed_show_link(ad);
 	dev_info(&ad->pdev->dev, "manages the DMA of %s\n", dev_name(dev));
 	return 0;
 }
 
-static void gone(struct apple_dma *ad)
+static void managed_gone(struct apple_dma *ad)
 {
 	struct apple_dma_managed *m = &ad->managed;
 
-	hide_link(ad);
+	managed_hide_link(ad);
 	put_device(m->dev);
 	m->dev = NULL;
 }
@@ -308,22 +308,22 @@ static int apple_dma_managed_notify(struct notifier_block *nb,
 	struct apple_dma_managed *m = &ad->managed;
 	struct device *dev = data;
 
-	if (!is_managed(ad, dev))
+	if (!managed_is(ad, dev))
 		return NOTIFY_DONE;
 
 	mutex_lock(&m->lock);
 	switch (action) {
 	case BUS_NOTIFY_ADD_DEVICE:
-		found(ad, dev, false);
+		managed_found(ad, dev, false);
 		break;
 	case BUS_NOTIFY_BIND_DRIVER:
-		found(ad, dev, true);
+		managed_found(ad, dev, true);
 		if (m->dev == dev)
-			attach(ad, dev);
+			managed_attach(ad, dev);
 		break;
 	case BUS_NOTIFY_UNBOUND_DRIVER:
 		if (m->dev == dev)
-			detach(ad, dev);
+			managed_detach(ad, dev);
 		break;
 	case BUS_NOTIFY_DRIVER_NOT_BOUND:
 		if (m->dev == dev)
@@ -331,8 +331,8 @@ static int apple_dma_managed_notify(struct notifier_block *nb,
 		break;
 	case BUS_NOTIFY_REMOVED_DEVICE:
 		if (m->dev == dev) {
-			detach(ad, dev);
-			gone(ad);
+			managed_detach(ad, dev);
+			managed_gone(ad);
 		}
 		break;
 	}
@@ -344,7 +344,7 @@ static int apple_dma_managed_notify(struct notifier_block *nb,
  * Where the companion's own probe has not ended, the core puts this off until
  * it has.
  */
-static void bind_again(struct apple_dma *ad, struct device *dev)
+static void managed_bind_again(struct apple_dma *ad, struct device *dev)
 {
 	int err = device_attach(dev);
 
@@ -376,16 +376,16 @@ static void apple_dma_managed_work(struct work_struct *work)
 	device_lock(dev);
 	mutex_lock(&m->lock);
 	if (!dev->driver && m->dev == dev)
-		detach(ad, dev);
+		managed_detach(ad, dev);
 	mutex_unlock(&m->lock);
 	device_unlock(dev);
 
 	if (reattach)
-		bind_again(ad, dev);
+		managed_bind_again(ad, dev);
 	put_device(dev);
 }
 
-static struct pci_dev *get_managed(struct apple_dma *ad)
+static struct pci_dev *managed_get_device(struct apple_dma *ad)
 {
 	return pci_get_domain_bus_and_slot(pci_domain_nr(ad->pdev->bus),
 					   ad->managed.bus, ad->managed.devfn);
@@ -395,7 +395,7 @@ static struct pci_dev *get_managed(struct apple_dma *ad)
  * A driver that was bound without the ops has device addresses that mean
  * nothing to the host. Nothing but a new probe helps.
  */
-static void release_unmapped(struct apple_dma *ad, struct pci_dev *pdev)
+static void managed_release_unmapped(struct apple_dma *ad, struct pci_dev *pdev)
 {
 	struct device_driver *driver;
 	bool bound;
@@ -453,7 +453,7 @@ int apple_dma_managed_init(struct apple_dma *ad, u32 bdf)
 		return -EINVAL;
 	}
 
-	err = claim(ad);
+	err = managed_claim(ad);
 	if (err) {
 		dev_err(&ad->pdev->dev,
 			"another companion manages %02x:%02x.%x already\n",
@@ -461,14 +461,14 @@ int apple_dma_managed_init(struct apple_dma *ad, u32 bdf)
 		return err;
 	}
 
-	pdev = get_managed(ad);
+	pdev = managed_get_device(ad);
 	if (!pdev)
 		return 0;
-	err = check_device(ad, pdev);
+	err = managed_check_device(ad, pdev);
 	if (err)
-		unclaim(ad);
+		managed_unclaim(ad);
 	else
-		release_unmapped(ad, pdev);
+		managed_release_unmapped(ad, pdev);
 	pci_dev_put(pdev);
 	return err;
 }
@@ -495,7 +495,7 @@ int apple_dma_managed_start(struct apple_dma *ad)
 	if (err)
 		return err;
 
-	pdev = get_managed(ad);
+	pdev = managed_get_device(ad);
 	if (!pdev) {
 		dev_info(&ad->pdev->dev,
 			 "waits for its device %02x:%02x.%x to appear\n",
@@ -504,11 +504,11 @@ int apple_dma_managed_start(struct apple_dma *ad)
 	}
 
 	mutex_lock(&m->lock);
-	err = found(ad, &pdev->dev, false);
+	err = managed_found(ad, &pdev->dev, false);
 	mutex_unlock(&m->lock);
 	if (!err) {
 		/* It may have been bound again before it was linked. */
-		release_unmapped(ad, pdev);
+		managed_release_unmapped(ad, pdev);
 		m->reattach = true;
 		apple_dma_work_queue(&m->work);
 	}
@@ -526,7 +526,7 @@ void apple_dma_managed_show(struct apple_dma *ad)
 {
 	mutex_lock(&ad->managed.lock);
 	ad->managed.visible = true;
-	show_link(ad);
+	managed_show_link(ad);
 	mutex_unlock(&ad->managed.lock);
 }
 
@@ -539,7 +539,7 @@ void apple_dma_managed_show(struct apple_dma *ad)
 void apple_dma_managed_hide(struct apple_dma *ad)
 {
 	mutex_lock(&ad->managed.lock);
-	hide_link(ad);
+	managed_hide_link(ad);
 	ad->managed.visible = false;
 	mutex_unlock(&ad->managed.lock);
 }
@@ -570,11 +570,11 @@ void apple_dma_managed_stop(struct apple_dma *ad)
 	if (m->dev) {
 		device_lock(m->dev);
 		mutex_lock(&m->lock);
-		detach(ad, m->dev);
+		managed_detach(ad, m->dev);
 		mutex_unlock(&m->lock);
 		device_unlock(m->dev);
 	}
-	unclaim(ad);
+	managed_unclaim(ad);
 }
 
 /**
@@ -587,11 +587,11 @@ void apple_dma_managed_stop(struct apple_dma *ad)
  */
 void apple_dma_managed_giveup(struct apple_dma *ad)
 {
-	struct pci_dev *pdev = get_managed(ad);
+	struct pci_dev *pdev = managed_get_device(ad);
 
-	unclaim(ad);
+	managed_unclaim(ad);
 	if (pdev && ad->managed.released)
-		bind_again(ad, &pdev->dev);
+		managed_bind_again(ad, &pdev->dev);
 	pci_dev_put(pdev);
 }
 
@@ -670,7 +670,7 @@ void apple_dma_managed_quiesce(struct apple_dma *ad)
 	mutex_lock(&ad->managed.lock);
 	if (ad->managed.dev) {
 		/* To a device that is gone nothing would be written. */
-		bring_back(ad, ad->managed.dev);
+		managed_bring_back(ad, ad->managed.dev);
 		pci_clear_master(to_pci_dev(ad->managed.dev));
 	}
 	mutex_unlock(&ad->managed.lock);

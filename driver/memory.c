@@ -57,42 +57,42 @@ struct apple_dma_memory {
  * to it, and the list of orphanages. It is never held where the host, or an
  * engine that may be asking the host, is waited for: other devices need it.
  */
-static DEFINE_XARRAY_FLAGS(records, XA_FLAGS_LOCK_IRQ);
-static LIST_HEAD(orphanages);
+static DEFINE_XARRAY_FLAGS(memory_records, XA_FLAGS_LOCK_IRQ);
+static LIST_HEAD(memory_orphanages);
 
-static size_t block_size(const struct apple_dma_memory *mem)
+static size_t memory_block_size(const struct apple_dma_memory *mem)
 {
 	return PAGE_SIZE << mem->order;
 }
 
-static int record(struct apple_dma_memory *mem)
+static int memory_record(struct apple_dma_memory *mem)
 {
 	unsigned long flags;
 	int err;
 
-	xa_lock_irqsave(&records, flags);
-	err = xa_err(__xa_store(&records, page_to_pfn(mem->page), mem,
+	xa_lock_irqsave(&memory_records, flags);
+	err = xa_err(__xa_store(&memory_records, page_to_pfn(mem->page), mem,
 				GFP_ATOMIC | __GFP_NOWARN));
 	if (!err)
 		list_add(&mem->list, &mem->ad->memory);
-	xa_unlock_irqrestore(&records, flags);
+	xa_unlock_irqrestore(&memory_records, flags);
 	return err;
 }
 
 /* Take a record away; its memory is the caller's. The lock is held. */
-static void erase(struct apple_dma_memory *mem)
+static void memory_erase(struct apple_dma_memory *mem)
 {
-	__xa_erase(&records, page_to_pfn(mem->page));
+	__xa_erase(&memory_records, page_to_pfn(mem->page));
 	list_del(&mem->list);
 	if (mem->orphan && !--mem->ad->orphans)
 		apple_dma_work_queue(&mem->ad->reap);
 }
 
 /* The end of a record: its memory goes back, or is kept for good. */
-static void give_back(struct apple_dma *ad, struct apple_dma_memory *mem)
+static void memory_give_back(struct apple_dma *ad, struct apple_dma_memory *mem)
 {
 	if (mem->reachable)
-		atomic64_add(block_size(mem), &ad->leaked_bytes);
+		atomic64_add(memory_block_size(mem), &ad->leaked_bytes);
 	else
 		__free_pages(mem->block, mem->order);
 	kfree(mem);
@@ -104,10 +104,10 @@ static void give_back(struct apple_dma *ad, struct apple_dma_memory *mem)
  * of a block that is larger than any; here that is a failure like others. The
  * caller counts it if this is tried @again.
  */
-static struct apple_dma_memory *map_block(struct apple_dma *ad,
-					  struct device *dev,
-					  unsigned int order, gfp_t gfp,
-					  u64 mask, bool again)
+static struct apple_dma_memory *memory_map_block(struct apple_dma *ad,
+						 struct device *dev,
+						 unsigned int order, gfp_t gfp,
+						 u64 mask, bool again)
 {
 	bool broken = READ_ONCE(ad->engine.broken);
 	struct apple_dma_memory *mem;
@@ -127,7 +127,7 @@ static struct apple_dma_memory *map_block(struct apple_dma *ad,
 		goto no_memory;
 	recovered = READ_ONCE(ad->engine.stats.recovered);
 	mem->addr = apple_dma_pin(&ad->engine, page_to_phys(mem->block),
-				  block_size(mem), mask);
+				  memory_block_size(mem), mask);
 	/*
 	 * What an earlier kernel left may fill the host. A driver that begins
 	 * with this does not come back: wait for room.
@@ -135,11 +135,11 @@ static struct apple_dma_memory *map_block(struct apple_dma *ad,
 	if (mem->addr == DMA_MAPPING_ERROR && gfpflags_allow_blocking(gfp) &&
 	    apple_dma_recover_wait(&ad->engine) != recovered)
 		mem->addr = apple_dma_pin(&ad->engine, page_to_phys(mem->block),
-					  block_size(mem), mask);
+					  memory_block_size(mem), mask);
 	if (mem->addr == DMA_MAPPING_ERROR) {
 		/* It broke just now: the host may have mapped it all the same. */
 		mem->reachable = !broken && READ_ONCE(ad->engine.broken);
-		give_back(ad, mem);
+		memory_give_back(ad, mem);
 		return NULL;
 	}
 	return mem;
@@ -152,15 +152,16 @@ no_memory:
 	return NULL;
 }
 
-/* Undo map_block(), while nobody else knows of it. */
-static void unmap_block(struct apple_dma *ad, struct apple_dma_memory *mem)
+/* Undo memory_map_block(), while nobody else knows of it. */
+static void memory_unmap_block(struct apple_dma *ad,
+			       struct apple_dma_memory *mem)
 {
 	phys_addr_t phys;
 
 	/* If the driver unmapped it itself, nobody knows if it is reached. */
 	mem->reachable = apple_dma_unpin(&ad->engine, mem->addr,
-					 block_size(mem), &phys) != 0;
-	give_back(ad, mem);
+					 memory_block_size(mem), &phys) != 0;
+	memory_give_back(ad, mem);
 }
 
 /**
@@ -187,12 +188,12 @@ struct page *apple_dma_memory_alloc(struct apple_dma *ad, struct device *dev,
 	struct apple_dma_memory *mem;
 	u64 skip;
 
-	mem = map_block(ad, dev, order, gfp, mask, false);
+	mem = memory_map_block(ad, dev, order, gfp, mask, false);
 	if (!mem)
 		return NULL;
 	if (!IS_ALIGNED(mem->addr, align)) {
-		unmap_block(ad, mem);
-		mem = map_block(ad, dev, order + 1, gfp, mask, true);
+		memory_unmap_block(ad, mem);
+		mem = memory_map_block(ad, dev, order + 1, gfp, mask, true);
 		if (!mem) {
 			apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_ALIGN,
 					 size);
@@ -204,8 +205,8 @@ struct page *apple_dma_memory_alloc(struct apple_dma *ad, struct device *dev,
 	skip = ALIGN(mem->addr, align) - mem->addr;
 	mem->page = mem->block + (skip >> PAGE_SHIFT);
 	*addr = mem->addr + skip;
-	if (record(mem)) {
-		unmap_block(ad, mem);
+	if (memory_record(mem)) {
+		memory_unmap_block(ad, mem);
 		apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_MEMORY, size);
 		return NULL;
 	}
@@ -235,10 +236,10 @@ void apple_dma_memory_free(size_t size, struct page *page, dma_addr_t addr)
 	 * them go waits for this to end.
 	 */
 	rcu_read_lock();
-	xa_lock_irqsave(&records, flags);
-	mem = xa_load(&records, page_to_pfn(page));
+	xa_lock_irqsave(&memory_records, flags);
+	mem = xa_load(&memory_records, page_to_pfn(page));
 	if (!mem || mem->freed) {
-		xa_unlock_irqrestore(&records, flags);
+		xa_unlock_irqrestore(&memory_records, flags);
 		rcu_read_unlock();
 		pr_err_ratelimited("apple_dma: a driver frees %zu bytes at device address %pad that it does not have; the driver is at fault\n",
 				   size, &addr);
@@ -251,13 +252,13 @@ void apple_dma_memory_free(size_t size, struct page *page, dma_addr_t addr)
 		mem = NULL;
 	} else {
 		/* From here on it is ours; an unbind waits for this to end. */
-		erase(mem);
+		memory_erase(mem);
 	}
-	xa_unlock_irqrestore(&records, flags);
+	xa_unlock_irqrestore(&memory_records, flags);
 	if (mem && !mem->orphan)
-		unmap_block(ad, mem);
+		memory_unmap_block(ad, mem);
 	else if (mem)
-		give_back(ad, mem);
+		memory_give_back(ad, mem);
 	rcu_read_unlock();
 }
 
@@ -278,7 +279,7 @@ u64 apple_dma_memory_orphan(struct apple_dma *ad, u64 *left)
 	unsigned long flags;
 	u64 fresh = 0;
 
-	xa_lock_irqsave(&records, flags);
+	xa_lock_irqsave(&memory_records, flags);
 	list_for_each_entry(mem, &ad->memory, list) {
 		if (mem->orphan)
 			continue;
@@ -287,13 +288,13 @@ u64 apple_dma_memory_orphan(struct apple_dma *ad, u64 *left)
 	}
 	if (fresh && !ad->orphaned) {
 		ad->orphaned = true;
-		list_add(&ad->orphanage, &orphanages);
+		list_add(&ad->orphanage, &memory_orphanages);
 		__module_get(THIS_MODULE);
 		kref_get(&ad->ref);
 	}
 	ad->orphans += fresh;
 	ad->draining = true;
-	xa_unlock_irqrestore(&records, flags);
+	xa_unlock_irqrestore(&memory_records, flags);
 	/* What is being freed has no record any more: it is unmapped first. */
 	synchronize_rcu();
 	*left = apple_dma_engine_abandon(&ad->engine);
@@ -313,18 +314,18 @@ void apple_dma_memory_drained(struct apple_dma *ad, bool reachable)
 	unsigned long flags;
 	LIST_HEAD(freed);
 
-	xa_lock_irqsave(&records, flags);
+	xa_lock_irqsave(&memory_records, flags);
 	ad->draining = false;
 	list_for_each_entry_safe(mem, next, &ad->memory, list) {
 		mem->reachable |= reachable;
 		if (mem->freed) {
-			erase(mem);
+			memory_erase(mem);
 			list_add(&mem->list, &freed);
 		}
 	}
-	xa_unlock_irqrestore(&records, flags);
+	xa_unlock_irqrestore(&memory_records, flags);
 	list_for_each_entry_safe(mem, next, &freed, list)
-		give_back(ad, mem);
+		memory_give_back(ad, mem);
 }
 
 /**
@@ -341,12 +342,12 @@ const struct dma_map_ops *apple_dma_memory_ops(struct device *dev)
 	struct apple_dma *ad;
 	unsigned long flags;
 
-	xa_lock_irqsave(&records, flags);
-	list_for_each_entry(ad, &orphanages, orphanage)
+	xa_lock_irqsave(&memory_records, flags);
+	list_for_each_entry(ad, &memory_orphanages, orphanage)
 		list_for_each_entry(mem, &ad->memory, list)
 			if (mem->orphan && mem->dev == dev)
 				ops = &ad->ops;
-	xa_unlock_irqrestore(&records, flags);
+	xa_unlock_irqrestore(&memory_records, flags);
 	return ops;
 }
 
@@ -363,12 +364,12 @@ bool apple_dma_memory_reap(struct apple_dma *ad)
 	unsigned long flags;
 	bool reap;
 
-	xa_lock_irqsave(&records, flags);
+	xa_lock_irqsave(&memory_records, flags);
 	reap = ad->orphaned && !ad->orphans;
 	if (reap) {
 		ad->orphaned = false;
 		list_del_init(&ad->orphanage);
 	}
-	xa_unlock_irqrestore(&records, flags);
+	xa_unlock_irqrestore(&memory_records, flags);
 	return reap;
 }

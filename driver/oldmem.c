@@ -19,12 +19,12 @@
 /* More pieces than any machine has. */
 #define OLD_RANGES_MAX	1024
 
-static bool read_at(struct file *file, void *buf, size_t size, loff_t pos)
+static bool oldmem_read_at(struct file *file, void *buf, size_t size, loff_t pos)
 {
 	return kernel_read(file, buf, size, &pos) == size;
 }
 
-static bool is_vmcore(const Elf64_Ehdr *ehdr)
+static bool oldmem_is_vmcore(const Elf64_Ehdr *ehdr)
 {
 	return !memcmp(ehdr->e_ident, ELFMAG, SELFMAG) &&
 	       ehdr->e_ident[EI_CLASS] == ELFCLASS64 &&
@@ -32,15 +32,15 @@ static bool is_vmcore(const Elf64_Ehdr *ehdr)
 	       ehdr->e_phnum && ehdr->e_phnum <= OLD_RANGES_MAX;
 }
 
-static unsigned int read_ranges(struct file *file, const Elf64_Ehdr *ehdr,
-				struct apple_dma_range *ranges)
+static unsigned int oldmem_read_ranges(struct file *file, const Elf64_Ehdr *ehdr,
+				       struct apple_dma_range *ranges)
 {
 	unsigned int i, n = 0;
 	Elf64_Phdr phdr;
 
 	for (i = 0; i < ehdr->e_phnum; i++) {
-		if (!read_at(file, &phdr, sizeof(phdr),
-			     ehdr->e_phoff + i * sizeof(phdr)))
+		if (!oldmem_read_at(file, &phdr, sizeof(phdr),
+				    ehdr->e_phoff + i * sizeof(phdr)))
 			break;
 		if (phdr.p_type != PT_LOAD || !phdr.p_memsz ||
 		    phdr.p_paddr > PHYS_ADDR_MAX - phdr.p_memsz)
@@ -74,10 +74,11 @@ void apple_dma_oldmem_init(struct apple_dma_engine *e)
 			 PTR_ERR(file));
 		return;
 	}
-	if (read_at(file, &ehdr, sizeof(ehdr), 0) && is_vmcore(&ehdr))
+	if (oldmem_read_at(file, &ehdr, sizeof(ehdr), 0) &&
+	    oldmem_is_vmcore(&ehdr))
 		e->old = kmalloc_array(ehdr.e_phnum, sizeof(*e->old),
 				       GFP_KERNEL);
 	if (e->old)
-		e->old_n = read_ranges(file, &ehdr, e->old);
+		e->old_n = oldmem_read_ranges(file, &ehdr, e->old);
 	filp_close(file, NULL);
 }

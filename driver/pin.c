@@ -17,8 +17,8 @@
 #include "recover.h"
 #include "shape.h"
 
-/* What log_failure() has no better words for. */
-static const char *const fail_texts[APPLE_DMA_FAIL_COUNT] = {
+/* What map_log_failure() has no better words for. */
+static const char *const map_fail_texts[APPLE_DMA_FAIL_COUNT] = {
 	[APPLE_DMA_FAIL_BYTES] = "the byte budget is used up (module parameter max_bytes)",
 	[APPLE_DMA_FAIL_ENTRIES] = "the entry budget is used up (module parameter max_entries)",
 	[APPLE_DMA_FAIL_HOST] = "the host refused it (parameters max_bytes, max_entries)",
@@ -61,8 +61,8 @@ struct emptied {
  * A window has gone idle. Where the mode keeps nothing idle, one that was not on
  * the list before is the caller's to give back; one that was, goes with the list.
  */
-static void went_idle(struct apple_dma_engine *e, struct apple_dma_window *w,
-		      struct emptied *emptied)
+static void map_went_idle(struct apple_dma_engine *e,
+			  struct apple_dma_window *w, struct emptied *emptied)
 {
 	if (apple_dma_engine_lazy(e) || e->broken) {
 		apple_dma_window_list(e, w);
@@ -73,8 +73,8 @@ static void went_idle(struct apple_dma_engine *e, struct apple_dma_window *w,
 }
 
 /* End one use of a window. Returns false if there was none to end. */
-static bool end_use(struct apple_dma_engine *e, struct apple_dma_window *w,
-		    u64 addr, struct emptied *emptied)
+static bool map_end_use(struct apple_dma_engine *e, struct apple_dma_window *w,
+			u64 addr, struct emptied *emptied)
 {
 	int live;
 
@@ -83,12 +83,12 @@ static bool end_use(struct apple_dma_engine *e, struct apple_dma_window *w,
 		return false;
 	live = apple_dma_window_end_use(e, w, addr);
 	if (!live)
-		went_idle(e, w, emptied);
+		map_went_idle(e, w, emptied);
 	return live >= 0;
 }
 
 /* One doorbell for what is emptied: at most a batch. */
-static void settle(struct apple_dma_engine *e, struct emptied *emptied)
+static void map_settle(struct apple_dma_engine *e, struct emptied *emptied)
 {
 	if (!emptied->n)
 		return;
@@ -97,13 +97,13 @@ static void settle(struct apple_dma_engine *e, struct emptied *emptied)
 }
 
 /* The same when it is a whole batch. Then the lock is dropped, too. */
-static void settle_batch(struct apple_dma_engine *e, struct emptied *emptied,
-			 unsigned long *flags)
+static void map_settle_batch(struct apple_dma_engine *e, struct emptied *emptied,
+			     unsigned long *flags)
 	__must_hold(&e->lock)
 {
 	if (emptied->n < apple_dma_engine_batch(e))
 		return;
-	settle(e, emptied);
+	map_settle(e, emptied);
 	spin_unlock_irqrestore(&e->lock, *flags);
 	spin_lock_irqsave(&e->lock, *flags);
 }
@@ -112,8 +112,8 @@ static void settle_batch(struct apple_dma_engine *e, struct emptied *emptied,
  * End one mapping. Where the engine was stopped it may have been ended already:
  * -ESHUTDOWN if its window is gone from the host, too.
  */
-static int put(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
-	       struct emptied *emptied)
+static int map_end(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
+		   struct emptied *emptied)
 {
 	struct apple_dma_window *w = apple_dma_index_find_iova(e, addr);
 
@@ -121,7 +121,7 @@ static int put(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
 		return -ESHUTDOWN;
 	if (w)
 		*phys = w->phys + (addr - w->iova);
-	if (w && end_use(e, w, addr, emptied)) {
+	if (w && map_end_use(e, w, addr, emptied)) {
 		apple_dma_count_unmap(e, size);
 		trace_unmap(e->dev, addr, size);
 	} else if (!w || !e->stopped) {
@@ -132,7 +132,7 @@ static int put(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
 }
 
 /* Count and log a failure. The lock is not held. */
-static void log_failure(struct apple_dma_engine *e, const struct failure *f)
+static void map_log_failure(struct apple_dma_engine *e, const struct failure *f)
 {
 	unsigned long flags;
 
@@ -155,13 +155,13 @@ static void log_failure(struct apple_dma_engine *e, const struct failure *f)
 	default:
 		dev_warn(e->dev,
 			 "cannot map %llu bytes: %s; now %llu of %llu bytes and %llu of %u entries\n",
-			 f->size, fail_texts[f->cause], e->stats.mapped_bytes,
-			 e->limits.bytes, e->stats.mapped_entries,
-			 e->limits.entries);
+			 f->size, map_fail_texts[f->cause],
+			 e->stats.mapped_bytes, e->limits.bytes,
+			 e->stats.mapped_entries, e->limits.entries);
 	}
 }
 
-static void log_bad_unmap(struct apple_dma_engine *e, u64 addr)
+static void map_log_bad_unmap(struct apple_dma_engine *e, u64 addr)
 {
 	dev_err_ratelimited(e->dev,
 			    "the driver unmaps device address %#llx, which is not mapped; the driver is at fault\n",
@@ -169,8 +169,8 @@ static void log_bad_unmap(struct apple_dma_engine *e, u64 addr)
 }
 
 /* The windows that a miss has made are the mappings' from now on. */
-static void drop_guards(struct apple_dma_engine *e, struct list_head *fresh,
-			struct emptied *emptied, unsigned long *flags)
+static void map_drop_guards(struct apple_dma_engine *e, struct list_head *fresh,
+			    struct emptied *emptied, unsigned long *flags)
 	__must_hold(&e->lock)
 {
 	struct apple_dma_window *w;
@@ -181,14 +181,15 @@ static void drop_guards(struct apple_dma_engine *e, struct list_head *fresh,
 		w->guarded = false;
 		clear_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
 		/* A driver that unmaps too often may have ended the guard. */
-		if (!end_use(e, w, 0, emptied) && !apple_dma_window_live(w))
-			went_idle(e, w, emptied);
-		settle_batch(e, emptied, flags);
+		if (!map_end_use(e, w, 0, emptied) && !apple_dma_window_live(w))
+			map_went_idle(e, w, emptied);
+		map_settle_batch(e, emptied, flags);
 	}
 }
 
 /* May the range be mapped at all? COUNT if so, or why not. */
-static enum apple_dma_fail check(struct apple_dma_engine *e, u64 phys, u64 size)
+static enum apple_dma_fail map_check(struct apple_dma_engine *e, u64 phys,
+				     u64 size)
 {
 	if (e->broken || e->stopped || e->closed)
 		return APPLE_DMA_FAIL_BROKEN;
@@ -197,8 +198,8 @@ static enum apple_dma_fail check(struct apple_dma_engine *e, u64 phys, u64 size)
 	return APPLE_DMA_FAIL_COUNT;
 }
 
-static struct apple_dma_window *find(struct apple_dma_engine *e, u64 phys,
-				     u64 size)
+static struct apple_dma_window *map_find(struct apple_dma_engine *e, u64 phys,
+					 u64 size)
 {
 	struct apple_dma_window *w = apple_dma_index_find(e, phys, size);
 
@@ -213,8 +214,9 @@ static struct apple_dma_window *find(struct apple_dma_engine *e, u64 phys,
  * is idle on it? *@left is how many windows may go for it: those that were idle
  * at the first try. The lock is dropped if so.
  */
-static bool try_with_less(struct apple_dma_engine *e, enum apple_dma_fail cause,
-			  u64 phys, u64 size, s64 *left, unsigned long *flags)
+static bool map_try_with_less(struct apple_dma_engine *e,
+			      enum apple_dma_fail cause, u64 phys, u64 size,
+			      s64 *left, unsigned long *flags)
 	__must_hold(&e->lock)
 {
 	u64 entries, bytes, went;
@@ -241,9 +243,9 @@ static bool try_with_less(struct apple_dma_engine *e, enum apple_dma_fail cause,
  * Map in a window that was looked for, and made if need be; @f has why it is
  * not there, if it is not.
  */
-static dma_addr_t take_made(struct apple_dma_engine *e,
-			    struct apple_dma_window *w, u64 phys, u64 size,
-			    u64 mask, struct failure *f)
+static dma_addr_t map_take(struct apple_dma_engine *e,
+			   struct apple_dma_window *w, u64 phys, u64 size,
+			   u64 mask, struct failure *f)
 {
 	dma_addr_t addr = DMA_MAPPING_ERROR;
 	bool fresh;
@@ -267,8 +269,8 @@ static dma_addr_t take_made(struct apple_dma_engine *e,
 
 /* ---- one range ---- */
 
-static noinline dma_addr_t pin_slowly(struct apple_dma_engine *e, u64 phys,
-				      u64 size, u64 mask)
+static noinline dma_addr_t map_slow(struct apple_dma_engine *e, u64 phys,
+				    u64 size, u64 mask)
 {
 	const struct apple_dma_todo todo = {
 		.one = { .phys = phys, .size = size },
@@ -286,29 +288,30 @@ static noinline dma_addr_t pin_slowly(struct apple_dma_engine *e, u64 phys,
 	e->stats.slow_paths++;
 again:
 	do {
-		f.cause = check(e, phys, size);
+		f.cause = map_check(e, phys, size);
 		if (f.cause != APPLE_DMA_FAIL_COUNT)
 			goto out;
-		w = find(e, phys, size);
+		w = map_find(e, phys, size);
 		if (w)
 			break;
 		/* Where the lock was dropped somebody may have made it. */
 	} while (apple_dma_make_room(e, todo, &flags));
 	if (!w) {
 		apple_dma_cover(e, todo, &fresh, &f.cause);
-		w = find(e, phys, size);
-		if (!w && try_with_less(e, f.cause, phys, size, &left, &flags))
+		w = map_find(e, phys, size);
+		if (!w &&
+		    map_try_with_less(e, f.cause, phys, size, &left, &flags))
 			goto again;
 	}
-	addr = take_made(e, w, phys, size, mask, &f);
+	addr = map_take(e, w, phys, size, mask, &f);
 out:
-	drop_guards(e, &fresh, &emptied, &flags);
+	map_drop_guards(e, &fresh, &emptied, &flags);
 	if (addr == DMA_MAPPING_ERROR && f.cause == APPLE_DMA_FAIL_HOST)
 		apple_dma_recover_start(e);
-	settle(e, &emptied);
+	map_settle(e, &emptied);
 	spin_unlock_irqrestore(&e->lock, flags);
 	if (addr == DMA_MAPPING_ERROR)
-		log_failure(e, &f);
+		map_log_failure(e, &f);
 	return addr;
 }
 
@@ -331,7 +334,7 @@ dma_addr_t apple_dma_pin(struct apple_dma_engine *e, phys_addr_t phys,
 
 	if (likely(addr != DMA_MAPPING_ERROR))
 		return apple_dma_traced_map(e, phys, size, addr);
-	return pin_slowly(e, phys, size, mask);
+	return map_slow(e, phys, size, mask);
 }
 
 /**
@@ -348,12 +351,12 @@ dma_addr_t apple_dma_refuse(struct apple_dma_engine *e,
 {
 	const struct failure f = { .cause = cause, .size = size };
 
-	log_failure(e, &f);
+	map_log_failure(e, &f);
 	return DMA_MAPPING_ERROR;
 }
 
-static noinline int unpin_slowly(struct apple_dma_engine *e, u64 addr, u64 size,
-				 u64 *phys)
+static noinline int map_unmap_slow(struct apple_dma_engine *e, u64 addr,
+				   u64 size, u64 *phys)
 {
 	struct emptied emptied = EMPTIED_INIT(emptied);
 	unsigned long flags;
@@ -361,14 +364,14 @@ static noinline int unpin_slowly(struct apple_dma_engine *e, u64 addr, u64 size,
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
-	err = put(e, addr, size, phys, &emptied);
-	settle(e, &emptied);
+	err = map_end(e, addr, size, phys, &emptied);
+	map_settle(e, &emptied);
 	if (!err && e->broken)
 		err = -EIO;
 	spin_unlock_irqrestore(&e->lock, flags);
 
 	if (err == -ENOENT)
-		log_bad_unmap(e, addr);
+		map_log_bad_unmap(e, addr);
 	return err == -ESHUTDOWN ? 0 : err;
 }
 
@@ -391,7 +394,7 @@ int apple_dma_unpin(struct apple_dma_engine *e, dma_addr_t addr, size_t size,
 		    phys_addr_t *phys)
 {
 	if (unlikely(!apple_dma_unhit(e, addr, size, phys)))
-		return unpin_slowly(e, addr, size, phys);
+		return map_unmap_slow(e, addr, size, phys);
 	apple_dma_traced_unmap(e, addr, size);
 	return 0;
 }
@@ -399,8 +402,8 @@ int apple_dma_unpin(struct apple_dma_engine *e, dma_addr_t addr, size_t size,
 /* ---- scatterlists ---- */
 
 /* The fast part: hits. Returns how many entries are left to map. */
-static int hit_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
-		  int nents, u64 mask)
+static int map_hit_list(struct apple_dma_engine *e, struct scatterlist *sgl,
+			int nents, u64 mask)
 {
 	struct scatterlist *sg;
 	int i, left = 0;
@@ -423,9 +426,9 @@ static int hit_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
  * The rest. The hits are mapped already, so that what this makes room with is
  * not what the same list needs. @f is set to why an entry could not be mapped.
  */
-static void miss_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
-		    int nents, u64 mask, bool exact, struct failure *f,
-		    struct emptied *emptied, unsigned long *flags)
+static void map_miss_list(struct apple_dma_engine *e, struct scatterlist *sgl,
+			  int nents, u64 mask, bool exact, struct failure *f,
+			  struct emptied *emptied, unsigned long *flags)
 	__must_hold(&e->lock)
 {
 	struct scatterlist *sg;
@@ -443,10 +446,10 @@ static void miss_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 			continue;
 		f->size = sg->length;
 again:
-		f->cause = check(e, phys, sg->length);
+		f->cause = map_check(e, phys, sg->length);
 		if (f->cause != APPLE_DMA_FAIL_COUNT)
 			break;
-		w = find(e, phys, sg->length);
+		w = map_find(e, phys, sg->length);
 		if (!w && rang) {
 			/* Let interrupts in between two batches. */
 			rang = false;
@@ -465,22 +468,23 @@ again:
 				goto again;
 			apple_dma_cover(e, todo, &fresh, &f->cause);
 			rang = true;
-			w = find(e, phys, sg->length);
-			if (!w && try_with_less(e, f->cause, phys, sg->length,
-						&left, flags))
+			w = map_find(e, phys, sg->length);
+			if (!w && map_try_with_less(e, f->cause, phys,
+						    sg->length, &left, flags))
 				goto again;
 		}
-		sg_dma_address(sg) = take_made(e, w, phys, sg->length, mask, f);
+		sg_dma_address(sg) = map_take(e, w, phys, sg->length, mask, f);
 		if (sg_dma_address(sg) == DMA_MAPPING_ERROR)
 			break;
 		f->cause = APPLE_DMA_FAIL_COUNT;
 	}
-	drop_guards(e, &fresh, emptied, flags);
+	map_drop_guards(e, &fresh, emptied, flags);
 }
 
 /* Undo what of a list is mapped. */
-static void put_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
-		   int nents, struct emptied *emptied, unsigned long *flags)
+static void map_end_list(struct apple_dma_engine *e, struct scatterlist *sgl,
+			 int nents, struct emptied *emptied,
+			 unsigned long *flags)
 	__must_hold(&e->lock)
 {
 	struct scatterlist *sg;
@@ -490,9 +494,9 @@ static void put_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 	for_each_sg(sgl, sg, nents, i) {
 		if (sg_dma_address(sg) == DMA_MAPPING_ERROR)
 			continue;
-		put(e, sg_dma_address(sg), sg_dma_len(sg), &phys, emptied);
+		map_end(e, sg_dma_address(sg), sg_dma_len(sg), &phys, emptied);
 		sg_dma_address(sg) = DMA_MAPPING_ERROR;
-		settle_batch(e, emptied, flags);
+		map_settle_batch(e, emptied, flags);
 	}
 }
 
@@ -500,13 +504,13 @@ static void put_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
  * Could a list fit? If not, @f says so. @all: as if nothing of it were mapped.
  * The lock is not held.
  */
-static bool list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
-		      int nents, bool all, struct failure *f)
+static bool map_list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
+			  int nents, bool all, struct failure *f)
 {
 	struct scatterlist *sg;
 	int i;
 
-	/* Where nothing is mapped, miss_sg() says why. */
+	/* Where nothing is mapped, map_miss_list() says why. */
 	if (READ_ONCE(e->broken) || READ_ONCE(e->stopped) ||
 	    READ_ONCE(e->closed) || !apple_dma_cannot_fit(e, sgl, nents, all))
 		return true;
@@ -518,22 +522,23 @@ static bool list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
 }
 
 /* The list again, in exact granules, if that may help. It is not mapped. */
-static void miss_sg_exactly(struct apple_dma_engine *e, struct scatterlist *sgl,
-			    int nents, u64 mask, struct failure *f,
-			    struct emptied *emptied, unsigned long *flags)
+static void map_miss_list_exactly(struct apple_dma_engine *e,
+				  struct scatterlist *sgl, int nents, u64 mask,
+				  struct failure *f, struct emptied *emptied,
+				  unsigned long *flags)
 	__must_hold(&e->lock)
 {
 	bool fits;
 
 	spin_unlock_irqrestore(&e->lock, *flags);
-	fits = list_fits(e, sgl, nents, true, f);
+	fits = map_list_fits(e, sgl, nents, true, f);
 	spin_lock_irqsave(&e->lock, *flags);
 	if (!fits)
 		return;
 	apple_dma_idle_release(e, flags, "room");
-	miss_sg(e, sgl, nents, mask, true, f, emptied, flags);
+	map_miss_list(e, sgl, nents, mask, true, f, emptied, flags);
 	if (f->cause != APPLE_DMA_FAIL_COUNT)
-		put_sg(e, sgl, nents, emptied, flags);
+		map_end_list(e, sgl, nents, emptied, flags);
 }
 
 /**
@@ -559,27 +564,27 @@ int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 	unsigned long flags;
 	bool fits;
 
-	if (likely(!hit_sg(e, sgl, nents, mask)))
+	if (likely(!map_hit_list(e, sgl, nents, mask)))
 		return 0;
 
-	fits = list_fits(e, sgl, nents, false, &f);
+	fits = map_list_fits(e, sgl, nents, false, &f);
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
 	if (fits)
-		miss_sg(e, sgl, nents, mask, false, &f, &emptied, &flags);
+		map_miss_list(e, sgl, nents, mask, false, &f, &emptied, &flags);
 	if (f.cause != APPLE_DMA_FAIL_COUNT)
-		put_sg(e, sgl, nents, &emptied, &flags);
+		map_end_list(e, sgl, nents, &emptied, &flags);
 	/* Large windows for some may have left no room for the rest. */
 	if (f.cause == APPLE_DMA_FAIL_BYTES && apple_dma_engine_lazy(e))
-		miss_sg_exactly(e, sgl, nents, mask, &f, &emptied, &flags);
+		map_miss_list_exactly(e, sgl, nents, mask, &f, &emptied, &flags);
 	if (f.cause == APPLE_DMA_FAIL_HOST)
 		apple_dma_recover_start(e);
-	settle(e, &emptied);
+	map_settle(e, &emptied);
 	spin_unlock_irqrestore(&e->lock, flags);
 
 	if (f.cause == APPLE_DMA_FAIL_COUNT)
 		return 0;
-	log_failure(e, &f);
+	map_log_failure(e, &f);
 	switch (f.cause) {
 	case APPLE_DMA_FAIL_BYTES:
 	case APPLE_DMA_FAIL_ENTRIES:
@@ -628,18 +633,18 @@ int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
 	for (; i < nents; i++, sg = sg_next(sg)) {
-		if (put(e, sg_dma_address(sg), sg_dma_len(sg), &phys,
-			&emptied) == -ENOENT) {
+		if (map_end(e, sg_dma_address(sg), sg_dma_len(sg), &phys,
+			    &emptied) == -ENOENT) {
 			bad = sg_dma_address(sg);
 			err = -ENOENT;
 		}
-		settle_batch(e, &emptied, &flags);
+		map_settle_batch(e, &emptied, &flags);
 	}
-	settle(e, &emptied);
+	map_settle(e, &emptied);
 	broken = e->broken;
 	spin_unlock_irqrestore(&e->lock, flags);
 
 	if (err)
-		log_bad_unmap(e, bad);
+		map_log_bad_unmap(e, bad);
 	return broken ? -EIO : err;
 }

@@ -66,7 +66,7 @@ bool apple_dma_ram_mappable(struct apple_dma_engine *e, u64 phys, u64 size)
 
 /* ---- the table ---- */
 
-static int compare_ranges(const void *a, const void *b)
+static int ram_compare(const void *a, const void *b)
 {
 	const struct apple_dma_range *x = a, *y = b;
 
@@ -74,11 +74,11 @@ static int compare_ranges(const void *a, const void *b)
 }
 
 /* Sort, and join what touches. Returns how many are left. */
-static unsigned int tidy(struct apple_dma_range *r, unsigned int n)
+static unsigned int ram_tidy(struct apple_dma_range *r, unsigned int n)
 {
 	unsigned int i, out = 0;
 
-	sort(r, n, sizeof(*r), compare_ranges, NULL);
+	sort(r, n, sizeof(*r), ram_compare, NULL);
 	for (i = 0; i < n; i++) {
 		u64 end = r[i].phys + r[i].size;
 
@@ -94,15 +94,15 @@ static unsigned int tidy(struct apple_dma_range *r, unsigned int n)
 }
 
 /* Put a new table in place; @r is the engine's from now on. */
-static void replace(struct apple_dma_engine *e, struct apple_dma_range *r,
-		    unsigned int n)
+static void ram_replace(struct apple_dma_engine *e, struct apple_dma_range *r,
+			unsigned int n)
 {
 	struct apple_dma_range *old;
 	unsigned long flags;
 	unsigned int i;
 	u64 bytes = 0;
 
-	n = tidy(r, n);
+	n = ram_tidy(r, n);
 	for (i = 0; i < n; i++)
 		bytes += r[i].size;
 	spin_lock_irqsave(&e->lock, flags);
@@ -133,12 +133,12 @@ int apple_dma_ram_set(struct apple_dma_engine *e,
 	if (!r)
 		return -ENOMEM;
 	memcpy(r, ranges, n * sizeof(*r));
-	replace(e, r, n);
+	ram_replace(e, r, n);
 	return 0;
 }
 
 /* A copy of the table with room for one range more, or NULL. */
-static struct apple_dma_range *copy_table(struct apple_dma_engine *e)
+static struct apple_dma_range *ram_copy(struct apple_dma_engine *e)
 {
 	struct apple_dma_range *r = kmalloc_array(e->ram.n + 1, sizeof(*r),
 						  GFP_KERNEL);
@@ -148,21 +148,21 @@ static struct apple_dma_range *copy_table(struct apple_dma_engine *e)
 	return r;
 }
 
-static int add(struct apple_dma_engine *e, u64 start, u64 end)
+static int ram_add(struct apple_dma_engine *e, u64 start, u64 end)
 {
-	struct apple_dma_range *r = copy_table(e);
+	struct apple_dma_range *r = ram_copy(e);
 
 	if (!r)
 		return -ENOMEM;
 	r[e->ram.n].phys = start;
 	r[e->ram.n].size = end - start;
-	replace(e, r, e->ram.n + 1);
+	ram_replace(e, r, e->ram.n + 1);
 	return 0;
 }
 
-static int take_away(struct apple_dma_engine *e, u64 start, u64 end)
+static int ram_take_away(struct apple_dma_engine *e, u64 start, u64 end)
 {
-	struct apple_dma_range *r = copy_table(e);
+	struct apple_dma_range *r = ram_copy(e);
 	unsigned int i, n = e->ram.n;
 
 	if (!r)
@@ -179,7 +179,7 @@ static int take_away(struct apple_dma_engine *e, u64 start, u64 end)
 			r[n++].size = last - end;
 		}
 	}
-	replace(e, r, n);
+	ram_replace(e, r, n);
 	return 0;
 }
 
@@ -197,7 +197,7 @@ static int apple_dma_ram_notify(struct notifier_block *nb, unsigned long action,
 
 	switch (action) {
 	case MEM_GOING_OFFLINE:
-		err = take_away(e, start, end);
+		err = ram_take_away(e, start, end);
 		if (!err)
 			e->ram.gone(e, start, end);
 		break;
@@ -208,7 +208,7 @@ static int apple_dma_ram_notify(struct notifier_block *nb, unsigned long action,
 	case MEM_ONLINE:
 	case MEM_CANCEL_OFFLINE:
 		/* Without it, windows there are small: no reason to refuse. */
-		add(e, start, end);
+		ram_add(e, start, end);
 		break;
 	}
 	return notifier_from_errno(err);
@@ -219,7 +219,7 @@ struct apple_dma_found {
 	unsigned int n;
 };
 
-static int found_ram(struct resource *res, void *arg)
+static int ram_found(struct resource *res, void *arg)
 {
 	struct apple_dma_found *found = arg;
 
@@ -249,7 +249,7 @@ int apple_dma_ram_init(struct apple_dma_engine *e)
 		return -ENOMEM;
 	walk_iomem_res_desc(IORES_DESC_NONE,
 			    IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY, 0, -1,
-			    &found, found_ram);
+			    &found, ram_found);
 	err = apple_dma_ram_set(e, found.ranges, found.n);
 	kfree(found.ranges);
 	if (err)
@@ -272,5 +272,5 @@ void apple_dma_ram_exit(struct apple_dma_engine *e)
 	if (e->ram.watched)
 		unregister_memory_notifier(&e->ram.nb);
 	e->ram.watched = false;
-	replace(e, NULL, 0);
+	ram_replace(e, NULL, 0);
 }

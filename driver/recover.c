@@ -21,9 +21,8 @@
 #include "work.h"
 
 /* Alignments of handles, each pass without those of the one before. */
-static const u64 strides[] = {
-	4 << 20, 1 << 20, 256 << 10, 64 << 10, APPLE_DMA_GRANULE_SIZE
-};
+static const u64 recover_strides[] = { 4 << 20, 1 << 20, 256 << 10, 64 << 10,
+				       APPLE_DMA_GRANULE_SIZE };
 
 /* Handles looked at with interrupts off; most may be holes. */
 #define SWEEP_STEPS	4096
@@ -35,8 +34,8 @@ static const u64 strides[] = {
  * Release one batch of handles, from *phys up to @end. Returns false when
  * there is nothing more to do.
  */
-static bool sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
-			unsigned int pass, bool old, u64 *found)
+static bool recover_sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
+				unsigned int pass, bool old, u64 *found)
 {
 	struct apple_dma_unmap_entry *entry = e->unmap_scratch;
 	unsigned int i, n = 0, steps = 0;
@@ -44,8 +43,8 @@ static bool sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
 
 	spin_lock_irqsave(&e->lock, flags);
 	for (; *phys < end && n < e->limits.batch && steps < SWEEP_STEPS;
-	     *phys += strides[pass], steps++) {
-		if (pass && IS_ALIGNED(*phys, strides[pass - 1]))
+	     *phys += recover_strides[pass], steps++) {
+		if (pass && IS_ALIGNED(*phys, recover_strides[pass - 1]))
 			continue;
 		if ((!old && !pfn_valid(PHYS_PFN(*phys))) ||
 		    apple_dma_index_handle_taken(e, *phys))
@@ -65,13 +64,13 @@ static bool sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
 }
 
 /* One pass over a range; @old is memory of a kernel that crashed. */
-static u64 sweep(struct apple_dma_engine *e, u64 phys, u64 end,
-		 unsigned int pass, bool old)
+static u64 recover_sweep(struct apple_dma_engine *e, u64 phys, u64 end,
+			 unsigned int pass, bool old)
 {
 	u64 found = 0;
 
-	phys = round_down(phys, strides[pass]);
-	while (sweep_batch(e, &phys, end, pass, old, &found))
+	phys = round_down(phys, recover_strides[pass]);
+	while (recover_sweep_batch(e, &phys, end, pass, old, &found))
 		cond_resched();
 	return found;
 }
@@ -87,14 +86,15 @@ static void apple_dma_recover_work(struct work_struct *work)
 
 	dev_notice(e->dev,
 		   "looking for registrations of an earlier kernel on the host\n");
-	for (pass = 0; pass < ARRAY_SIZE(strides); pass++) {
+	for (pass = 0; pass < ARRAY_SIZE(recover_strides); pass++) {
 		for_each_online_node(nid)
-			found += sweep(e, PFN_PHYS(node_start_pfn(nid)),
-				       PFN_PHYS(node_end_pfn(nid)), pass, false);
+			found += recover_sweep(e, PFN_PHYS(node_start_pfn(nid)),
+					       PFN_PHYS(node_end_pfn(nid)),
+					       pass, false);
 		for (i = 0; i < e->old_n; i++)
-			found += sweep(e, e->old[i].phys,
-				       e->old[i].phys + e->old[i].size, pass,
-				       true);
+			found += recover_sweep(e, e->old[i].phys,
+					       e->old[i].phys + e->old[i].size,
+					       pass, true);
 	}
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.recovered += found;

@@ -46,7 +46,7 @@
 /* ---- shapes; the lock is held ---- */
 
 /* What the room, and the waste, allow in cached mode. */
-static u64 roomy_shape(struct apple_dma_engine *e)
+static u64 shape_roomy(struct apple_dma_engine *e)
 {
 	u64 limit = apple_dma_budget_bytes(e), shape = APPLE_DMA_WINDOW_MAX,
 	    most;
@@ -80,12 +80,12 @@ u64 apple_dma_shape(struct apple_dma_engine *e)
 		return APPLE_DMA_WINDOW_FIXED;
 	if (!apple_dma_engine_lazy(e))
 		return APPLE_DMA_GRANULE_SIZE;
-	return min(roomy_shape(e), e->learned.shape);
+	return min(shape_roomy(e), e->learned.shape);
 }
 
 /* An aligned window of @len bytes around the range, or NULL. */
-static struct apple_dma_window *plan_shared(struct apple_dma_engine *e,
-					    u64 phys, u64 size, u64 len)
+static struct apple_dma_window *shape_plan_shared(struct apple_dma_engine *e,
+						  u64 phys, u64 size, u64 len)
 {
 	u64 start = round_down(phys, len);
 	struct apple_dma_window *w;
@@ -110,8 +110,8 @@ static struct apple_dma_window *plan_shared(struct apple_dma_engine *e,
  * earlier than the range where its handle is taken by a shorter window. Returns
  * false if there is no such place.
  */
-static bool exact_start(struct apple_dma_engine *e, u64 phys, u64 size,
-			u64 *start)
+static bool shape_exact_start(struct apple_dma_engine *e, u64 phys, u64 size,
+			      u64 *start)
 {
 	unsigned int tries = 0;
 
@@ -126,15 +126,15 @@ static bool exact_start(struct apple_dma_engine *e, u64 phys, u64 size,
 	return true;
 }
 
-static struct apple_dma_window *plan_exact(struct apple_dma_engine *e,
-					   u64 phys, u64 size,
-					   enum apple_dma_fail *cause)
+static struct apple_dma_window *shape_plan_exact(struct apple_dma_engine *e,
+						 u64 phys, u64 size,
+						 enum apple_dma_fail *cause)
 {
 	u64 first = round_down(phys, APPLE_DMA_GRANULE_SIZE);
 	u64 end = round_up(phys + size, APPLE_DMA_GRANULE_SIZE);
 	u64 start;
 
-	if (!exact_start(e, phys, size, &start)) {
+	if (!shape_exact_start(e, phys, size, &start)) {
 		*cause = APPLE_DMA_FAIL_HANDLE;
 		return NULL;
 	}
@@ -147,9 +147,9 @@ static struct apple_dma_window *plan_exact(struct apple_dma_engine *e,
 	return apple_dma_window_plan(e, start, end - start, first, cause);
 }
 
-static struct apple_dma_window *plan(struct apple_dma_engine *e, u64 phys,
-				     u64 size, u64 shape,
-				     enum apple_dma_fail *cause)
+static struct apple_dma_window *shape_plan(struct apple_dma_engine *e, u64 phys,
+					   u64 size, u64 shape,
+					   enum apple_dma_fail *cause)
 {
 	struct apple_dma_window *w = NULL;
 
@@ -158,8 +158,8 @@ static struct apple_dma_window *plan(struct apple_dma_engine *e, u64 phys,
 		return NULL;
 	}
 	for (; shape > APPLE_DMA_GRANULE_SIZE && !w; shape /= SHAPE_STEP)
-		w = plan_shared(e, phys, size, shape);
-	return w ?: plan_exact(e, phys, size, cause);
+		w = shape_plan_shared(e, phys, size, shape);
+	return w ?: shape_plan_exact(e, phys, size, cause);
 }
 
 /* ---- misses; the lock is held ---- */
@@ -178,8 +178,8 @@ bool apple_dma_valid_range(u64 phys, u64 size)
 }
 
 /* Take the next range that has no window. Returns false if there is none. */
-static bool next_miss(struct apple_dma_engine *e, struct apple_dma_todo *todo,
-		      u64 *phys, u64 *size)
+static bool shape_next_miss(struct apple_dma_engine *e,
+			    struct apple_dma_todo *todo, u64 *phys, u64 *size)
 {
 	while (todo->left) {
 		bool mapped = false;
@@ -209,21 +209,22 @@ struct apple_dma_estimate {
 	u64 entries;
 };
 
-static void estimate(struct apple_dma_engine *e, struct apple_dma_todo todo,
-		     u64 shape, struct apple_dma_estimate *est)
+static void shape_estimate(struct apple_dma_engine *e,
+			   struct apple_dma_todo todo, u64 shape,
+			   struct apple_dma_estimate *est)
 {
 	u64 phys, size, start, behind = 0;
 
 	memset(est, 0, sizeof(*est));
 	while (est->entries < apple_dma_engine_batch(e) &&
-	       next_miss(e, &todo, &phys, &size)) {
+	       shape_next_miss(e, &todo, &phys, &size)) {
 		u64 end = phys + size;
 		u64 need;
 
 		/* Neighbours in one window; not all of them come in order. */
 		if (end <= behind && phys >= behind - shape)
 			continue;
-		if (!exact_start(e, phys, size, &start))
+		if (!shape_exact_start(e, phys, size, &start))
 			start = round_down(phys, APPLE_DMA_GRANULE_SIZE);
 		need = round_up(end, APPLE_DMA_GRANULE_SIZE) - start;
 		est->first = est->first ?: need;
@@ -234,22 +235,22 @@ static void estimate(struct apple_dma_engine *e, struct apple_dma_todo todo,
 	}
 }
 
-static u64 todo_shape(struct apple_dma_engine *e,
-		      const struct apple_dma_todo *todo)
+static u64 shape_of_todo(struct apple_dma_engine *e,
+			 const struct apple_dma_todo *todo)
 {
 	return todo->exact ? APPLE_DMA_GRANULE_SIZE : apple_dma_shape(e);
 }
 
 /* The largest shape of which a batch fits in the room there is. */
-static u64 fitting_shape(struct apple_dma_engine *e, struct apple_dma_todo todo)
+static u64 shape_fitting(struct apple_dma_engine *e, struct apple_dma_todo todo)
 {
-	u64 shape = todo_shape(e, &todo);
+	u64 shape = shape_of_todo(e, &todo);
 	struct apple_dma_estimate est;
 
 	if (e->mode == APPLE_DMA_MODE_FIXED)
 		return shape;
 	for (; shape > APPLE_DMA_GRANULE_SIZE; shape /= SHAPE_STEP) {
-		estimate(e, todo, shape, &est);
+		shape_estimate(e, todo, shape, &est);
 		if (apple_dma_budget_has_room(e, est.shared, est.entries))
 			break;
 	}
@@ -257,24 +258,24 @@ static u64 fitting_shape(struct apple_dma_engine *e, struct apple_dma_todo todo)
 }
 
 /* Granules that the entries of a list have named; for one list at a time. */
-static DECLARE_BITMAP(named, NAMED_BITS);
-static unsigned long named_busy;
+static DECLARE_BITMAP(shape_named, NAMED_BITS);
+static unsigned long shape_named_busy;
 
 /* How many granules of a range are new to @named, in bytes; at most @most. */
-static u64 name_granules(u64 phys, u64 size, u64 most)
+static u64 shape_name_granules(u64 phys, u64 size, u64 most)
 {
 	u64 granule = phys >> APPLE_DMA_GRANULE_SHIFT;
 	u64 last = (phys + size - 1) >> APPLE_DMA_GRANULE_SHIFT;
 	u64 new = 0;
 
 	for (; granule <= last && new <= most; granule++)
-		if (!__test_and_set_bit(granule % NAMED_BITS, named))
+		if (!__test_and_set_bit(granule % NAMED_BITS, shape_named))
 			new += APPLE_DMA_GRANULE_SIZE;
 	return new;
 }
 
-static bool needs_room(struct apple_dma_engine *e, struct scatterlist *sg,
-		       bool all)
+static bool shape_needs_room(struct apple_dma_engine *e, struct scatterlist *sg,
+			     bool all)
 {
 	u64 phys = sg_phys(sg);
 
@@ -290,8 +291,8 @@ static bool needs_room(struct apple_dma_engine *e, struct scatterlist *sg,
  * At least so many bytes have to be registered for a list; at most @most. Looks
  * up some entries with interrupts off, and counts with the lock dropped.
  */
-static u64 list_needs(struct apple_dma_engine *e, struct scatterlist *sgl,
-		      int nents, bool all, u64 most)
+static u64 shape_list_needs(struct apple_dma_engine *e, struct scatterlist *sgl,
+			    int nents, bool all, u64 most)
 {
 	DECLARE_BITMAP(wanted, LOOKUPS_MAX);
 	struct scatterlist *sg;
@@ -299,19 +300,20 @@ static u64 list_needs(struct apple_dma_engine *e, struct scatterlist *sgl,
 	int i, n, group;
 	u64 need = 0;
 
-	bitmap_zero(named, NAMED_BITS);
+	bitmap_zero(shape_named, NAMED_BITS);
 	for (i = 0; i < nents && need <= most; i += group) {
 		group = min_t(int, nents - i, LOOKUPS_MAX);
 		bitmap_zero(wanted, LOOKUPS_MAX);
 		spin_lock_irqsave(&e->lock, flags);
 		for (n = 0, sg = sgl; n < group; n++, sg = sg_next(sg))
-			if (needs_room(e, sg, all))
+			if (shape_needs_room(e, sg, all))
 				__set_bit(n, wanted);
 		spin_unlock_irqrestore(&e->lock, flags);
 		for (n = 0; n < group; n++, sgl = sg_next(sgl))
 			if (test_bit(n, wanted) && need <= most)
-				need += name_granules(sg_phys(sgl), sgl->length,
-						      most - need);
+				need += shape_name_granules(sg_phys(sgl),
+							    sgl->length,
+							    most - need);
 	}
 	return need;
 }
@@ -345,10 +347,10 @@ bool apple_dma_cannot_fit(struct apple_dma_engine *e, struct scatterlist *sgl,
 					 APPLE_DMA_GRANULE_SIZE) -
 				round_down(sg_phys(sg), APPLE_DMA_GRANULE_SIZE);
 	room = apple_dma_budget_left(e);
-	if (most <= room || test_and_set_bit_lock(0, &named_busy))
+	if (most <= room || test_and_set_bit_lock(0, &shape_named_busy))
 		return false;
-	need = list_needs(e, sgl, nents, all, room);
-	clear_bit_unlock(0, &named_busy);
+	need = shape_list_needs(e, sgl, nents, all, room);
+	clear_bit_unlock(0, &shape_named_busy);
 	/* Others may have unmapped, or registered some of it, meanwhile. */
 	return need > max(room, apple_dma_budget_left(e));
 }
@@ -375,10 +377,9 @@ bool apple_dma_make_room(struct apple_dma_engine *e,
 	u64 bytes, entries;
 
 	apple_dma_budget_expire(e);
-	if (apple_dma_engine_lazy(e) &&
-	    roomy_shape(e) == APPLE_DMA_GRANULE_SIZE)
+	if (apple_dma_engine_lazy(e) && shape_roomy(e) == APPLE_DMA_GRANULE_SIZE)
 		apple_dma_idle_evict_large(e);
-	estimate(e, todo, todo_shape(e, &todo), &est);
+	shape_estimate(e, todo, shape_of_todo(e, &todo), &est);
 	if (apple_dma_budget_has_room(e, est.shared, est.entries) ||
 	    apple_dma_budget_never_fits(e, est.first))
 		return false;
@@ -402,17 +403,19 @@ bool apple_dma_make_room(struct apple_dma_engine *e,
  * Plan windows of up to @shape for ranges that have none, a batch at most.
  * *cause is why the first range has none, if it has none.
  */
-static void plan_batch(struct apple_dma_engine *e, struct apple_dma_todo todo,
-		       u64 shape, struct list_head *planned,
-		       enum apple_dma_fail *cause)
+static void shape_plan_batch(struct apple_dma_engine *e,
+			     struct apple_dma_todo todo, u64 shape,
+			     struct list_head *planned,
+			     enum apple_dma_fail *cause)
 {
 	unsigned int n = 0;
 	u64 phys, size;
 
 	while (n < apple_dma_engine_batch(e) &&
-	       next_miss(e, &todo, &phys, &size)) {
+	       shape_next_miss(e, &todo, &phys, &size)) {
 		enum apple_dma_fail why = APPLE_DMA_FAIL_HOST;
-		struct apple_dma_window *w = plan(e, phys, size, shape, &why);
+		struct apple_dma_window *w = shape_plan(e, phys, size, shape,
+							&why);
 
 		if (!n)
 			*cause = why;
@@ -424,8 +427,9 @@ static void plan_batch(struct apple_dma_engine *e, struct apple_dma_todo todo,
 }
 
 /* Register planned windows: apple_dma_window_submit(). */
-static void submit(struct apple_dma_engine *e, struct list_head *planned,
-		   struct list_head *fresh, struct apple_dma_refusal *refusal)
+static void shape_submit(struct apple_dma_engine *e, struct list_head *planned,
+			 struct list_head *fresh,
+			 struct apple_dma_refusal *refusal)
 {
 	apple_dma_window_submit(e, planned, fresh, refusal);
 	/* One leftover in the way suggests more; scan for them. */
@@ -438,9 +442,9 @@ static void submit(struct apple_dma_engine *e, struct list_head *planned,
  * window back? Then it has room, and refuses the range for what it is. One
  * doorbell; the window is on @fresh again.
  */
-static bool takes_back(struct apple_dma_engine *e,
-		       const struct apple_dma_range *went,
-		       struct list_head *fresh)
+static bool shape_takes_back(struct apple_dma_engine *e,
+			     const struct apple_dma_range *went,
+			     struct list_head *fresh)
 {
 	struct apple_dma_refusal refusal;
 	enum apple_dma_fail cause;
@@ -456,7 +460,7 @@ static bool takes_back(struct apple_dma_engine *e,
 	if (!w)
 		return false;
 	list_add(&w->list, &planned);
-	submit(e, &planned, fresh, &refusal);
+	shape_submit(e, &planned, fresh, &refusal);
 	return !refusal.n && !e->broken;
 }
 
@@ -475,11 +479,11 @@ static u64 shape_below(u64 size)
  * @shared: a shared window was, and its granules were taken instead; or of size
  * 0. @went: the largest idle window that went for it.
  */
-static void learn_from(struct apple_dma_engine *e,
-		       const struct apple_dma_refusal *r,
-		       const struct apple_dma_range *shared,
-		       const struct apple_dma_range *went,
-		       struct list_head *fresh)
+static void shape_learn_from(struct apple_dma_engine *e,
+			     const struct apple_dma_refusal *r,
+			     const struct apple_dma_range *shared,
+			     const struct apple_dma_range *went,
+			     struct list_head *fresh)
 {
 	const struct apple_dma_range *range = r->n ? &r->exact : shared;
 	u64 largest = r->n ? r->largest : shared->size;
@@ -487,7 +491,7 @@ static void learn_from(struct apple_dma_engine *e,
 	if (!largest)
 		return;
 	/* A smaller one would not show that there was room. */
-	if (went->size >= largest && takes_back(e, went, fresh))
+	if (went->size >= largest && shape_takes_back(e, went, fresh))
 		apple_dma_budget_learn_own(e, range);
 	else if (r->n)
 		apple_dma_budget_learn_refusal(e, r);
@@ -513,7 +517,7 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 	struct apple_dma_range went = {}, shared = {};
 	u64 bytes = 0, entries = 0, refused_size = 0;
 	struct apple_dma_refusal r = {};
-	u64 shape = fitting_shape(e, todo);
+	u64 shape = shape_fitting(e, todo);
 	unsigned int moved = 0;
 	bool retried = false;
 
@@ -521,14 +525,14 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 	for (;;) {
 		LIST_HEAD(planned);
 
-		plan_batch(e, todo, shape, &planned, cause);
+		shape_plan_batch(e, todo, shape, &planned, cause);
 		if (list_empty(&planned)) {
 			/* So it is not known whether granules would be taken. */
 			memset(&r, 0, sizeof(r));
 			shared.size = 0;
 			break;
 		}
-		submit(e, &planned, fresh, &r);
+		shape_submit(e, &planned, fresh, &r);
 		if (e->broken)
 			break;
 		/* What it has given is taken now: it has to give another one. */
@@ -562,6 +566,6 @@ void apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_todo todo,
 		shape = APPLE_DMA_GRANULE_SIZE;
 	}
 	if (!e->broken && !r.own.size)
-		learn_from(e, &r, &shared, &went, fresh);
+		shape_learn_from(e, &r, &shared, &went, fresh);
 	apple_dma_idle_arm(e);
 }

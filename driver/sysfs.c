@@ -12,7 +12,7 @@
 #include "companion.h"
 #include "sysfs.h"
 
-static struct apple_dma *from_dev(struct device *dev)
+static struct apple_dma *sysfs_companion(struct device *dev)
 {
 	return pci_get_drvdata(to_pci_dev(dev));
 }
@@ -23,7 +23,7 @@ static ssize_t name##_show(struct device *dev,				\
 {									\
 	struct apple_dma_stats stats;					\
 									\
-	apple_dma_engine_snapshot(&from_dev(dev)->engine, &stats);	\
+	apple_dma_engine_snapshot(&sysfs_companion(dev)->engine, &stats);	\
 	return sysfs_emit(buf, "%llu\n", stats.field);			\
 }									\
 static DEVICE_ATTR_RO(name)
@@ -37,7 +37,7 @@ static ssize_t name##_show(struct device *dev,				\
 			   struct device_attribute *attr, char *buf)	\
 {									\
 	return sysfs_emit(buf, "%llu\n",				\
-			  READ_ONCE(from_dev(dev)->transport.field));	\
+			  READ_ONCE(sysfs_companion(dev)->transport.field));	\
 }									\
 static DEVICE_ATTR_RO(name)
 
@@ -78,7 +78,7 @@ static ssize_t map_failures_show(struct device *dev,
 	u64 sum = 0;
 	int i;
 
-	apple_dma_engine_snapshot(&from_dev(dev)->engine, &stats);
+	apple_dma_engine_snapshot(&sysfs_companion(dev)->engine, &stats);
 	for (i = 0; i < APPLE_DMA_FAIL_COUNT; i++)
 		sum += stats.failures[i];
 	return sysfs_emit(buf, "%llu\n", sum);
@@ -88,14 +88,16 @@ static DEVICE_ATTR_RO(map_failures);
 static ssize_t limit_bytes_show(struct device *dev,
 				struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%llu\n", from_dev(dev)->engine.limits.bytes);
+	return sysfs_emit(buf, "%llu\n",
+			  sysfs_companion(dev)->engine.limits.bytes);
 }
 static DEVICE_ATTR_RO(limit_bytes);
 
 static ssize_t limit_entries_show(struct device *dev,
 				  struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%u\n", from_dev(dev)->engine.limits.entries);
+	return sysfs_emit(buf, "%u\n",
+			  sysfs_companion(dev)->engine.limits.entries);
 }
 static DEVICE_ATTR_RO(limit_entries);
 
@@ -108,8 +110,8 @@ DOORBELL_ATTR(doorbell_ns_max, ns_max);
 static ssize_t doorbell_ns_mean_show(struct device *dev,
 				     struct device_attribute *attr, char *buf)
 {
-	u64 sum = READ_ONCE(from_dev(dev)->transport.ns_sum);
-	u64 n = READ_ONCE(from_dev(dev)->transport.doorbells);
+	u64 sum = READ_ONCE(sysfs_companion(dev)->transport.ns_sum);
+	u64 n = READ_ONCE(sysfs_companion(dev)->transport.doorbells);
 
 	return sysfs_emit(buf, "%llu\n", div64_u64(sum, max(n, 1ULL)));
 }
@@ -118,7 +120,7 @@ static DEVICE_ATTR_RO(doorbell_ns_mean);
 static ssize_t broken_show(struct device *dev, struct device_attribute *attr,
 			   char *buf)
 {
-	return sysfs_emit(buf, "%d\n", READ_ONCE(from_dev(dev)->engine.broken));
+	return sysfs_emit(buf, "%d\n", READ_ONCE(sysfs_companion(dev)->engine.broken));
 }
 static DEVICE_ATTR_RO(broken);
 
@@ -126,13 +128,13 @@ static ssize_t leaked_bytes_show(struct device *dev,
 				 struct device_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%lld\n",
-			  (long long)atomic64_read(&from_dev(dev)->leaked_bytes));
+			  (long long)atomic64_read(&sysfs_companion(dev)->leaked_bytes));
 }
 static DEVICE_ATTR_RO(leaked_bytes);
 
 /* ---- knobs ---- */
 
-static const char *const mode_names[APPLE_DMA_MODE_COUNT] = {
+static const char *const sysfs_mode_names[APPLE_DMA_MODE_COUNT] = {
 	[APPLE_DMA_MODE_CACHED] = "cached",
 	[APPLE_DMA_MODE_STRICT] = "strict",
 	[APPLE_DMA_MODE_FIXED] = "fixed",
@@ -146,24 +148,24 @@ static const char *const mode_names[APPLE_DMA_MODE_COUNT] = {
  */
 int apple_dma_sysfs_mode(const char *name)
 {
-	return sysfs_match_string(mode_names, name);
+	return sysfs_match_string(sysfs_mode_names, name);
 }
 
 /* What is in force, which is strict where memory may leave the guest. */
 static ssize_t mode_show(struct device *dev, struct device_attribute *attr,
 			 char *buf)
 {
-	struct apple_dma_engine *e = &from_dev(dev)->engine;
+	struct apple_dma_engine *e = &sysfs_companion(dev)->engine;
 	enum apple_dma_mode mode = READ_ONCE(e->unsafe) ?
 				   APPLE_DMA_MODE_STRICT : READ_ONCE(e->mode);
 
-	return sysfs_emit(buf, "%s\n", mode_names[mode]);
+	return sysfs_emit(buf, "%s\n", sysfs_mode_names[mode]);
 }
 
 static ssize_t mode_store(struct device *dev, struct device_attribute *attr,
 			  const char *buf, size_t count)
 {
-	struct apple_dma_engine *e = &from_dev(dev)->engine;
+	struct apple_dma_engine *e = &sysfs_companion(dev)->engine;
 	int mode = apple_dma_sysfs_mode(buf);
 
 	if (mode < 0)
@@ -181,7 +183,7 @@ static ssize_t idle_ms_show(struct device *dev, struct device_attribute *attr,
 			    char *buf)
 {
 	return sysfs_emit(buf, "%u\n",
-			  READ_ONCE(from_dev(dev)->engine.idle_ms));
+			  READ_ONCE(sysfs_companion(dev)->engine.idle_ms));
 }
 
 static ssize_t idle_ms_store(struct device *dev, struct device_attribute *attr,
@@ -192,7 +194,7 @@ static ssize_t idle_ms_store(struct device *dev, struct device_attribute *attr,
 
 	if (err)
 		return err;
-	apple_dma_engine_set_idle_ms(&from_dev(dev)->engine, idle_ms);
+	apple_dma_engine_set_idle_ms(&sysfs_companion(dev)->engine, idle_ms);
 	return count;
 }
 static DEVICE_ATTR_RW(idle_ms);
@@ -201,14 +203,14 @@ static ssize_t batch_max_show(struct device *dev,
 			      struct device_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%u\n",
-			  READ_ONCE(from_dev(dev)->engine.limits.batch));
+			  READ_ONCE(sysfs_companion(dev)->engine.limits.batch));
 }
 
 static ssize_t batch_max_store(struct device *dev,
 			       struct device_attribute *attr, const char *buf,
 			       size_t count)
 {
-	struct apple_dma *ad = from_dev(dev);
+	struct apple_dma *ad = sysfs_companion(dev);
 	unsigned int batch;
 	int err = kstrtouint(buf, 0, &batch);
 
@@ -230,7 +232,7 @@ static ssize_t flush_store(struct device *dev, struct device_attribute *attr,
 	if (err)
 		return err;
 	if (flush)
-		apple_dma_engine_flush(&from_dev(dev)->engine);
+		apple_dma_engine_flush(&sysfs_companion(dev)->engine);
 	return count;
 }
 static DEVICE_ATTR_WO(flush);

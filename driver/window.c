@@ -38,7 +38,7 @@ void apple_dma_window_break(struct apple_dma_engine *e, u64 handle,
 }
 
 /* After a call of the host that returned an error. */
-static void host_failed(struct apple_dma_engine *e, u64 handle)
+static void window_host_failed(struct apple_dma_engine *e, u64 handle)
 {
 	apple_dma_window_break(e, handle, e->host_ops->reason(e->host));
 }
@@ -55,7 +55,7 @@ int apple_dma_window_unmap(struct apple_dma_engine *e, unsigned int n)
 	int err = e->host_ops->unmap(e->host, e->unmap_scratch, n);
 
 	if (err)
-		host_failed(e, e->unmap_scratch->handle);
+		window_host_failed(e, e->unmap_scratch->handle);
 	return err;
 }
 
@@ -101,7 +101,7 @@ struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
 	return w;
 }
 
-static void free_window(struct rcu_head *rcu)
+static void window_free(struct rcu_head *rcu)
 {
 	struct apple_dma_window *w = container_of(rcu, struct apple_dma_window,
 						  rcu);
@@ -121,7 +121,7 @@ void apple_dma_window_forget(struct apple_dma_engine *e,
 	list_del(&w->list);
 	e->stats.mapped_bytes -= w->size;
 	e->stats.mapped_entries--;
-	call_rcu(&w->rcu, free_window);
+	call_rcu(&w->rcu, window_free);
 }
 
 /*
@@ -133,8 +133,9 @@ void apple_dma_window_forget(struct apple_dma_engine *e,
  * guard is dropped, so that the host gives the next one another address. Returns
  * false in that case.
  */
-static bool confirm(struct apple_dma_engine *e, struct apple_dma_window *w,
-		    u64 iova, struct list_head *fresh)
+static bool window_confirm(struct apple_dma_engine *e,
+			   struct apple_dma_window *w, u64 iova,
+			   struct list_head *fresh)
 {
 	struct apple_dma_window *other;
 
@@ -159,8 +160,8 @@ static bool confirm(struct apple_dma_engine *e, struct apple_dma_window *w,
 }
 
 /* The host refused @w. */
-static void refused(struct apple_dma_refusal *r,
-		    const struct apple_dma_window *w)
+static void window_refused(struct apple_dma_refusal *r,
+			   const struct apple_dma_window *w)
 {
 	const struct apple_dma_range range = { .phys = w->phys, .size = w->size };
 
@@ -181,9 +182,9 @@ static void refused(struct apple_dma_refusal *r,
  * One doorbell for the planned windows on @list, at most a batch. What the
  * host confirms moves to @fresh, what it refuses stays on @list.
  */
-static void map_planned(struct apple_dma_engine *e, struct list_head *list,
-			struct list_head *fresh,
-			struct apple_dma_refusal *refusal)
+static void window_map_planned(struct apple_dma_engine *e,
+			       struct list_head *list, struct list_head *fresh,
+			       struct apple_dma_refusal *refusal)
 {
 	struct apple_dma_map_entry *entry = e->map_scratch;
 	struct apple_dma_window *w, *next;
@@ -198,7 +199,7 @@ static void map_planned(struct apple_dma_engine *e, struct list_head *list,
 	if (!n || e->broken)
 		return;
 	if (e->host_ops->map(e->host, entry, n)) {
-		host_failed(e, entry->gpa);
+		window_host_failed(e, entry->gpa);
 		return;
 	}
 	list_for_each_entry_safe(w, next, list, list) {
@@ -207,7 +208,8 @@ static void map_planned(struct apple_dma_engine *e, struct list_head *list,
 			if (!least || w->size < least->size)
 				least = w;
 			trace_host_error(e->dev, w->phys, "it refused a window");
-		} else if (!e->broken && !confirm(e, w, entry->iova, fresh)) {
+		} else if (!e->broken &&
+			   !window_confirm(e, w, entry->iova, fresh)) {
 			refusal->moved = true;
 		} else if (least && w->size >= least->size) {
 			refusal->own.phys = least->phys;
@@ -223,9 +225,10 @@ static void map_planned(struct apple_dma_engine *e, struct list_head *list,
  * was none, the refusal is real and the window goes to @real. What stays on
  * @list is worth another try.
  */
-static void release_leftovers(struct apple_dma_engine *e,
-			      struct list_head *list, struct list_head *real,
-			      struct apple_dma_refusal *refusal)
+static void window_release_leftovers(struct apple_dma_engine *e,
+				     struct list_head *list,
+				     struct list_head *real,
+				     struct apple_dma_refusal *refusal)
 {
 	struct apple_dma_unmap_entry *entry = e->unmap_scratch;
 	struct apple_dma_window *w, *next;
@@ -274,17 +277,17 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 	LIST_HEAD(real);
 
 	memset(refusal, 0, sizeof(*refusal));
-	map_planned(e, planned, fresh, refusal);
+	window_map_planned(e, planned, fresh, refusal);
 	if (!list_empty(planned)) {
-		release_leftovers(e, planned, &real, refusal);
+		window_release_leftovers(e, planned, &real, refusal);
 		/* Some were refused for what is gone now: that tells nothing. */
 		if (!list_empty(planned))
 			refusal->own.size = 0;
-		map_planned(e, planned, fresh, refusal);
+		window_map_planned(e, planned, fresh, refusal);
 	}
 	list_splice_tail_init(planned, &real);
 	list_for_each_entry_safe(w, next, &real, list) {
-		refused(refusal, w);
+		window_refused(refusal, w);
 		apple_dma_window_forget(e, w);
 	}
 }

@@ -6,13 +6,8 @@
 # and from it comes
 #   apple-dma-pure     objects of the driver that need no device, and their suites
 
-<<<<<<< HEAD
-apple-dma-tested := $(addprefix $(apple-dma-driver)/, engine.o pin.o index.o \
-	window.o shape.o idle.o ram.o recover.o oldmem.o debugfs.o \
-=======
-apple-dma-tested := $(addprefix $(apple-dma-driver)/, engine.o counters.o budget.o pin.o index.o \
-	window.o shape.o idle.o ram.o recover.o debugfs.o \
->>>>>>> b9d1dd0 (engine: the counters and the budget are rooms of their own)
+apple-dma-tested := $(addprefix $(apple-dma-driver)/, engine.o counters.o \
+	budget.o pin.o index.o window.o shape.o idle.o ram.o recover.o oldmem.o debugfs.o \
 	transport.o work.o)
 
 apple-dma-pure := $(apple-dma-tested) $(apple-dma-driver)/trace.o \
