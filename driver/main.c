@@ -8,13 +8,11 @@
 
 #include <linux/module.h>
 #include <linux/pci.h>
-#include <linux/suspend.h>
 
 #include "companion.h"
 #include "debugfs.h"
 #include "dma_ops.h"
-#include "idle.h"
-#include "recover.h"
+#include "pm.h"
 #include "sysfs.h"
 #include "window.h"
 #include "work.h"
@@ -204,99 +202,6 @@ static void apple_dma_shutdown(struct pci_dev *pdev)
 	apple_dma_transport_clear(&ad->transport);
 }
 
-/* The last to go to sleep, and the first to wake: the device link says so. */
-static int apple_dma_suspend_noirq(struct device *dev)
-{
-	struct apple_dma *ad = dev_get_drvdata(dev);
-
-	apple_dma_engine_suspend(&ad->engine);
-	return 0;
-}
-
-/* The known hosts keep what is registered; the registers may be gone. */
-static int apple_dma_resume_noirq(struct device *dev)
-{
-	struct apple_dma *ad = dev_get_drvdata(dev);
-
-	apple_dma_transport_program(&ad->transport);
-	if (!apple_dma_engine_resume(&ad->engine))
-		apple_dma_managed_lose(ad);
-	return 0;
-}
-
-/* The device is awake, too. */
-static void apple_dma_complete(struct device *dev)
-{
-	struct apple_dma *ad = dev_get_drvdata(dev);
-
-	apple_dma_managed_probe_again(ad);
-}
-
-/* A kernel is about to make room for the image of another. */
-static bool restoring;
-
-static int apple_dma_pm_notify(struct notifier_block *nb, unsigned long action,
-			       void *data)
-{
-	if (action == PM_RESTORE_PREPARE)
-		WRITE_ONCE(restoring, true);
-	else if (action == PM_POST_RESTORE)
-		WRITE_ONCE(restoring, false);
-	return NOTIFY_DONE;
-}
-
-static struct notifier_block apple_dma_pm_nb = {
-	.notifier_call = apple_dma_pm_notify,
-};
-
-/*
- * An image that is resumed in another run of the host would believe in
- * device addresses that are gone. The kernel that loads it is no image: what
- * its drivers have mapped the other one finds, as what an earlier kernel left.
- */
-static int apple_dma_freeze(struct device *dev)
-{
-	struct apple_dma *ad = dev_get_drvdata(dev);
-	struct apple_dma_stats stats;
-
-	apple_dma_engine_flush(&ad->engine);
-	apple_dma_engine_snapshot(&ad->engine, &stats);
-	if (stats.mapped_entries && !READ_ONCE(restoring)) {
-		dev_err(dev, "cannot hibernate while %llu ranges are mapped for DMA; unbind the passthrough device's driver first\n",
-			stats.mapped_entries);
-		return -EBUSY;
-	}
-	/* A search in the image would go on with the registers of another. */
-	apple_dma_engine_freeze(&ad->engine);
-	return 0;
-}
-
-static int apple_dma_thaw(struct device *dev)
-{
-	struct apple_dma *ad = dev_get_drvdata(dev);
-
-	apple_dma_engine_thaw(&ad->engine);
-	return 0;
-}
-
-/* The kernel that loaded the image has left what its drivers had mapped. */
-static int apple_dma_restore_noirq(struct device *dev)
-{
-	struct apple_dma *ad = dev_get_drvdata(dev);
-
-	apple_dma_engine_restore(&ad->engine);
-	return apple_dma_resume_noirq(dev);
-}
-
-static const struct dev_pm_ops apple_dma_pm_ops = {
-	.suspend_noirq = apple_dma_suspend_noirq,
-	.resume_noirq = apple_dma_resume_noirq,
-	.freeze = apple_dma_freeze,
-	.thaw = apple_dma_thaw,
-	.restore_noirq = apple_dma_restore_noirq,
-	.complete = apple_dma_complete,
-};
-
 static const struct pci_device_id apple_dma_ids[] = {
 	{ PCI_DEVICE(APPLE_DMA_PCI_VENDOR_ID, APPLE_DMA_PCI_DEVICE_ID) },
 	{ }
@@ -337,7 +242,7 @@ static int __init apple_dma_init(void)
 	err = apple_dma_work_init();
 	if (err)
 		goto exit_window;
-	err = register_pm_notifier(&apple_dma_pm_nb);
+	err = apple_dma_pm_init();
 	if (err)
 		goto exit_work;
 	apple_dma_debugfs_init();
@@ -348,7 +253,7 @@ static int __init apple_dma_init(void)
 
 exit_debugfs:
 	apple_dma_debugfs_exit();
-	unregister_pm_notifier(&apple_dma_pm_nb);
+	apple_dma_pm_exit();
 exit_work:
 	apple_dma_work_exit();
 exit_window:
@@ -361,7 +266,7 @@ static void __exit apple_dma_exit(void)
 {
 	pci_unregister_driver(&apple_dma_driver);
 	apple_dma_debugfs_exit();
-	unregister_pm_notifier(&apple_dma_pm_nb);
+	apple_dma_pm_exit();
 	apple_dma_work_exit();
 	apple_dma_window_exit();
 }

@@ -42,11 +42,11 @@ BREAKS = (
           "\treturn !moved;\n", "\treturn true;\n",
           "idle.forgotten_windows_are_found"),
 
-    Break("the command page is not programmed at resume", "driver/main.c",
+    Break("the command page is not programmed at resume", "driver/pm.c",
           "\tapple_dma_transport_program(&ad->transport);\n", "",
           "main.registers_are_programmed_at_resume", "debug"),
-    Break("it hibernates with something mapped", "driver/main.c",
-          "\tif (stats.mapped_entries && !READ_ONCE(restoring)) {\n", "\tif (false) {\n",
+    Break("it hibernates with something mapped", "driver/pm.c",
+          "\tif (stats.mapped_entries && !READ_ONCE(pm_restoring)) {\n", "\tif (false) {\n",
           "main.mapped_memory_is_not_hibernated", "debug"),
 
     # ---- memory that goes, and strict mode
