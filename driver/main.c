@@ -67,31 +67,15 @@ static int apple_dma_map_bar(struct pci_dev *pdev, void __iomem **bar)
 			APPLE_DMA_BAR, APPLE_DMA_BAR_SIZE);
 		return -ENODEV;
 	}
-	err = pci_enable_device_mem(pdev);
+	err = pcim_enable_device(pdev);
 	if (err)
 		return err;
-	err = pci_request_region(pdev, APPLE_DMA_BAR, KBUILD_MODNAME);
-	if (err)
-		goto disable;
-	*bar = pci_iomap(pdev, APPLE_DMA_BAR, APPLE_DMA_BAR_SIZE);
-	if (!*bar) {
-		err = -ENOMEM;
-		goto release;
-	}
-	return 0;
-
-release:
-	pci_release_region(pdev, APPLE_DMA_BAR);
-disable:
-	pci_disable_device(pdev);
-	return err;
-}
-
-static void apple_dma_unmap_bar(struct pci_dev *pdev, void __iomem *bar)
-{
-	pci_iounmap(pdev, bar);
-	pci_release_region(pdev, APPLE_DMA_BAR);
-	pci_disable_device(pdev);
+	if (!devm_request_mem_region(&pdev->dev,
+				     pci_resource_start(pdev, APPLE_DMA_BAR),
+				     APPLE_DMA_BAR_SIZE, KBUILD_MODNAME))
+		return -EBUSY;
+	*bar = pcim_iomap(pdev, APPLE_DMA_BAR, APPLE_DMA_BAR_SIZE);
+	return *bar ? 0 : -ENOMEM;
 }
 
 static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -116,7 +100,7 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto free;
 	err = apple_dma_transport_init(&ad->transport, &pdev->dev, bar);
 	if (err)
-		goto unmap;
+		goto free;
 	apple_dma_limits(ad, &limits);
 	err = apple_dma_engine_create(&ad->engine, &pdev->dev, &limits,
 				      &apple_dma_transport_ops, &ad->transport);
@@ -162,8 +146,6 @@ destroy_engine:
 	apple_dma_engine_destroy(&ad->engine);
 free_transport:
 	apple_dma_transport_free(&ad->transport, ad->engine.broken);
-unmap:
-	apple_dma_unmap_bar(pdev, bar);
 free:
 	pci_set_drvdata(pdev, NULL);
 	apple_dma_put(ad);
@@ -173,7 +155,6 @@ free:
 static void apple_dma_remove(struct pci_dev *pdev)
 {
 	struct apple_dma *ad = pci_get_drvdata(pdev);
-	void __iomem *bar = ad->transport.bar;
 
 	apple_dma_debugfs_remove(ad);
 	apple_dma_managed_hide(ad);
@@ -184,7 +165,6 @@ static void apple_dma_remove(struct pci_dev *pdev)
 	apple_dma_transport_clear(&ad->transport);
 	apple_dma_transport_free(&ad->transport, ad->engine.broken);
 	apple_dma_engine_destroy(&ad->engine);
-	apple_dma_unmap_bar(pdev, bar);
 	pci_set_drvdata(pdev, NULL);
 	apple_dma_put(ad);
 }
