@@ -17,8 +17,8 @@
  * time that it is refused again. On a Mac a map beyond the room of the DART has
  * been seen to take the host down.
  */
-#define REFUSED_FOR (10 * HZ)
-#define REFUSED_MAX (600 * HZ)
+#define REFUSED_FOR	(10 * HZ)
+#define REFUSED_MAX	(600 * HZ)
 
 /* ---- the budget ---- */
 

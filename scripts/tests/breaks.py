@@ -58,8 +58,8 @@ BREAKS = (
           " || virtio_id == VIRTIO_ID_MEM;\n", ";\n",
           "main.what_takes_memory_is_noticed", "debug"),
     Break("a balloon that comes late is not noticed", "driver/balloon.c",
-          "\tif (action == BUS_NOTIFY_ADD_DEVICE && balloon_pci_takes_memory(to_pci_dev(dev)))\n",
-          "\tif (false && balloon_pci_takes_memory(to_pci_dev(dev)))\n",
+          "\tif (action == BUS_NOTIFY_ADD_DEVICE &&\n",
+          "\tif (false &&\n",
           "main.what_takes_memory_is_noticed", "debug"),
     Break("windows of the cached mode take mappings when a balloon comes late",
           "driver/engine.c",
@@ -69,9 +69,9 @@ BREAKS = (
     Break("memory that goes is not noticed", "driver/ram.c",
           "\tswitch (action) {\n", "\tswitch (action == MEM_ONLINE ? action : 0) {\n",
           "ram.memory_goes"),
-    Break("windows in use take mappings when their memory goes offline", "driver/ram.c",
-          "\t\tif (!err)\n\t\t\te->ram.gone(e, start, end);\n",
-          "\t\tif (!err)\n\t\t\tapple_dma_idle_flush(e, UINT_MAX, \"offline\");\n",
+    Break("windows in use take mappings when their memory goes offline", "driver/engine.c",
+          "\tapple_dma_idle_retire(e, start, end, \"offline\");\n",
+          "\tapple_dma_idle_flush(e, UINT_MAX, \"offline\");\n",
           "ram.windows_go_with_their_memory"),
     Break("windows made while memory goes offline stay", "driver/ram.c",
           "\tcase MEM_OFFLINE:\n", "\tcase MEM_OFFLINE:\n\t\tbreak;\n",
@@ -88,7 +88,7 @@ BREAKS = (
           "\tapple_dma_idle_evict(e, U64_MAX, U64_MAX);\n",
           "idle.unmap_gives_back_its_own_window"),
     Break("a map that cannot fit gives back what is idle first", "driver/shape.c",
-          "\t    never_fits(e, est.first))\n", "\t    (false && never_fits(e, est.first)))\n",
+          "\t    apple_dma_budget_never_fits(e, est.first))\n", "\t    (false && apple_dma_budget_never_fits(e, est.first)))\n",
           "shape.what_cannot_fit_empties_nothing"),
     Break("a list that cannot fit gives back what is idle first", "driver/pin.c",
           "!apple_dma_cannot_fit(e, sgl, nents, all)", "true",
@@ -97,16 +97,16 @@ BREAKS = (
     # ---- what the host teaches
     Break("a learned shape is a part of what was refused, and no power of the step",
           "driver/shape.c",
-          "\te->learned.shape = min(e->learned.shape, shape);\n",
-          "\te->learned.shape = min(e->learned.shape, size / 2);\n",
+          "\twhile (shape > APPLE_DMA_GRANULE_SIZE && shape >= size)\n\t\tshape /= SHAPE_STEP;\n",
+          "\tshape = min(shape, size / 2);\n",
           "shape.refused_mixture_keeps_shapes"),
-    Break("the refusal of one range is taken for a limit", "driver/shape.c",
+    Break("the refusal of one range is taken for a limit", "driver/budget.c",
           "\tif (r->disjoint)\n", "\tif (true)\n",
           "shape.refused_range_is_no_limit_when_all_is_busy"),
     Break("the host is not asked whether it takes back what went for a range that it refuses",
           "driver/shape.c",
-          "\tif (went->size >= largest && takes_back(e, went, fresh))\n",
-          "\tif (went->size >= largest && false && takes_back(e, went, fresh))\n",
+          "\tif (went->size >= largest && shape_takes_back(e, went, fresh))\n",
+          "\tif (went->size >= largest && false && shape_takes_back(e, went, fresh))\n",
           "shape.refused_range_is_no_limit"),
 
     # ---- drivers at fault
@@ -145,14 +145,14 @@ BREAKS = (
     # ---- who is waited for, what is asked once, and for how long
     Break("the search asks for handles again that a coarser pass has asked for",
           "driver/recover.c",
-          "\t\tif (pass && IS_ALIGNED(*phys, strides[pass - 1]))\n"
+          "\t\tif (pass && IS_ALIGNED(*phys, recover_strides[pass - 1]))\n"
           "\t\t\tcontinue;\n",
           "",
           "recover.each_handle_is_released_once"),
     Break("after a sleep only one batch of windows is asked for again", "driver/engine.c",
-          "\twhile (ask_again(e, &phys, &moved))\n"
+          "\twhile (engine_ask_again(e, &phys, &moved))\n"
           "\t\t;\n",
-          "\task_again(e, &phys, &moved);\n",
+          "\tengine_ask_again(e, &phys, &moved);\n",
           "idle.all_in_use_are_asked_for_again"),
     Break("idle windows go at the next look, whatever their age", "driver/idle.c",
           "\t\t\told.idle = msecs_to_jiffies(e->idle_ms);\n",
@@ -162,18 +162,18 @@ BREAKS = (
           "\t} while (i == LOOK_MAX);\n",
           "\t} while (0);\n",
           "idle.all_of_many_are_retired"),
-    Break("what the host refused is believed for ever", "driver/shape.c",
+    Break("what the host refused is believed for ever", "driver/budget.c",
           "\treturn !b->wait || time_after(jiffies, b->until);\n",
           "\treturn !b->wait;\n",
           "shape.refused_shape_is_retried_smaller"),
-    Break("what the host refused is believed for 1,000 times as long", "driver/shape.c",
+    Break("what the host refused is believed for 1,000 times as long", "driver/budget.c",
           "#define REFUSED_FOR\t(10 * HZ)\n",
           "#define REFUSED_FOR\t(10000 * HZ)\n",
           "shape.refused_again_is_left_alone_longer"),
-    Break("a range that was refused for itself is refused for ever", "driver/shape.c",
-          "\t\tif (contains(&l->own[i], phys, size) &&\n"
-          "\t\t    !expired(&l->own_belief[i]))\n",
-          "\t\tif (contains(&l->own[i], phys, size))\n",
+    Break("a range that was refused for itself is refused for ever", "driver/budget.c",
+          "\t\tif (budget_contains(&l->own[i], phys, size) &&\n"
+          "\t\t    !budget_expired(&l->own_belief[i]))\n",
+          "\t\tif (budget_contains(&l->own[i], phys, size))\n",
           "shape.hole_is_asked_for_again_later"),
     Break("suspend does not wait for the search to end", "driver/engine.c",
           "\tapple_dma_recover_stop(e);\n"
@@ -194,10 +194,10 @@ BREAKS = (
           "\t\t\trang = false;\n",
           "pin.interrupts_are_let_in_between_batches"),
     Break("the lock is kept between two batches of a list that is unmapped", "driver/pin.c",
-          "\tsettle(e, emptied);\n"
+          "\tmap_settle(e, emptied);\n"
           "\tspin_unlock_irqrestore(&e->lock, *flags);\n"
           "\tspin_lock_irqsave(&e->lock, *flags);\n",
-          "\tsettle(e, emptied);\n",
+          "\tmap_settle(e, emptied);\n",
           "pin.interrupts_are_let_in_between_batches"),
     Break("the lock is kept between two batches of idle windows", "driver/idle.c",
           "\t\tif (!left)\n"
@@ -208,10 +208,10 @@ BREAKS = (
           "\t\t\tbreak;\n",
           "pin.long_list_fits_in_exact_granules"),
     Break("close does not wait for hits under way", "driver/engine.c",
-          "\tset_fast(e);\n"
+          "\tengine_set_fast(e);\n"
           "\tspin_unlock_irqrestore(&e->lock, flags);\n"
           "\tsynchronize_rcu();\n",
-          "\tset_fast(e);\n"
+          "\tengine_set_fast(e);\n"
           "\tspin_unlock_irqrestore(&e->lock, flags);\n",
           "engine.hits_are_waited_for"),
     Break("a change of mode does not wait for hits under way", "driver/engine.c",
@@ -227,11 +227,11 @@ BREAKS = (
           "idle.pressure_takes_as_many_as_asked"),
     Break("large idle windows stay where room is short", "driver/idle.c",
           "\tif (!list_empty(&e->idle_large) || !llist_empty(&e->freed))\n"
-          "\t\te->stats.evictions += give_back(e, &large);\n",
+          "\t\te->stats.evictions += idle_give_back(e, &large);\n",
           "\t(void)large;\n",
           "idle.large_ones_go_where_room_is_short"),
     Break("the alert about a broken host is never queued", "driver/window.c",
-          "\tapple_dma_queue(&e->alert);\n",
+          "\tapple_dma_work_queue(&e->alert);\n",
           "",
           "engine.breach_is_told"),
     Break("notes in /proc/vmcore are taken for memory", "driver/oldmem.c",
@@ -256,8 +256,8 @@ BREAKS = (
           "",
           "oldmem.memory_of_the_crashed_kernel_is_known"),
     Break("the pieces are looked for right behind the first header", "driver/oldmem.c",
-          "\t\t\t     ehdr->e_phoff + i * sizeof(phdr)))\n",
-          "\t\t\t     sizeof(*ehdr) + i * sizeof(phdr)))\n",
+          "\t\t\t\t    ehdr->e_phoff + i * sizeof(phdr)))\n",
+          "\t\t\t\t    sizeof(*ehdr) + i * sizeof(phdr)))\n",
           "oldmem.memory_of_the_crashed_kernel_is_known"),
     Break("an engine whose shrinker cannot be made is not destroyed", "driver/engine.c",
           "\terr = apple_dma_shrinker_start(e);\n"
