@@ -167,8 +167,8 @@ def test_lifecycle_says_what_runs_with_full_only():
     wrong = []
     for row in re.findall(r"^\|.*`.*\|$", page, re.M):
         cell = row.split("|")[-2]
-        assert re.fullmatch(r"( (KUnit )?`[\w.]+`( †| \(\w+: †\))?,?)+ ", cell), row
-        for name, mark, only in re.findall(r"`(test_\w+)`(?: (†)| \((\w+): †\))?", cell):
+        assert re.fullmatch(r"( (KUnit )?`[\w.]+`( †| \([\w.]+: †\))?,?)+ ", cell), row
+        for name, mark, only in re.findall(r"`(test_\w+)`(?: (†)| \(([\w.]+): †\))?", cell):
             assert name in found, f"there is no {name}"
             full, values = full_parameters(found[name])
             if bool(mark) != full or only and only not in values:

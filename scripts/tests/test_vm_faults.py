@@ -217,7 +217,6 @@ def check_sweeps(run, names, leaks=True):
 
 
 @pytest.mark.debug
-@pytest.mark.full
 def test_what_is_refused_is_survived(testbed, build_module, nth):
     """Memory, and what else the module asks the kernel for: by sweep over the probe and
     the removal of a companion, each operation, mode and flush; by function over insmod,

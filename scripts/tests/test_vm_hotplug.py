@@ -39,11 +39,16 @@ take_out() {	# device or companion, its number, the way
 	esac
 	await "! present $1 $2"
 }
+# The port turns the slot's power off in its own time, and for a second after that does
+# not see what is put in.
 put_in() {
-	case $3 in
-	remove) echo 1 >$pci/rescan ;;
-	*) host-ask plug "$1$2" >/dev/null ;;
-	esac
+	if [ "$3" = remove ]; then
+		echo 1 >$pci/rescan
+	else
+		await "grep -q 0 $pci/slots/$(slot_of "$1" "$2")/power"
+		sleep 2
+		host-ask plug "$1$2" >/dev/null
+	fi
 	await "present $1 $2"
 }
 of() { host "$2" "companion$1"; }
@@ -70,13 +75,20 @@ def pairs(disk, count):
             "host": ["iova=random"], "hotplug": True, "append": PATIENCE}
 
 
-@pytest.mark.full
-def test_companion_taken_out_while_busy(testbed, disk):
+@pytest.mark.parametrize("kernel, ways", [
+    pytest.param("6.1", WAYS, marks=pytest.mark.full),
+    pytest.param("debug", ["remove"], marks=pytest.mark.debug)])
+def test_companion_taken_out_while_busy(testbed, disk, kernel, ways):
     """The disk loses its driver first, and has it again with the companion.
 
     Where it is pulled, the host ends its registrations while the disk still works: the
-    DART refuses that, until the disk's driver is gone.
+    DART refuses that, until the disk's driver is gone. In the debug kernel it is not
+    taken out of a slot: Linux 6.1 takes two locks of pciehp in either order, and lockdep
+    says so. dma-debug is off there: it takes for a leak what nvme frees with its last user.
     """
+    options = pairs(disk, 1)
+    if kernel == "debug":
+        options["append"] += " dma_debug=off"
     rounds = "".join(f"""
 busy 0
 faults=$(of 0 faults)
@@ -92,10 +104,10 @@ used 0
 same 0 {way}
 [ "$(of 0 faults)" = "$again" ] || fail "{way}: faults afterwards"
 echo "{way}=$((again - faults))"
-""" for way in WAYS)
-    run = testbed(TOOLS + "keep\n" + rounds, **pairs(disk, 1), allow_faults=True)
-    assert run.value("remove") == run.value("eject") == 0
-    assert run.value("pull") > 0, "nothing was in use when it was pulled"
+""" for way in ways)
+    run = testbed(TOOLS + "keep\n" + rounds, **options, kernel=kernel, allow_faults=True)
+    assert all(run.value(way) == 0 for way in ways if way != "pull")
+    assert "pull" not in ways or run.value("pull") > 0, "nothing was in use when it was pulled"
     assert run.companion()["live"] == 0
 
 
