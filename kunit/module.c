@@ -24,7 +24,7 @@ struct device *fixture_device;
 
 static bool wanted(const struct kunit_suite *suite, const struct kunit_case *c)
 {
-	char name[128];
+	char name[384];
 
 	snprintf(name, sizeof(name), "%s.%s", suite->name, c->name);
 	return glob_match(only, name);

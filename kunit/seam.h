@@ -145,13 +145,13 @@ static inline void __percpu *seam_alloc_percpu(size_t size, size_t align)
 {
 	void __percpu *p = seam_fails() ? NULL : __alloc_percpu(size, align);
 
-	seam_got((__force void *)p);
+	seam_got((void *)(__force unsigned long)p);
 	return p;
 }
 
 static inline void seam_free_percpu(void __percpu *p)
 {
-	seam_gone((__force void *)p);
+	seam_gone((void *)(__force unsigned long)p);
 	free_percpu(p);
 }
 
