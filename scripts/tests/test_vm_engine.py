@@ -109,7 +109,7 @@ verify strict
 [ "$(counter idle_entries)" = 0 ] || fail "idle after I/O in strict mode"
 agree strict
 counters
-""", qemu=[drive], cpus=2, devices=NVME, host=["iova=random"])
+""", qemu=[drive], cpus=2, devices=NVME, host=["iova=reuse"])
     assert run.value("switches") > 5
     assert run.value("map_failures") == run.value("bad_unmaps") == 0
     assert run.companion()["faults"] == run.companion()["live"] == 0
