@@ -185,7 +185,7 @@ ERROR, NULL = -12, 0
 INSMOD = {"kmem_cache_create": NULL, "alloc_workqueue": NULL, "register_pm_notifier": ERROR,
           "debugfs_create_dir": ERROR, "__pci_register_driver": ERROR}
 PLUG = {"device_link_add": NULL, "sysfs_add_link_to_group": ERROR}
-PROBE = {"pci_enable_device_mem": ERROR, "pci_request_region": ERROR, "pci_iomap": NULL,
+PROBE = {"pcim_enable_device": ERROR, "__devm_request_region": NULL, "pcim_iomap": NULL,
          "get_zeroed_page": NULL, "__alloc_percpu": NULL, "mempool_create": NULL,
          "walk_iomem_res_desc": ERROR, "register_memory_notifier": ERROR,
          "register_shrinker": ERROR, "bus_register_notifier": ERROR, "sysfs_create_group": ERROR,

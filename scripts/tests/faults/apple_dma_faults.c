@@ -4,7 +4,7 @@
  * asks for this, or by a child, returns at once, with an error. For
  * scripts/tests/test_vm_faults.py, in its guests.
  *
- *	echo "pci_iomap 0" >/sys/module/apple_dma_faults/parameters/refuse
+ *	echo "pcim_iomap 0" >/sys/module/apple_dma_faults/parameters/refuse
  *	echo >/sys/module/apple_dma_faults/parameters/refuse
  *
  * arms it and takes the probe away. The parameter reads as what is armed; as
