@@ -154,7 +154,8 @@ round_screen && round_screen && echo "$pixels"
 
 def test_a_screen_begins_anew(tmp_path):
     """drm-show opens its input first and empties its last answer later: it must not be there."""
-    text = (TOP / "scripts" / "lib" / "guest" / "device-test").read_text(encoding="utf-8")
+    text = "".join((TOP / "scripts" / "lib" / "guest" / name).read_text(encoding="utf-8")
+                   for name in ("lib.sh", "device-test"))
     functions = "".join(re.search(rf"^{name}\(\) {{.*?(?: }}$|^}}$)", text, re.M | re.S)[0] + "\n"
                         for name in ("within", "shows", "explain", "round_screen"))
     done = subprocess.run(["bash", "-c", functions + ROUNDS, "bash", str(tmp_path)],
