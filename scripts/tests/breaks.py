@@ -273,5 +273,5 @@ BREAKS = (
           "destroy:\n"
           "\tapple_dma_engine_destroy(e);\n"
           "\treturn err;\n",
-          "fail.engine_start", report="kmem_cache_destroy"),
+          "fail.engine_start", report="Objects remaining in apple_dma_window"),
 )
