@@ -160,6 +160,8 @@ static void other_pci_devices_are_none(struct kunit *test)
 	start(f);
 	CHECK(test, !seen_on_pci(f, VIRTIO, NEW(VIRTIO_ID_NET),
 				 BUS_NOTIFY_ADD_DEVICE));
+	CHECK(test, !seen_on_pci(f, VIRTIO, NEW(VIRTIO_ID_BLOCK),
+				 BUS_NOTIFY_ADD_DEVICE));
 	CHECK(test, !seen_on_pci(f, VIRTIO, OLD_BALLOON - 1,
 				 BUS_NOTIFY_ADD_DEVICE));
 	CHECK(test, !seen_on_pci(f, VIRTIO + 1, OLD_BALLOON,

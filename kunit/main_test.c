@@ -7,8 +7,6 @@
 #include <linux/dma-mapping.h>
 #include <linux/module.h>
 #include <linux/rcupdate.h>
-#include <linux/slab.h>
-#include <linux/virtio_ids.h>
 
 #define APPLE_DMA_SEAM_ITSELF
 #include "seam.h"
@@ -214,34 +212,6 @@ static void mapped_memory_is_not_hibernated(struct kunit *test)
 	CHECK(test, board_attach(board.device[0]));
 }
 
-/* A PCI device appears: does the guest give memory back from now on? */
-static bool makes_unsafe(u16 vendor, u16 device)
-{
-	struct pci_dev *pdev = kzalloc(sizeof(*pdev), GFP_KERNEL);
-	struct apple_dma *ad = board_ad(0);
-	struct notifier_block *nb = &ad->balloon.pci;
-
-	if (!pdev)
-		return false;
-	pdev->vendor = vendor;
-	pdev->device = device;
-	pdev->dev.init_name = "made up";
-	ad->engine.unsafe = false;
-	nb->notifier_call(nb, BUS_NOTIFY_ADD_DEVICE, &pdev->dev);
-	kfree(pdev);
-	return ad->engine.unsafe;
-}
-
-/* Balloons of both kinds, and virtio-mem; not a disk. */
-static void what_takes_memory_is_noticed(struct kunit *test)
-{
-	EXPECT(test, makes_unsafe(0x1af4, 0x1002));
-	EXPECT(test, makes_unsafe(0x1af4, 0x1040 + VIRTIO_ID_BALLOON));
-	EXPECT(test, makes_unsafe(0x1af4, 0x1040 + VIRTIO_ID_MEM));
-	EXPECT(test, !makes_unsafe(0x1af4, 0x1040 + VIRTIO_ID_BLOCK));
-	EXPECT(test, !makes_unsafe(0x8086, 0x1002));
-}
-
 static void main_exit(struct kunit *test)
 {
 	fail_disarm();
@@ -257,7 +227,6 @@ static struct kunit_case main_cases[] = {
 	KUNIT_CASE(shutdown_stops_the_device),
 	KUNIT_CASE(registers_are_programmed_at_resume),
 	KUNIT_CASE(mapped_memory_is_not_hibernated),
-	KUNIT_CASE(what_takes_memory_is_noticed),
 	{ }
 };
 
