@@ -14,6 +14,7 @@ struct apple_dma_refusal;
 
 /* Why a mapping failed; engine.c has the sentences. */
 enum apple_dma_fail {
+	APPLE_DMA_FAIL_NONE,	/* it did not */
 	APPLE_DMA_FAIL_BYTES,	/* the byte budget is used up */
 	APPLE_DMA_FAIL_ENTRIES,	/* the entry budget is used up */
 	APPLE_DMA_FAIL_HOST,	/* the host refused the exact granules */

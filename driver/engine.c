@@ -49,6 +49,17 @@ static void engine_set_fast(struct apple_dma_engine *e)
 		   !e->stopped && !e->closed);
 }
 
+/* Map nothing more. Hits may still be under way. */
+static void engine_close(struct apple_dma_engine *e)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	e->closed = true;
+	engine_set_fast(e);
+	spin_unlock_irqrestore(&e->lock, flags);
+}
+
 /* Change the mode, or be unsafe from now on; what does not suit goes back. */
 static void engine_change_mode(struct apple_dma_engine *e,
 			       enum apple_dma_mode mode, bool unsafe)
@@ -194,14 +205,9 @@ static bool engine_ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
 				       e->host_ops->reason(e->host));
 		n = 0;
 	}
-	for (i = 0; i < n; i++) {
-		w = apple_dma_index_next(e, entry[i].gpa);
-		if (entry[i].err || entry[i].iova == w->iova)
-			continue;
-		apple_dma_index_retire(e, w);
-		w->moved = true;
-		*moved = true;
-	}
+	for (i = 0; i < n; i++)
+		*moved |= !entry[i].err && entry[i].iova !=
+			  apple_dma_index_next(e, entry[i].gpa)->iova;
 	spin_unlock_irqrestore(&e->lock, flags);
 	return n;
 }
@@ -212,12 +218,13 @@ static bool engine_ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
  *	device nor its driver is awake
  *
  * The known hosts keep what is registered. Where this one did not, it is
- * registered anew, and where that gives another device address, those that the
- * driver has lead nowhere. No more is mapped there; elsewhere it is, as a driver
- * may wait for ever for a mapping, and has to come to its end.
+ * registered anew. Where that gives another device address, those that the driver
+ * has lead nowhere, or to other memory of its own: then nothing is mapped any more
+ * until apple_dma_engine_open().
  *
  * Context: may sleep.
- * Return: false if the driver has to be probed again.
+ * Return: false if the driver has to be probed again. Until then the caller keeps
+ * the device from doing DMA.
  */
 bool apple_dma_engine_resume(struct apple_dma_engine *e)
 {
@@ -226,6 +233,8 @@ bool apple_dma_engine_resume(struct apple_dma_engine *e)
 
 	while (engine_ask_again(e, &phys, &moved))
 		;
+	if (moved)
+		engine_close(e);
 	apple_dma_recover_resume(e);
 	return !moved;
 }
@@ -297,12 +306,7 @@ void apple_dma_engine_open(struct apple_dma_engine *e)
  */
 void apple_dma_engine_close(struct apple_dma_engine *e)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&e->lock, flags);
-	e->closed = true;
-	engine_set_fast(e);
-	spin_unlock_irqrestore(&e->lock, flags);
+	engine_close(e);
 	synchronize_rcu();
 }
 
@@ -325,13 +329,7 @@ u64 apple_dma_engine_abandon(struct apple_dma_engine *e)
 	spin_lock_irqsave(&e->lock, flags);
 	for (node = rb_first(&e->iova); node; node = rb_next(node)) {
 		w = rb_entry(node, struct apple_dma_window, iova_node);
-		if (apple_dma_window_live(w) > 0) {
-			if (apple_dma_window_live(w) > w->guarded)
-				set_bit(APPLE_DMA_WINDOW_LEFT, &w->flags);
-			/* A map that began before still has its guard. */
-			atomic64_set(&w->live, 1 + w->guarded);
-			apple_dma_window_put(e, w, 0);
-		}
+		apple_dma_window_abandon(e, w);
 	}
 	apple_dma_counters_live(e, &live);
 	e->abandoned += live.live_mappings;
@@ -478,7 +476,7 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 }
 
 /**
- * apple_dma_engine_create() - the same, with the guest's memory and a shrinker
+ * apple_dma_engine_create() - the same, with the guest's memory
  * @e: the engine; zeroed
  * @dev: names it in the log
  * @limits: its budget
@@ -497,17 +495,12 @@ int apple_dma_engine_create(struct apple_dma_engine *e, struct device *dev,
 	if (err)
 		return err;
 	err = apple_dma_ram_init(e);
-	if (err)
-		goto destroy;
+	if (err) {
+		apple_dma_engine_destroy(e);
+		return err;
+	}
 	apple_dma_oldmem_init(e);
-	err = apple_dma_shrinker_start(e);
-	if (err)
-		goto destroy;
 	return 0;
-
-destroy:
-	apple_dma_engine_destroy(e);
-	return err;
 }
 
 /**
@@ -523,7 +516,6 @@ void apple_dma_engine_destroy(struct apple_dma_engine *e)
 {
 	struct apple_dma_window *w, *next;
 
-	apple_dma_shrinker_stop(e);
 	apple_dma_ram_exit(e);
 	/* The last windows given back are freed after this. */
 	rcu_barrier();

@@ -78,7 +78,6 @@ enum apple_dma_mode {
  * @map_scratch: entries of the batch under construction
  * @unmap_scratch: the same for releases
  * @knobs: one change of @mode, @unsafe at a time
- * @shrinker: gives back idle windows when the guest is short of memory
  */
 struct apple_dma_engine {
 	bool fast;
@@ -122,7 +121,6 @@ struct apple_dma_engine {
 	struct apple_dma_map_entry map_scratch[APPLE_DMA_BATCH_MAX];
 	struct apple_dma_unmap_entry unmap_scratch[APPLE_DMA_BATCH_MAX];
 	struct mutex knobs; /* changes of mode, unsafe */
-	struct apple_dma_shrinker shrinker;
 };
 
 /* Is the engine in a mode that gives a window back at its last unmap? */

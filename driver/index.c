@@ -32,23 +32,13 @@ INTERVAL_TREE_DEFINE(struct apple_dma_window, phys_node, u64, phys_last,
 
 /* ---- the trees ---- */
 
-/* Is this the range that the window was made for, to the granule? */
-static bool index_made_for(const struct apple_dma_window *w, u64 phys, u64 size)
-{
-	return w->first == round_down(phys, APPLE_DMA_GRANULE_SIZE) &&
-	       apple_dma_window_end(w) ==
-	       round_up(phys + size, APPLE_DMA_GRANULE_SIZE);
-}
-
 /**
  * apple_dma_index_find() - a window for a range
  * @e: the engine; its lock is held
  * @phys: guest-physical address
  * @size: bytes
  *
- * In strict mode only a window of exactly the granules of the range counts.
- *
- * Return: a window, ACTIVE or PLANNED, or NULL.
+ * Return: a window that apple_dma_window_fits(), or NULL.
  */
 struct apple_dma_window *apple_dma_index_find(struct apple_dma_engine *e,
 					      u64 phys, u64 size)
@@ -56,13 +46,9 @@ struct apple_dma_window *apple_dma_index_find(struct apple_dma_engine *e,
 	struct apple_dma_window *w;
 
 	lockdep_assert_held(&e->lock);
-	for_each_overlap(w, e, phys, phys) {
-		if (w->state > APPLE_DMA_WINDOW_ACTIVE ||
-		    !apple_dma_window_covers(w, phys, size))
-			continue;
-		if (!apple_dma_engine_strict(e) || index_made_for(w, phys, size))
+	for_each_overlap(w, e, phys, phys)
+		if (apple_dma_window_fits(e, w, phys, size))
 			return w;
-	}
 	return NULL;
 }
 
@@ -154,9 +140,15 @@ apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova)
 	return NULL;
 }
 
-/* Returns the window whose device addresses are in the way, or NULL. */
-static struct apple_dma_window *index_insert_iova(struct apple_dma_engine *e,
-						  struct apple_dma_window *w)
+/**
+ * apple_dma_index_confirm() - enter the device address of a window
+ * @e: the engine; its lock is held
+ * @w: a PLANNED window; @w->iova is set
+ *
+ * Return: false if another window has some of the device addresses.
+ */
+bool apple_dma_index_confirm(struct apple_dma_engine *e,
+			     struct apple_dma_window *w)
 {
 	struct rb_node **link = &e->iova.rb_node;
 	struct rb_node *parent = NULL;
@@ -171,11 +163,11 @@ static struct apple_dma_window *index_insert_iova(struct apple_dma_engine *e,
 		else if (other->iova + other->size <= w->iova)
 			link = &parent->rb_right;
 		else
-			return other;
+			return false;
 	}
 	rb_link_node(&w->iova_node, parent, link);
 	rb_insert_color(&w->iova_node, &e->iova);
-	return NULL;
+	return true;
 }
 
 /* ---- the xarrays ---- */
@@ -248,8 +240,12 @@ static void index_empty(struct apple_dma_engine *e, struct xarray *xa,
 	xas_unlock(&xas);
 }
 
-static void index_empty_phys(struct apple_dma_engine *e,
-			     struct apple_dma_window *w)
+/**
+ * apple_dma_index_hide() - let no hit find a window to map in
+ * @e: the engine; its lock is held
+ * @w: the window
+ */
+void apple_dma_index_hide(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	struct apple_dma_window *other;
 	bool overlaps = false;
@@ -297,37 +293,6 @@ void apple_dma_index_add(struct apple_dma_engine *e, struct apple_dma_window *w)
 }
 
 /**
- * apple_dma_index_confirm() - enter the device address of a window
- * @e: the engine; its lock is held
- * @w: the window; @w->iova is set
- *
- * Return: NULL, or the window that has some of the device addresses.
- */
-struct apple_dma_window *apple_dma_index_confirm(struct apple_dma_engine *e,
-						 struct apple_dma_window *w)
-{
-	struct apple_dma_window *other = index_insert_iova(e, w);
-
-	if (!other) {
-		w->state = APPLE_DMA_WINDOW_ACTIVE;
-		apple_dma_index_publish(e, w);
-	}
-	return other;
-}
-
-/**
- * apple_dma_index_retire() - let nothing more be mapped in a window
- * @e: the engine; its lock is held
- * @w: an ACTIVE window
- */
-void apple_dma_index_retire(struct apple_dma_engine *e,
-			    struct apple_dma_window *w)
-{
-	w->state = APPLE_DMA_WINDOW_RETIRED;
-	index_empty_phys(e, w);
-}
-
-/**
  * apple_dma_index_remove() - the opposite of apple_dma_index_add()
  * @e: the engine; its lock is held
  * @w: the window
@@ -338,7 +303,7 @@ void apple_dma_index_remove(struct apple_dma_engine *e,
 			    struct apple_dma_window *w)
 {
 	if (!RB_EMPTY_NODE(&w->iova_node)) {
-		index_empty_phys(e, w);
+		apple_dma_index_hide(e, w);
 		if (w->slots)
 			index_empty(e, &e->by_iova, w, w->iova, false);
 		rb_erase(&w->iova_node, &e->iova);

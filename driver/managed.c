@@ -595,6 +595,16 @@ void apple_dma_managed_giveup(struct apple_dma *ad)
 	pci_dev_put(pdev);
 }
 
+static void __managed_offline(struct apple_dma_managed *m)
+{
+	lockdep_assert_held(&m->lock);
+	if (!m->dev || !m->attached || m->offline)
+		return;
+	m->offline = true;
+	WRITE_ONCE(to_pci_dev(m->dev)->error_state,
+		   pci_channel_io_perm_failure);
+}
+
 /**
  * apple_dma_managed_offline() - tell the device's driver that it is gone
  * @e: the engine of the companion, broken
@@ -611,11 +621,7 @@ void apple_dma_managed_offline(struct apple_dma_engine *e)
 	struct apple_dma_managed *m = &ad->managed;
 
 	mutex_lock(&m->lock);
-	if (m->dev && m->attached && !m->offline) {
-		m->offline = true;
-		WRITE_ONCE(to_pci_dev(m->dev)->error_state,
-			   pci_channel_io_perm_failure);
-	}
+	__managed_offline(m);
 	mutex_unlock(&m->lock);
 }
 
@@ -623,7 +629,7 @@ void apple_dma_managed_offline(struct apple_dma_engine *e)
  * apple_dma_managed_lose() - what the device's driver has mapped is gone
  * @ad: the companion
  *
- * Followed by apple_dma_managed_probe_again().
+ * Followed by apple_dma_managed_cut_off() and apple_dma_managed_probe_again().
  *
  * Context: may sleep.
  */
@@ -637,6 +643,28 @@ void apple_dma_managed_lose(struct apple_dma *ad)
 		dev_err(&ad->pdev->dev,
 			"the host forgot, while the guest slept, what %s has mapped; its driver is probed again\n",
 			dev_name(m->dev));
+	mutex_unlock(&m->lock);
+}
+
+/**
+ * apple_dma_managed_cut_off() - after apple_dma_managed_lose(), if it was
+ * @ad: the companion
+ *
+ * The device does no DMA, and its driver is told that it is gone, until it is
+ * unbound: as after a breach, it would wait for mappings otherwise.
+ *
+ * Context: may sleep; the device's configuration is restored, and its driver is
+ * not awake.
+ */
+void apple_dma_managed_cut_off(struct apple_dma *ad)
+{
+	struct apple_dma_managed *m = &ad->managed;
+
+	mutex_lock(&m->lock);
+	if (m->lost) {
+		pci_clear_master(to_pci_dev(m->dev));
+		__managed_offline(m);
+	}
 	mutex_unlock(&m->lock);
 }
 

@@ -28,6 +28,15 @@ static int apple_dma_pm_resume_noirq(struct device *dev)
 	return 0;
 }
 
+/* The device has its configuration back, and its driver is not awake yet. */
+static int apple_dma_pm_resume(struct device *dev)
+{
+	struct apple_dma *ad = dev_get_drvdata(dev);
+
+	apple_dma_managed_cut_off(ad);
+	return 0;
+}
+
 /* The device is awake, too. */
 static void apple_dma_pm_complete(struct device *dev)
 {
@@ -95,9 +104,11 @@ static int apple_dma_pm_restore_noirq(struct device *dev)
 const struct dev_pm_ops apple_dma_pm_ops = {
 	.suspend_noirq = apple_dma_pm_suspend_noirq,
 	.resume_noirq = apple_dma_pm_resume_noirq,
+	.resume = apple_dma_pm_resume,
 	.freeze = apple_dma_pm_freeze,
 	.thaw = apple_dma_pm_thaw,
 	.restore_noirq = apple_dma_pm_restore_noirq,
+	.restore = apple_dma_pm_resume,
 	.complete = apple_dma_pm_complete,
 };
 

@@ -320,6 +320,7 @@ static void guard_is_not_ended_by_others(struct kunit *test)
 	struct apple_dma_window *w;
 	enum apple_dma_fail cause;
 	struct apple_dma_refusal r;
+	APPLE_DMA_EMPTIED(emptied);
 	unsigned long flags;
 	LIST_HEAD(planned);
 	LIST_HEAD(fresh);
@@ -333,11 +334,10 @@ static void guard_is_not_ended_by_others(struct kunit *test)
 	EXPECT_EQ(test, apple_dma_window_live(w), 1);
 	EXPECT(test, list_is_singular(&fresh));
 	spin_lock_irqsave(&f->e->lock, flags);
-	list_del_init(&w->list);
-	w->guarded = false;
-	apple_dma_window_put(f->e, w, 0);
+	apple_dma_window_unguard(f->e, w, &emptied);
+	EXPECT_EQ(test, emptied.n, 1);
+	EXPECT_EQ(test, apple_dma_window_give_back(f->e, &emptied, "unmap"), 0);
 	spin_unlock_irqrestore(&f->e->lock, flags);
-	apple_dma_engine_flush(f->e);
 	CHECK_EQ(test, fixture_stats(f)->bad_unmaps, 1);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 }

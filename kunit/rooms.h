@@ -6,6 +6,7 @@
 #define APPLE_DMA_ROOMS_H
 
 #include "companion.h"
+#include "cover.h"
 #include "dma_ops.h"
 #include "debugfs.h"
 #include "idle.h"
