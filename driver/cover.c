@@ -68,7 +68,7 @@ static void cover_estimate(struct apple_dma_engine *e,
 	u64 start, behind = 0;
 
 	memset(est, 0, sizeof(*est));
-	for (; est->entries < apple_dma_engine_batch(e) &&
+	for (; est->entries < e->limits.batch &&
 	       cover_next_miss(e, &req); apple_dma_request_next(&req)) {
 		u64 phys = req.range.phys, end = phys + req.range.size;
 		u64 need;
@@ -101,8 +101,6 @@ static u64 cover_fitting(struct apple_dma_engine *e,
 	u64 shape = cover_shape(e, req);
 	struct cover_estimate est;
 
-	if (e->mode == APPLE_DMA_MODE_FIXED)
-		return shape;
 	for (; shape > APPLE_DMA_GRANULE_SIZE; shape /= APPLE_DMA_SHAPE_STEP) {
 		cover_estimate(e, *req, shape, &est);
 		if (apple_dma_budget_has_room(e, est.shared, est.entries))
@@ -169,7 +167,7 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 	struct apple_dma_window *w;
 	unsigned int n;
 
-	for (n = 0; n < apple_dma_engine_batch(e) && cover_next_miss(e, &req);
+	for (n = 0; n < e->limits.batch && cover_next_miss(e, &req);
 	     n++) {
 		w = apple_dma_shape_plan(e, req.range.phys, req.range.size,
 					 shape, &why);

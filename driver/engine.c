@@ -76,10 +76,8 @@ static void engine_change_mode(struct apple_dma_engine *e,
 	spin_unlock_irqrestore(&e->lock, flags);
 	/* No hit of the old mode is under way after this. */
 	synchronize_rcu();
-	if (apple_dma_engine_strict(e))
+	if (!apple_dma_engine_lazy(e))
 		apple_dma_idle_retire(e, 0, U64_MAX, "mode");
-	else if (!apple_dma_engine_lazy(e))
-		apple_dma_idle_flush(e, UINT_MAX, "mode");
 	mutex_unlock(&e->knobs);
 }
 
@@ -189,7 +187,7 @@ static bool engine_ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	while (n < apple_dma_engine_batch(e)) {
+	while (n < e->limits.batch) {
 		w = apple_dma_index_next(e, *phys);
 		if (!w)
 			break;

@@ -28,9 +28,6 @@
 enum apple_dma_mode {
 	APPLE_DMA_MODE_CACHED,	/* kept while idle; shapes follow the room left */
 	APPLE_DMA_MODE_STRICT,	/* exact granules, gone before unmap returns */
-	APPLE_DMA_MODE_FIXED,	/* a baseline to compare with: always 256 KiB,
-				 * gone at the last unmap, an entry a doorbell
-				 */
 	APPLE_DMA_MODE_COUNT
 };
 
@@ -123,21 +120,10 @@ struct apple_dma_engine {
 	struct mutex knobs; /* changes of mode, unsafe */
 };
 
-/* Is the engine in a mode that gives a window back at its last unmap? */
+/* Are idle windows kept? Otherwise the engine is strict. */
 static inline bool apple_dma_engine_lazy(const struct apple_dma_engine *e)
 {
 	return e->mode == APPLE_DMA_MODE_CACHED && !e->unsafe;
-}
-
-static inline bool apple_dma_engine_strict(const struct apple_dma_engine *e)
-{
-	return e->mode == APPLE_DMA_MODE_STRICT || e->unsafe;
-}
-
-/* Entries of one doorbell. */
-static inline u32 apple_dma_engine_batch(const struct apple_dma_engine *e)
-{
-	return e->mode == APPLE_DMA_MODE_FIXED ? 1 : e->limits.batch;
 }
 
 int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,

@@ -58,7 +58,7 @@ static void map_settle_batch(struct apple_dma_engine *e,
 			     unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	if (emptied->n < apple_dma_engine_batch(e))
+	if (emptied->n < e->limits.batch)
 		return;
 	map_settle(e, emptied);
 	spin_unlock_irqrestore(&e->lock, *flags);

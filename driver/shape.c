@@ -60,8 +60,6 @@ u64 apple_dma_shape_roomy(struct apple_dma_engine *e)
 u64 apple_dma_shape(struct apple_dma_engine *e)
 {
 	apple_dma_budget_expire(e);
-	if (e->mode == APPLE_DMA_MODE_FIXED)
-		return APPLE_DMA_WINDOW_FIXED;
 	if (!apple_dma_engine_lazy(e))
 		return APPLE_DMA_GRANULE_SIZE;
 	return min(apple_dma_shape_roomy(e), e->learned.shape);

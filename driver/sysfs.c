@@ -137,7 +137,6 @@ static DEVICE_ATTR_RO(leaked_bytes);
 static const char *const sysfs_mode_names[APPLE_DMA_MODE_COUNT] = {
 	[APPLE_DMA_MODE_CACHED] = "cached",
 	[APPLE_DMA_MODE_STRICT] = "strict",
-	[APPLE_DMA_MODE_FIXED] = "fixed",
 };
 
 /**

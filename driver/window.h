@@ -99,9 +99,6 @@ static_assert(sizeof(struct apple_dma_window) <= 256);
 /* The largest shared window, bytes: the largest piece the buddy allocator has. */
 #define APPLE_DMA_WINDOW_MAX	(4ULL << 20)
 
-/* Windows of mode=fixed. */
-#define APPLE_DMA_WINDOW_FIXED	(256ULL << 10)
-
 static inline u64 apple_dma_window_end(const struct apple_dma_window *w)
 {
 	return w->phys + w->size;
@@ -140,7 +137,7 @@ static inline bool apple_dma_window_fits(const struct apple_dma_engine *e,
 {
 	return w->state <= APPLE_DMA_WINDOW_ACTIVE &&
 	       apple_dma_window_covers(w, phys, size) &&
-	       (!apple_dma_engine_strict(e) ||
+	       (apple_dma_engine_lazy(e) ||
 		(w->first == round_down(phys, APPLE_DMA_GRANULE_SIZE) &&
 		 apple_dma_window_end(w) ==
 		 round_up(phys + size, APPLE_DMA_GRANULE_SIZE)));

@@ -105,11 +105,6 @@ static void strict_map(struct kunit *test)
 	fail_each(fixture_open(test, .mode = APPLE_DMA_MODE_STRICT), run_pin);
 }
 
-static void fixed_map(struct kunit *test)
-{
-	fail_each(fixture_open(test, .mode = APPLE_DMA_MODE_FIXED), run_pin);
-}
-
 /* Of a list. */
 #define ENTRIES	6
 
@@ -371,7 +366,6 @@ static void fail_close(struct kunit *test)
 static struct kunit_case fail_cases[] = {
 	KUNIT_CASE(cached_map),
 	KUNIT_CASE(strict_map),
-	KUNIT_CASE(fixed_map),
 	KUNIT_CASE(cached_list),
 	KUNIT_CASE(strict_list),
 	KUNIT_CASE(refused_map),

@@ -98,14 +98,6 @@ static void batch_can_be_changed(struct kunit *test)
 	list_costs(f, fixture_list(f, 0, 32, MIB, PAGE), 32, 4, 4, 32);
 }
 
-/* mode=fixed is the baseline: an entry a doorbell, nothing kept. */
-static void fixed_rings_once_a_window(struct kunit *test)
-{
-	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_FIXED);
-
-	list_costs(f, fixture_list(f, 0, 3, 256 * KIB, PAGE), 3, 3, 3, 3);
-}
-
 /* The same list again costs nothing, not even the lock. */
 static void hits_ring_nothing(struct kunit *test)
 {
@@ -350,7 +342,6 @@ static struct kunit_case pin_cases[] = {
 	KUNIT_CASE(long_strict_list_is_split),
 	KUNIT_CASE(strict_neighbours_share_granules),
 	KUNIT_CASE(batch_can_be_changed),
-	KUNIT_CASE(fixed_rings_once_a_window),
 	KUNIT_CASE(hits_ring_nothing),
 	KUNIT_CASE(list_fails_as_a_whole),
 	KUNIT_CASE(list_fits_in_exact_granules),
