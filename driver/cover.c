@@ -23,13 +23,7 @@
 /* Entries of a list that are looked up with interrupts off. */
 #define LOOKUPS_MAX	256
 
-/**
- * apple_dma_valid_range() - is this a range at all?
- * @phys: guest-physical address
- * @size: bytes
- *
- * Context: any.
- */
+/* Is this a range at all? Context: any. */
 bool apple_dma_valid_range(u64 phys, u64 size)
 {
 	return size && phys + size - 1 >= phys &&
@@ -68,8 +62,8 @@ static void cover_estimate(struct apple_dma_engine *e,
 	u64 start, behind = 0;
 
 	memset(est, 0, sizeof(*est));
-	for (; est->entries < e->limits.batch &&
-	       cover_next_miss(e, &req); apple_dma_request_next(&req)) {
+	for (; est->entries < e->limits.batch && cover_next_miss(e, &req);
+	     apple_dma_request_next(&req)) {
 		u64 phys = req.range.phys, end = phys + req.range.size;
 		u64 need;
 
@@ -233,10 +227,10 @@ static u64 cover_shape_below(u64 size)
  * 0. @went: the largest idle window that went for it.
  */
 static void cover_learn(struct apple_dma_engine *e,
-			     const struct apple_dma_refusal *r,
-			     const struct apple_dma_range *shared,
-			     const struct apple_dma_range *went,
-			     struct list_head *fresh)
+			const struct apple_dma_refusal *r,
+			const struct apple_dma_range *shared,
+			const struct apple_dma_range *went,
+			struct list_head *fresh)
 {
 	const struct apple_dma_range *range = r->n ? &r->exact : shared;
 	u64 largest = r->n ? r->largest : shared->size;
@@ -365,6 +359,7 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 		     unsigned long *flags)
 	__must_hold(&e->lock)
 {
+	lockdep_assert_held(&e->lock);
 	if (req->rang) {
 		/* Let interrupts in between two doorbells. */
 		req->rang = false;

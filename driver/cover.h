@@ -31,7 +31,7 @@ struct apple_dma_request {
 	s64 tries;
 };
 
-static inline void __apple_dma_request_at(struct apple_dma_request *req)
+static inline void apple_dma_request_here(struct apple_dma_request *req)
 {
 	req->tries = -1;
 	if (req->sg) {
@@ -50,7 +50,7 @@ apple_dma_request_list(struct scatterlist *sgl, int nents, bool exact)
 		.exact = exact,
 	};
 
-	__apple_dma_request_at(&req);
+	apple_dma_request_here(&req);
 	return req;
 }
 
@@ -70,7 +70,7 @@ static inline void apple_dma_request_next(struct apple_dma_request *req)
 {
 	if (--req->left) {
 		req->sg = sg_next(req->sg);
-		__apple_dma_request_at(req);
+		apple_dma_request_here(req);
 	}
 }
 

@@ -149,8 +149,6 @@ void apple_dma_engine_flush(struct apple_dma_engine *e);
 void apple_dma_engine_suspend(struct apple_dma_engine *e);
 bool apple_dma_engine_resume(struct apple_dma_engine *e);
 void apple_dma_engine_freeze(struct apple_dma_engine *e);
-void apple_dma_engine_thaw(struct apple_dma_engine *e);
-void apple_dma_engine_restore(struct apple_dma_engine *e);
 void apple_dma_engine_set_batch(struct apple_dma_engine *e, u32 batch);
 void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 			       struct apple_dma_stats *stats);

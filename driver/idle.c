@@ -87,7 +87,7 @@ static void idle_collect(struct apple_dma_engine *e,
 static unsigned int idle_give_back(struct apple_dma_engine *e,
 				   struct apple_dma_wanted *want)
 {
-	APPLE_DMA_EMPTIED(batch);
+	struct apple_dma_emptied batch = APPLE_DMA_EMPTIED_INIT(batch);
 	unsigned int n;
 
 	lockdep_assert_held(&e->lock);
@@ -142,15 +142,9 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 	return n;
 }
 
-/**
- * apple_dma_idle_evict_least() - make room, and no more than that: one doorbell
- * @e: the engine; its lock is held
- * @bytes: so many bytes are needed
- * @entries: so many registrations are needed
- *
- * For when it is not known whether room is what is missing.
- *
- * Return: the largest window that went; of size 0 if none did.
+/*
+ * Make room for so much, and no more: one doorbell. For when it is not known whether
+ * room is missing. Returns the largest window that went; of size 0 if none did.
  */
 struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
 						  u64 bytes, u64 entries)
@@ -161,12 +155,9 @@ struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
 	return want.largest;
 }
 
-/**
- * apple_dma_idle_evict_large() - no large window is to be had: keep none idle
- * @e: the engine; its lock is held
- *
- * One doorbell, or none. A hit in a large window that is idle takes all of it
- * out of the budget, for one small mapping.
+/*
+ * Large windows do not fit any more: keep none idle. One doorbell, or none. A hit in
+ * a large idle window takes all of it out of the budget, for one small mapping.
  */
 void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 {
@@ -209,9 +200,8 @@ static unsigned int idle_give_back_some(struct apple_dma_engine *e,
  * @flags: of spin_lock_irqsave()
  * @cause: why, for the trace; see trace.h
  *
- * Drops the lock between doorbells, so that interrupts are off for one batch
- * only. Returns when every window that was idle when it began is gone or in use
- * again, or the engine is broken.
+ * Drops the lock between doorbells. Returns when every window that was idle at the
+ * start is gone or in use again, or the engine is broken.
  */
 void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
 			    const char *cause)
@@ -236,7 +226,7 @@ void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
  * @count: at most so many
  * @cause: why, for the trace; see trace.h
  *
- * Returns when every window that was idle when it began has been looked at.
+ * Returns when every window that was idle at the start has been looked at.
  *
  * Context: may sleep.
  * Return: how many went.
@@ -260,14 +250,9 @@ unsigned int apple_dma_idle_drop(struct apple_dma_engine *e, unsigned int count,
 	return done;
 }
 
-/**
- * apple_dma_idle_flush() - the same with windows that mode=cached would keep
- * @e: the engine
- * @count: at most so many
- * @cause: why, for the trace; see trace.h
- *
- * Context: may sleep.
- * Return: how many went; they are counted as evictions.
+/*
+ * apple_dma_idle_drop() for windows that mode=cached would keep: they are counted
+ * as evictions. May sleep.
  */
 unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
 				  unsigned int count, const char *cause)
@@ -282,14 +267,14 @@ unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
 }
 
 /**
- * apple_dma_idle_retire() - let nothing be mapped in the windows there are
+ * apple_dma_idle_retire() - let nothing more be mapped in the windows of a range
  * @e: the engine; hits take the lock
  * @start: guest-physical address
  * @end: its end
  * @cause: why, for the trace; see trace.h
  *
- * Windows that overlap the range go back to the host, at once or with their
- * last mapping; so do all that are idle when it begins.
+ * Windows that overlap the range go back to the host, at once or with their last
+ * mapping. All windows that are idle at the start go back.
  *
  * Context: may sleep.
  */
@@ -357,22 +342,14 @@ static void apple_dma_idle_age(struct work_struct *work)
 		apple_dma_idle_arm(e);
 }
 
-/**
- * apple_dma_idle_arm() - see to it that idle windows go back in time
- * @e: the engine
- *
- * Context: any.
- */
+/* Arm the timer that returns idle windows. Context: any. */
 void apple_dma_idle_arm(struct apple_dma_engine *e)
 {
 	if (READ_ONCE(e->idle_ms))
 		apple_dma_work_queue_after(&e->ager, idle_ager_period(e));
 }
 
-/**
- * apple_dma_idle_init() - prepare the list
- * @e: the engine
- */
+/* Prepare the list and the timer. */
 void apple_dma_idle_init(struct apple_dma_engine *e)
 {
 	init_llist_head(&e->freed);
@@ -381,12 +358,7 @@ void apple_dma_idle_init(struct apple_dma_engine *e)
 	INIT_DELAYED_WORK(&e->ager, apple_dma_idle_age);
 }
 
-/**
- * apple_dma_idle_stop() - age windows no more
- * @e: the engine, stopped
- *
- * Context: may sleep.
- */
+/* Stop the timer. May sleep. */
 void apple_dma_idle_stop(struct apple_dma_engine *e)
 {
 	cancel_delayed_work_sync(&e->ager);

@@ -32,14 +32,7 @@ INTERVAL_TREE_DEFINE(struct apple_dma_window, phys_node, u64, phys_last,
 
 /* ---- the trees ---- */
 
-/**
- * apple_dma_index_find() - a window for a range
- * @e: the engine; its lock is held
- * @phys: guest-physical address
- * @size: bytes
- *
- * Return: a window that apple_dma_window_fits(), or NULL.
- */
+/* A window that fits a range, or NULL: apple_dma_window_fits(). */
 struct apple_dma_window *apple_dma_index_find(struct apple_dma_engine *e,
 					      u64 phys, u64 size)
 {
@@ -52,14 +45,7 @@ struct apple_dma_window *apple_dma_index_find(struct apple_dma_engine *e,
 	return NULL;
 }
 
-/**
- * apple_dma_index_busy() - is a range in a window that stays, whatever goes?
- * @e: the engine; its lock is held
- * @phys: guest-physical address
- * @size: bytes
- *
- * Return: true if it is in a window that is in use.
- */
+/* Is a range inside a window in use, so that it stays whatever goes? */
 bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size)
 {
 	struct apple_dma_window *w;
@@ -73,15 +59,9 @@ bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size)
 	return false;
 }
 
-/**
- * apple_dma_index_next() - walk over windows
- * @e: the engine; its lock is held
- * @phys: guest-physical address
- *
- * Windows that overlap are not all seen by who goes on behind the end of one;
- * go on behind its start.
- *
- * Return: the window with the lowest start that is not below @phys, or NULL.
+/*
+ * The window with the lowest start that is not below @phys, or NULL. Windows
+ * overlap: to walk over all of them, go on behind the start of one, not its end.
  */
 struct apple_dma_window *apple_dma_index_next(struct apple_dma_engine *e,
 					      u64 phys)
@@ -95,13 +75,7 @@ struct apple_dma_window *apple_dma_index_next(struct apple_dma_engine *e,
 	return NULL;
 }
 
-/**
- * apple_dma_index_handle_taken() - is a window registered as @handle?
- * @e: the engine; its lock is held
- * @handle: guest-physical start address
- *
- * Return: true if the host would call a window that starts there a duplicate.
- */
+/* Does a window start at @handle, so that the host refuses another there? */
 bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle)
 {
 	struct apple_dma_window *w;
@@ -113,13 +87,7 @@ bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle)
 	return false;
 }
 
-/**
- * apple_dma_index_find_iova() - the window that a device address is in
- * @e: the engine; its lock is held
- * @iova: device address
- *
- * Return: the window, or NULL.
- */
+/* The window that a device address is in, or NULL. */
 struct apple_dma_window *
 apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova)
 {
@@ -140,12 +108,9 @@ apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova)
 	return NULL;
 }
 
-/**
- * apple_dma_index_confirm() - enter the device address of a window
- * @e: the engine; its lock is held
- * @w: a PLANNED window; @w->iova is set
- *
- * Return: false if another window has some of the device addresses.
+/*
+ * Enter the device address of a PLANNED window; @w->iova is set. Returns false if
+ * another window has some of the device addresses.
  */
 bool apple_dma_index_confirm(struct apple_dma_engine *e,
 			     struct apple_dma_window *w)
@@ -240,11 +205,7 @@ static void index_empty(struct apple_dma_engine *e, struct xarray *xa,
 	xas_unlock(&xas);
 }
 
-/**
- * apple_dma_index_hide() - let no hit find a window to map in
- * @e: the engine; its lock is held
- * @w: the window
- */
+/* Let no hit find a window to map in. Unmaps still find it. */
 void apple_dma_index_hide(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	struct apple_dma_window *other;
@@ -260,14 +221,10 @@ void apple_dma_index_hide(struct apple_dma_engine *e, struct apple_dma_window *w
 	index_empty(e, &e->by_phys, w, w->phys, overlaps);
 }
 
-/**
- * apple_dma_index_publish() - let hits find a window
- * @e: the engine; its lock is held
- * @w: an ACTIVE window
- *
- * Only in cached mode: in the others nothing is hit, and a window that came and
- * went would have filled and emptied its slots for nobody. Then, and where
- * memory is short, it may be worth another try later: @w->indexed.
+/*
+ * Let hits find an ACTIVE window. Only in cached mode: otherwise no lookup would
+ * use the slots. Where memory is short, some are missing: @w->indexed is false, and
+ * a later call may fill them.
  */
 void apple_dma_index_publish(struct apple_dma_engine *e,
 			     struct apple_dma_window *w)
@@ -281,24 +238,14 @@ void apple_dma_index_publish(struct apple_dma_engine *e,
 
 /* ---- coming and going ---- */
 
-/**
- * apple_dma_index_add() - enter a planned window
- * @e: the engine; its lock is held
- * @w: the window, its handle not taken
- */
+/* Enter a PLANNED window. Its handle is not taken. */
 void apple_dma_index_add(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	RB_CLEAR_NODE(&w->iova_node);
 	phys_tree_insert(w, &e->phys);
 }
 
-/**
- * apple_dma_index_remove() - the opposite of apple_dma_index_add()
- * @e: the engine; its lock is held
- * @w: the window
- *
- * Hits that found it before may still look at it until a grace period is over.
- */
+/* Undo apple_dma_index_add(). Hits may see the window until a grace period ends. */
 void apple_dma_index_remove(struct apple_dma_engine *e,
 			    struct apple_dma_window *w)
 {

@@ -230,7 +230,7 @@ static noinline dma_addr_t map_slow(struct apple_dma_engine *e, u64 phys,
 				    u64 size, u64 mask)
 {
 	struct apple_dma_request req = apple_dma_request_one(phys, size);
-	APPLE_DMA_EMPTIED(emptied);
+	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 	struct map_failure f;
 	unsigned long flags;
 
@@ -289,7 +289,7 @@ dma_addr_t apple_dma_refuse(struct apple_dma_engine *e,
 static noinline int map_unmap_slow(struct apple_dma_engine *e, u64 addr,
 				   u64 size, u64 *phys)
 {
-	APPLE_DMA_EMPTIED(emptied);
+	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 	unsigned long flags;
 	int err;
 
@@ -434,7 +434,7 @@ int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		     int nents, u64 mask)
 {
 	struct apple_dma_request req;
-	APPLE_DMA_EMPTIED(emptied);
+	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 	struct map_failure f;
 	unsigned long flags;
 	bool fits;
@@ -490,7 +490,7 @@ int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		       int nents)
 {
-	APPLE_DMA_EMPTIED(emptied);
+	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 	struct scatterlist *sg = sgl;
 	unsigned long flags;
 	bool broken;

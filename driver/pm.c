@@ -7,6 +7,7 @@
 
 #include "companion.h"
 #include "pm.h"
+#include "recover.h"
 
 /* The last to go to sleep, and the first to wake: the device link says so. */
 static int apple_dma_pm_suspend_noirq(struct device *dev)
@@ -88,7 +89,7 @@ static int apple_dma_pm_thaw(struct device *dev)
 {
 	struct apple_dma *ad = dev_get_drvdata(dev);
 
-	apple_dma_engine_thaw(&ad->engine);
+	apple_dma_recover_resume(&ad->engine);
 	return 0;
 }
 
@@ -97,7 +98,7 @@ static int apple_dma_pm_restore_noirq(struct device *dev)
 {
 	struct apple_dma *ad = dev_get_drvdata(dev);
 
-	apple_dma_engine_restore(&ad->engine);
+	apple_dma_recover_again(&ad->engine);
 	return apple_dma_pm_resume_noirq(dev);
 }
 

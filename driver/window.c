@@ -33,11 +33,9 @@ static struct kmem_cache *window_cache;
 
 /* ---- what the host answers ---- */
 
-/**
- * apple_dma_window_break() - the host broke the protocol
- * @e: the engine; its lock is held
- * @handle: of what, or of the first of a batch
- * @reason: what it did, for the log; a string constant
+/*
+ * The host broke the protocol. @handle: of what, or of the first of a batch.
+ * @reason: for the log; a string constant.
  */
 void apple_dma_window_break(struct apple_dma_engine *e, u64 handle,
 			    const char *reason)
@@ -107,6 +105,7 @@ struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
 {
 	struct apple_dma_window *w;
 
+	lockdep_assert_held(&e->lock);
 	if (WARN_ON_ONCE(!size || ((phys | size) & APPLE_DMA_GRANULE_MASK))) {
 		*cause = APPLE_DMA_FAIL_BUG;
 		return NULL;
@@ -282,6 +281,7 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 	struct apple_dma_window *w, *next;
 	LIST_HEAD(real);
 
+	lockdep_assert_held(&e->lock);
 	memset(refusal, 0, sizeof(*refusal));
 	window_map_planned(e, planned, fresh, refusal);
 	if (!list_empty(planned)) {
@@ -313,10 +313,7 @@ static void window_enlist(struct apple_dma_engine *e,
 	e->listed++;
 }
 
-/**
- * apple_dma_window_drain() - list what has gone idle
- * @e: the engine; its lock is held
- */
+/* List what has gone idle. */
 void apple_dma_window_drain(struct apple_dma_engine *e)
 {
 	struct llist_node *first = llist_del_all(&e->freed);
@@ -332,12 +329,9 @@ void apple_dma_window_drain(struct apple_dma_engine *e)
 	}
 }
 
-/**
- * apple_dma_window_coldest() - what has been on its list for longest
- * @e: the engine; its lock is held
- * @large: large windows only
- *
- * Return: a window that is LISTED, and may be in use; or NULL.
+/*
+ * The window that has been on its list for longest, of all or of the large ones;
+ * or NULL. It may be in use.
  */
 struct apple_dma_window *apple_dma_window_coldest(struct apple_dma_engine *e,
 						  bool large)
@@ -354,11 +348,7 @@ struct apple_dma_window *apple_dma_window_coldest(struct apple_dma_engine *e,
 	return a && (s32)(a->seen - b->seen) <= 0 ? a : b;
 }
 
-/**
- * apple_dma_window_delist() - take a window in use off its list
- * @e: the engine; its lock is held
- * @w: a window on its list
- */
+/* Take a window in use off its list. */
 void apple_dma_window_delist(struct apple_dma_engine *e,
 			     struct apple_dma_window *w)
 {
@@ -374,11 +364,7 @@ void apple_dma_window_delist(struct apple_dma_engine *e,
 	}
 }
 
-/**
- * apple_dma_window_spare() - let a window pass for the hottest
- * @e: the engine; its lock is held
- * @w: a window on its list
- */
+/* Move a window on its list to the hot end. */
 void apple_dma_window_spare(struct apple_dma_engine *e,
 			    struct apple_dma_window *w)
 {
@@ -402,13 +388,9 @@ static bool window_close(struct apple_dma_engine *e, struct apple_dma_window *w,
 	return true;
 }
 
-/**
- * apple_dma_window_close() - let nothing more be mapped in an idle window
- * @e: the engine; its lock is held
- * @w: a window on its list
- * @closed: where it goes
- *
- * Return: false if it is in use again; then it stays on its list.
+/*
+ * Close an idle window on its list, and move it to @closed. Returns false if it is
+ * in use again; then it stays where it is.
  */
 bool apple_dma_window_close(struct apple_dma_engine *e,
 			    struct apple_dma_window *w,
@@ -480,11 +462,7 @@ void apple_dma_window_unguard(struct apple_dma_engine *e,
 		window_went_idle(e, w, emptied);
 }
 
-/**
- * apple_dma_window_retire() - let nothing more be mapped in a window
- * @e: the engine, in which nothing is hit; its lock is held
- * @w: an ACTIVE window
- */
+/* Let nothing more be mapped in an ACTIVE window. No hit is under way. */
 void apple_dma_window_retire(struct apple_dma_engine *e,
 			     struct apple_dma_window *w)
 {
@@ -492,11 +470,7 @@ void apple_dma_window_retire(struct apple_dma_engine *e,
 	apple_dma_index_hide(e, w);
 }
 
-/**
- * apple_dma_window_abandon() - end all mappings in a window: the driver is gone
- * @e: the engine, closed; its lock is held
- * @w: a window that the host has confirmed
- */
+/* The driver is gone: end all mappings in a window that the host has confirmed. */
 void apple_dma_window_abandon(struct apple_dma_engine *e,
 			      struct apple_dma_window *w)
 {
@@ -525,6 +499,7 @@ int apple_dma_window_give_back(struct apple_dma_engine *e,
 	struct apple_dma_unmap_entry *entry = e->unmap_scratch;
 	struct apple_dma_window *w, *next;
 
+	lockdep_assert_held(&e->lock);
 	if (!emptied->n)
 		return 0;
 	if (!e->broken)
@@ -547,31 +522,20 @@ int apple_dma_window_give_back(struct apple_dma_engine *e,
 
 /* ---- where windows live ---- */
 
-/**
- * apple_dma_window_pool() - memory for the windows of an engine
- *
- * Context: may sleep.
- * Return: a pool that has some in reserve for atomic context, or NULL.
- */
+/* A pool for the windows of an engine, with a reserve for atomic context; or NULL. */
 mempool_t *apple_dma_window_pool(void)
 {
 	return mempool_create_slab_pool(WINDOW_RESERVE, window_cache);
 }
 
-/**
- * apple_dma_window_init() - once for the module: make the slab cache
- *
- * Return: 0 or -ENOMEM.
- */
+/* Once for the module: make the slab cache. Returns 0 or -ENOMEM. */
 int apple_dma_window_init(void)
 {
 	window_cache = KMEM_CACHE(apple_dma_window, 0);
 	return window_cache ? 0 : -ENOMEM;
 }
 
-/**
- * apple_dma_window_exit() - undo apple_dma_window_init()
- */
+/* Undo apple_dma_window_init(). */
 void apple_dma_window_exit(void)
 {
 	kmem_cache_destroy(window_cache);

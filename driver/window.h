@@ -192,8 +192,7 @@ static inline bool apple_dma_window_get(struct apple_dma_engine *e,
  * there was none to end. After a 0 the window has to be listed or closed.
  */
 static inline int apple_dma_window_unuse(struct apple_dma_engine *e,
-					     struct apple_dma_window *w,
-					     u64 addr)
+					 struct apple_dma_window *w, u64 addr)
 {
 	const u64 use = apple_dma_window_use(addr);
 	s64 live = atomic64_read(&w->live);
@@ -252,8 +251,7 @@ struct apple_dma_emptied {
 	unsigned int n;
 };
 
-#define APPLE_DMA_EMPTIED(name)	\
-	struct apple_dma_emptied name = { LIST_HEAD_INIT((name).windows) }
+#define APPLE_DMA_EMPTIED_INIT(name)	{ LIST_HEAD_INIT((name).windows) }
 
 /**
  * struct apple_dma_refusal - what the host refused of a batch

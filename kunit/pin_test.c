@@ -312,7 +312,7 @@ static void guard_is_not_ended_by_others(struct kunit *test)
 	struct apple_dma_window *w;
 	enum apple_dma_fail cause;
 	struct apple_dma_refusal r;
-	APPLE_DMA_EMPTIED(emptied);
+	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 	unsigned long flags;
 	LIST_HEAD(planned);
 	LIST_HEAD(fresh);
