@@ -205,7 +205,7 @@ void apple_dma_budget_learn_refusal(struct apple_dma_engine *e,
 	struct apple_dma_learned *l = &e->learned;
 
 	apple_dma_budget_expire(e);
-	/* What it refused when it had more says nothing of now. */
+	/* A refusal when more was registered than now proves no limit. */
 	if (e->stats.mapped_bytes < l->refused_bytes ||
 	    e->stats.mapped_entries < l->refused_entries) {
 		l->refused.size = 0;
@@ -243,7 +243,7 @@ void apple_dma_budget_learn_success(struct apple_dma_engine *e)
 	       e->stats.mapped_entries > l->refused_entries;
 	if (l->refused.size &&
 	    apple_dma_index_find(e, l->refused.phys, l->refused.size)) {
-		/* It has taken what it refused. With as much, it has room. */
+		/* It took what it had refused: it has room with as much. */
 		l->refused.size = 0;
 		if (more || !l->limit) {
 			l->belief.wait = 0;
@@ -329,7 +329,7 @@ bool apple_dma_budget_never_fits(struct apple_dma_engine *e, u64 size)
 	u64 entries, bytes;
 	int i;
 
-	/* A sum may miss what moves from CPU to CPU meanwhile. */
+	/* The sum over CPUs is not exact while windows change: read it twice. */
 	for (i = 0; i < 2; i++) {
 		apple_dma_counters_idle(e, &entries, &bytes);
 		if (size <= budget_left_of(apple_dma_budget_bytes(e),

@@ -63,8 +63,8 @@ struct apple_dma_belief {
  *	large is asked for, wherever it is; 0 for none
  * @refused_bytes: with so many bytes registered
  * @refused_entries: and so many registrations
- * @most_bytes: it is no limit if so many bytes are registered; U64_MAX if there
- *	is none
+ * @most_bytes: no limit any more once so many bytes are registered; U64_MAX if
+ *	there is none
  * @most_entries: and so many registrations
  * @belief: in all of the above
  * @own: ranges that it refuses although it takes others

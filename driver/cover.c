@@ -113,9 +113,9 @@ static void cover_relock(struct apple_dma_engine *e, unsigned long *flags)
 /*
  * Give idle windows back for what is to come. One doorbell for shared windows to
  * fit, and more for as long as not even the exact granules fit. The lock is dropped
- * between two of them. Another one where there is room for nothing but granules, and
- * large windows are idle. None where not even the first range would fit, whatever
- * went. Returns true if the lock was dropped.
+ * between two of them. One more where there is room for granules only, and large
+ * windows are idle. None if the first range cannot fit even when all idle windows
+ * are gone. Returns true if the lock was dropped.
  */
 static bool cover_make_room(struct apple_dma_engine *e,
 			    const struct apple_dma_request *req,
@@ -186,7 +186,7 @@ static void cover_submit(struct apple_dma_engine *e, struct list_head *planned,
 
 /*
  * A window went, and the host refuses a range all the same. Does it take the
- * window back? Then it has room, and refuses the range for what it is. One
+ * window back? Then it has room, and it is this range that the host refuses. One
  * doorbell; the window is on @fresh again.
  */
 static bool cover_takes_back(struct apple_dma_engine *e,
@@ -446,8 +446,9 @@ static u64 cover_list_needs(struct apple_dma_engine *e, struct scatterlist *sgl,
  * @all: as if none were mapped
  *
  * A list that does not fit is refused before anything is given back for it. Each
- * granule is counted once, and none that a window has. Where two granules look
- * alike, or another list is looked at, the answer may be false without need.
+ * granule is counted once, and none that a window has. Two granules that have the
+ * same bit are counted as one, and one list is counted at a time: then the answer
+ * may be false although the list cannot fit.
  *
  * Context: any.
  * Return: true if not even exact granules of all entries fit, whatever goes.

@@ -19,7 +19,7 @@ dma_addr_t apple_dma_trace_hit(struct apple_dma_engine *e, u64 phys, u64 size,
 			       dma_addr_t addr);
 void apple_dma_trace_unmap(struct apple_dma_engine *e, u64 addr, u64 size);
 
-/* Below the head of an xarray, what is not above this is not a pointer. */
+/* Below the head of an xarray, values up to this are not pointers. */
 #define APPLE_DMA_XA_INTERNAL_MAX	4096UL
 
 /*
@@ -126,18 +126,9 @@ static __always_inline dma_addr_t apple_dma_hit(struct apple_dma_engine *e,
 	return addr;
 }
 
-/**
- * apple_dma_traced_map() - what a caller ends with
- * @e: the engine
- * @phys: guest-physical address
- * @size: bytes
- * @addr: what apple_dma_hit() returned, not an error
- *
- * Not a part of apple_dma_hit(): here nothing has to be kept over the call, so
- * that it costs nothing but its branch where it is not made.
- *
- * Context: any.
- * Return: @addr.
+/*
+ * Trace what apple_dma_hit() mapped; returns @addr. The caller ends with this, so
+ * that no register has to be saved: while tracing is off it costs one branch.
  */
 static __always_inline dma_addr_t
 apple_dma_traced_map(struct apple_dma_engine *e, u64 phys, u64 size,
@@ -179,14 +170,7 @@ static __always_inline bool apple_dma_unhit(struct apple_dma_engine *e,
 	return done;
 }
 
-/**
- * apple_dma_traced_unmap() - what a caller ends with
- * @e: the engine
- * @addr: what apple_dma_unhit() ended
- * @size: its bytes
- *
- * Context: any.
- */
+/* Trace what apple_dma_unhit() ended. */
 static __always_inline void apple_dma_traced_unmap(struct apple_dma_engine *e,
 						   u64 addr, u64 size)
 {

@@ -174,9 +174,9 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 }
 
 /*
- * One doorbell of giving back up to @count idle windows. *@left is how many are
- * still to be looked at: what goes idle meanwhile does not count, so that this
- * ends. Returns how many were given back.
+ * Give back up to @count idle windows: one doorbell. *@left is how many are still to
+ * be looked at, without those that go idle meanwhile: so the caller's loop ends.
+ * Returns how many were given back.
  */
 static unsigned int idle_give_back_some(struct apple_dma_engine *e,
 					unsigned int count, unsigned int *left,

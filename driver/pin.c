@@ -17,7 +17,7 @@
 #include "pin.h"
 #include "recover.h"
 
-/* What map_log_failure() has no better words for. */
+/* For the log; map_log_failure() says more about some causes. */
 static const char *const map_fail_texts[APPLE_DMA_FAIL_COUNT] = {
 	[APPLE_DMA_FAIL_BYTES] = "the byte budget is used up (module parameter max_bytes)",
 	[APPLE_DMA_FAIL_ENTRIES] = "the entry budget is used up (module parameter max_entries)",
@@ -184,9 +184,9 @@ static dma_addr_t map_take(struct apple_dma_engine *e,
 }
 
 /*
- * Map what of a request is not mapped. Hits of a list are mapped already, so that
- * what this makes room with is not what the same list needs. @f has why a range
- * could not be mapped, the ranges before it are.
+ * Map the ranges of a request that are not mapped. The hits of a list are mapped
+ * first, so that no window that the list uses goes to make room. If a range cannot
+ * be mapped, @f has why; the ranges before it are mapped.
  */
 static void map_request(struct apple_dma_engine *e,
 			struct apple_dma_request *req, u64 mask,
@@ -353,7 +353,7 @@ static int map_hit_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 	return left;
 }
 
-/* Undo what of a list is mapped. */
+/* Unmap the mapped entries of a list. */
 static void map_end_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 			 int nents, struct apple_dma_emptied *emptied,
 			 unsigned long *flags)

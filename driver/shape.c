@@ -14,14 +14,14 @@
 #include "index.h"
 #include "shape.h"
 
-/* Large windows may waste one part in so many of the byte budget, */
+/* All large windows together may waste 1/4 of the byte budget. */
 #define WASTE_SHARE	4
-/* each of them one part in so many of what is left of that, */
+/* One may waste 1/32 of what is left of that, */
 #define WASTE_EACH	32
-/* and take one part in so many of the room that is left. */
+/* and take 1/8 of the room that is left. */
 #define ROOM_EACH	8
 
-/* How many granules before a range are tried for a handle of its own. */
+/* If the handle of a range is taken, so many granules before it are tried. */
 #define HANDLE_TRIES	64
 
 /**

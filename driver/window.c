@@ -286,7 +286,7 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 	window_map_planned(e, planned, fresh, refusal);
 	if (!list_empty(planned)) {
 		window_release_leftovers(e, planned, &real, refusal);
-		/* Some were refused for what is gone now: that tells nothing. */
+		/* Leftovers caused some of the refusals, and are gone. */
 		if (!list_empty(planned))
 			refusal->own.size = 0;
 		window_map_planned(e, planned, fresh, refusal);
@@ -321,7 +321,7 @@ void apple_dma_window_drain(struct apple_dma_engine *e)
 
 	first = llist_reverse_order(first);
 	llist_for_each_entry_safe(w, next, first, freed) {
-		/* A driver unmapped once too often: the guard is still there. */
+		/* A driver unmapped too often; the guard is still there. */
 		if (w->guarded)
 			clear_bit(APPLE_DMA_WINDOW_LISTED, &w->flags);
 		else

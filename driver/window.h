@@ -88,7 +88,7 @@ struct apple_dma_window {
 	struct rcu_head rcu;
 };
 
-/* What is promised of the memory that a window costs. */
+/* The documented limit of the memory that a window costs. */
 static_assert(sizeof(struct apple_dma_window) <= 256);
 
 /* Bit of @flags: on engine->freed or engine->idle, or about to be. */
@@ -145,10 +145,10 @@ static inline bool apple_dma_window_fits(const struct apple_dma_engine *e,
 
 /*
  * What one mapping adds to struct apple_dma_window.live: 1 to the count, in the
- * low half, and the number of its page to a sum, in the high half. Where the count
- * would come to 0 and the sum would not, something was unmapped that was not
- * mapped, and something else still is. Within a page drivers are not that exact,
- * and no other IOMMU asks them to be. A guard has no address.
+ * low half, and the number of its page to a sum, in the high half. If the count
+ * would become 0 and the sum would not, this address was not mapped, and another
+ * one still is. Offsets in a page do not count: drivers need not be that exact with
+ * any IOMMU. A guard has no address.
  */
 static inline u64 apple_dma_window_use(u64 addr)
 {
