@@ -15,6 +15,7 @@
 #include "hit.h"
 #include "memory.h"
 #include "pin.h"
+#include "quarantine.h"
 
 /* What drivers are told is a good size: likely to be inside one window. */
 #define OPT_MAPPING_SIZE	(256UL << 10)
@@ -40,67 +41,14 @@ static u64 dma_ops_coherent_reach(struct device *dev)
 	return dma_ops_reach(dev, dev->coherent_dma_mask);
 }
 
-/*
- * The device may still reach these pages: a reference that is never dropped
- * keeps the page allocator from giving them to somebody else. Slab memory
- * cannot be kept in this way.
- */
-static void dma_ops_quarantine(struct apple_dma *ad, phys_addr_t phys,
-			       size_t size)
-{
-	unsigned long pfn = PHYS_PFN(phys);
-	unsigned long last = PHYS_PFN(phys + size - 1);
-
-	for (; pfn <= last; pfn++)
-		if (pfn_valid(pfn) &&
-		    folio_try_get(page_folio(pfn_to_page(pfn))))
-			atomic64_add(PAGE_SIZE, &ad->leaked_bytes);
-}
-
-static void dma_ops_quarantine_sg(struct apple_dma *ad, struct scatterlist *sgl,
-				  int nents)
-{
-	struct scatterlist *sg;
-	int i;
-
-	for_each_sg(sgl, sg, nents, i)
-		dma_ops_quarantine(ad, sg_phys(sg), sg->length);
-}
-
-/**
- * apple_dma_keep_left() - keep the pages that a driver left mapped
- * @ad: the companion, broken; its device has no driver
- *
- * The driver may free them without a word, and the host still has them.
- *
- * Context: any.
- */
-void apple_dma_keep_left(struct apple_dma *ad)
-{
-	struct apple_dma_range range;
-	u64 phys = 0;
-
-	while (apple_dma_engine_left(&ad->engine, &phys, &range))
-		if (range.size)
-			dma_ops_quarantine(ad, range.phys, range.size);
-}
-
 static noinline dma_addr_t dma_ops_map_slowly(struct apple_dma *ad,
 					      phys_addr_t phys, size_t size,
 					      u64 mask, unsigned long attrs)
 {
-	bool broken = READ_ONCE(ad->engine.broken);
-	dma_addr_t addr;
-
 	if (attrs & DMA_ATTR_MMIO)
 		return apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_NOT_RAM,
 					size);
-	addr = apple_dma_pin(&ad->engine, phys, size, mask);
-	/* It broke just now: the host may have mapped this all the same. */
-	if (addr == DMA_MAPPING_ERROR && !broken &&
-	    READ_ONCE(ad->engine.broken))
-		dma_ops_quarantine(ad, phys, size);
-	return addr;
+	return apple_dma_quarantine_map(ad, phys, size, mask);
 }
 
 /* What is not guest RAM, such as MMIO, is in no window. */
@@ -118,15 +66,6 @@ static __always_inline dma_addr_t dma_ops_map_range(struct device *dev,
 	return dma_ops_map_slowly(ad, phys, size, mask, attrs);
 }
 
-static noinline void dma_ops_unmap_slowly(struct apple_dma *ad, dma_addr_t addr,
-					  size_t size)
-{
-	phys_addr_t phys;
-
-	if (apple_dma_unpin(&ad->engine, addr, size, &phys) == -EIO)
-		dma_ops_quarantine(ad, phys, size);
-}
-
 static __always_inline void dma_ops_unmap_range(struct device *dev,
 						dma_addr_t addr, size_t size)
 {
@@ -136,7 +75,7 @@ static __always_inline void dma_ops_unmap_range(struct device *dev,
 	if (likely(apple_dma_unhit(&ad->engine, addr, size, &phys)))
 		apple_dma_traced_unmap(&ad->engine, addr, size);
 	else
-		dma_ops_unmap_slowly(ad, addr, size);
+		apple_dma_quarantine_unmap(ad, addr, size);
 }
 
 #ifdef APPLE_DMA_HAVE_MAP_PHYS
@@ -186,7 +125,6 @@ static int apple_dma_map_sg(struct device *dev, struct scatterlist *sgl,
 			    unsigned long attrs)
 {
 	struct apple_dma *ad = dma_ops_companion(dev);
-	bool broken = READ_ONCE(ad->engine.broken);
 	int err;
 
 	if (nents < 1)
@@ -196,10 +134,8 @@ static int apple_dma_map_sg(struct device *dev, struct scatterlist *sgl,
 				 sgl->length);
 		return -EREMOTEIO;
 	}
-	err = apple_dma_pin_sg(&ad->engine, sgl, nents,
-			       dma_ops_streaming_reach(dev));
-	if (err && !broken && READ_ONCE(ad->engine.broken))
-		dma_ops_quarantine_sg(ad, sgl, nents);
+	err = apple_dma_quarantine_map_sg(ad, sgl, nents,
+					  dma_ops_streaming_reach(dev));
 	return err ?: nents;
 }
 
@@ -207,10 +143,7 @@ static void apple_dma_unmap_sg(struct device *dev, struct scatterlist *sgl,
 			       int nents, enum dma_data_direction dir,
 			       unsigned long attrs)
 {
-	struct apple_dma *ad = dma_ops_companion(dev);
-
-	if (apple_dma_unpin_sg(&ad->engine, sgl, nents) == -EIO)
-		dma_ops_quarantine_sg(ad, sgl, nents);
+	apple_dma_quarantine_unmap_sg(dma_ops_companion(dev), sgl, nents);
 }
 
 static void *apple_dma_alloc(struct device *dev, size_t size, dma_addr_t *addr,

@@ -24,6 +24,7 @@
 #include "companion.h"
 #include "dma_ops.h"
 #include "memory.h"
+#include "quarantine.h"
 #include "sysfs.h"
 #include "work.h"
 
@@ -171,7 +172,7 @@ static void managed_detach(struct apple_dma *ad, struct device *dev)
 	apple_dma_memory_drained(ad, !released);
 	if (left > fresh) {
 		if (!released)
-			apple_dma_keep_left(ad);
+			apple_dma_quarantine_left(ad);
 		dev_warn(&ad->pdev->dev,
 			 "the driver of %s left %llu DMA mappings behind; they are %s\n",
 			 dev_name(dev), left - fresh,

@@ -22,6 +22,7 @@
 #include "companion.h"
 #include "memory.h"
 #include "pin.h"
+#include "quarantine.h"
 #include "recover.h"
 #include "work.h"
 
@@ -91,10 +92,8 @@ static void memory_erase(struct apple_dma_memory *mem)
 /* The end of a record: its memory goes back, or is kept for good. */
 static void memory_give_back(struct apple_dma *ad, struct apple_dma_memory *mem)
 {
-	if (mem->reachable)
-		atomic64_add(memory_block_size(mem), &ad->leaked_bytes);
-	else
-		__free_pages(mem->block, mem->order);
+	apple_dma_quarantine_free_block(ad, mem->block, mem->order,
+					mem->reachable);
 	kfree(mem);
 }
 
@@ -109,7 +108,6 @@ static struct apple_dma_memory *memory_map_block(struct apple_dma *ad,
 						 unsigned int order, gfp_t gfp,
 						 u64 mask, bool again)
 {
-	bool broken = READ_ONCE(ad->engine.broken);
 	struct apple_dma_memory *mem;
 	u64 recovered;
 
@@ -126,19 +124,18 @@ static struct apple_dma_memory *memory_map_block(struct apple_dma *ad,
 	if (!mem->block)
 		goto no_memory;
 	recovered = READ_ONCE(ad->engine.stats.recovered);
-	mem->addr = apple_dma_pin(&ad->engine, page_to_phys(mem->block),
-				  memory_block_size(mem), mask);
+	mem->addr = apple_dma_quarantine_map_block(ad, mem->block, order, mask,
+						   &mem->reachable);
 	/*
 	 * What an earlier kernel left may fill the host. A driver that begins
 	 * with this does not come back: wait for room.
 	 */
 	if (mem->addr == DMA_MAPPING_ERROR && gfpflags_allow_blocking(gfp) &&
 	    apple_dma_recover_wait(&ad->engine) != recovered)
-		mem->addr = apple_dma_pin(&ad->engine, page_to_phys(mem->block),
-					  memory_block_size(mem), mask);
+		mem->addr = apple_dma_quarantine_map_block(ad, mem->block, order,
+							   mask,
+							   &mem->reachable);
 	if (mem->addr == DMA_MAPPING_ERROR) {
-		/* It broke just now: the host may have mapped it all the same. */
-		mem->reachable = !broken && READ_ONCE(ad->engine.broken);
 		memory_give_back(ad, mem);
 		return NULL;
 	}

@@ -12,6 +12,7 @@
 #include "index.h"
 #include "memory.h"
 #include "pin.h"
+#include "quarantine.h"
 #include "recover.h"
 #include "shape.h"
 #include "sysfs.h"
