@@ -10,10 +10,10 @@
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 
+#include "coherent.h"
 #include "companion.h"
 #include "dma_ops.h"
 #include "hit.h"
-#include "memory.h"
 #include "pin.h"
 #include "quarantine.h"
 
@@ -153,15 +153,34 @@ static void *apple_dma_alloc(struct device *dev, size_t size, dma_addr_t *addr,
 
 	if (attrs & DMA_ATTR_NO_WARN)
 		gfp |= __GFP_NOWARN;
-	page = apple_dma_memory_alloc(dma_ops_companion(dev), dev, size, addr,
-				      gfp, dma_ops_coherent_reach(dev));
+	page = apple_dma_coherent_alloc(dma_ops_companion(dev), dev, size, addr,
+					gfp, dma_ops_coherent_reach(dev));
 	return page ? page_address(page) : NULL;
+}
+
+/*
+ * A driver may free memory while its device is unbound: the ops, and the
+ * companion with them, may go at any time, but the companion's memory only
+ * after a grace period.
+ */
+static void dma_ops_free(struct device *dev, size_t size, struct page *page,
+			 dma_addr_t addr)
+{
+	const struct dma_map_ops *ops;
+	struct apple_dma *ad = NULL;
+
+	rcu_read_lock();
+	ops = get_dma_ops(dev);
+	if (apple_dma_is_ours(ops))
+		ad = container_of(ops, struct apple_dma, ops);
+	apple_dma_coherent_free(ad, size, page, addr);
+	rcu_read_unlock();
 }
 
 static void apple_dma_free(struct device *dev, size_t size, void *vaddr,
 			   dma_addr_t addr, unsigned long attrs)
 {
-	apple_dma_memory_free(size, virt_to_page(vaddr), addr);
+	dma_ops_free(dev, size, virt_to_page(vaddr), addr);
 }
 
 static struct page *apple_dma_alloc_pages(struct device *dev, size_t size,
@@ -169,15 +188,15 @@ static struct page *apple_dma_alloc_pages(struct device *dev, size_t size,
 					  enum dma_data_direction dir,
 					  gfp_t gfp)
 {
-	return apple_dma_memory_alloc(dma_ops_companion(dev), dev, size, addr,
-				      gfp, dma_ops_coherent_reach(dev));
+	return apple_dma_coherent_alloc(dma_ops_companion(dev), dev, size, addr,
+					gfp, dma_ops_coherent_reach(dev));
 }
 
 static void apple_dma_free_pages(struct device *dev, size_t size,
 				 struct page *page, dma_addr_t addr,
 				 enum dma_data_direction dir)
 {
-	apple_dma_memory_free(size, page, addr);
+	dma_ops_free(dev, size, page, addr);
 }
 
 static int apple_dma_mmap(struct device *dev, struct vm_area_struct *vma,

@@ -11,7 +11,6 @@
 
 #include "companion.h"
 #include "debugfs.h"
-#include "dma_ops.h"
 #include "pm.h"
 #include "sysfs.h"
 #include "window.h"
@@ -85,15 +84,9 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	void __iomem *bar;
 	int err;
 
-	ad = kzalloc(sizeof(*ad), GFP_KERNEL);
+	ad = apple_dma_companion_new(pdev);
 	if (!ad)
 		return -ENOMEM;
-	ad->pdev = pci_dev_get(pdev);
-	ad->ops = apple_dma_ops;
-	kref_init(&ad->ref);
-	INIT_LIST_HEAD(&ad->memory);
-	INIT_LIST_HEAD(&ad->orphanage);
-	pci_set_drvdata(pdev, ad);
 
 	err = apple_dma_map_bar(pdev, &bar);
 	if (err)
@@ -148,7 +141,7 @@ free_transport:
 	apple_dma_transport_free(&ad->transport, ad->engine.broken);
 free:
 	pci_set_drvdata(pdev, NULL);
-	apple_dma_put(ad);
+	apple_dma_companion_put(ad);
 	return err;
 }
 
@@ -166,7 +159,7 @@ static void apple_dma_remove(struct pci_dev *pdev)
 	apple_dma_transport_free(&ad->transport, ad->engine.broken);
 	apple_dma_engine_destroy(&ad->engine);
 	pci_set_drvdata(pdev, NULL);
-	apple_dma_put(ad);
+	apple_dma_companion_put(ad);
 }
 
 /*

@@ -17,13 +17,11 @@
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/pci.h>
-#include <linux/rcupdate.h>
-#include <linux/slab.h>
 #include <linux/sysfs.h>
 
+#include "coherent.h"
 #include "companion.h"
 #include "dma_ops.h"
-#include "memory.h"
 #include "quarantine.h"
 #include "sysfs.h"
 #include "work.h"
@@ -139,7 +137,7 @@ static void managed_leave_ops(struct device *dev)
 
 	/* On some kernels the core has taken them off already. */
 	if (!ops || apple_dma_is_ours(ops))
-		set_dma_ops(dev, apple_dma_memory_ops(dev));
+		set_dma_ops(dev, apple_dma_coherent_ops(dev));
 }
 
 /*
@@ -167,9 +165,9 @@ static void managed_detach(struct apple_dma *ad, struct device *dev)
 		return;
 	managed_bring_back(ad, dev);
 	apple_dma_engine_close(&ad->engine);
-	fresh = apple_dma_memory_orphan(ad, &left);
+	fresh = apple_dma_coherent_orphan(ad, &left);
 	released = apple_dma_engine_release(&ad->engine);
-	apple_dma_memory_drained(ad, !released);
+	apple_dma_coherent_drained(ad, !released);
 	if (left > fresh) {
 		if (!released)
 			apple_dma_quarantine_left(ad);
@@ -187,26 +185,6 @@ static void managed_detach(struct apple_dma *ad, struct device *dev)
 	module_put(THIS_MODULE);
 }
 
-static void apple_dma_release(struct kref *ref)
-{
-	struct apple_dma *ad = container_of(ref, struct apple_dma, ref);
-
-	put_device(ad->managed.dev);
-	pci_dev_put(ad->pdev);
-	kfree(ad);
-}
-
-/**
- * apple_dma_put() - drop a reference to a companion
- * @ad: the companion
- *
- * Context: may sleep.
- */
-void apple_dma_put(struct apple_dma *ad)
-{
-	kref_put(&ad->ref, apple_dma_release);
-}
-
 /**
  * apple_dma_managed_reap() - the last orphan is gone
  * @work: the companion's
@@ -217,11 +195,12 @@ void apple_dma_put(struct apple_dma *ad)
  */
 void apple_dma_managed_reap(struct work_struct *work)
 {
-	struct apple_dma *ad = container_of(work, struct apple_dma, reap);
+	struct apple_dma *ad = container_of(work, struct apple_dma,
+					    coherent.reap);
 	struct apple_dma_managed *m = &ad->managed;
 	struct device *dev;
 
-	if (!apple_dma_memory_reap(ad))
+	if (!apple_dma_coherent_reap(ad))
 		return;
 	mutex_lock(&m->lock);
 	dev = m->dev ? get_device(m->dev) : NULL;
@@ -235,9 +214,7 @@ void apple_dma_managed_reap(struct work_struct *work)
 		device_unlock(dev);
 		put_device(dev);
 	}
-	/* Whoever freed the last orphan is still in the module. */
-	synchronize_rcu();
-	apple_dma_put(ad);
+	apple_dma_companion_put(ad);
 	module_put(THIS_MODULE);
 }
 
@@ -443,7 +420,7 @@ int apple_dma_managed_init(struct apple_dma *ad, u32 bdf)
 	}
 	mutex_init(&m->lock);
 	INIT_WORK(&m->work, apple_dma_managed_work);
-	INIT_WORK(&ad->reap, apple_dma_managed_reap);
+	INIT_WORK(&ad->coherent.reap, apple_dma_managed_reap);
 	m->bus = bdf >> 8;
 	m->devfn = bdf & 0xff;
 	if (!m->bus && ad->pdev->bus->number) {

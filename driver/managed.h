@@ -46,8 +46,6 @@ struct apple_dma_managed {
 	bool lost;
 };
 
-void apple_dma_put(struct apple_dma *ad);
-
 int apple_dma_managed_init(struct apple_dma *ad, u32 bdf);
 int apple_dma_managed_start(struct apple_dma *ad);
 void apple_dma_managed_show(struct apple_dma *ad);

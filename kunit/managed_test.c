@@ -157,7 +157,7 @@ static void late_free_is_safe(struct kunit *test)
 	check_counters(test, 0, 0, 0);
 	CHECK_EQ(test, doorbells(0) - before, 1);
 	CHECK(test, has_ops(0));
-	CHECK_EQ(test, board_ad(0)->orphans, 1);
+	CHECK_EQ(test, board_ad(0)->coherent.orphans, 1);
 	refs = module_refcount(THIS_MODULE);
 
 	board_free(0);
@@ -165,7 +165,7 @@ static void late_free_is_safe(struct kunit *test)
 	CHECK(test, board_wait(is_unpinned));
 	CHECK_EQ(test, module_refcount(THIS_MODULE), refs - 1);
 	CHECK_EQ(test, doorbells(0) - before, 1);
-	CHECK_EQ(test, board_ad(0)->orphans, 0);
+	CHECK_EQ(test, board_ad(0)->coherent.orphans, 0);
 }
 
 /* Who binds again finds its old memory still its own. */
@@ -180,7 +180,7 @@ static void late_free_after_rebind(struct kunit *test)
 	board_free(0);
 	CHECK(test, has_ops(0));
 	check_counters(test, 0, 1, 1);
-	CHECK_EQ(test, board_ad(0)->orphans, 0);
+	CHECK_EQ(test, board_ad(0)->coherent.orphans, 0);
 }
 
 /* The link: without the companion's driver the device has none. */
