@@ -10,6 +10,7 @@
 #include <linux/pci.h>
 
 #include "balloon.h"
+#include "claim.h"
 #include "coherent.h"
 #include "engine.h"
 #include "managed.h"
@@ -22,6 +23,7 @@
  *	that an op finds its companion from the device's ops pointer
  * @engine: the windows
  * @transport: the way to the host
+ * @claim: which device is the passthrough device
  * @managed: the passthrough device
  * @balloon: looks for what takes memory from the guest
  * @debugfs: its folder there, or NULL, or an error
@@ -34,6 +36,7 @@ struct apple_dma {
 	struct dma_map_ops ops;
 	struct apple_dma_engine engine;
 	struct apple_dma_transport transport;
+	struct apple_dma_claim claim;
 	struct apple_dma_managed managed;
 	struct apple_dma_balloon balloon;
 	struct dentry *debugfs;

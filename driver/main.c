@@ -90,10 +90,10 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	err = apple_dma_map_bar(pdev, &bar);
 	if (err)
-		goto free;
+		goto put;
 	err = apple_dma_transport_init(&ad->transport, &pdev->dev, bar);
 	if (err)
-		goto free;
+		goto put;
 	apple_dma_limits(ad, &limits);
 	err = apple_dma_engine_create(&ad->engine, &pdev->dev, &limits,
 				      &apple_dma_transport_ops, &ad->transport);
@@ -110,14 +110,13 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto stop_balloon;
 	err = apple_dma_transport_start(&ad->transport);
 	if (err)
-		goto giveup_managed;
-	err = apple_dma_managed_start(ad);
-	if (err)
-		goto stop_managed;
+		goto exit_managed;
 	err = sysfs_create_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
 	if (err)
-		goto stop_managed;
-	apple_dma_managed_show(ad);
+		goto stop_engine;
+	err = apple_dma_managed_start(ad);
+	if (err)
+		goto remove_group;
 	apple_dma_debugfs_add(ad);
 
 	dev_info(&pdev->dev,
@@ -126,21 +125,20 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		 limits.entries, limits.batch);
 	return 0;
 
-stop_managed:
-	apple_dma_managed_stop(ad);
+remove_group:
+	sysfs_remove_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
+stop_engine:
 	apple_dma_engine_stop(&ad->engine);
 	apple_dma_transport_clear(&ad->transport);
-	goto stop_balloon;
-giveup_managed:
-	apple_dma_managed_giveup(ad);
+exit_managed:
+	apple_dma_managed_exit(ad);
 stop_balloon:
 	apple_dma_balloon_stop(ad);
 destroy_engine:
 	apple_dma_engine_destroy(&ad->engine);
 free_transport:
 	apple_dma_transport_free(&ad->transport, ad->engine.broken);
-free:
-	pci_set_drvdata(pdev, NULL);
+put:
 	apple_dma_companion_put(ad);
 	return err;
 }
@@ -150,15 +148,14 @@ static void apple_dma_remove(struct pci_dev *pdev)
 	struct apple_dma *ad = pci_get_drvdata(pdev);
 
 	apple_dma_debugfs_remove(ad);
-	apple_dma_managed_hide(ad);
-	sysfs_remove_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
 	apple_dma_managed_stop(ad);
-	apple_dma_balloon_stop(ad);
+	sysfs_remove_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
 	apple_dma_engine_stop(&ad->engine);
 	apple_dma_transport_clear(&ad->transport);
-	apple_dma_transport_free(&ad->transport, ad->engine.broken);
+	apple_dma_managed_exit(ad);
+	apple_dma_balloon_stop(ad);
 	apple_dma_engine_destroy(&ad->engine);
-	pci_set_drvdata(pdev, NULL);
+	apple_dma_transport_free(&ad->transport, ad->engine.broken);
 	apple_dma_companion_put(ad);
 }
 

@@ -12,6 +12,8 @@
 #include "companion.h"
 #include "sysfs.h"
 
+#define SYSFS_GROUP	"apple_dma"
+
 static struct apple_dma *sysfs_companion(struct device *dev)
 {
 	return pci_get_drvdata(to_pci_dev(dev));
@@ -285,6 +287,21 @@ static struct attribute *apple_dma_attrs[] = {
 };
 
 const struct attribute_group apple_dma_sysfs_group = {
-	.name = APPLE_DMA_SYSFS_GROUP,
+	.name = SYSFS_GROUP,
 	.attrs = apple_dma_attrs,
 };
+
+/* Show which device the companion manages: a link in the group. */
+void apple_dma_sysfs_link(struct apple_dma *ad, struct device *dev)
+{
+	if (sysfs_add_link_to_group(&ad->pdev->dev.kobj, SYSFS_GROUP,
+				    &dev->kobj, "managed"))
+		dev_warn(&ad->pdev->dev, "cannot make the sysfs link to %s\n",
+			 dev_name(dev));
+}
+
+void apple_dma_sysfs_unlink(struct apple_dma *ad)
+{
+	sysfs_remove_link_from_group(&ad->pdev->dev.kobj, SYSFS_GROUP,
+				     "managed");
+}

@@ -189,8 +189,8 @@ ADDITIONS = [
      "not in both"),
     ("engine.c", "apple_dma_engine_stop", "struct apple_dma_cmd *cmd = e->host;", "engine.c"),
     ("sysfs.c", "apple_dma_sysfs_mode", "void *p = ad->transport.page;", "sysfs.c"),
-    ("managed.c", "managed_attach", "pci_read_config_word(pdev, 0, &id);", "pci_read_config_word"),
-    ("managed.c", "managed_attach", "if (pdev->class)\n\t\treturn;", "1 ->class in the source"),
+    ("managed.c", "__managed_attach", "pci_read_config_word(pdev, 0, &id);", "pci_read_config_word"),
+    ("managed.c", "__managed_attach", "if (pdev->class)\n\t\treturn;", "1 ->class in the source"),
     ("idle.c", "", "#define peek(x) ioread32(x)", "outside of a function: 1 ioread32"),
 ]
 
