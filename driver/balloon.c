@@ -4,9 +4,9 @@
  *
  * A page that goes to a balloon, or that free-page reporting or virtio-mem
  * hands back, is other memory of the host when it returns. A window that was
- * registered before still leads to the old one. Live mappings keep their pages
- * from going; so with any such device in the guest only live windows of exact
- * granules are safe, and the engine is told so.
+ * registered before still leads to the old one. A live mapping keeps its pages
+ * in the guest. So with any such device only live windows of exact granules are
+ * safe, and the engine is told so.
  */
 
 #include <linux/pci.h>
@@ -116,12 +116,7 @@ int apple_dma_balloon_start(struct apple_dma *ad)
 	return 0;
 }
 
-/**
- * apple_dma_balloon_stop() - undo apple_dma_balloon_start()
- * @ad: the companion
- *
- * Context: may sleep.
- */
+/* Undo apple_dma_balloon_start(); may sleep. */
 void apple_dma_balloon_stop(struct apple_dma *ad)
 {
 	bus_unregister_notifier(&platform_bus_type, &ad->balloon.platform);

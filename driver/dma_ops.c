@@ -3,8 +3,8 @@
  * The dma_map_ops of a passthrough device: arguments in, engine calls out.
  *
  * Every op works in atomic context; only allocation may sleep, and only if
- * its gfp says so. Devices are coherent (managed.c sees to it), so there are
- * no sync ops.
+ * its gfp says so. There are no sync ops: managed.c refuses devices that are not
+ * cache coherent.
  */
 
 #include <linux/mm.h>
@@ -26,19 +26,10 @@ static struct apple_dma *dma_ops_companion(struct device *dev)
 	return container_of(get_dma_ops(dev), struct apple_dma, ops);
 }
 
+/* The highest device address that a device reaches. */
 static u64 dma_ops_reach(struct device *dev, u64 mask)
 {
 	return min_not_zero(mask, dev->bus_dma_limit);
-}
-
-static u64 dma_ops_streaming_reach(struct device *dev)
-{
-	return dma_ops_reach(dev, dma_get_mask(dev));
-}
-
-static u64 dma_ops_coherent_reach(struct device *dev)
-{
-	return dma_ops_reach(dev, dev->coherent_dma_mask);
 }
 
 static noinline dma_addr_t dma_ops_map_slowly(struct apple_dma *ad,
@@ -58,7 +49,7 @@ static __always_inline dma_addr_t dma_ops_map_range(struct device *dev,
 						    unsigned long attrs)
 {
 	struct apple_dma *ad = dma_ops_companion(dev);
-	u64 mask = dma_ops_streaming_reach(dev);
+	u64 mask = dma_ops_reach(dev, dma_get_mask(dev));
 	dma_addr_t addr = apple_dma_hit(&ad->engine, phys, size, mask);
 
 	if (likely(addr != DMA_MAPPING_ERROR))
@@ -125,6 +116,7 @@ static int apple_dma_map_sg(struct device *dev, struct scatterlist *sgl,
 			    unsigned long attrs)
 {
 	struct apple_dma *ad = dma_ops_companion(dev);
+	u64 mask = dma_ops_reach(dev, dma_get_mask(dev));
 	int err;
 
 	if (nents < 1)
@@ -134,8 +126,7 @@ static int apple_dma_map_sg(struct device *dev, struct scatterlist *sgl,
 				 sgl->length);
 		return -EREMOTEIO;
 	}
-	err = apple_dma_quarantine_map_sg(ad, sgl, nents,
-					  dma_ops_streaming_reach(dev));
+	err = apple_dma_quarantine_map_sg(ad, sgl, nents, mask);
 	return err ?: nents;
 }
 
@@ -146,15 +137,23 @@ static void apple_dma_unmap_sg(struct device *dev, struct scatterlist *sgl,
 	apple_dma_quarantine_unmap_sg(dma_ops_companion(dev), sgl, nents);
 }
 
+static struct page *apple_dma_alloc_pages(struct device *dev, size_t size,
+					  dma_addr_t *addr,
+					  enum dma_data_direction dir,
+					  gfp_t gfp)
+{
+	u64 mask = dma_ops_reach(dev, dev->coherent_dma_mask);
+
+	return apple_dma_coherent_alloc(dma_ops_companion(dev), dev, size, addr,
+					gfp, mask);
+}
+
 static void *apple_dma_alloc(struct device *dev, size_t size, dma_addr_t *addr,
 			     gfp_t gfp, unsigned long attrs)
 {
-	struct page *page;
+	struct page *page = apple_dma_alloc_pages(dev, size, addr,
+						  DMA_BIDIRECTIONAL, gfp);
 
-	if (attrs & DMA_ATTR_NO_WARN)
-		gfp |= __GFP_NOWARN;
-	page = apple_dma_coherent_alloc(dma_ops_companion(dev), dev, size, addr,
-					gfp, dma_ops_coherent_reach(dev));
 	return page ? page_address(page) : NULL;
 }
 
@@ -163,8 +162,9 @@ static void *apple_dma_alloc(struct device *dev, size_t size, dma_addr_t *addr,
  * companion with them, may go at any time, but the companion's memory only
  * after a grace period.
  */
-static void dma_ops_free(struct device *dev, size_t size, struct page *page,
-			 dma_addr_t addr)
+static void apple_dma_free_pages(struct device *dev, size_t size,
+				 struct page *page, dma_addr_t addr,
+				 enum dma_data_direction dir)
 {
 	const struct dma_map_ops *ops;
 	struct apple_dma *ad = NULL;
@@ -180,23 +180,8 @@ static void dma_ops_free(struct device *dev, size_t size, struct page *page,
 static void apple_dma_free(struct device *dev, size_t size, void *vaddr,
 			   dma_addr_t addr, unsigned long attrs)
 {
-	dma_ops_free(dev, size, virt_to_page(vaddr), addr);
-}
-
-static struct page *apple_dma_alloc_pages(struct device *dev, size_t size,
-					  dma_addr_t *addr,
-					  enum dma_data_direction dir,
-					  gfp_t gfp)
-{
-	return apple_dma_coherent_alloc(dma_ops_companion(dev), dev, size, addr,
-					gfp, dma_ops_coherent_reach(dev));
-}
-
-static void apple_dma_free_pages(struct device *dev, size_t size,
-				 struct page *page, dma_addr_t addr,
-				 enum dma_data_direction dir)
-{
-	dma_ops_free(dev, size, page, addr);
+	apple_dma_free_pages(dev, size, virt_to_page(vaddr), addr,
+			     DMA_BIDIRECTIONAL);
 }
 
 static int apple_dma_mmap(struct device *dev, struct vm_area_struct *vma,
@@ -285,13 +270,7 @@ const struct dma_map_ops apple_dma_ops = {
 	.opt_mapping_size = apple_dma_opt_mapping_size,
 };
 
-/**
- * apple_dma_is_ours() - were these ops installed by some companion?
- * @ops: a device's dma_map_ops, or NULL
- *
- * Context: any.
- * Return: true if @ops is a copy of apple_dma_ops.
- */
+/* Are these ops, or NULL, a companion's copy of apple_dma_ops? */
 bool apple_dma_is_ours(const struct dma_map_ops *ops)
 {
 	return ops && ops->alloc == apple_dma_ops.alloc;
