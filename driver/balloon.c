@@ -19,7 +19,7 @@
 
 #define VIRTIO_PCI_VENDOR	0x1af4
 #define VIRTIO_PCI_BALLOON_OLD	0x1002
-/* What the PCI device ID of a virtio device of version 1 is counted from. */
+/* PCI device ID of virtio 1: this plus the virtio ID. */
 #define VIRTIO_PCI_ID_BASE	0x1040
 
 static bool balloon_takes_memory(u32 virtio_id)
@@ -34,7 +34,7 @@ static bool balloon_pci_takes_memory(struct pci_dev *pdev)
 		balloon_takes_memory(pdev->device - VIRTIO_PCI_ID_BASE));
 }
 
-/* On a transport without a device ID of its own, the virtio device tells. */
+/* virtio-mmio has no device ID of its own; its virtio device has. */
 static int balloon_child_takes_memory(struct device *dev, void *data)
 {
 	return dev->bus && !strcmp(dev->bus->name, "virtio") &&

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The life of a companion's data, which ends after the last memory that drivers
- * have allocated by way of it.
+ * The data of a companion, which live until the last memory is freed that
+ * drivers have allocated by way of it.
  */
 
 #include <linux/rcupdate.h>
@@ -10,14 +10,7 @@
 #include "companion.h"
 #include "dma_ops.h"
 
-/**
- * apple_dma_companion_new() - the data of a companion that is being probed
- * @pdev: its PCI function
- *
- * Context: may sleep.
- * Return: with one reference, to be dropped by apple_dma_companion_put(); NULL
- * if there is no memory.
- */
+/* For a companion that is being probed: with one reference, or NULL. */
 struct apple_dma *apple_dma_companion_new(struct pci_dev *pdev)
 {
 	struct apple_dma *ad = kzalloc(sizeof(*ad), GFP_KERNEL);
@@ -28,7 +21,6 @@ struct apple_dma *apple_dma_companion_new(struct pci_dev *pdev)
 	ad->ops = apple_dma_ops;
 	kref_init(&ad->ref);
 	apple_dma_coherent_init(ad);
-	pci_set_drvdata(pdev, ad);
 	return ad;
 }
 
@@ -36,14 +28,14 @@ static void companion_release(struct kref *ref)
 {
 	struct apple_dma *ad = container_of(ref, struct apple_dma, ref);
 
-	/* Somebody may be freeing memory by way of its ops: dma_ops.c. */
+	/* Somebody may be freeing memory by way of its ops. */
 	synchronize_rcu();
 	put_device(ad->managed.dev);
 	pci_dev_put(ad->pdev);
 	kfree(ad);
 }
 
-/* Drop a reference; may sleep. */
+/* Drop a reference. May sleep. */
 void apple_dma_companion_put(struct apple_dma *ad)
 {
 	kref_put(&ad->ref, companion_release);

@@ -210,8 +210,8 @@ static int apple_dma_get_sgtable(struct device *dev, struct sg_table *sgt,
 }
 
 /*
- * Nobody can ask the host for an address below some limit, so any mask of 32
- * bits and more is worth a try; each address is checked against it.
+ * The host cannot be asked for an address below a limit. So any mask of 32 bits
+ * and more is accepted, and each address is checked against it.
  */
 static int apple_dma_supported(struct device *dev, u64 mask)
 {
@@ -219,9 +219,9 @@ static int apple_dma_supported(struct device *dev, u64 mask)
 }
 
 /*
- * More than 32 bits, so that a driver that has the choice takes its wide
- * descriptors; and less than what GPUs reach (40 bits and more), because a
- * device that reaches less than this is given memory below 4 GiB, in vain.
+ * More than 32 bits, so that drivers choose wide descriptors. Less than GPUs
+ * reach (40 bits and more): a device that reaches less than this is given memory
+ * below 4 GiB, which is of no use here.
  */
 static u64 apple_dma_required_mask(struct device *dev)
 {
@@ -236,8 +236,8 @@ static size_t apple_dma_max_mapping_size(struct device *dev)
 		    max_t(u64, APPLE_DMA_GRANULE_SIZE, PAGE_SIZE);
 
 	/*
-	 * Drivers cut their requests to this, and a request is a list of pages
-	 * that may lie in a granule each: it has to fit when all else is gone.
+	 * Drivers limit a request to this. Each of its pages may lie in a
+	 * granule of its own, and all must fit when nothing else is mapped.
 	 */
 	return min_t(u64, pages, limits->entries) << PAGE_SHIFT;
 }

@@ -87,7 +87,7 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ad = apple_dma_companion_new(pdev);
 	if (!ad)
 		return -ENOMEM;
-
+	pci_set_drvdata(pdev, ad);
 	err = apple_dma_map_bar(pdev, &bar);
 	if (err)
 		goto put;

@@ -42,7 +42,7 @@ static void __managed_attach(struct apple_dma *ad, struct device *dev)
 	const struct dma_map_ops *ops = get_dma_ops(dev);
 
 	lockdep_assert_held(&ad->managed.lock);
-	/* Ops of a companion that was here before serve its orphans only. */
+	/* Ops of an earlier companion serve its orphans only. */
 	if (apple_dma_compat_behind_iommu(dev) ||
 	    (ops && !apple_dma_is_ours(ops))) {
 		dev_err(&ad->pdev->dev,
@@ -56,22 +56,20 @@ static void __managed_attach(struct apple_dma *ad, struct device *dev)
 			dev_name(dev));
 		return;
 	}
-	if (!ad->managed.attached) {
-		if (!try_module_get(THIS_MODULE)) {
-			dev_err(&ad->pdev->dev,
-				"%s is bound to a driver while apple_dma is being unloaded; its DMA cannot work\n",
-				dev_name(dev));
-			return;
-		}
-		ad->managed.attached = true;
+	if (!ad->managed.attached && !try_module_get(THIS_MODULE)) {
+		dev_err(&ad->pdev->dev,
+			"%s is bound to a driver while apple_dma is being unloaded; its DMA cannot work\n",
+			dev_name(dev));
+		return;
 	}
+	ad->managed.attached = true;
 	apple_dma_engine_open(&ad->engine);
 	set_dma_ops(dev, &ad->ops);
 }
 
 /*
- * A device without a driver has ops only for memory that its last one has yet
- * to free, perhaps by way of a companion that was here before.
+ * A device without a driver has ops only while memory of its last driver is not
+ * freed; they may be those of an earlier companion.
  */
 static void managed_leave_ops(struct device *dev)
 {
@@ -83,8 +81,8 @@ static void managed_leave_ops(struct device *dev)
 }
 
 /*
- * A driver that was told that its device is gone has not stopped it. The next
- * driver finds it as if it had been.
+ * A driver that was told that its device is gone did not stop it. Stop it for
+ * the next driver.
  */
 static void __managed_bring_back(struct apple_dma *ad, struct device *dev)
 {
@@ -162,10 +160,11 @@ void apple_dma_managed_reap(struct work_struct *work)
 /* ---- the device comes and goes ---- */
 
 /*
- * The device is there. If it is being @bound to a driver there is no later
- * chance: without ops it would use addresses that are no device addresses. So
- * it has to do without the link, should there be no memory for one again;
- * apple_dma_managed_stop() takes the driver off then, which else the core does.
+ * The device is there. If there is no memory for the link it is not managed, and
+ * the next event tries again. No event follows when it is being @bound to a
+ * driver: without ops the driver would use addresses that are no device
+ * addresses. So it is managed without the link then, and not the core but
+ * apple_dma_managed_stop() takes the driver off.
  */
 static int __managed_found(struct apple_dma *ad, struct device *dev, bool bound)
 {
@@ -177,8 +176,8 @@ static int __managed_found(struct apple_dma *ad, struct device *dev, bool bound)
 	if (apple_dma_claim_check(ad, to_pci_dev(dev)))
 		return -EINVAL;
 	/*
-	 * No flag for its removal: without the companion's driver the device
-	 * cannot do DMA, so the core is to keep its driver off until then.
+	 * No flag that removes the link: as long as the companion has no driver
+	 * the device cannot do DMA, and the core keeps it without one.
 	 */
 	if (!device_link_add(dev, &ad->pdev->dev, 0)) {
 		dev_err(&ad->pdev->dev, "cannot link %s to the companion\n",
@@ -233,10 +232,7 @@ static int apple_dma_managed_notify(struct notifier_block *nb,
 	return NOTIFY_OK;
 }
 
-/*
- * Where the companion's own probe has not ended, the core puts this off until
- * it has.
- */
+/* The core defers this while the companion's own probe has not ended. */
 static void managed_bind_again(struct apple_dma *ad, struct device *dev)
 {
 	int err = device_attach(dev);
@@ -458,13 +454,9 @@ void apple_dma_managed_offline(struct apple_dma_engine *e)
 	mutex_unlock(&m->lock);
 }
 
-/**
- * apple_dma_managed_lose() - what the device's driver has mapped is gone
- * @ad: the companion
- *
- * Followed by apple_dma_managed_probe_again().
- *
- * Context: may sleep.
+/*
+ * What the device's driver has mapped is gone. To be followed by
+ * apple_dma_managed_probe_again(). May sleep.
  */
 void apple_dma_managed_lose(struct apple_dma *ad)
 {
@@ -479,7 +471,7 @@ void apple_dma_managed_lose(struct apple_dma *ad)
 	mutex_unlock(&m->lock);
 }
 
-/* After apple_dma_managed_lose(), with all devices awake. */
+/* After apple_dma_managed_lose(), when all devices are awake. May sleep. */
 void apple_dma_managed_probe_again(struct apple_dma *ad)
 {
 	struct apple_dma_managed *m = &ad->managed;
@@ -490,20 +482,15 @@ void apple_dma_managed_probe_again(struct apple_dma *ad)
 	mutex_unlock(&m->lock);
 }
 
-/**
- * apple_dma_managed_quiesce() - keep the device from doing DMA
- * @ad: the companion
- *
- * For shutdown: not every driver stops its device there, and what it maps is
- * about to be released.
- *
- * Context: may sleep.
+/*
+ * Keep the device from doing DMA. For shutdown: not every driver stops its
+ * device there, and what is mapped is about to be released. May sleep.
  */
 void apple_dma_managed_quiesce(struct apple_dma *ad)
 {
 	mutex_lock(&ad->managed.lock);
 	if (ad->managed.dev) {
-		/* To a device that is gone nothing would be written. */
+		/* Nothing is written to a device that is said to be gone. */
 		__managed_bring_back(ad, ad->managed.dev);
 		pci_clear_master(to_pci_dev(ad->managed.dev));
 	}

@@ -3,7 +3,7 @@
  * The way to the host: command page, batches, doorbell.
  *
  * The host may write to the shared page at any time and may write anything.
- * So nothing in it is believed twice: the answer is filled with a pattern
+ * So nothing in it is read twice: the answer is filled with a pattern
  * before the doorbell, copied out once after it, and checked. What the
  * protocol does not allow is -EPROTO, and the host is not asked again.
  */
@@ -37,8 +37,8 @@ static void *transport_req(struct apple_dma_transport *t)
 }
 
 /*
- * Copy from the shared page once. After the barrier the compiler cannot go
- * back to the page for a value that it has already handed out.
+ * Copy from the shared page once. The barrier keeps the compiler from reading
+ * the page again where the copy is used.
  */
 static void transport_copy_once(void *dst, const void *src, size_t size)
 {
@@ -62,8 +62,8 @@ static int transport_broke(struct apple_dma_transport *t, const char *reason)
 }
 
 /*
- * The write traps: how long is the host away? The clock is one that may be read
- * in any context, and may step back a little.
+ * Ring, and measure how long the host takes: the write traps. The clock may be
+ * read in any context; it may step back a little.
  */
 static void transport_write_doorbell(struct apple_dma_transport *t, u32 type,
 				     u32 count, u64 bytes)
@@ -102,10 +102,10 @@ static int transport_ring(struct apple_dma_transport *t, u32 type, u32 count,
 	cmd->req_gpa = cpu_to_le64(t->page_gpa + REQ_OFFSET);
 	cmd->resp_gpa = cpu_to_le64(t->page_gpa + RESP_OFFSET);
 
-	/* The host reads the page while the write traps: all of it, first. */
+	/* The host reads the page while the write traps: complete it first. */
 	wmb();
 	transport_write_doorbell(t, type, count, bytes);
-	/* The batch is done; nothing below may be read from before it. */
+	/* Nothing of the answer is read before the batch is done. */
 	mb();
 
 	switch (transport_read_word(&cmd->status)) {
@@ -116,7 +116,7 @@ static int transport_ring(struct apple_dma_transport *t, u32 type, u32 count,
 	case APPLE_DMA_STATUS_INVAL:
 		return transport_broke(t, "it called a valid batch invalid");
 	case UNWRITTEN:
-		/* Nobody is there: ones from hardware, zeros from some hosts. */
+		/* A device that is gone reads as ones, with some hosts as zeros. */
 		if (readl(t->bar + APPLE_DMA_REG_VERSION) != APPLE_DMA_VERSION)
 			return transport_broke(t, "it is gone from the bus");
 		return transport_broke(t, "it did not write the status of a batch");
@@ -232,8 +232,8 @@ static void transport_get_map_answer(struct apple_dma_transport *t,
 }
 
 /*
- * Check one answer. Sets entry->err; *undo when the host mapped less than was
- * asked, which it calls a success.
+ * Check one answer. Sets entry->err, and *undo if the host mapped less than was
+ * asked and called that a success.
  */
 static int transport_check_map_answer(struct apple_dma_transport *t,
 				      struct apple_dma_map_entry *entry,
