@@ -19,7 +19,6 @@
 #include <linux/xarray.h>
 
 #include "budget.h"
-#include "compat.h"
 #include "counters.h"
 #include "host.h"
 #include "ram.h"

@@ -10,6 +10,7 @@
 #ifndef APPLE_DMA_HIT_H
 #define APPLE_DMA_HIT_H
 
+#include <linux/dma-mapping.h>
 #include <linux/rcupdate.h>
 
 #include "trace.h"

@@ -131,7 +131,8 @@ BREAKS = (
           "\t\tif (m->dev == dev) {\n", "\t\tif (!m->dev) {\n",
           "managed.device_comes_late", "debug"),
     Break("a device that comes is not noticed", "driver/managed.c",
-          "\tif (!managed_is(ad, dev))\n", "\tif (!managed_is(ad, dev) || !m->dev)\n",
+          "\tif (!apple_dma_claim_is(ad, to_pci_dev(dev)))\n",
+          "\tif (!apple_dma_claim_is(ad, to_pci_dev(dev)) || !m->dev)\n",
           "managed.device_comes_late", "debug"),
     Break("nothing is released at shutdown", "driver/main.c",
           "\tapple_dma_managed_quiesce(ad);\n\tapple_dma_engine_stop(&ad->engine);\n",
@@ -141,7 +142,7 @@ BREAKS = (
           "\t\tpci_clear_master(to_pci_dev(ad->managed.dev));\n", "",
           "main.shutdown_stops_the_device", "debug"),
     Break("a device that is taken for gone is not stopped at shutdown", "driver/managed.c",
-          "\t\tmanaged_bring_back(ad, ad->managed.dev);\n", "",
+          "\t\t__managed_bring_back(ad, ad->managed.dev);\n", "",
           "main.shutdown_stops_the_device", "debug"),
 
     # ---- who is waited for, what is asked once, and for how long
