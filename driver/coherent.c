@@ -271,6 +271,7 @@ void apple_dma_coherent_free(struct apple_dma *ad, size_t size,
 {
 	struct apple_dma_allocation *mem;
 
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a companion may go");
 	if (!ad || !coherent_take(ad, page, &mem))
 		ad = coherent_take_orphan(page, &mem);
 	if (!ad)

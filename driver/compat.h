@@ -32,15 +32,10 @@
 #define DMA_ATTR_MMIO	0UL
 #endif
 
-/**
- * apple_dma_compat_behind_iommu() - does the kernel bypass a device's ops?
- * @dev: the device
- *
- * On kernels that call dma-iommu directly, a device behind an IOMMU of the
- * guest never reaches its dma_map_ops. On the others dma-iommu shows as ops
- * that are set already.
- *
- * Return: true if ops installed on @dev would be ignored.
+/*
+ * Would ops installed on a device be ignored? So they are behind an IOMMU of
+ * the guest, on kernels that call dma-iommu directly. On the others, such a
+ * device has ops already.
  */
 static inline bool apple_dma_compat_behind_iommu(struct device *dev)
 {
@@ -51,12 +46,7 @@ static inline bool apple_dma_compat_behind_iommu(struct device *dev)
 #endif
 }
 
-/**
- * struct apple_dma_shrinker - a shrinker, and what it is of
- * @shrinker: allocated by the kernel, or part of this
- * @data: apple_dma_compat_shrinker_data()
- * @registered: the kernel knows it
- */
+/* A shrinker, allocated by the kernel or part of this, and whose it is. */
 struct apple_dma_shrinker {
 #ifdef APPLE_DMA_HAVE_SHRINKER_ALLOC
 	struct shrinker *shrinker;
@@ -70,12 +60,7 @@ struct apple_dma_shrinker {
 typedef unsigned long apple_dma_shrinker_fn(struct shrinker *shrinker,
 					    struct shrink_control *control);
 
-/**
- * apple_dma_compat_shrinker_data() - whose shrinker is called?
- * @shrinker: as the kernel passes it
- *
- * Return: @data of apple_dma_compat_shrinker_register().
- */
+/* @data of apple_dma_compat_shrinker_register(), for @count and @scan. */
 static inline void *apple_dma_compat_shrinker_data(struct shrinker *shrinker)
 {
 #ifdef APPLE_DMA_HAVE_SHRINKER_ALLOC
@@ -125,12 +110,7 @@ apple_dma_compat_shrinker_register(struct apple_dma_shrinker *s, void *data,
 	return 0;
 }
 
-/**
- * apple_dma_compat_shrinker_unregister() - undo what was registered, if it was
- * @s: the shrinker
- *
- * Context: may sleep; @count and @scan do not run any more afterwards.
- */
+/* If it was registered. @count and @scan do not run afterwards. May sleep. */
 static inline void
 apple_dma_compat_shrinker_unregister(struct apple_dma_shrinker *s)
 {
