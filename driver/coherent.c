@@ -109,6 +109,7 @@ coherent_map_block(struct apple_dma *ad, struct device *dev, unsigned int order,
 		   gfp_t gfp, u64 mask, bool again)
 {
 	struct apple_dma_allocation *mem;
+	phys_addr_t phys;
 	u64 recovered;
 
 	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
@@ -122,17 +123,18 @@ coherent_map_block(struct apple_dma *ad, struct device *dev, unsigned int order,
 	if (!mem->block)
 		goto no_memory;
 	recovered = READ_ONCE(ad->engine.stats.recovered);
-	mem->addr = apple_dma_quarantine_map_block(ad, mem->block, order, mask,
-						   &mem->reachable);
+	phys = page_to_phys(mem->block);
+	mem->addr = apple_dma_quarantine_try(ad, phys, PAGE_SIZE << order, mask,
+					     &mem->reachable);
 	/*
 	 * What an earlier kernel left may fill the host. A driver that begins
 	 * with this does not come back: wait for room.
 	 */
 	if (mem->addr == DMA_MAPPING_ERROR && gfpflags_allow_blocking(gfp) &&
 	    apple_dma_recover_wait(&ad->engine) != recovered)
-		mem->addr = apple_dma_quarantine_map_block(ad, mem->block, order,
-							   mask,
-							   &mem->reachable);
+		mem->addr = apple_dma_quarantine_try(ad, phys,
+						     PAGE_SIZE << order, mask,
+						     &mem->reachable);
 	if (mem->addr == DMA_MAPPING_ERROR) {
 		coherent_give_back(ad, mem);
 		return NULL;
