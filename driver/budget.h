@@ -12,7 +12,7 @@
 struct apple_dma_engine;
 struct apple_dma_refusal;
 
-/* Why a mapping failed; engine.c has the sentences. */
+/* Why a mapping failed; map.c has the sentences. */
 enum apple_dma_fail {
 	APPLE_DMA_FAIL_NONE,	/* it did not */
 	APPLE_DMA_FAIL_BYTES,	/* the byte budget is used up */

@@ -16,7 +16,7 @@
 
 /* Companions that manage a device; two must not manage the same one. */
 static DEFINE_MUTEX(claim_lock);
-static LIST_HEAD(claims);
+static LIST_HEAD(claim_list);
 
 static bool claim_same(const struct apple_dma *a, const struct apple_dma *b)
 {
@@ -55,11 +55,11 @@ int apple_dma_claim_init(struct apple_dma *ad, u32 bdf)
 	}
 
 	mutex_lock(&claim_lock);
-	list_for_each_entry(other, &claims, claim.list)
+	list_for_each_entry(other, &claim_list, claim.list)
 		if (claim_same(ad, other))
 			err = -EBUSY;
 	if (!err)
-		list_add(&c->list, &claims);
+		list_add(&c->list, &claim_list);
 	mutex_unlock(&claim_lock);
 	if (err)
 		dev_err(&ad->pdev->dev,

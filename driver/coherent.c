@@ -49,18 +49,32 @@ struct apple_dma_allocation {
 };
 
 /*
- * Companions with orphans. The lock is taken with interrupts off, and outside
- * of the lock of a companion's records. Neither is held where the host, or an
- * engine that may be asking the host, is waited for.
+ * All companions, also those that are gone but for their orphans. The lock is taken
+ * with interrupts off, and outside of the lock of a companion's records. Neither is
+ * held where the host, or an engine that may be asking the host, is waited for.
  */
-static DEFINE_SPINLOCK(coherent_orphaned_lock);
-static LIST_HEAD(coherent_orphaned);
+static DEFINE_SPINLOCK(coherent_lock);
+static LIST_HEAD(coherent_companions);
 
-/* Before all else of a companion that is about allocations. */
+/* Prepare a companion for allocations. */
 void apple_dma_coherent_init(struct apple_dma *ad)
 {
+	unsigned long flags;
+
 	xa_init_flags(&ad->coherent.records, XA_FLAGS_LOCK_IRQ);
-	INIT_LIST_HEAD(&ad->coherent.orphaned);
+	spin_lock_irqsave(&coherent_lock, flags);
+	list_add(&ad->coherent.list, &coherent_companions);
+	spin_unlock_irqrestore(&coherent_lock, flags);
+}
+
+/* Undo apple_dma_coherent_init(). There is no allocation any more. */
+void apple_dma_coherent_exit(struct apple_dma *ad)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&coherent_lock, flags);
+	list_del(&ad->coherent.list);
+	spin_unlock_irqrestore(&coherent_lock, flags);
 }
 
 static int coherent_record(struct apple_dma *ad,
@@ -109,6 +123,7 @@ coherent_map_block(struct apple_dma *ad, struct device *dev, unsigned int order,
 		   gfp_t gfp, u64 mask, bool again)
 {
 	struct apple_dma_allocation *mem;
+	phys_addr_t phys;
 	u64 recovered;
 
 	gfp &= ~(__GFP_DMA | __GFP_DMA32 | __GFP_HIGHMEM | __GFP_COMP);
@@ -122,17 +137,18 @@ coherent_map_block(struct apple_dma *ad, struct device *dev, unsigned int order,
 	if (!mem->block)
 		goto no_memory;
 	recovered = READ_ONCE(ad->engine.stats.recovered);
-	mem->addr = apple_dma_quarantine_map_block(ad, mem->block, order, mask,
-						   &mem->reachable);
+	phys = page_to_phys(mem->block);
+	mem->addr = apple_dma_quarantine_try(ad, phys, PAGE_SIZE << order, mask,
+					     &mem->reachable);
 	/*
 	 * What an earlier kernel left may fill the host. A driver that begins
 	 * with this does not come back: wait for room.
 	 */
 	if (mem->addr == DMA_MAPPING_ERROR && gfpflags_allow_blocking(gfp) &&
 	    apple_dma_recover_wait(&ad->engine) != recovered)
-		mem->addr = apple_dma_quarantine_map_block(ad, mem->block, order,
-							   mask,
-							   &mem->reachable);
+		mem->addr = apple_dma_quarantine_try(ad, phys,
+						     PAGE_SIZE << order, mask,
+						     &mem->reachable);
 	if (mem->addr == DMA_MAPPING_ERROR) {
 		coherent_give_back(ad, mem);
 		return NULL;
@@ -234,21 +250,24 @@ static bool coherent_take(struct apple_dma *ad, struct page *page,
 	return found;
 }
 
-/* The same among the companions with orphans. Returns whose it was, or NULL. */
-static struct apple_dma *coherent_take_orphan(struct page *page,
-					      struct apple_dma_allocation **taken)
+/*
+ * The same among all companions: of an earlier one, or where another CPU has just
+ * taken the ops off the device. Returns whose it was, or NULL.
+ */
+static struct apple_dma *coherent_take_any(struct page *page,
+					   struct apple_dma_allocation **taken)
 {
 	struct apple_dma *ad, *found = NULL;
 	unsigned long flags;
 
-	spin_lock_irqsave(&coherent_orphaned_lock, flags);
-	list_for_each_entry(ad, &coherent_orphaned, coherent.orphaned) {
+	spin_lock_irqsave(&coherent_lock, flags);
+	list_for_each_entry(ad, &coherent_companions, coherent.list) {
 		if (!coherent_take(ad, page, taken))
 			continue;
 		found = ad;
 		break;
 	}
-	spin_unlock_irqrestore(&coherent_orphaned_lock, flags);
+	spin_unlock_irqrestore(&coherent_lock, flags);
 	return found;
 }
 
@@ -271,8 +290,9 @@ void apple_dma_coherent_free(struct apple_dma *ad, size_t size,
 {
 	struct apple_dma_allocation *mem;
 
+	RCU_LOCKDEP_WARN(!rcu_read_lock_held(), "a companion may go");
 	if (!ad || !coherent_take(ad, page, &mem))
-		ad = coherent_take_orphan(page, &mem);
+		ad = coherent_take_any(page, &mem);
 	if (!ad)
 		pr_err_ratelimited("apple_dma: a driver frees %zu bytes at device address %pad that it does not have; the driver is at fault\n",
 				   size, &addr);
@@ -300,21 +320,21 @@ u64 apple_dma_coherent_orphan(struct apple_dma *ad, u64 *left)
 	unsigned long flags, pfn;
 	u64 fresh = 0;
 
-	spin_lock_irqsave(&coherent_orphaned_lock, flags);
+	spin_lock_irqsave(&coherent_lock, flags);
 	xa_lock(&c->records);
 	xa_for_each(&c->records, pfn, mem) {
 		fresh += !mem->orphan;
 		mem->orphan = true;
 	}
-	if (fresh && list_empty(&c->orphaned)) {
-		list_add(&c->orphaned, &coherent_orphaned);
+	if (fresh && !c->orphaned) {
+		c->orphaned = true;
 		__module_get(THIS_MODULE);
 		kref_get(&ad->ref);
 	}
 	c->orphans += fresh;
 	c->draining = true;
 	xa_unlock(&c->records);
-	spin_unlock_irqrestore(&coherent_orphaned_lock, flags);
+	spin_unlock_irqrestore(&coherent_lock, flags);
 	/* What is being freed has no record any more: it is unmapped first. */
 	synchronize_rcu();
 	*left = apple_dma_engine_abandon(&ad->engine);
@@ -360,15 +380,15 @@ const struct dma_map_ops *apple_dma_coherent_ops(struct device *dev)
 	unsigned long flags, pfn;
 	struct apple_dma *ad;
 
-	spin_lock_irqsave(&coherent_orphaned_lock, flags);
-	list_for_each_entry(ad, &coherent_orphaned, coherent.orphaned) {
+	spin_lock_irqsave(&coherent_lock, flags);
+	list_for_each_entry(ad, &coherent_companions, coherent.list) {
 		xa_lock(&ad->coherent.records);
 		xa_for_each(&ad->coherent.records, pfn, mem)
 			if (mem->orphan && mem->dev == dev)
 				ops = &ad->ops;
 		xa_unlock(&ad->coherent.records);
 	}
-	spin_unlock_irqrestore(&coherent_orphaned_lock, flags);
+	spin_unlock_irqrestore(&coherent_lock, flags);
 	return ops;
 }
 
@@ -386,12 +406,12 @@ bool apple_dma_coherent_reap(struct apple_dma *ad)
 	unsigned long flags;
 	bool reap;
 
-	spin_lock_irqsave(&coherent_orphaned_lock, flags);
+	spin_lock_irqsave(&coherent_lock, flags);
 	xa_lock(&c->records);
-	reap = !c->orphans && !list_empty(&c->orphaned);
+	reap = c->orphaned && !c->orphans;
 	xa_unlock(&c->records);
 	if (reap)
-		list_del_init(&c->orphaned);
-	spin_unlock_irqrestore(&coherent_orphaned_lock, flags);
+		c->orphaned = false;
+	spin_unlock_irqrestore(&coherent_lock, flags);
 	return reap;
 }

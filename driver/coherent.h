@@ -18,19 +18,21 @@ struct apple_dma;
  *	interrupts off, protects them, @orphans and @draining
  * @orphans: how many of @records have outlived their driver
  * @draining: the windows of new orphans are not gone from the host yet
- * @orphaned: in the list of companions with orphans; in it, the companion and
- *	the module have one more reference
+ * @list: in the list of all companions
+ * @orphaned: orphans hold one reference to the companion and to the module
  * @reap: drops these when the last orphan is gone
  */
 struct apple_dma_coherent {
 	struct xarray records;
 	u64 orphans;
 	bool draining;
-	struct list_head orphaned;
+	struct list_head list;
+	bool orphaned;
 	struct work_struct reap;
 };
 
 void apple_dma_coherent_init(struct apple_dma *ad);
+void apple_dma_coherent_exit(struct apple_dma *ad);
 struct page *apple_dma_coherent_alloc(struct apple_dma *ad, struct device *dev,
 				      size_t size, dma_addr_t *addr, gfp_t gfp,
 				      u64 mask);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The data of a companion, which live until the last memory is freed that
- * drivers have allocated by way of it.
+ * The data of a companion. They live until its last allocation is freed, which may
+ * be after its removal.
  */
 
 #include <linux/rcupdate.h>
@@ -30,6 +30,7 @@ static void companion_release(struct kref *ref)
 
 	/* Somebody may be freeing memory by way of its ops. */
 	synchronize_rcu();
+	apple_dma_coherent_exit(ad);
 	put_device(ad->managed.dev);
 	pci_dev_put(ad->pdev);
 	kfree(ad);

@@ -31,15 +31,10 @@
 #define DMA_ATTR_MMIO	0UL
 #endif
 
-/**
- * apple_dma_compat_behind_iommu() - does the kernel bypass a device's ops?
- * @dev: the device
- *
- * On kernels that call dma-iommu directly, a device behind an IOMMU of the
- * guest never reaches its dma_map_ops. On the others dma-iommu shows as ops
- * that are set already.
- *
- * Return: true if ops installed on @dev would be ignored.
+/*
+ * Would ops installed on a device be ignored? So they are behind an IOMMU of
+ * the guest, on kernels that call dma-iommu directly. On the others, such a
+ * device has ops already.
  */
 static inline bool apple_dma_compat_behind_iommu(struct device *dev)
 {

@@ -125,6 +125,7 @@ static bool cover_make_room(struct apple_dma_engine *e,
 	struct cover_estimate est;
 	bool dropped = false;
 	u64 bytes, entries;
+	unsigned int left;
 
 	apple_dma_budget_expire(e);
 	if (apple_dma_engine_lazy(e) &&
@@ -135,14 +136,17 @@ static bool cover_make_room(struct apple_dma_engine *e,
 	    apple_dma_budget_never_fits(e, est.first))
 		return false;
 
-	for (;;) {
+	/* What goes idle meanwhile is not counted, so that this ends. */
+	apple_dma_window_drain(e);
+	for (left = e->listed; ; left -= min(left, e->limits.batch)) {
 		bytes = e->stats.mapped_bytes + est.shared;
 		bytes -= min(bytes, apple_dma_budget_bytes(e));
 		entries = e->stats.mapped_entries + est.entries;
 		entries -= min(entries, apple_dma_budget_entries(e));
 		apple_dma_idle_evict(e, bytes, entries);
 		if (apple_dma_budget_has_room(e, est.exact, est.entries) ||
-		    e->broken || (!e->listed && llist_empty(&e->freed)))
+		    e->broken || !left ||
+		    (!e->listed && llist_empty(&e->freed)))
 			return dropped;
 		cover_relock(e, flags);
 		dropped = true;
@@ -237,7 +241,7 @@ static void cover_learn(struct apple_dma_engine *e,
 
 	if (!largest)
 		return;
-	/* A smaller one would not show that there was room. */
+	/* Taking back a smaller one would not prove that there is room. */
 	if (went->size >= largest && cover_takes_back(e, went, fresh))
 		apple_dma_budget_learn_own(e, range);
 	else if (r->n)
@@ -270,7 +274,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 		why = cover_plan(e, *req, shape, &planned);
 		if (list_empty(&planned)) {
 			cause = why;
-			/* So it is not known whether granules would be taken. */
+			/* Nothing was asked for: nothing is learned. */
 			memset(&r, 0, sizeof(r));
 			shared.size = 0;
 			break;
@@ -371,8 +375,12 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 	*cause = cover_register(e, req, fresh);
 	apple_dma_idle_arm(e);
 	req->rang = *cause == APPLE_DMA_FAIL_NONE;
-	return req->rang || (*cause == APPLE_DMA_FAIL_HOST &&
-			     cover_with_less(e, req, flags));
+	if (req->rang || (*cause == APPLE_DMA_FAIL_HOST &&
+			  cover_with_less(e, req, flags)))
+		return true;
+	if (e->broken)
+		*cause = APPLE_DMA_FAIL_BROKEN;
+	return false;
 }
 
 /* ---- lists that cannot fit; the lock is not held ---- */

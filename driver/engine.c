@@ -420,7 +420,7 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 }
 
 /**
- * apple_dma_engine_create() - apple_dma_engine_init(), and where memory is
+ * apple_dma_engine_create() - apple_dma_engine_init(), and the table of memory
  * @e: the engine; zeroed
  * @dev: names it in the log
  * @limits: its budget

@@ -48,7 +48,7 @@ enum apple_dma_mode {
  * @idle_ms: idle windows are given back after so many ms; 0 for never
  * @phys: windows by guest-physical range; ranges may overlap, starts may not
  * @iova: windows by device address; ranges never overlap
- * @idle: windows that may be idle, coldest first; see idle.c
+ * @idle: windows that may be idle, coldest first; see window.c
  * @idle_large: the same for large ones
  * @listed: how many are on both
  * @stats: counters

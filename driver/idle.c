@@ -268,7 +268,7 @@ unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
 
 /**
  * apple_dma_idle_retire() - let nothing more be mapped in the windows of a range
- * @e: the engine; hits take the lock
+ * @e: the engine
  * @start: guest-physical address
  * @end: its end
  * @cause: why, for the trace; see trace.h

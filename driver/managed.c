@@ -104,6 +104,7 @@ static void __managed_detach(struct apple_dma *ad, struct device *dev)
 	bool released;
 
 	lockdep_assert_held(&ad->managed.lock);
+	ad->managed.lost = false;
 	if (!ad->managed.attached)
 		return;
 	__managed_bring_back(ad, dev);
@@ -489,6 +490,8 @@ void apple_dma_managed_cut_off(struct apple_dma *ad)
 
 	mutex_lock(&m->lock);
 	if (m->lost) {
+		/* Nothing is written to a device that is said to be gone. */
+		__managed_bring_back(ad, m->dev);
 		pci_clear_master(to_pci_dev(m->dev));
 		__managed_offline(m);
 	}

@@ -30,7 +30,7 @@ static int apple_dma_pm_resume_noirq(struct device *dev)
 }
 
 /* The device has its configuration back, and its driver is not awake yet. */
-static int apple_dma_pm_resume(struct device *dev)
+static int apple_dma_pm_resume_early(struct device *dev)
 {
 	struct apple_dma *ad = dev_get_drvdata(dev);
 
@@ -105,11 +105,11 @@ static int apple_dma_pm_restore_noirq(struct device *dev)
 const struct dev_pm_ops apple_dma_pm_ops = {
 	.suspend_noirq = apple_dma_pm_suspend_noirq,
 	.resume_noirq = apple_dma_pm_resume_noirq,
-	.resume = apple_dma_pm_resume,
+	.resume_early = apple_dma_pm_resume_early,
 	.freeze = apple_dma_pm_freeze,
 	.thaw = apple_dma_pm_thaw,
 	.restore_noirq = apple_dma_pm_restore_noirq,
-	.restore = apple_dma_pm_resume,
+	.restore = apple_dma_pm_resume_early,
 	.complete = apple_dma_pm_complete,
 };
 

@@ -42,9 +42,12 @@ static void quarantine_list(struct apple_dma *ad, struct scatterlist *sgl,
 		quarantine_pages(ad, sg_phys(sg), sg->length);
 }
 
-/* Map. Sets *reachable if that failed, and the host may have done it. */
-static dma_addr_t quarantine_try(struct apple_dma *ad, phys_addr_t phys,
-				 size_t size, u64 mask, bool *reachable)
+/*
+ * As apple_dma_pin(). Sets *reachable if the map failed and the host may have
+ * made it all the same; else leaves it as it is.
+ */
+dma_addr_t apple_dma_quarantine_try(struct apple_dma *ad, phys_addr_t phys,
+				    size_t size, u64 mask, bool *reachable)
 {
 	bool broken = READ_ONCE(ad->engine.broken);
 	dma_addr_t addr = apple_dma_pin(&ad->engine, phys, size, mask);
@@ -55,15 +58,15 @@ static dma_addr_t quarantine_try(struct apple_dma *ad, phys_addr_t phys,
 }
 
 /*
- * ---- memory of a driver's: as apple_dma_pin() and the like; what the device
- * may still reach is kept ----
+ * Memory of a driver's: as apple_dma_pin(), apple_dma_unpin() and the same for
+ * lists. Pages that the device may still reach are kept.
  */
-
 dma_addr_t apple_dma_quarantine_map(struct apple_dma *ad, phys_addr_t phys,
 				    size_t size, u64 mask)
 {
 	bool reachable = false;
-	dma_addr_t addr = quarantine_try(ad, phys, size, mask, &reachable);
+	dma_addr_t addr = apple_dma_quarantine_try(ad, phys, size, mask,
+						   &reachable);
 
 	if (reachable)
 		quarantine_pages(ad, phys, size);
@@ -115,30 +118,7 @@ void apple_dma_quarantine_left(struct apple_dma *ad)
 			quarantine_pages(ad, range.phys, range.size);
 }
 
-/* ---- blocks of the module's own, which it need not free ---- */
-
-/**
- * apple_dma_quarantine_map_block() - map a block
- * @ad: the companion
- * @block: the first page
- * @order: of @block
- * @mask: highest device address the device reaches
- * @reachable: set if the map failed and the device may reach the block all the
- *	same; else left as it is
- *
- * Context: any.
- * Return: as apple_dma_pin().
- */
-dma_addr_t apple_dma_quarantine_map_block(struct apple_dma *ad,
-					  struct page *block,
-					  unsigned int order, u64 mask,
-					  bool *reachable)
-{
-	return quarantine_try(ad, page_to_phys(block), PAGE_SIZE << order, mask,
-			      reachable);
-}
-
-/* The end of a block: it is freed, or kept for good if it is @reachable. */
+/* Free a block of the module's own, or keep it for good if it is @reachable. */
 void apple_dma_quarantine_free_block(struct apple_dma *ad, struct page *block,
 				     unsigned int order, bool reachable)
 {

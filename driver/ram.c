@@ -214,14 +214,9 @@ static int apple_dma_ram_notify(struct notifier_block *nb, unsigned long action,
 	return notifier_from_errno(err);
 }
 
-struct apple_dma_found {
-	struct apple_dma_range *ranges;
-	unsigned int n;
-};
-
 static int ram_found(struct resource *res, void *arg)
 {
-	struct apple_dma_found *found = arg;
+	struct apple_dma_ram *found = arg;
 
 	if (found->n < RANGES_MAX) {
 		found->ranges[found->n].phys = res->start;
@@ -236,12 +231,11 @@ static int ram_found(struct resource *res, void *arg)
  * @e: an initialised engine
  *
  * Context: may sleep.
- * Return: 0 or an error.
+ * Return: 0 or an error; apple_dma_ram_exit() is to be called in both cases.
  */
 int apple_dma_ram_init(struct apple_dma_engine *e)
 {
-	struct apple_dma_found found = {};
-	int err;
+	struct apple_dma_ram found = {};
 
 	found.ranges = kmalloc_array(RANGES_MAX, sizeof(*found.ranges),
 				     GFP_KERNEL);
@@ -250,27 +244,15 @@ int apple_dma_ram_init(struct apple_dma_engine *e)
 	walk_iomem_res_desc(IORES_DESC_NONE,
 			    IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY, 0, -1,
 			    &found, ram_found);
-	err = apple_dma_ram_set(e, found.ranges, found.n);
-	kfree(found.ranges);
-	if (err)
-		return err;
-
+	ram_replace(e, found.ranges, found.n);
 	e->ram.nb.notifier_call = apple_dma_ram_notify;
-	err = register_memory_notifier(&e->ram.nb);
-	e->ram.watched = !err;
-	return err;
+	return register_memory_notifier(&e->ram.nb);
 }
 
-/**
- * apple_dma_ram_exit() - undo apple_dma_ram_init() and apple_dma_ram_set()
- * @e: the engine
- *
- * Context: may sleep.
- */
+/* Undo apple_dma_ram_init() and apple_dma_ram_set(). May sleep. */
 void apple_dma_ram_exit(struct apple_dma_engine *e)
 {
-	if (e->ram.watched)
-		unregister_memory_notifier(&e->ram.nb);
-	e->ram.watched = false;
+	/* It may not be registered, which is harmless. */
+	unregister_memory_notifier(&e->ram.nb);
 	ram_replace(e, NULL, 0);
 }

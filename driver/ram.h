@@ -32,8 +32,7 @@ static inline bool apple_dma_touch(const struct apple_dma_range *a,
  * @ranges: System RAM, in ascending order, no two of them touch
  * @n: how many
  * @bytes: their sum
- * @nb: memory hotplug; registered if @watched
- * @watched: @nb is registered
+ * @nb: memory hotplug
  * @gone: called with a range that goes offline, in process context
  *
  * Only windows larger than what was asked for are looked up here.
@@ -43,7 +42,6 @@ struct apple_dma_ram {
 	unsigned int n;
 	u64 bytes;
 	struct notifier_block nb;
-	bool watched;
 	void (*gone)(struct apple_dma_engine *e, u64 start, u64 end);
 };
 

@@ -125,12 +125,7 @@ static const char *const sysfs_mode_names[APPLE_DMA_MODE_COUNT] = {
 	[APPLE_DMA_MODE_STRICT] = "strict",
 };
 
-/**
- * apple_dma_sysfs_mode() - a mode by its name
- * @name: as a user wrote it; a newline at its end does not matter
- *
- * Return: enum apple_dma_mode, or -EINVAL.
- */
+/* A mode by its name, with or without a newline; or -EINVAL. */
 int apple_dma_sysfs_mode(const char *name)
 {
 	return sysfs_match_string(sysfs_mode_names, name);

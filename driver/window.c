@@ -462,7 +462,7 @@ void apple_dma_window_unguard(struct apple_dma_engine *e,
 		window_went_idle(e, w, emptied);
 }
 
-/* Let nothing more be mapped in an ACTIVE window. No hit is under way. */
+/* Let nothing more be mapped in an ACTIVE window. A hit may be under way. */
 void apple_dma_window_retire(struct apple_dma_engine *e,
 			     struct apple_dma_window *w)
 {

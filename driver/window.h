@@ -12,8 +12,8 @@
 #include "engine.h"
 
 /*
- * The life of a window. Only window.c changes @state, @guarded, @fresh and the
- * LISTED bit; @live changes there and in the three inline functions below.
+ * The life of a window. Only window.c changes @state, @guarded and the LISTED bit;
+ * @live changes there and in the three inline functions below. map.c clears @fresh.
  *
  *            the host                     closed:               the host
  *            confirms         retire      @live 0 -> CLOSED     releases it
@@ -261,8 +261,8 @@ struct apple_dma_emptied {
  * @shared: the largest of those that are shared; of size 0 if there is none
  * @exact: the smallest of the others; of size 0 if there is none
  * @disjoint: two of those others neither overlap nor touch
- * @own: the smallest behind which it took one as large; of size 0 if there is
- *	none
+ * @own: the smallest window that was refused, if a later one as large was taken;
+ *	else of size 0
  * @leftovers: registrations of an earlier kernel that were in the way, and are
  *	released
  */

@@ -100,7 +100,7 @@ u64 device_failures(struct device_fixture *d, enum apple_dma_fail cause)
 bool device_reaped(struct device_fixture *d)
 {
 	flush_work(&d->f->ad->coherent.reap);
-	return list_empty(&d->f->ad->coherent.orphaned) &&
+	return !d->f->ad->coherent.orphaned &&
 	       kref_read(&d->f->ad->ref) == 1 &&
 	       get_dma_ops(d->dev) != &d->f->ad->ops;
 }

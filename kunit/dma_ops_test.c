@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * driver/dma_ops.c: each op by way of the DMA API, what it costs, and each of
- * its errors.
+ * its errors; and driver/quarantine.c: what is kept of a broken host.
  */
 
 #include <linux/dma-mapping.h>

@@ -221,6 +221,49 @@ static void device_comes_late(struct kunit *test)
 	check_counters(test, 0, 1, 1);
 }
 
+/*
+ * The host forgot in the sleep: the device does no DMA and is said to be gone, and
+ * its driver is probed again when all are awake.
+ */
+static void lost_device_is_cut_off(struct kunit *test)
+{
+	struct apple_dma *ad = board_ad(0);
+	struct pci_dev *pdev = board.device[0];
+	int probes = board.probes, removes = board.removes;
+	u16 command;
+
+	pci_set_master(pdev);
+	apple_dma_managed_lose(ad);
+	apple_dma_managed_cut_off(ad);
+	CHECK(test, pci_channel_offline(pdev));
+	pdev->error_state = pci_channel_io_normal;
+	pci_read_config_word(pdev, PCI_COMMAND, &command);
+	CHECK(test, !(command & PCI_COMMAND_MASTER));
+	pdev->error_state = pci_channel_io_perm_failure;
+	apple_dma_managed_probe_again(ad);
+	flush_work(&ad->managed.work);
+	CHECK(test, board_wait(first_is_bound));
+	CHECK_EQ(test, board.removes, removes + 1);
+	CHECK_EQ(test, board.probes, probes + 1);
+	CHECK(test, !pci_channel_offline(pdev));
+}
+
+/* The same, and it is pulled before it could be cut off. */
+static void lost_device_may_be_pulled(struct kunit *test)
+{
+	struct apple_dma *ad = board_ad(0);
+
+	apple_dma_managed_lose(ad);
+	board_unplug(test, 0);
+	apple_dma_managed_cut_off(ad);
+	apple_dma_managed_probe_again(ad);
+	flush_work(&ad->managed.work);
+	CHECK(test, !ad->managed.dev);
+	board_plug(test, 0);
+	CHECK(test, board_wait(first_is_bound));
+	CHECK(test, !pci_channel_offline(board.device[0]));
+}
+
 /* The device comes, and @n times there is no memory for its link. */
 static void plug_without_links(struct kunit *test, unsigned int n)
 {
@@ -384,6 +427,8 @@ static struct kunit_case managed_cases[] = {
 	KUNIT_CASE(late_free_after_rebind),
 	KUNIT_CASE(companion_goes_after_its_device),
 	KUNIT_CASE(device_comes_late),
+	KUNIT_CASE(lost_device_is_cut_off),
+	KUNIT_CASE(lost_device_may_be_pulled),
 	KUNIT_CASE(device_is_linked_when_it_is_bound),
 	KUNIT_CASE(device_without_a_link_has_ops),
 	KUNIT_CASE(companion_waits_for_its_device),
