@@ -13,7 +13,7 @@ import threading
 import time
 
 from testbed import built, cache
-from testbed.errors import EXIT_FAULT, EXIT_REPORT, TestbedError, UsageError, reported, warn
+from testbed.errors import EXIT_FAULT, EXIT_REPORT, Parser, TestbedError, reported, warn
 
 from . import plan
 from .tally import GOLDEN, Tally, digest
@@ -28,13 +28,6 @@ GUEST = os.path.join(cache.SCRIPTS, "lib", "soak", "guest.sh")
 EDU = os.path.join(cache.SCRIPTS, "tests", "edu")
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse, with errors as those of the testbed."""
-
-    def error(self, message):
-        raise UsageError(f"{message}; see scripts/soak --help")
-
-
 def _minutes(text):
     try:
         value = float(text)
@@ -47,7 +40,8 @@ def _minutes(text):
 
 def parser():
     """The parser of the command line."""
-    made = Parser(prog="soak", allow_abbrev=False, description=__doc__,
+    made = Parser(prog="soak", allow_abbrev=False,
+                  description="A random mixture of what may happen to a guest, with verified data.",
                   epilog="The exit status is 0 only when nothing was lost, nothing leaked, and "
                   "neither a guest's kernel nor a DART had anything to report.")
     made.add_argument("--minutes", type=_minutes, default=10, metavar="N",

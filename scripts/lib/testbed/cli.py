@@ -14,8 +14,8 @@ import time
 
 from . import arch as arches
 from . import cache, device, dext, host, image, kernel, module, otherqemu, qemu, tsc
-from .errors import (EXIT_FAULT, EXIT_REPORT, EXIT_TESTBED, TestbedError, UsageError, detail,
-                     reported, tried_again, warn)
+from .errors import (EXIT_FAULT, EXIT_REPORT, EXIT_TESTBED, Parser, TestbedError, UsageError,
+                     detail, reported, tried_again, warn)
 from .session import Session, failure_details, window
 
 TRIES = 3               # of a boot that QEMU spoils
@@ -37,13 +37,6 @@ and its status the exit status, except:
 In the guest: $APPLE_DMA_KO is the module, $BOOT counts the boots, `host-stats`
 prints what the emulated hosts counted, `host-set dart0 enforce on` changes one.
 `-- sh` with a terminal is an interactive guest."""
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with errors as the rest of the testbed reports them."""
-
-    def error(self, message):
-        raise UsageError(f"{message}; see scripts/testbed --help")
 
 
 def _positive(text):
@@ -73,7 +66,8 @@ def parser():
     top = Parser(prog="testbed", usage=USAGE, epilog=EPILOG, allow_abbrev=False,
                  formatter_class=argparse.RawDescriptionHelpFormatter,
                  description="Boot a Linux guest with stock QEMU devices behind emulated DARTs.")
-    commands = top.add_subparsers(dest="verb", metavar="run|prepare|kernels|devices")
+    commands = top.add_subparsers(prog="testbed", dest="verb",
+                                  metavar="run|prepare|kernels|devices")
     run = commands.add_parser("run", usage="scripts/testbed run [OPTION]... -- COMMAND [ARG...]",
                               epilog=EPILOG, allow_abbrev=False,
                               formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What can go wrong, and the exit status each kind of it has."""
 
+import argparse
 import contextlib
 import errno
 import os
@@ -26,6 +27,13 @@ class UsageError(TestbedError):
     """A wrong argument; the text names what is allowed."""
 
     status = EXIT_USAGE
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its errors as UsageErrors."""
+
+    def error(self, message):
+        raise UsageError(f"{message}; see scripts/{self.prog.split()[0]} --help")
 
 
 def detail(text):
