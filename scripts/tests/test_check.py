@@ -11,6 +11,7 @@ import pytest
 
 import conftest
 from conftest import TOP
+from testbed import call
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def test_boot_that_qemu_aborts_is_told(monkeypatch, tmp_path):
     script, told = tmp_path / "testbed", tmp_path / "told"
     script.write_text(ABORTS)
     script.chmod(0o755)
-    monkeypatch.setattr(conftest, "TESTBED", script)
+    monkeypatch.setattr(call, "TESTBED", str(script))
     monkeypatch.setenv("APPLE_DMA_TRIED_AGAIN", str(told))
     assert conftest.run_testbed(tmp_path, "true").status == 0
     assert told.read_text() == ("test_check::test_boot_that_qemu_aborts_is_told\t"

@@ -8,19 +8,14 @@ once; the full set is the whole table.
 import os
 import re
 import subprocess
-import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-TOP = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-# pylint: disable=wrong-import-position
-from compat import cli, guest, models, table  # noqa: E402
-from testbed import errors  # noqa: E402
+from conftest import TOP
+from compat import cli, guest, models, table
+from testbed import call, errors
 
 # With the four that are busy at once these are each kind, each bus, and a device that wants
 # addresses below 4 GiB.
@@ -176,7 +171,7 @@ def test_rows_keep_their_order(monkeypatch):
 
 
 def test_a_failure_ends_the_other_guests(monkeypatch, tmp_path):
-    calls = guest._Calls()  # pylint: disable=protected-access
+    calls = call.Calls()
     monkeypatch.setattr(guest, "CALLS", calls)
 
     def run(chosen, _setting, _together):

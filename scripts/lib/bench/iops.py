@@ -54,8 +54,8 @@ def run(bench):
     rounds = 4 if bench.quick else ROUNDS
     rates = {case: ([], []) for case in nvme.CASES}
     found = {}
-    with live.together(bench, [CACHED], NEWEST, "--cpus", "1", devices=(nvme.DEVICE,),
-                       qemu=(nvme.BACKEND, PLAIN)) as guests, bench.attempt("iops"):
+    with live.together(bench, [CACHED], NEWEST, cpus=1, devices=[nvme.DEVICE],
+                       qemu=[nvme.BACKEND, PLAIN]) as guests, bench.attempt("iops"):
         step = guests[CACHED.name].step
         step(SETUP + latency(CACHED, LATENCY, 1))
         for turn in range(rounds):

@@ -34,7 +34,7 @@ def per_operation(section):
 
 def measure(_bench, config, name):
     """One guest; {case: {...}}."""
-    sections = guest.run(config, name, SCRIPT, "--icount", "--cpus", "1")
+    sections = guest.run(config, name, SCRIPT, icount=True, cpus=1)
     found = {}
     for case in ("page", "same", "list"):
         section = sections[case]

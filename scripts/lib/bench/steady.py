@@ -78,16 +78,16 @@ def _case(sections, name):
 
 def measure(bench, config, name):
     """Two guests; {case: ...}."""
-    push = ("--push", f"{program()}:/root/sweep")
-    small = guest.run(config, name, SMALL_SCRIPT, "--mem", SMALL, *push, devices=DEVICES,
-                      qemu=(nvme.BACKEND,))
+    push = [f"{program()}:/root/sweep"]
+    small = guest.run(config, name, SMALL_SCRIPT, mem=SMALL, push=push, devices=DEVICES,
+                      qemu=[nvme.BACKEND])
     found = {"direct": _case(small, "direct"),
              "list": {"doorbells": guest.delta(small, "list", "doorbells", index=EDU),
                       "failed": small["list"].number("failed")}}
     # Where every I/O rings, a few tell as much.
     ios = LONG if config.name == "cached" and not bench.quick else 2 * IOS
-    big = guest.run(config, name, f"ios={ios}\n{BIG_SCRIPT}", "--mem", BIG, *push,
-                    devices=(nvme.DEVICE,), qemu=(nvme.BACKEND,))
+    big = guest.run(config, name, f"ios={ios}\n{BIG_SCRIPT}", mem=BIG, push=push,
+                    devices=[nvme.DEVICE], qemu=[nvme.BACKEND])
     for case in CASES:
         if case != "direct":
             found[case] = _case(big, case)

@@ -80,7 +80,7 @@ def _mix(sections):
 
 def measure(_bench, config, name):
     """One guest; {"sparse": ..., "hits": ..., "mix": ..., "slab": ...}."""
-    sections = guest.run(config, name, script(), "--icount", "--cpus", "1", "--mem", MEMORY)
+    sections = guest.run(config, name, script(), icount=True, cpus=1, mem=MEMORY)
     hits = {}
     for size in SIZES:
         section = sections[f"hits{size}"]

@@ -166,8 +166,8 @@ def run(bench):
              "network": (one_network, 1 if bench.quick else 2)}
     raw = {kind: {} for kind in kinds}
     lost = set()
-    with live.together(bench, bench.configs, NEWEST, "--cpus", str(CPUS), devices=DEVICES,
-                       qemu=(nvme.BACKEND, NETWORK)) as guests:
+    with live.together(bench, bench.configs, NEWEST, cpus=CPUS, devices=DEVICES,
+                       qemu=[nvme.BACKEND, NETWORK]) as guests:
         def step(config, what, *args):
             """A step in a guest; one that fails is not asked again."""
             if config.name not in guests or config.name in lost:

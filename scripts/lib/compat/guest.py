@@ -6,17 +6,14 @@ import os
 import random
 import re
 import shutil
-import subprocess
 import tempfile
-import threading
 from dataclasses import dataclass, field
 
-from testbed import built, cache
+from testbed import built, cache, call
 from testbed.errors import EXIT_FAULT, TestbedError
 
 from . import models
 
-TESTBED = os.path.join(cache.SCRIPTS, "testbed")
 DRM_SHOW = os.path.join(cache.SCRIPTS, "lib", "compat", "drm-show.c")
 BUILT_HERE = built.KERNELS              # that take their time
 SOUND_BYTES = 2 * 44100 * 4             # two seconds
@@ -107,34 +104,27 @@ def heard(path, played):
 
 
 def command(chosen, setting, folder, together):
-    """The words of the testbed's command line for a guest with the models CHOSEN."""
-    argv = [TESTBED, "run", "--kernel", setting.kernel, "--arch", setting.arch,
-            "--mem", "2G" if setting.slow else "1G",
-            "--timeout", str((1 if together else len(chosen)) * setting.limit + 900),
-            "--stats", os.path.join(folder, "stats"), "--console", os.path.join(folder, "console"),
-            "--host", "iova=random"]
-    if setting.mode:
-        argv += ["--module", f"mode={setting.mode}"]
-    if chosen[0].suite:
-        argv += ["--qemu-suite", chosen[0].suite]
-    words = []
+    """The testbed's command line for a guest with the models CHOSEN."""
+    devices, host, qemu, words = [], ["iova=random"], [], []
     for number, model in enumerate(chosen):
-        argv += ["--device", model.device.format(i=number),
-                 "--host", f"{number}:iova-bits={model.bits}"]
-        for text in (models.backend(model, number, folder), model.more.format(i=number)):
-            if text:
-                argv += ["--qemu", text]
+        devices.append(model.device.format(i=number))
+        host.append(f"{number}:iova-bits={model.bits}")
+        qemu += filter(None, (models.backend(model, number, folder), model.more.format(i=number)))
         words.append(f"dev{number}:{model.kind}" +
                      (":bound" if model.leaves and setting.slow else ""))
-    for text in setting.qemu:
-        argv += ["--qemu", text]
-    for kind, push in ((models.SCREEN, f"{drm_show(setting.arch)}:/usr/bin/drm-show"),
-                       (models.SOUND, os.path.join(folder, "sound.raw"))):
-        if any(model.kind == kind for model in chosen):
-            argv += ["--push", push]
-    return argv + ["--", "device-test", *(["--together"] if together else []),
-                   "--mib", str(setting.mib or (2 if setting.slow else 8)),
-                   "--limit", str(setting.limit), *words]
+    pushes = [push for kind, push in (
+        (models.SCREEN, f"{drm_show(setting.arch)}:/usr/bin/drm-show"),
+        (models.SOUND, os.path.join(folder, "sound.raw")))
+        if any(model.kind == kind for model in chosen)]
+    return call.words(
+        ["device-test", *["--together"] * together,
+         "--mib", str(setting.mib or (2 if setting.slow else 8)),
+         "--limit", str(setting.limit), *words],
+        kernel=setting.kernel, arch=setting.arch, mem="2G" if setting.slow else "1G",
+        timeout=(1 if together else len(chosen)) * setting.limit + 900,
+        stats=os.path.join(folder, "stats"), console=os.path.join(folder, "console"),
+        module=setting.mode and f"mode={setting.mode}", qemu_suite=chosen[0].suite,
+        device=devices, host=host, qemu=[*qemu, *setting.qemu], push=pushes)
 
 
 def run(chosen, setting, together=False):
@@ -174,39 +164,7 @@ def _shared(rows, setting):
                faults=sum(row.faults or 0 for row in rows), said=rows[0].said)
 
 
-class _Calls:
-    """The testbeds that run, so that whoever is interrupted can end them."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._running = set()
-        self._closed = False
-
-    def run(self, argv):
-        """subprocess.run() of ARGV."""
-        with self._lock:
-            if self._closed:
-                raise TestbedError("interrupted")
-            process = subprocess.Popen(  # pylint: disable=consider-using-with
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                text=True, errors="replace")
-            self._running.add(process)
-        try:
-            out, err = process.communicate()
-        finally:
-            with self._lock:
-                self._running.discard(process)
-        return subprocess.CompletedProcess(argv, process.returncode, out, err)
-
-    def stop(self):
-        """End those that run, and begin no other."""
-        with self._lock:
-            self._closed = True
-            for process in self._running:
-                process.terminate()
-
-
-CALLS = _Calls()
+CALLS = call.Calls()
 
 
 def _run(chosen, setting, folder, together):

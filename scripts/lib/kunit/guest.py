@@ -2,11 +2,10 @@
 """A kernel with KUnit in the testbed, for what needs devices."""
 
 import os
-import subprocess
 import tempfile
 
 from testbed import arch as arches
-from testbed import cache, kernel, module
+from testbed import call, kernel, module
 
 # The guest's part; fault injection is to see what may sleep, too.
 _SCRIPT = """
@@ -29,7 +28,7 @@ dmesg
 """
 
 # Two companions with a device each, which no driver of the kernel wants.
-_DEVICES = ("edu", "edu")
+_DEVICES = ["edu", "edu"]
 
 EXITS = {97: "the guest's kernel reported a problem", 98: "there was a DART fault",
          99: "the testbed failed"}
@@ -45,14 +44,10 @@ def run(name, only, timeout, source):
     ko = module.build(found, arches.X86_64, source, strict=True)
     with tempfile.TemporaryDirectory(prefix="apple-dma-kunit.") as work:
         console = os.path.join(work, "console")
-        command = [os.path.join(cache.SCRIPTS, "testbed"), "run", "--kernel", name,
-                   "--no-module", "--no-wait", "--console", console, "--timeout", str(timeout),
-                   "--append", "log_buf_len=4M", "--push", f"{ko}:/root/kunit.ko"]
-        for device in _DEVICES:
-            command += ["--device", device]
-        done = subprocess.run([*command, "--", "sh", "-c", _SCRIPT, "sh", only],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+        done = call.run(call.words(
+            ["sh", "-c", _SCRIPT, "sh", only], kernel=name, no_module=True, no_wait=True,
+            console=console, timeout=timeout, append="log_buf_len=4M",
+            push=[f"{ko}:/root/kunit.ko"], device=_DEVICES))
         log = done.stdout
         if "KTAP version" not in log and os.path.exists(console):
             with open(console, encoding="utf-8", errors="replace") as file:

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 
-from testbed import built, cache
+from testbed import built, cache, call
 from testbed.errors import EXIT_FAULT, EXIT_REPORT, Parser, TestbedError, reported, warn
 
 from . import plan
@@ -98,24 +98,17 @@ class Soak:
         edu = _run([os.path.join(cache.SCRIPTS, "build-module"), "--kernel", made.kernel,
                     "--src", EDU], "building the test driver").splitlines()[-1]
         grace = GRACE_SLOW if made.kernel in built.KERNELS else GRACE
-        argv = [os.path.join(cache.SCRIPTS, "testbed"), "run", "--kernel", made.kernel,
-                "--mem", made.mem, "--cpus", str(made.cpus), "--hotplug",
-                "--reboots", str(made.reboots), "--console", os.path.join(folder, "console"),
-                "--timeout", str(seconds + grace), "--module", made.module,
-                "--qemu", "-blockdev driver=raw,node-name=d0,cache.no-flush=on,file.driver=file,"
-                "file.filename=" +
-                shlex.quote(os.path.join(folder, "disk.img").replace(",", ",,")),
-                "--device", "nvme,drive=d0,serial=soak",
-                "--device", "edu,dma_mask=0xffffffffffffffff",
-                "--push", f"{GUEST}:/root/guest.sh", "--push", f"{edu}:/root/edu.ko",
-                "--push", os.path.join(folder, "soak.plan") + ":/root/soak.plan"]
-        if made.append:
-            argv += ["--append", made.append]
-        if made.balloon:
-            argv += ["--qemu", "-device virtio-balloon-pci"]
-        for setting in made.host:
-            argv += ["--host", setting]
-        return argv + ["--", "bash", "/root/guest.sh", str(int(time.time() + seconds))]
+        disk = shlex.quote(os.path.join(folder, "disk.img").replace(",", ",,"))
+        return call.words(
+            ["bash", "/root/guest.sh", str(int(time.time() + seconds))],
+            kernel=made.kernel, mem=made.mem, cpus=made.cpus, hotplug=True, reboots=made.reboots,
+            console=os.path.join(folder, "console"), timeout=seconds + grace, module=made.module,
+            append=made.append, host=made.host,
+            device=["nvme,drive=d0,serial=soak", "edu,dma_mask=0xffffffffffffffff"],
+            qemu=["-blockdev driver=raw,node-name=d0,cache.no-flush=on,file.driver=file,"
+                  f"file.filename={disk}", *["-device virtio-balloon-pci"] * made.balloon],
+            push=[f"{GUEST}:/root/guest.sh", f"{edu}:/root/edu.ko",
+                  os.path.join(folder, "soak.plan") + ":/root/soak.plan"])
 
     def _follow(self, made, process, out):
         """Take the guest's lines as they come; its exit status."""

@@ -13,7 +13,7 @@ import tempfile
 import time
 
 from . import arch as arches
-from . import cache, device, dext, host, image, kernel, module, otherqemu, qemu, tsc
+from . import device, dext, host, image, kernel, module, otherqemu, qemu, tsc
 from .errors import (EXIT_FAULT, EXIT_REPORT, EXIT_TESTBED, Parser, TestbedError, UsageError,
                      detail, reported, tried_again, warn)
 from .session import Session, failure_details, window
