@@ -3,17 +3,13 @@
 
 import json
 import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-from bench import cli, config, guest, pairs, plot, table, targets, wall  # noqa: E402
-from testbed.errors import UsageError  # noqa: E402
+from bench import cli, config, guest, pairs, plot, table, targets, wall
+from testbed.errors import UsageError
 
 GUEST = TOP / "scripts" / "lib" / "bench" / "guest"
 

@@ -4,17 +4,13 @@
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 
 from breaks import BREAKS
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-from kunit import results, suites  # noqa: E402  pylint: disable=wrong-import-position
-from testbed import module  # noqa: E402  pylint: disable=wrong-import-position
+from kunit import results, suites
+from testbed import module
 
 # A copy for each worker of pytest. It stays, so that little is to be compiled for a break.
 COPY = TOP / "build" / "breaks" / os.environ.get("PYTEST_XDIST_WORKER", "gw0")

@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """What comes of a guest that several devices share: without a guest."""
 
-import sys
 from types import SimpleNamespace
 
 import pytest
 
-from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-# pylint: disable=wrong-import-position
-from compat import cli, guest, models, table  # noqa: E402
+from compat import cli, guest, models, table
 
 NAMES = ["virtio-net", "e1000e", "vmxnet3"]
 REPORT = "testbed: kernel report: BUG apple_dma (Tainted: G): Poison overwritten\n"

@@ -2,16 +2,13 @@
 """What driver/ reads of the host's is in Documentation/host-audit.md, all of it."""
 
 import re
-import sys
 
 import pytest
 
 import audit
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-from kunit import suites  # noqa: E402
-from testbed import host  # noqa: E402
+from kunit import suites
+from testbed import host
 
 REGISTERS = "Registers and the shared page"
 KERNEL = "By way of the kernel"

@@ -5,19 +5,14 @@ import dataclasses
 import os
 import shutil
 import subprocess
-import sys
 import time
 
 import pytest
 
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-# pylint: disable=wrong-import-position
-from kernels import boot, checks, cli  # noqa: E402
-from testbed import arch, headers, kernel, module, packages  # noqa: E402
-from testbed.errors import UsageError  # noqa: E402
+from kernels import boot, checks, cli
+from testbed import arch, headers, kernel, module, packages
+from testbed.errors import UsageError
 
 MODULES = {"apple_dma": TOP, "edu": TOP / "scripts/tests/edu",
            "engine": TOP / "scripts/tests/engine", "stress": TOP / "scripts/tests/stress",

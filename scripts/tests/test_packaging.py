@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,12 +13,8 @@ import pytest
 
 import docs
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-sys.dont_write_bytecode = True
-# pylint: disable=wrong-import-position
-from testbed import arch as arches                              # noqa: E402
-from testbed import cache, debian, errors                       # noqa: E402
+from testbed import arch as arches
+from testbed import cache, debian, errors
 
 BOOT_FILES = {
     "usr/lib/apple-dma/can-boot": True,

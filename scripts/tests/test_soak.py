@@ -3,17 +3,13 @@
 
 import re
 import subprocess
-import sys
 
 import pytest
 
 import audit
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-from soak import cli, plan, tally  # noqa: E402
-from testbed import console, host  # noqa: E402
+from soak import cli, plan, tally
+from testbed import console, host
 
 GUEST = (TOP / "scripts" / "lib" / "soak" / "guest.sh").read_text()
 

@@ -8,17 +8,14 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 from conftest import TOP
 from tools_tree import MIB, NEWER, Tree
+from apple_dma import cli
 
 TOOL = TOP / "tools" / "apple-dma"
-sys.path.insert(0, str(TOOL.parent))
-
-from apple_dma import cli  # noqa: E402  # pylint: disable=wrong-import-position
 
 COMPANION = "0000:00:04.0"
 

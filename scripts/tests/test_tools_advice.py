@@ -9,7 +9,7 @@ from test_tools import COMPANION, line_with, tool, tree
 from test_tools_doctor import DEVICE, FOLDER, HINTS, MODULE, doctor, secure_boot
 from tools_tree import DEFAULTS, MIB, PARAMETERS, RELEASE
 
-from apple_dma import root as root_module  # noqa: E402
+from apple_dma import root as root_module
 
 # The initramfs has a copy of modprobe.d; both families of tools that make one.
 REBUILD = ("update-initramfs -u", "dracut --force")

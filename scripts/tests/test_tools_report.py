@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -18,6 +17,7 @@ import pytest
 from conftest import TOP
 from test_tools import COMPANION, TOOL, line_with, on_a_terminal, tool, tree, without_override
 from tools_tree import MIB, NEWER, event, window
+from apple_dma import charts
 
 VOID = {"meta", "br", "img", "link", "input"}
 
@@ -217,8 +217,6 @@ def test_report_says_when_limits_were_reached(traced, report):
 @pytest.mark.parametrize("seconds", [0.3, 1, 4, 7, 60, 3600])
 def test_marks_of_an_axis_are_right(seconds):
     """Half seconds are not rounded to whole ones."""
-    sys.path.insert(0, str(TOP / "tools"))
-    from apple_dma import charts
     values = charts.Axis(0, seconds, 0, 400).ticks(8)
     marks = [float(charts.seconds_text(value).replace(",", "")) for value in values]
     assert len(marks) > 2 and marks == pytest.approx(values)

@@ -2,18 +2,13 @@
 """A real Debian, with the package installed in it, whose root is behind the DART."""
 
 import subprocess
-import sys
 
 import pytest
 
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-sys.dont_write_bytecode = True
-# pylint: disable=wrong-import-position
-from testbed import arch as arches                              # noqa: E402
-from testbed import cache, debian                               # noqa: E402
-from testbed.debianguest import DebianGuest, plain_disk         # noqa: E402
+from testbed import arch as arches
+from testbed import cache, debian
+from testbed.debianguest import DebianGuest, plain_disk
 
 MANY = 5400             # seconds for what takes long: building, making an initramfs
 

@@ -7,18 +7,13 @@ import json
 import os
 import shlex
 import shutil
-import sys
 import time
 
 import pytest
 
 import docs
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-# pylint: disable=wrong-import-position
-from testbed import arch, device, kernel, qemu  # noqa: E402
+from testbed import arch, device, kernel, qemu
 
 FIRMWARE = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
 DEADLINE = 300          # seconds until the kernel's first line, on a busy machine
