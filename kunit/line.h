@@ -29,6 +29,18 @@ struct line {
 	struct apple_dma_unmap_entry unmap[APPLE_DMA_BATCH_MAX + 1];
 };
 
+/* Two cases: @check gets a line with the RFC's layout in one, the wide one in the other. */
+#define LINE_CASES(name, check)						\
+static void name(struct kunit *test)					\
+{									\
+	check(line_open(test, false));					\
+}									\
+									\
+static void name##_wide(struct kunit *test)				\
+{									\
+	check(line_open(test, true));					\
+}
+
 struct line *line_new(struct kunit *test);
 struct line *line_open(struct kunit *test, bool wide);
 void line_close(struct kunit *test);

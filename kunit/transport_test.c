@@ -70,15 +70,7 @@ static void check_batches(struct line *l)
 	}
 }
 
-static void batch_is_one_doorbell(struct kunit *test)
-{
-	check_batches(line_open(test, false));
-}
-
-static void batch_is_one_doorbell_wide(struct kunit *test)
-{
-	check_batches(line_open(test, true));
-}
+LINE_CASES(batch_is_one_doorbell, check_batches)
 
 /* ---- what is counted of doorbells ---- */
 
@@ -172,15 +164,7 @@ static void check_refusals(struct line *l)
 	CHECK_EQ(test, rung(l), 2);
 }
 
-static void refusal_is_of_one_entry(struct kunit *test)
-{
-	check_refusals(line_open(test, false));
-}
-
-static void refusal_is_of_one_entry_wide(struct kunit *test)
-{
-	check_refusals(line_open(test, true));
-}
+LINE_CASES(refusal_is_of_one_entry, check_refusals)
 
 /* A handle that is registered already is refused, and is not a breach. */
 static void duplicate_is_refused(struct kunit *test)
@@ -238,15 +222,7 @@ static void check_short(struct line *l)
 	CHECK_EQ(test, l->c.live, 2);
 }
 
-static void short_map_is_undone(struct kunit *test)
-{
-	check_short(line_open(test, false));
-}
-
-static void short_map_is_undone_wide(struct kunit *test)
-{
-	check_short(line_open(test, true));
-}
+LINE_CASES(short_map_is_undone, check_short)
 
 static void refuse_unmaps(struct fake_companion *c)
 {
@@ -432,17 +408,12 @@ static void check_breaches(struct line *l, const struct breach *breach,
 	CHECK_EQ(test, rung(l), map ? n : 2 * n);
 }
 
-static void wrong_map_answers(struct kunit *test)
+static void check_map_breaches(struct line *l)
 {
-	check_breaches(line_open(test, false), map_breaches,
-		       ARRAY_SIZE(map_breaches), true);
+	check_breaches(l, map_breaches, ARRAY_SIZE(map_breaches), true);
 }
 
-static void wrong_map_answers_wide(struct kunit *test)
-{
-	check_breaches(line_open(test, true), map_breaches,
-		       ARRAY_SIZE(map_breaches), true);
-}
+LINE_CASES(wrong_map_answers, check_map_breaches)
 
 /* A length only the wide layout can say; its low half is right. */
 CHANGE(length_4g_more, .len = BIT_ULL(32) + LEN)
@@ -590,15 +561,7 @@ static void zeros_are_nobody(struct kunit *test)
 	CHECK(test, !strcmp(l->t.reason, "it is gone from the bus"));
 }
 
-static void doorbell_that_does_nothing(struct kunit *test)
-{
-	check_deaf(line_open(test, false));
-}
-
-static void doorbell_that_does_nothing_wide(struct kunit *test)
-{
-	check_deaf(line_open(test, true));
-}
+LINE_CASES(doorbell_that_does_nothing, check_deaf)
 
 /* To the byte: the granule before the last one is the last that may be used. */
 CHANGE(as_far_as_can_be, .iova = U64_MAX - 5 * GRANULE + 1)
@@ -643,15 +606,7 @@ static void check_spoilt(struct line *l)
 	CHECK_EQ(test, rung(l), 3);
 }
 
-static void page_is_read_once(struct kunit *test)
-{
-	check_spoilt(line_open(test, false));
-}
-
-static void page_is_read_once_wide(struct kunit *test)
-{
-	check_spoilt(line_open(test, true));
-}
+LINE_CASES(page_is_read_once, check_spoilt)
 
 /* Each batch is written anew: what the host did to the page does not matter. */
 static void scribble(struct fake_companion *c)

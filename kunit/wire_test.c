@@ -61,53 +61,43 @@ static void check_command(struct kunit *test, u32 type, u32 count)
 	CHECK(test, seen->resp < 4096);
 }
 
-static void map_in_rfc_layout(struct kunit *test)
+static void check_map(struct kunit *test, bool wide)
 {
-	struct line *l = open_and_look(test, false);
-	unsigned int i;
+	unsigned int req_size = wide ? 20 : 16, resp_size = wide ? 28 : 24;
+	unsigned int len_size = wide ? 8 : 4, i;
+	struct line *l = open_and_look(test, wide);
 
 	for (i = 0; i < 3; i++)
 		set_map(l, i, 0x123456780000ULL + i * 0x40000, 0x10000 << i);
 	CHECK_EQ(test, line_map(l, 3), 0);
 	check_command(test, 1, 3);
 	for (i = 0; i < 3; i++) {
-		unsigned int req = seen->req + i * 16, resp = seen->resp + i * 24;
+		unsigned int req = seen->req + i * req_size;
+		unsigned int resp = seen->resp + i * resp_size;
 
 		CHECK_EQ(test, le(seen->page, req, 8),
 			 0x123456780000ULL + i * 0x40000);
-		CHECK_EQ(test, le(seen->page, req + 8, 4), 0x10000 << i);
-		CHECK_EQ(test, le(seen->page, req + 12, 4), 0);
+		CHECK_EQ(test, le(seen->page, req + 8, len_size), 0x10000 << i);
+		CHECK_EQ(test, le(seen->page, req + 8 + len_size, 4), 0);
 		CHECK_EQ(test, le(seen->page, resp, 8), l->map[i].gpa);
 		CHECK_EQ(test, le(seen->page, resp + 8, 8), l->map[i].iova);
-		CHECK_EQ(test, le(seen->page, resp + 16, 4), 0x10000 << i);
-		CHECK_EQ(test, le(seen->page, resp + 20, 4), 0);
+		CHECK_EQ(test, le(seen->page, resp + 16, len_size),
+			 0x10000 << i);
+		CHECK_EQ(test, le(seen->page, resp + 16 + len_size, 4), 0);
 	}
+}
+
+static void map_in_rfc_layout(struct kunit *test)
+{
+	check_map(test, false);
 }
 
 static void map_in_wide_layout(struct kunit *test)
 {
-	struct line *l = open_and_look(test, true);
-	unsigned int i;
-
-	for (i = 0; i < 3; i++)
-		set_map(l, i, 0x123456780000ULL + i * 0x40000, 0x10000 << i);
-	CHECK_EQ(test, line_map(l, 3), 0);
-	check_command(test, 1, 3);
-	for (i = 0; i < 3; i++) {
-		unsigned int req = seen->req + i * 20, resp = seen->resp + i * 28;
-
-		CHECK_EQ(test, le(seen->page, req, 8),
-			 0x123456780000ULL + i * 0x40000);
-		CHECK_EQ(test, le(seen->page, req + 8, 8), 0x10000 << i);
-		CHECK_EQ(test, le(seen->page, req + 16, 4), 0);
-		CHECK_EQ(test, le(seen->page, resp, 8), l->map[i].gpa);
-		CHECK_EQ(test, le(seen->page, resp + 8, 8), l->map[i].iova);
-		CHECK_EQ(test, le(seen->page, resp + 16, 8), 0x10000 << i);
-		CHECK_EQ(test, le(seen->page, resp + 24, 4), 0);
-	}
+	check_map(test, true);
 }
 
-static void unmap_is_the_same_in_both(struct kunit *test, bool wide)
+static void check_unmap(struct kunit *test, bool wide)
 {
 	struct line *l = open_and_look(test, wide);
 	unsigned int i;
@@ -133,12 +123,12 @@ static void unmap_is_the_same_in_both(struct kunit *test, bool wide)
 
 static void unmap_in_rfc_layout(struct kunit *test)
 {
-	unmap_is_the_same_in_both(test, false);
+	check_unmap(test, false);
 }
 
 static void unmap_in_wide_layout(struct kunit *test)
 {
-	unmap_is_the_same_in_both(test, true);
+	check_unmap(test, true);
 }
 
 static void keep_page(struct fake_companion *c)
@@ -155,7 +145,7 @@ static void answers_are_prefilled(struct kunit *test)
 	struct line *l = line_open(test, true);
 	unsigned int i, byte;
 
-	/* First one that leaves its answers on the page. */
+	/* First a batch that leaves its answers on the page. */
 	l->c.lie = look;
 	for (i = 0; i < APPLE_DMA_BATCH_MAX; i++)
 		set_map(l, i, (i + 1) * 0x10000ULL, 0x4000);
@@ -186,6 +176,7 @@ static int start(struct line *l)
 /* One doorbell: a map of nothing. */
 static void check_probe(struct line *l, bool wide)
 {
+	l->c.wide = wide;
 	CHECK_EQ(l->test, start(l), 0);
 	CHECK_EQ(l->test, l->t.wide, wide);
 	CHECK_EQ(l->test, l->c.doorbells, 1);
@@ -203,10 +194,7 @@ static void rfc_layout_is_found(struct kunit *test)
 
 static void wide_layout_is_found(struct kunit *test)
 {
-	struct line *l = line_new(test);
-
-	l->c.wide = true;
-	check_probe(l, true);
+	check_probe(line_new(test), true);
 }
 
 static void put32(struct fake_companion *c, unsigned int offset, u32 value)
@@ -346,7 +334,6 @@ static void layout_is_read_once_wide(struct kunit *test)
 {
 	struct line *l = line_new(test);
 
-	l->c.wide = true;
 	l->c.spoil = true;
 	check_probe(l, true);
 }
