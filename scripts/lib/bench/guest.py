@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest of the testbed that is given one script, and what the script said."""
+"""A guest of the testbed that runs one script, and what the script printed."""
 
 import json
 import os
@@ -14,7 +14,7 @@ SOURCE = os.path.join(cache.SCRIPTS, "lib", "bench", "guest")
 KO = "/root/apple_dma_bench.ko"
 EDU = "edu,dma_mask=0xffffffffffffffff"
 
-# `rep movsb` would count one instruction for each byte.
+# With `rep movsb` each byte would count as one instruction.
 CPU = "-cpu max,-erms,-fsrm"
 
 # at NAME starts a section; what a section prints is "key value" lines.
@@ -67,7 +67,7 @@ class Section:
     def __init__(self):
         self.values = {}        # key: words
         self.hosts = []         # what each companion's host counted
-        self.modules = []       # what each companion's sysfs said
+        self.modules = []       # the values in each companion's sysfs
 
     def number(self, key, otherwise=None):
         """The number that KEY has, or OTHERWISE."""
@@ -129,7 +129,7 @@ def command_line(config, name, command, devices=(EDU,), qemu=(), push=(), **opti
 
 
 def script(config, text, first=True):
-    """TEXT as the guest runs it: the shell's functions, at FIRST the drivers."""
+    """TEXT as the guest runs it: with the shell's functions and, at FIRST, the drivers."""
     start = f"want_domain={config.domain}\n"
     if first and config.driver:
         start += f"modprobe {config.driver}\n"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guests that stay up and are given steps, one guest at a time.
+"""Guests that stay up and run steps, one guest at a time.
 
-Wall time on a shared machine drifts. With every configuration's guest up, each
-round of a measurement goes through all of them, and what drifts hits all.
+Wall time on a shared machine drifts. The guests of all configurations are up, and
+each round of a measurement uses all of them, so drift is the same for all.
 """
 
 import base64
@@ -19,8 +19,8 @@ from testbed import cache
 from . import guest
 
 AGENT = os.path.join(cache.SCRIPTS, "lib", "bench", "agent.sh")
-BOOT = 240              # seconds a guest may take to be ready
-STEP = 300              # and to carry out a step
+BOOT = 240              # seconds in which a guest must be ready
+STEP = 300              # seconds that a step may take
 
 
 class Live:

@@ -11,7 +11,7 @@ N = 1000
 LISTS = 200
 ROUNDS = 7
 
-# Each command first without a measured round: what misses, misses there.
+# Each command runs once before it is measured, so that no measured round misses.
 COMMANDS = {
     "page": f"pairs n={N}",
     "same": f"pairs pages=1 n={N}",

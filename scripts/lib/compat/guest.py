@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One guest with devices behind DARTs: run, and judged device by device."""
+"""One guest with devices behind DARTs: run it, and judge each device."""
 
 import json
 import os
@@ -15,11 +15,11 @@ from testbed.errors import EXIT_FAULT, TestbedError
 from . import models
 
 DRM_SHOW = os.path.join(cache.SCRIPTS, "lib", "compat", "drm-show.c")
-BUILT_HERE = built.KERNELS              # that take their time
+BUILT_HERE = built.KERNELS              # these are slow
 SOUND_BYTES = 2 * 44100 * 4             # two seconds
 WAV_HEADER = 44
-CANNOT = "cannot"                       # the result of what is not run, with the reason
-SHARED = "shared guest"                 # the device of a row that is about all of a guest
+CANNOT = "cannot"                       # the result of a model that cannot be run
+SHARED = "shared guest"                 # the device of a row about a whole guest
 
 
 @dataclass
@@ -29,30 +29,30 @@ class Setting:
     kernel: str = "6.1"
     arch: str = "x86_64"
     mode: str = ""              # of the module; empty for its default
-    mib: int = 0                # moved at a time; 0 for what suits the kernel
+    mib: int = 0                # moved at a time; 0: what the kernel can take
     qemu: tuple = ()            # more arguments of QEMU
     keep: str = ""              # a folder for consoles
 
     @property
     def slow(self):
-        """Whether the kernel is one that checks everything it does."""
+        """Whether the kernel checks everything it does."""
         return self.kernel in BUILT_HERE
 
     @property
     def limit(self):
-        """Seconds that a device has."""
+        """Seconds that a device may take."""
         return 2400 if self.slow else 600
 
 
 @dataclass
 class Row:
-    """What came of one device in one guest."""
+    """The result of one device in one guest."""
 
     device: str
     kernel: str
     arch: str
     mode: str = ""              # of the module, if not its default
-    beside: tuple = ()          # devices that were busy meanwhile
+    beside: tuple = ()          # devices that were busy at the same time
     driver: str = ""
     mask: int = 0               # the bits its driver asked for
     moved: int = 0
@@ -67,7 +67,7 @@ class Row:
 
     @property
     def good(self):
-        """Whether it did what it should."""
+        """Whether it works, or cannot be run."""
         return self.result in ("ok", CANNOT)
 
 
@@ -131,8 +131,8 @@ def run(chosen, setting, together=False):
     """Run a guest with the models CHOSEN; a Row for each.
 
     A guest that got a kernel report or broke down is run again with each device
-    alone, so that a row is about its own device. When each is good alone, what
-    happened has a row of its own, which is not.
+    alone, so that a row is about its own device. When each is good alone, a row about
+    the guest has the failure.
     """
     if any(model.cannot for model in chosen):
         able = [model for model in chosen if not model.cannot]
@@ -158,7 +158,7 @@ def run(chosen, setting, together=False):
 
 
 def _shared(rows, setting):
-    """The Row of a guest that failed with the devices of ROWS, none of which fails alone."""
+    """The Row of a guest that failed with the devices of ROWS, which are all good alone."""
     return Row(SHARED, setting.kernel, setting.arch, setting.mode, result=rows[0].result,
                note=f"not with each alone: {', '.join(row.device for row in rows)}",
                faults=sum(row.faults or 0 for row in rows), said=rows[0].said)
@@ -197,7 +197,7 @@ def _run(chosen, setting, folder, together):
 
 
 def judged(model, setting, said, counted, done):
-    """The Row of MODEL from what the guest SAID, the host COUNTED and how the run was DONE."""
+    """The Row of MODEL, from what the guest SAID, what the host COUNTED and DONE, the run."""
     row = Row(model.name, setting.kernel, setting.arch, setting.mode, driver=model.driver,
               note=model.note, mask=int(said.get("mask", 0)), moved=int(said.get("moved", 0)),
               rounds=int(said.get("rounds", 0)), doorbells=counted.get("doorbells", 0),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A kernel booted: the NVMe round trip, and the driver taken off and put back."""
+"""Boot a kernel: the NVMe round trip, and the driver unbound and bound again."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from testbed import cache, call
 
 GUEST = os.path.join(os.path.dirname(os.path.realpath(__file__)), "guest.sh")
 REBINDS = 4
-TIMEOUT = 900           # seconds, on a machine that has other things to do, too
+TIMEOUT = 900           # seconds, on a busy machine
 
 
 def _command(wanted, folder):
@@ -25,7 +25,7 @@ def _command(wanted, folder):
 
 
 def wrong(wanted, page_size, said, stats):
-    """What is not as it should be after a run that ended well."""
+    """What is wrong after a run that ended with status 0."""
     for name, value in (("release", wanted.release), ("page_size", str(page_size)),
                         ("rebinds", str(REBINDS))):
         if said.get(name) != value:
@@ -38,7 +38,7 @@ def wrong(wanted, page_size, said, stats):
 
 
 def boot(wanted, page_size):
-    """Boot the Kernel WANTED, whose PAGE_SIZE the headers say.
+    """Boot the Kernel WANTED; its headers say PAGE_SIZE.
 
     Returns ({name: value} that the guest printed, what went wrong, as a text).
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""scripts/kunit: build, run, count."""
+"""The command line of scripts/kunit: build, run, count."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ def _pattern(text):
 
 
 def _seed(text):
-    """What all random numbers of a storm come from."""
+    """The seed of a storm."""
     return random.randrange(1, 1 << 32) if text == "new" else max(int(text), 1)
 
 
@@ -76,14 +76,14 @@ def _in_uml(args):
     return cases, log
 
 
-# One thread, undisturbed, so that each refusal is checked to the byte.
+# One thread and no meddling, so that each refusal is checked to the byte.
 _STORM = ["run=storm", "threads=1", "meddle=0", "rounds=40", "ops=500000"]
 
 
 def _storm(seed, args):
     """Random operations with a shadow of all that is mapped, in user-mode Linux."""
     print(f"# a storm; again with scripts/kunit --storm {seed}", flush=True)
-    # The first warning is enough: there may be one in each of its operations.
+    # The first warning is enough; otherwise each operation may print one.
     log, _ = uml.run([*_STORM, f"seed={seed}"], args.timeout, STRESS, "panic_on_warn=1")
     case = results.storm(f"uml:storm.{seed}", log)
     bad = uml.reports(log, "apple_dma_stress: # seed")

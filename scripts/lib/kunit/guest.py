@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A kernel with KUnit in the testbed, for what needs devices."""
+"""A kernel with KUnit in the testbed, for cases that need devices."""
 
 import os
 import tempfile
@@ -7,7 +7,7 @@ import tempfile
 from testbed import arch as arches
 from testbed import call, kernel, module
 
-# The guest's part; fault injection is to see what may sleep, too.
+# The guest's script. Fault injection has to cover allocations that may sleep.
 _SCRIPT = """
 cd /sys/kernel/debug
 for f in failslab/ignore-gfp-wait fail_page_alloc/ignore-gfp-wait \
@@ -17,7 +17,7 @@ done
 for f in failslab/verbose fail_page_alloc/verbose fail_page_alloc/min-order; do
 	[ ! -e $f ] || echo 0 >$f
 done
-# insmod waits for a case as long as it takes.
+# insmod waits until all cases have run.
 echo 0 >/proc/sys/kernel/hung_task_timeout_secs
 dmesg -n 7
 dmesg -C
@@ -27,7 +27,7 @@ rmmod apple_dma_kunit && echo "kunit: the module is gone"
 dmesg
 """
 
-# Two companions with a device each, which no driver of the kernel wants.
+# Two companions with a device each that no driver of the kernel takes.
 _DEVICES = ["edu", "edu"]
 
 EXITS = {97: "the guest's kernel reported a problem", 98: "there was a DART fault",

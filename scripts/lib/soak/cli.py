@@ -19,9 +19,9 @@ from . import plan
 from .tally import GOLDEN, Tally, digest
 
 ROUND = 240             # seconds that one guest is kept busy, about
-LEAST = 50              # a round that would be shorter is not begun
+LEAST = 50              # no round is shorter
 GRACE = 300             # seconds that a round may take longer: boots, and the last event
-GRACE_SLOW = 900        # the same in kernels built here, which take minutes to boot
+GRACE_SLOW = 900        # the same for kernels built here, which take minutes to boot
 EVERY = 10              # seconds between two lines of progress
 DISK = 64 << 20
 GUEST = os.path.join(cache.SCRIPTS, "lib", "soak", "guest.sh")
@@ -62,7 +62,7 @@ def _run(argv, what):
 
 
 class Soak:
-    """Rounds, one after the other, until the time is over."""
+    """Rounds, one after the other, until the time is up."""
 
     def __init__(self, args, folder, clock=time.monotonic):
         self._args = args
@@ -85,7 +85,7 @@ class Soak:
               f"{self.tally.progress()}", flush=True)
 
     def _files(self, made, folder):
-        """The disk, whose start is never written, and the plan; what it begins with."""
+        """Make the disk and the plan; the digest of the disk's start, which is never written."""
         golden = random.Random(f"{self._args.seed}/{made.number}/disk").randbytes(GOLDEN)
         with open(os.path.join(folder, "disk.img"), "wb") as disk:
             disk.write(golden)
@@ -111,7 +111,7 @@ class Soak:
                   os.path.join(folder, "soak.plan") + ":/root/soak.plan"])
 
     def _follow(self, made, process, out):
-        """Take the guest's lines as they come; its exit status."""
+        """Read the guest's lines; its exit status."""
         lines = queue.Queue()
 
         def read():
@@ -154,7 +154,7 @@ class Soak:
         self._progress(made, force=True)
 
     def ended(self, number, status, said):
-        """What the end of a guest means."""
+        """Judge the end of a guest."""
         why = {EXIT_REPORT: "a kernel report", EXIT_FAULT: "a DART fault"}.get(status)
         if status or not self.tally.over:
             self.tally.problems.append(
@@ -163,7 +163,7 @@ class Soak:
             warn(said)
 
     def run(self):
-        """Until the time is over, or something is wrong; the exit status."""
+        """Run rounds until the time is up or something is wrong; the exit status."""
         number = 0
         while number == 0 or self._left() >= LEAST:
             number += 1

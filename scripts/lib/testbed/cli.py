@@ -18,7 +18,7 @@ from .errors import (EXIT_FAULT, EXIT_REPORT, EXIT_TESTBED, Parser, TestbedError
                      detail, reported, tried_again, warn)
 from .session import Session, failure_details, window
 
-TRIES = 3               # of a boot that QEMU spoils
+TRIES = 3               # of a guest whose boot QEMU spoils
 SPOILED = ("the kernel ran into a breakpoint that was not there any more, before anything of "
            "ours ran")
 DART_COUNTS = ("dart_entries", "dart_bytes", "faults", "read_faults", "write_faults")
@@ -128,7 +128,7 @@ def parser():
 
 
 def prepare(args):
-    """Fill the cache and build everything but the guest of a run."""
+    """Fill the cache and build all that a run needs."""
     for name in args.arch or ["x86_64"]:
         arch = arches.find(name)
         qemu.shim(arch)
@@ -168,7 +168,7 @@ def list_devices(args):
 
 
 def check(args, command):
-    """Everything that can be found wrong before anything heavy starts."""
+    """Check all arguments before anything slow starts; what they mean."""
     if not command:
         raise UsageError("no COMMAND: end the options with '-- COMMAND [ARG...]'")
     arch = otherqemu.find(arches.find(args.arch), args.qemu_suite)
@@ -239,7 +239,7 @@ def _run_disk(args, command, pushes, module_path, interactive, initrd, path):
 
 
 def _parts(args, arch):
-    """What the run needs from the cache: kernel, guest, module, shim; made at once."""
+    """What the run needs from the cache: kernel, guest, module, shim; made in parallel."""
     wanted = kernel.find(args.kernel, arch)
     some = args.device or args.dext_device
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
@@ -254,7 +254,7 @@ def _parts(args, arch):
 
 
 def _unknown_faults(args, stats):
-    """Whether there are devices whose faults are not known, and should be; says which."""
+    """Whether the faults of a device are not known but should be; says which."""
     bad = False
     for name, each in stats.items():
         if each.get("faults") is not None:
@@ -293,7 +293,7 @@ def _reports(session):
 
 
 def _counts(folder, name):
-    """What NAME left in a file as QEMU ended, or None."""
+    """What QEMU wrote about NAME when it ended, or None."""
     try:
         with open(os.path.join(folder, f"{name}.json"), encoding="utf-8") as file:
             return json.load(file)
@@ -304,8 +304,8 @@ def _counts(folder, name):
 def _statistics(session, names, folder, dextd):
     """The final counts of each companion, from the files QEMU and dextd leave.
 
-    The faults are those that the DART has counted to the end, which a companion
-    that is pulled out does not see; None when they are not known.
+    The faults are those that the DART has counted to the end, as a companion that is
+    pulled out does not see all of them. None when they are not known.
     """
     found = {}
     devices = dextd.finish() if dextd else []
@@ -327,7 +327,7 @@ def _statistics(session, names, folder, dextd):
 
 
 def _boot(args, arch, parts, wiring, folder, initrd, run_disk):
-    """QEMU's command line, but for the channels: (before them, after them)."""
+    """QEMU's command line without the channels: (before them, after them)."""
     boot, guest, append = parts["boot"], parts["guest"], parts["append"]
     kernel_line = " ".join(filter(None, (
         arch.append, tsc.append(arch, args.icount), "loglevel=7 panic=0 watchdog_thresh=30",
@@ -340,7 +340,7 @@ def _boot(args, arch, parts, wiring, folder, initrd, run_disk):
 
 
 def _follow(session, interactive):
-    """Follow the guest to its end; the TestbedError that it came to, or None."""
+    """Follow the guest to its end; the TestbedError that ended it, or None."""
     try:
         if interactive:
             with session.terminal():
@@ -353,10 +353,10 @@ def _follow(session, interactive):
 
 
 def _translation_race(session):
-    """Whether the kernel died of what QEMU did to it, before anything of ours was there.
+    """Whether QEMU made the kernel crash, before any code of ours ran.
 
-    Under multi-threaded TCG a CPU may still run into the breakpoint with which
-    another one replaces code, after that one has taken it away.
+    The kernel replaces code behind a breakpoint. Under multi-threaded TCG a CPU may
+    run into the breakpoint after another CPU has removed it.
     """
     return (not session.booted and
             any("Oops: int3" in report for report in session.console.reports))
@@ -376,7 +376,7 @@ def _attempt(args, command, arch, parts, interactive):
         environment = {"LD_PRELOAD": parts["preload"]} if parts["preload"] else {}
         if remote:
             dextd = dext.Dextd(dext.build(), args.dext_device, remote, folder)
-            # First: their slots are fixed, and those of the others are what is free.
+            # First: their slots are fixed; the other devices get the slots that are left.
             wiring = dext.wiring(remote, folder) + wiring
             environment["APPLE_DEXT_SOCKET"] = dextd.socket
         vm = qemu.Qemu(*_boot(args, arch, parts, wiring, folder, initrd, run_disk), folder,

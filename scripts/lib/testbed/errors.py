@@ -37,21 +37,21 @@ class Parser(argparse.ArgumentParser):
 
 
 def detail(text):
-    """Print an indented line on stderr; nobody reading it is no failure."""
+    """Print an indented line on stderr; a reader that is gone is no failure."""
     with contextlib.suppress(BrokenPipeError):
         print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def warn(text, name="testbed"):
-    """Print one line on stderr; nobody reading it is no failure."""
+    """Print one line on stderr; a reader that is gone is no failure."""
     with contextlib.suppress(BrokenPipeError):
         print(f"{name}: {text}", file=sys.stderr, flush=True)
 
 
 def tried_again(why):
-    """Tell scripts/check that a guest is booted again, which it has to say in its sum.
+    """Tell scripts/check that a guest is booted again; it counts these.
 
-    Whoever starts the guest, $APPLE_DMA_TRIED_AGAIN names the file for it.
+    $APPLE_DMA_TRIED_AGAIN names the file for it.
     """
     path = os.environ.get("APPLE_DMA_TRIED_AGAIN")
     if path:

@@ -11,7 +11,7 @@ from . import cache, cpio, packages
 from .errors import TestbedError, UsageError
 from .kernel import own_suite
 
-RECIPE = 1              # raised when what _tree() makes changes
+RECIPE = 1              # to be raised when _tree() makes something else
 GUEST = os.path.join(cache.SCRIPTS, "lib", "guest")
 
 PACKAGES = (
@@ -26,7 +26,7 @@ LEFT_OUT = ("./usr/share/doc/*", "./usr/share/man/*", "./usr/share/locale/*",
             "./usr/lib/python3*", "./usr/share/perl*", "./usr/lib/*/perl*",
             "./usr/lib/*/gconv/*", "./var/cache/*", "./usr/share/bash-completion/*")
 
-# Commands a Debian has by way of its alternatives or of an init system.
+# Commands that Debian's alternatives or an init system would provide.
 LINKS = {"usr/bin/awk": "gawk", "usr/sbin/reboot": "/usr/bin/busybox",
          "usr/sbin/poweroff": "/usr/bin/busybox", "usr/sbin/halt": "/usr/bin/busybox",
          "usr/bin/vi": "busybox", "usr/bin/less": "busybox",
