@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Stock devices with their stock drivers behind the DART, moving real data.
 
-The quick set is some of each kind in one Debian kernel, and four that are busy at
-once; the full set is the whole table.
+The quick set has some of each kind in one Debian kernel, and four that run at the same
+time; the full set is the whole table.
 """
 
 import os
@@ -24,7 +24,7 @@ MIB = 4
 
 
 def all_guests(kernel):
-    """The guests of the table; in Debian's kernel those of the quick set are by themselves."""
+    """The guests of the table; in Debian's kernel those of the quick set are separate."""
     alone, busy = cli.chosen(None)
     if kernel != "6.1":
         return cli.every_guest(alone, busy, kernel)
@@ -58,7 +58,7 @@ def rows():
 
 
 def cases(kernel, wanted=lambda *_: True):
-    """A case for each row of the guests WANTED; those of a guest are for one worker."""
+    """A case for each row of the guests WANTED; one worker runs all cases of a guest."""
     def name(model, chosen, both):
         return [model.name] + [other.name for other in chosen if both and other is not model]
 

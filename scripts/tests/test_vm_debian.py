@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A real Debian, with the package installed in it, whose root is behind the DART."""
+"""A real Debian with the package installed; its root is behind the DART."""
 
 import subprocess
 
@@ -12,7 +12,7 @@ from testbed.debianguest import DebianGuest, plain_disk
 
 MANY = 5400             # seconds for what takes long: building, making an initramfs
 
-# Data that has to be there after each boot: some 40 MB, of which the sums are kept.
+# Data that must be there after each boot: about 40 MB, with checksums.
 WRITE = ("mkdir -p /var/data && cp -a /usr/bin /usr/lib/modules/$(uname -r)/kernel/fs /var/data/ "
          "&& cd /var/data && find . -type f ! -name sums | sort | xargs sha256sum >sums && sync "
          "&& wc -l <sums")
@@ -30,7 +30,7 @@ def package():
 
 
 class Machine:
-    """A guest's disks; it is booted from them again and again."""
+    """A guest's disks; it is booted from them several times."""
 
     def __init__(self, arch, folder, package):
         self.arch, self.folder = arch, folder
@@ -81,12 +81,12 @@ def install(machine):
 
 
 def on_the_dart(guest, release):
-    """What holds for every boot from the disk behind the DART."""
+    """Checks for every boot from the disk behind the DART."""
     assert guest.run("uname -r")[1].strip() == release
     assert guest.run("findmnt -no SOURCE /")[1].startswith("/dev/nvme0n1")
     assert guest.run("systemctl is-system-running --wait", check=False, timeout=600)[1].strip() \
         == "running", guest.run("systemctl --failed", check=False)[1]
-    # In the initramfs, before the driver, which so needed no second try.
+    # It was loaded in the initramfs before the driver, which needed no second probe.
     _, log = guest.run("dmesg | grep -E 'apple_dma|nvme'")
     print(log)
     assert "before apple_dma was there" not in log
@@ -103,7 +103,7 @@ def root_on_nvme(machine, release, files):
         print(on_the_dart(guest, release))
         assert int(guest.run(VERIFY, timeout=900)[1]) == files
         later = machine.release.later
-        # Nothing but what a user's upgrade would do: no word of dkms or of the module.
+        # Only what a user's upgrade does, without commands for dkms or the module.
         _, said = guest.run("apt-get -q update && apt-get -qy install "
                             f"linux-image-{later} linux-headers-{later}", timeout=MANY)
         print(said)
@@ -151,7 +151,7 @@ def test_module_comes_before_the_driver(maker, tmp_path, package):
     debian.unpack(debian.base(release, arch, ("dkms", f"linux-headers-{release.kernel}"),
                               debian.SETTINGS), str(tree))
     (tree / "etc/fstab").write_text("LABEL=root / ext4 errors=remount-ro 0 1\n")
-    # Not by its alias: udev might come to the companion before it comes to the disk.
+    # Not by its alias: udev may handle the companion before the disk.
     (tree / "usr/lib/modprobe.d/test.conf").write_text("alias pci:v00001B36d00000015* nothing\n")
     (tree / "etc/dracut.conf.d").mkdir()
     (tree / "etc/dracut.conf.d/test.conf").write_text(

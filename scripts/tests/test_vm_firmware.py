@@ -70,7 +70,7 @@ def fixture_boot(tmp_path):
 
 
 def console(vm):
-    """What the machine has printed."""
+    """The output of the machine."""
     if not os.path.exists(vm.console):
         return ""
     with open(vm.console, encoding="utf-8", errors="replace") as file:
@@ -80,8 +80,9 @@ def console(vm):
 @pytest.mark.arm64
 @pytest.mark.parametrize("first", [True, False])
 def test_firmware_leaves_the_device_alone_with_a_boot_order(boot, first):
-    """With the system disk of mac.md's command it uses no other. Without bootindex=0 its NVMe
-    driver starts the controller, whose reads of guest-physical addresses are faults."""
+    """With the system disk of mac.md's command the firmware uses no other disk. Without
+    bootindex=0 its NVMe driver starts the controller, whose reads of guest-physical
+    addresses are faults."""
     disk = system_disk()
     host = boot(disk if first else disk.replace(",bootindex=0", ""))
     assert host["enforced"] and host["doorbells"] == 0
