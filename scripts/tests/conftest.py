@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the tests share: the testbed as a function, disks, counters."""
+"""Shared parts of the tests: the testbed as a function, disks, results of a run."""
 
 import json
 import os
@@ -26,7 +26,7 @@ EXIT_TESTBED = 99
 
 @dataclass
 class Run:
-    """One run of the testbed: what came out of it."""
+    """The result of one run of the testbed."""
 
     status: int
     out: str
@@ -39,7 +39,7 @@ class Run:
         return self.stats[f"companion{index}"]
 
     def dext(self, index=0):
-        """The same of one device of a driver extension, with what dextd counted."""
+        """The same for a device of a driver extension, with the counts of dextd."""
         return self.stats[f"dext{index}"]
 
     def json_lines(self):
@@ -54,7 +54,7 @@ class Run:
         return int(found[-1])
 
 
-# The guest's shell stops at the first mistake, and has the functions of lib/guest/lib.sh.
+# The guest's shell stops at the first error, and has the functions of lib/guest/lib.sh.
 GUEST_PRELUDE = "set -eu\n. /usr/lib/testbed/lib.sh\n"
 
 # A disk behind a DART; its drive is what the fixture `disk` makes.
@@ -62,8 +62,8 @@ NVME = ["nvme,drive=d0,serial=a"]
 
 
 def aborted_early(err, console):
-    """Whether QEMU ended as it does once in thousands of boots: with an assertion of its
-    MSI-X emulation, while the guest's kernel sizes BARs and no module is loaded yet."""
+    """Whether an assertion of QEMU's MSI-X emulation failed, as in one of some thousand boots:
+    while the guest's kernel sizes BARs and no module is loaded yet."""
     return (re.search(r"died of signal 6\b.*hw/pci/msix\.c:\d+: \w+: Assertion ", err, re.S)
             is not None and "testbed: boot 1" not in console)
 
@@ -71,7 +71,7 @@ def aborted_early(err, console):
 def run_testbed(tmp_path, command, *, devices=(), dext=(), timeout=480, expect=0, **options):
     """Run a shell script in a guest; OPTIONS are those of `testbed run`, as for call.words().
 
-    Fails the test on another exit status than EXPECT; with None any will do.
+    Fails the test if the exit status is not EXPECT; None takes any.
     """
     number = len(list(tmp_path.glob("console-*")))
     stats, console = tmp_path / f"stats-{number}", tmp_path / f"console-{number}"

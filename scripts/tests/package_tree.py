@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the tests of installation and packages share: commands, copies of the tree, names."""
+"""Shared parts of the tests of installation and packages: commands, copies, names."""
 
 import os
 import re
@@ -19,32 +19,32 @@ BOOT_FILES = {
 
 
 def version():
-    """What dkms.conf says."""
+    """The version in dkms.conf."""
     return re.search(r'^PACKAGE_VERSION="(.*)"$', (TOP / "dkms.conf").read_text(), re.M)[1]
 
 
 def run(argv, cwd=TOP, given="", **variables):
-    """Run a command that is GIVEN an input; what came of it, both outputs in one."""
+    """Run a command with the input GIVEN; its result, with both outputs in one."""
     return subprocess.run(argv, cwd=cwd, input=given, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
                           env={**os.environ, **variables})
 
 
 def done(argv, **options):
-    """The same, of a command that has to succeed: what it printed."""
+    """The output of a command that must succeed."""
     result = run(argv, **options)
     assert result.returncode == 0, result.stdout[-6000:]
     return result.stdout
 
 
 def tree_files(folder):
-    """The files below FOLDER, and which of them can be run."""
+    """{file below FOLDER: whether it is executable}."""
     return {str(path.relative_to(folder)): bool(path.stat().st_mode & 0o111)
             for path in folder.rglob("*") if path.is_file()}
 
 
 def stub(folder, name, script):
-    """A command in FOLDER."""
+    """Make a command in FOLDER."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{script}\n")

@@ -15,7 +15,7 @@ from package_tree import BOOT_FILES, copy_tree, done, run, stub, tree_files, ver
 # The files
 
 def test_version_stands_in_one_place():
-    """And the module, the package and the changelog take it from there."""
+    """The module, the package and the changelog read it there."""
     text = re.escape(version())
     found = [f for f in done(["git", "ls-files", "-co", "--exclude-standard"]).splitlines()
              if re.search(rf"(?<![\d.]){text}(?![\d.])", (TOP / f).read_text(errors="replace"))
@@ -24,7 +24,7 @@ def test_version_stands_in_one_place():
     assert f"## {version()}\n" in (TOP / "Documentation/NEWS.md").read_text()
 
 
-# What modprobe makes of the files
+# The files, as modprobe reads them
 
 MODULES = {"r8169": ["softdep=pre: realtek"], "realtek": [], "nouveau": [], "nvme": [], "dummy": [],
            "apple_dma": []}
@@ -32,7 +32,7 @@ MODULES = {"r8169": ["softdep=pre: realtek"], "realtek": [], "nouveau": [], "nvm
 
 @pytest.fixture(name="modprobe", scope="module")
 def _modprobe(tmp_path_factory):
-    """Ask kmod what it would do, with our files and others, of modules that say what MODULES has."""
+    """Ask kmod what it would do with our files, others, and modules with the infos of MODULES."""
     root = tmp_path_factory.mktemp("kmod")
     folder = root / "lib/modules/6.1.0/kernel"
     folder.mkdir(parents=True)
@@ -56,7 +56,7 @@ def _modprobe(tmp_path_factory):
 
 
 def test_softdeps_of_others_hold(modprobe):
-    """kmod takes one softdep line for a module: one of ours would take the place of theirs."""
+    """kmod uses one softdep line for a module: a line of ours would replace theirs."""
     assert "/realtek.ko" in modprobe("--show-depends", "r8169")
     said = modprobe("--show-depends", "nouveau", others="softdep nouveau post: dummy\n")
     assert "/nouveau.ko" in said and "/dummy.ko" in said
@@ -75,7 +75,7 @@ def test_modules_that_are_blocked_stay_so(modprobe):
     ("CONFIG_ARCH_HAS_DMA_OPS=y\n", "CONFIG_ARCH_HAS_DMA_OPS"),         # 6.12
     ("CONFIG_DMA_OPS_HELPERS=y\n", "CONFIG_ARCH_HAS_DMA_OPS")])         # neither
 def test_dkms_conf(tmp_path, config, option):
-    """What dkms reads, and that there is nothing that it calls deprecated."""
+    """What dkms reads has no deprecated names."""
     (tmp_path / ".config").write_text(config)
     script = ("set -e; kernelver=6.1.0-9-amd64 kernel_source_dir=$1 kernel_config=/nonexistent; "
               "before=$(compgen -v | sort); . ./dkms.conf; "
@@ -100,7 +100,7 @@ def test_dkms_conf(tmp_path, config, option):
     ("10.0.1", "CONFIG_ARCH_HAS_DMA_OPS=y\n", False)])
 @pytest.mark.parametrize("asks_about", ["", "6.5.0", "itself"])
 def test_dkms_conf_leaves_kernels_out(tmp_path, kernel, config, left_out, asks_about):
-    """As dkms 3.0.10 asks in autoinstall: of no kernel, or of one that has the module."""
+    """As dkms 3.0.10 reads it in autoinstall: for no kernel, or for one that has the module."""
     (tmp_path / kernel / "build").mkdir(parents=True)
     (tmp_path / kernel / "build/.config").write_text(config)
     script = ('read_conf() { local kernelver=$1 kernel_source_dir=/x kernel_config=/x; source_it; }\n'
@@ -131,7 +131,7 @@ def test_hook_adds_the_module_where_the_kernel_has_it(tmp_path, there):
 
 
 def test_script_of_the_initramfs_comes_before_udev():
-    """As initramfs-tools sorts them: each is a pair of its own, and udev names none before it."""
+    """In the order of initramfs-tools: the script has no prerequisites, and udev has none."""
     names = sorted(Path(name).name for name in BOOT_FILES if "init-top" in name)
     assert names
     pairs = "".join(f"{name} {name}\n" for name in ["udev", "all_generic_ide", "blacklist", *names])
@@ -142,7 +142,7 @@ def test_script_of_the_initramfs_comes_before_udev():
 @pytest.mark.parametrize("loads, companion, says", [
     (True, True, ""), (False, False, ""), (False, True, "could not be loaded")])
 def test_script_of_the_initramfs(tmp_path, loads, companion, says):
-    """It says so where it fails and there is a companion, and ends no shell that reads it."""
+    """If it fails and there is a companion, it prints that; it does not end the calling shell."""
     stub(tmp_path, "modprobe", f'echo "modprobe $*"; {str(loads).lower()}')
     alias = tmp_path / "devices/0000:00:02.0/modalias"
     alias.parent.mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_script_of_the_initramfs(tmp_path, loads, companion, says):
     ("initramfs-linux.img", "dracut", "apple-dma: no initramfs of 6.1 was made again"),
     ("initrd.img-6.2", "update-initramfs dracut", "apple-dma: no initramfs of 6.1 was made again")])
 def test_initramfs_is_made_again_where_there_is_one(tmp_path, initrd, tools, made, listed):
-    """After depmod, where that was not run yet: dkms does so later."""
+    """depmod runs first if it has not run yet, as dkms runs it later."""
     (tmp_path / initrd).touch()
     for name in [*tools.split(), "depmod", "modinfo"]:
         stub(tmp_path, name, str(listed).lower() if name == "modinfo" else 'echo "${0##*/} $*"')
@@ -196,7 +196,7 @@ def test_grub_is_told_again_of_a_kernel_that_has_the_module_now(tmp_path, defaul
 
 @pytest.fixture(name="machine")
 def _machine(tmp_path):
-    """A /sys whose companion manages the NVMe disk, and commands that know of disks and kernels."""
+    """A /sys whose companion manages the NVMe disk, and fake commands for disks and kernels."""
     sys_folder = tmp_path / "sys"
     device = sys_folder / "devices/pci0000:00/0000:00:02.0"
     other = sys_folder / "devices/pci0000:00/0000:00:03.0"
@@ -281,10 +281,10 @@ def _built(tmp_path_factory):
 def test_make_install_and_uninstall(built, tmp_path):
     """Twice each: the second changes nothing."""
     tree, kdir = built
-    # Not what the install script asks.
+    # Not by the method of the install script.
     module = done(["/sbin/modinfo", "-F", "vermagic", tree / "apple_dma.ko"]).split()[0]
     module = f"lib/modules/{module}/updates/apple_dma.ko"
-    old = tmp_path / "usr/lib/modprobe.d/apple-dma.conf"     # of a version that had it
+    old = tmp_path / "usr/lib/modprobe.d/apple-dma.conf"     # an earlier version had it
     for _ in range(2):
         old.parent.mkdir(parents=True, exist_ok=True)
         old.touch()
@@ -310,7 +310,7 @@ def test_make_install_refuses_another_kernels_module(built, tmp_path):
 
 
 def test_dkms_install_and_remove_with_destdir(tmp_path):
-    """The tree that dkms gets builds the module, and holds nothing that it does not need."""
+    """dkms gets the files that a build of the module needs, and no others."""
     for _ in range(2):
         done(["make", "-s", "dkms-install", f"DESTDIR={tmp_path}"])
     source = f"usr/src/apple-dma-{version()}/"
@@ -326,7 +326,7 @@ def test_dkms_install_and_remove_with_destdir(tmp_path):
 
 
 def test_dkms_install_says_what_is_missing(tmp_path):
-    """Without dkms; DESTDIR is empty, but nothing is touched before that is found."""
+    """Without dkms. DESTDIR is empty, but it ends before it changes anything."""
     for name in ("bash", "sed", "id", "dpkg-query", "dpkg", "grep", "dirname"):
         (tmp_path / name).symlink_to(shutil.which(name))
     if os.getuid():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The Debian packages: how they are made; they, and dkms by hand, in clean chroots."""
+"""The Debian packages: how they are built; packages and dkms by hand in clean chroots."""
 
 import os
 import re
@@ -63,7 +63,7 @@ def test_news_become_the_changelog():
 
 
 def test_make_deb(copy):
-    """What is in the packages, and what they say of themselves."""
+    """The files and the fields of the packages."""
     if not shutil.which("dh_dkms"):
         pytest.skip("debhelper and dh-dkms are not installed: scripts/setup deb")
     tree = copy()
@@ -79,7 +79,7 @@ def test_make_deb(copy):
         files[name] = {path: runs for path, runs in tree_files(tree / name).items()
                        if not path.startswith("usr/share/doc/")}
     source = f"usr/src/apple-dma-{version()}/"
-    # dkms makes its key with openssl, and without it says so and signs nothing.
+    # dkms makes its key with openssl; without openssl it signs nothing.
     assert {"dkms (>= 3.0.3-4~)", "openssl"} <= set(fields["dkms"]["Depends"].split(", "))
     assert {each["Architecture"] for each in fields.values()} == {"all"}
     control = {path for path in files["dkms"] if path.startswith("DEBIAN/")}
@@ -131,7 +131,7 @@ def _debs(tmp_path_factory):
 
 
 def files_of(folder):
-    """Everything in the places where the package leaves something."""
+    """All files of the project in the places where the package puts files."""
     found = set()
     for place in ("usr/src", "usr/lib", "usr/share/initramfs-tools", "var/lib/dkms", "etc"):
         for base, folders, files in os.walk(folder / place):
@@ -141,12 +141,12 @@ def files_of(folder):
 
 
 def initramfs(system, kernel, tool="lsinitramfs"):
-    """What is in an initramfs: the names, one a line."""
+    """The names of the files in an initramfs, one in a line."""
     return system.run(f"{tool} /boot/initrd.img-{kernel}")[1]
 
 
 def has_module(system, kernel, number):
-    """That KERNEL has the module of that version, where modprobe finds it first, and signed."""
+    """KERNEL must have the module NUMBER, signed, where modprobe finds it first."""
     assert system.run(f"modinfo -k {kernel} -F version apple_dma")[1].strip() == number
     assert system.run(f"modinfo -k {kernel} -F signer apple_dma")[1].strip() == \
         "DKMS module signing key"
@@ -156,14 +156,14 @@ def has_module(system, kernel, number):
 
 
 def boot_order(system, kernel):
-    """In which order the initramfs of initramfs-tools runs the scripts of init-top."""
+    """The order in which an initramfs of initramfs-tools runs the scripts of init-top."""
     said = system.run(f"cd /tmp && rm -rf x && unmkinitramfs /boot/initrd.img-{kernel} x && "
                       "cat $(find x -path '*/scripts/init-top/ORDER')")[1]
     return re.findall(r"^/scripts/init-top/(\S+)", said, re.M)
 
 
 def loads_it_first(system, kernel):
-    """That the initramfs has the module, and loads it before udev loads the drivers."""
+    """The initramfs must have the module, and load it before udev loads drivers."""
     assert "/apple_dma.ko" in initramfs(system, kernel)
     order = boot_order(system, kernel)
     assert order.index("apple-dma") < order.index("udev")
@@ -195,7 +195,7 @@ def _systems(debs, tmp_path_factory):
 
 @pytest.fixture(name="chroot", params=["bookworm", "trixie"])
 def _chroot(request, systems, tmp_path):
-    """A system of its own. Its initramfs is a small one, unless the test asks for Debian's."""
+    """A copy of a system. Its initramfs is small, unless the test is marked `initramfs`."""
     source, release, system = systems(request.param)
     folder = tmp_path / "root"
     done(["cp", "-a", "--reflink=auto", source, folder])
@@ -210,12 +210,12 @@ def _chroot(request, systems, tmp_path):
 @pytest.mark.full
 @pytest.mark.initramfs
 def test_package_from_installation_to_purge(chroot):
-    """Install, again, a kernel more, upgrade, remove, purge."""
+    """Install, reinstall, add a kernel, upgrade, remove, purge."""
     system, old, new = chroot.system, version(), version() + ".1"
     before = files_of(chroot.folder)
     assert not before
 
-    # As a version before it was, with a file that is no longer there.
+    # As an earlier version was, with a file that is gone now.
     said = system.run(f"cd /tmp && dpkg-deb -R /srv/debs/apple-dma-dkms_{old}_all.deb p && "
                       "mkdir p/usr/lib/modprobe.d && "
                       "echo 'softdep r8169 pre: apple_dma' >p/usr/lib/modprobe.d/apple-dma.conf && "
@@ -239,7 +239,7 @@ def test_package_from_installation_to_purge(chroot):
         has_module(system, kernels[1], old)
         loads_it_first(system, kernels[1])
 
-    # As with any module of dkms: at once for the newest kernel, for others when they are booted.
+    # As with every module of dkms: at once for the newest kernel, for others at their boot.
     system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{new}_all.deb")
     has_module(system, kernels[-1], new)
     for kernel in kernels[:-1]:
@@ -259,7 +259,7 @@ def test_package_from_installation_to_purge(chroot):
 @needs_root
 @pytest.mark.full
 def test_package_installed_before_the_headers(chroot):
-    """The module comes with the headers, and with it the initramfs."""
+    """When the headers come, the module and the initramfs are built."""
     chroot.system.run("apt-get -qy purge 'linux-headers-*'")
     chroot.system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb")
     assert "apple_dma" not in initramfs(chroot.system, chroot.kernel)
@@ -268,8 +268,8 @@ def test_package_installed_before_the_headers(chroot):
     loads_it_first(chroot.system, chroot.kernel)
 
 
-# /sys of a machine whose root file system is on a disk that is passed through, and what there
-# is of commands that ask the kernel for it; grub-probe is one of them.
+# /sys of a machine whose root file system is on a disk that is passed through, and fakes of the
+# commands that ask the kernel for that disk, such as grub-probe.
 ROOT_BEHIND_A_COMPANION = """mount -t tmpfs none /sys
 mkdir -p /sys/devices/0000:00:02.0/nvme/nvme0/nvme0n1 /sys/class/block
 mkdir -p /sys/bus/pci/drivers/apple_dma/0000:00:05.0/apple_dma
@@ -283,7 +283,7 @@ ASKED = {"usr/bin/findmnt": "echo /dev/nvme0n1", "usr/bin/lsblk": "echo nvme0n1"
 
 
 def grub_default(chroot):
-    """The entry that GRUB is to boot."""
+    """The entry that GRUB boots."""
     text = (chroot.folder / "boot/grub/grub.cfg").read_text()
     return re.findall(r'^ *set default="([^$"]*)"', text, re.M)[-1], text
 
@@ -292,7 +292,7 @@ def grub_default(chroot):
 @pytest.mark.full
 @pytest.mark.parametrize("chroot", ["bookworm"], indirect=True)
 def test_kernel_without_headers_and_the_root_behind_a_companion(chroot):
-    """It is installed and said to be of no use, and GRUB boots the old one until the headers come."""
+    """It is installed with a warning, and GRUB boots the old one until the headers come."""
     system, later = chroot.system, chroot.release.later
     system.run("apt-get -qy install grub2-common && mkdir -p /boot/grub && touch /boot/grub/grub.cfg")
     system.run(f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb")
@@ -317,7 +317,7 @@ def test_kernel_without_headers_and_the_root_behind_a_companion(chroot):
     assert grub_default(chroot)[0] == "0"
 
 
-# Headers as Debian's packages bring them, of a kernel that the module cannot be built for.
+# Headers like those of Debian's packages, for a kernel that the module is not for.
 HEADERS = """mkdir -p p/DEBIAN p/usr/lib/modules/{kernel}/build/include
 printf '{config}' >p/usr/lib/modules/{kernel}/build/.config
 echo 'modules:; @echo "made for {kernel}"; false' >p/usr/lib/modules/{kernel}/build/Makefile
@@ -345,7 +345,7 @@ apt-get -qy install ./linux-headers-{kernel}.deb
     ("5.10.0-9-amd64", r"CONFIG_PCI=y\nCONFIG_64BIT=y\nCONFIG_DMA_OPS=y\n"),
     ("6.12.9-arm64", r"CONFIG_PCI=y\nCONFIG_64BIT=y\nCONFIG_DMA_OPS_HELPERS=y\n")])
 def test_kernel_that_the_module_is_not_for(chroot, kernel, config):
-    """Its headers come before the package, or after it: it is left out with a sentence."""
+    """Its headers come before the package or after it: it is left out, with a message."""
     system = chroot.system
     headers = "cd /tmp && " + HEADERS.format(kernel=kernel, config=config)
     package = f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb"
@@ -382,7 +382,7 @@ def tree_in(system, number=None):
 @needs_root
 @pytest.mark.full
 def test_make_dkms_install_in_a_system(chroot):
-    """From the tree, twice, an upgrade, and removal; by hand; each where the other is not."""
+    """By dkms from the tree, twice, with an upgrade and removal; by hand; never both."""
     system = chroot.system
     system.run("apt-get -qy install dkms make")
     for number in (version(), version() + ".1"):
@@ -419,7 +419,7 @@ def test_make_dkms_install_in_a_system(chroot):
 @pytest.mark.full
 @pytest.mark.parametrize("chroot", ["bookworm"], indirect=True)
 def test_make_dkms_install_goes_on(chroot):
-    """A kernel that fails keeps what it has, others get the new one; nothing built is a failure."""
+    """A kernel whose build fails keeps its module. It is an error if all builds fail."""
     system, new = chroot.system, version() + ".1"
     later = chroot.release.later
     system.run(f"apt-get -qy install dkms make linux-image-{later} linux-headers-{later}")
@@ -429,7 +429,7 @@ def test_make_dkms_install_goes_on(chroot):
     for kernel in (old_kernel, new_kernel):
         has_module(system, kernel, version())
 
-    # Only one of them has headers for which it does not compile.
+    # It does not compile for one of them.
     tree_in(system, new)
     broken = "\n#include <linux/version.h>\n#if LINUX_VERSION_CODE {} KERNEL_VERSION(6, 2, 0)\n" \
              "#error broken\n#endif\n"
@@ -441,7 +441,7 @@ def test_make_dkms_install_goes_on(chroot):
     has_module(system, old_kernel, version())
     has_module(system, new_kernel, new)
 
-    # And now none.
+    # It compiles for neither.
     with (chroot.folder / "root/tree/driver/main.c").open("a") as file:
         file.write(broken.format(">"))
     status, said = system.run("make -C /root/tree dkms-install", check=False)
@@ -464,7 +464,7 @@ def test_make_dkms_install_goes_on(chroot):
 @pytest.mark.full
 @pytest.mark.parametrize("chroot", ["bookworm"], indirect=True)
 def test_module_of_another_project_stays(chroot):
-    """Its sources in dkms, its module; neither is removed without a word."""
+    """Its sources in dkms and its module are not removed without a message."""
     system = chroot.system
     system.run("apt-get -qy install dkms make")
     tree_in(system)
@@ -484,7 +484,7 @@ def test_module_of_another_project_stays(chroot):
     assert theirs in said and "left alone" in said
     assert files_of(chroot.folder) == before
 
-    # What it says to do; then a module that nobody knows of, where nobody looked.
+    # Follow the message; then a module in a folder that neither dkms nor depmod has listed.
     system.run(f"dkms remove apple-dma/0.1.0 --all && rm -r {theirs}")
     deep = f"/lib/modules/{chroot.kernel}/updates/theirs/apple_dma.ko"
     system.run(f"mkdir -p $(dirname {deep}) && touch {deep}")
@@ -518,7 +518,7 @@ def test_documented_commands(chroot, page):
             status, said = system.run("export PATH=/usr/local/bin:$PATH; cd /root/tree; " +
                                       block.text, check=False)
             assert status == 0, f"{block}: {said[-3000:]}"
-    if page == "README.md":     # which has nothing about taking it out again
+    if page == "README.md":     # it does not remove the package
         has_module(system, chroot.kernel, version())
         return
     assert files_of(chroot.folder) == set()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The command line of the testbed: arguments, host options, devices; what ends it early."""
+"""The command line of the testbed: arguments, host options, devices, signals."""
 
 import io
 import os
@@ -29,7 +29,7 @@ def invoke(*args, env=None):
     ("testbed", ["run", "--help"]), ("kunit", ["--help"]), ("bench", ["--help"]),
     ("build-module", ["--help"])], ids=str)
 def test_nobody_reads_the_output(script, args):
-    """As with `| head`: no traceback."""
+    """As with `| head`: there is no traceback."""
     back, front = os.pipe()
     os.close(back)
     done = subprocess.run([str(TOP / "scripts" / script), *args], stdout=front,
@@ -40,7 +40,7 @@ def test_nobody_reads_the_output(script, args):
 
 
 def test_another_pipe_that_broke_is_an_error():
-    """Not every BrokenPipeError is a reader of the output that went."""
+    """A BrokenPipeError may have another cause than a reader of the output that is gone."""
     code = "from testbed import errors\nwith errors.reported('test'):\n    raise BrokenPipeError"
     done = subprocess.run([sys.executable, "-c", code], cwd=TOP / "scripts" / "lib", text=True,
                           capture_output=True, check=False)

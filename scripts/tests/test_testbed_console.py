@@ -137,7 +137,7 @@ def test_console_is_followed_in_pieces(tmp_path):
 
 @pytest.mark.parametrize("crashes, reports", [(False, 3), (True, 1)])
 def test_crash_that_is_asked_for(tmp_path, crashes, reports):
-    """No report where the guest may reboot, up to the next kernel's first line."""
+    """If the guest may reboot it is no report, up to the next kernel's first line."""
     path = tmp_path / "console"
     path.write_text("[    9.1] sysrq: Trigger a crash\n"
                     "[    9.2] Kernel panic - not syncing: sysrq triggered crash\n"

@@ -125,7 +125,7 @@ def test_build_module_needs_a_kbuild(tmp_path):
 
 
 def test_user_mode_linux_gets_room_for_registers(tmp_path):
-    """And a source that has no such line is not built as if it had."""
+    """A source without that line is an error."""
     source = tmp_path / "arch/x86/um/user-offsets.c"
     source.parent.mkdir(parents=True)
     source.write_text("\tDEFINE_LONGS(HOST_FP_SIZE, 2696);\n")

@@ -61,7 +61,7 @@ def test_unknown_request_is_an_error():
 
 
 def test_reset_has_no_answer():
-    """The next kernel would read it."""
+    """An answer would be read by the next kernel."""
     talk = _session()
     assert _ask(talk, "reset") is None
     assert talk._qemu.qmp.was_set == ["system_reset"]
@@ -92,7 +92,7 @@ def test_only_a_spoiled_boot_is_tried_again(booted, report, race):
 
 @pytest.mark.parametrize("spoiled, told", [(0, 0), (1, 1), (2, 2), (3, 2)])
 def test_boot_that_is_spoiled_is_told(monkeypatch, tmp_path, spoiled, told):
-    """Each that is tried again; the last is an error."""
+    """Each boot that is repeated is told; the last one is an error."""
     tries, file = [None] * spoiled + [5], tmp_path / "told"
     monkeypatch.setenv("APPLE_DMA_TRIED_AGAIN", str(file))
     monkeypatch.setattr(cli, "check", lambda *_: (arch.X86_64, None, [], [], [], 0))
@@ -110,10 +110,10 @@ def test_boot_that_is_spoiled_is_told(monkeypatch, tmp_path, spoiled, told):
                for line in lines)
 
 
-# Faults, and who knows of them
+# Faults
 
 class FakeExtension:
-    """Stands for dextd with one device, which has had so many `faults`; None: it does not tell."""
+    """Stands for dextd with one device that has so many `faults`; None: they are not known."""
 
     def __init__(self):
         self.faults = 0
@@ -144,7 +144,7 @@ def _final(talk, extension, folder, name="dext0"):
 
 
 def _boot(talk, extension, faults, reset):
-    """Faults of the firmware or of the kernel before it, and then the next kernel is up."""
+    """Faults before the next kernel is up, of firmware after a RESET or of the last kernel."""
     if reset:
         talk._take_events()
         talk._last_reset -= 10
@@ -154,7 +154,7 @@ def _boot(talk, extension, faults, reset):
 
 @pytest.mark.parametrize("reset, counted", [(True, 2), (False, 9)])
 def test_only_firmware_is_forgiven(tmp_path, reset, counted):
-    """It runs before the first kernel, and after a reset. After kexec nothing else does."""
+    """Firmware runs before the first kernel and after a reset, and not after kexec."""
     talk, extension = _with_extension()
     _boot(talk, extension, 3, False)
     extension.faults += 2
@@ -166,7 +166,7 @@ def test_only_firmware_is_forgiven(tmp_path, reset, counted):
 
 @pytest.mark.parametrize("when", ["reset", "hello", "end"])
 def test_extension_that_does_not_tell_has_unknown_faults(tmp_path, when):
-    """Not none: not even when it tells later, as the firmware's share is missing then."""
+    """Not 0, even if it tells later, as the firmware's share is not known then."""
     talk, extension = _with_extension()
     _boot(talk, extension, 0, False)
     known = extension.faults
@@ -181,7 +181,7 @@ def test_extension_that_does_not_tell_has_unknown_faults(tmp_path, when):
 
 
 def test_dart_counts_for_a_companion_that_is_gone(tmp_path):
-    """What it did while the companion was there is not all."""
+    """The companion has only counted while it was there."""
     (tmp_path / "companion0.json").write_text('{"name": "companion0", "doorbells": 3, "faults": 0}')
     (tmp_path / "dart0.json").write_text('{"name": "dart0", "faults": 4}')
     talk = _session()
@@ -200,7 +200,7 @@ def test_faults_are_unknown_without_the_file_of_the_dart(tmp_path):
 
 
 def test_companion_that_is_gone_has_the_faults_of_its_dart():
-    """In the guest's own question, too."""
+    """Also in the answer to the guest."""
     talk = _session()
     talk._args.hotplug = True
 
@@ -225,7 +225,7 @@ def test_companion_that_is_gone_has_the_faults_of_its_dart():
     ({}, ["--allow-faults"], 5, "; faults are allowed"),
 ])
 def test_verdict_on_faults(tmp_path, capsys, entry, options, status, said):
-    """Unknown is not none."""
+    """Unknown faults are not 0."""
     args = cli.parser().parse_args(["run", *options])
     talk = _session()
     talk.status = 5
@@ -242,7 +242,7 @@ def test_fault_of_one_device_outweighs_what_is_not_known_of_another(tmp_path, ca
     assert "of dext0" in said and "of dext1" in said
 
 
-# A process that stands for dextd: `at_term` is what it does when it is to end.
+# A process that stands for dextd; %s is what it does at SIGTERM.
 EXTENSION = r"""#!/bin/sh
 while [ $# -gt 0 ]; do
 	case $1 in --socket) socket=$2 ;; --stats) stats=$2 ;; esac
@@ -261,7 +261,7 @@ while :; do sleep 0.02; done
 
 @pytest.fixture(name="extension")
 def _extension(tmp_path):
-    """Start one, with what it does when it is to end."""
+    """Start one; AT_TERM is what it does at SIGTERM."""
     found = []
 
     def start(at_term="tell; exit 0"):
@@ -295,7 +295,7 @@ def test_extension_that_the_run_kills(extension):
 
 
 def test_extension_that_another_kills(extension):
-    """Such as the kernel, for its memory: nobody asked for it."""
+    """Such as the kernel when memory is short; it was not asked for."""
     running = extension()
     running._process.kill()
     running._process.wait()
@@ -315,7 +315,7 @@ def test_extension_that_ends_early(extension):
 
 @pytest.mark.parametrize("at_term, counted", [("tell; exit 3", True), ("exit 3", False)])
 def test_extension_that_ends_badly(extension, at_term, counted):
-    """As a sanitizer ends it: with statistics, or without; not those of before."""
+    """As a sanitizer ends it: with new statistics or without any."""
     running = extension(at_term)
     running.statistics()
     assert (running.finish() != [None]) is counted

@@ -81,7 +81,8 @@ def install(machine):
 
 
 def on_the_dart(guest, release):
-    """Checks for every boot from the disk behind the DART."""
+    """Log in, and check what holds for every boot from the disk behind the DART."""
+    guest.login()
     assert guest.run("uname -r")[1].strip() == release
     assert guest.run("findmnt -no SOURCE /")[1].startswith("/dev/nvme0n1")
     assert guest.run("systemctl is-system-running --wait", check=False, timeout=600)[1].strip() \
@@ -93,14 +94,13 @@ def on_the_dart(guest, release):
     counters = guest.counters()
     assert counters["doorbells"] > 0 and counters["mapped_bytes"] > 0, counters
     assert counters["map_failures"] == 0
-    return counters
+    print(counters)
 
 
 def root_on_nvme(machine, release, files):
     """Boot 2: the root is an NVMe disk behind the DART; the kernel is upgraded there."""
     with machine.boot(behind=True) as guest:
-        guest.login()
-        print(on_the_dart(guest, release))
+        on_the_dart(guest, release)
         assert int(guest.run(VERIFY, timeout=900)[1]) == files
         later = machine.release.later
         # Only what a user's upgrade does, without commands for dkms or the module.
@@ -120,8 +120,7 @@ def root_on_nvme(machine, release, files):
 def newest_kernel(machine, release, files):
     """Boot 3: the new kernel, and the data."""
     with machine.boot(behind=True) as guest:
-        guest.login()
-        print(on_the_dart(guest, release))
+        on_the_dart(guest, release)
         assert int(guest.run(VERIFY, timeout=900)[1]) == files
         stats = guest.power_off()
         print("boot 3:", guest.times, stats[0]["doorbells"])
@@ -164,7 +163,6 @@ def test_module_comes_before_the_driver(maker, tmp_path, package):
     boot = debian.boot_files(disk, tmp_path)
     with DebianGuest(arch, str(tmp_path / "boot"), boot, "LABEL=root", ["nvme,drive=d0,serial=root"],
                      ["-drive", f"file={disk},if=none,id=d0,format=raw,cache=unsafe"]) as guest:
-        guest.login()
-        print(on_the_dart(guest, boot[0]))
+        on_the_dart(guest, boot[0])
         stats = guest.power_off()
         print(maker, guest.times, stats[0]["doorbells"])

@@ -81,16 +81,9 @@ def _initramfs(path, ko, parameters):
     if not busybox:
         raise TestbedError("'busybox' is missing: install the package busybox-static "
                            "(scripts/setup vm)")
-    with cpio.Archive(path) as archive:
-        for folder in ("bin", "dev", "proc", "sys"):
-            archive.folder(folder)
-        archive.console("dev/console")
-        for name, source in (("bin/busybox", busybox), ("kunit.ko", ko)):
-            with open(source, "rb") as file:
-                archive.file(name, file.read(), 0o755)
-        init = _INIT.format(parameters=shlex.join(parameters),
-                            name=os.path.splitext(os.path.basename(ko))[0])
-        archive.file("init", init.encode(), 0o755)
+    init = _INIT.format(parameters=shlex.join(parameters),
+                        name=os.path.splitext(os.path.basename(ko))[0])
+    cpio.initramfs(path, busybox, init.encode(), {"kunit.ko": ko})
 
 
 def reports(log, begin):

@@ -90,16 +90,9 @@ def prepare(arch):
 def initramfs(kernel_folder, guest_folder, path):
     """Make PATH the initramfs: busybox, the boot modules and the first stage."""
     modules = os.path.join(kernel_folder, "boot-modules")
-    with cpio.Archive(path) as archive:
-        for name in ("bin", "dev", "proc", "sys", "run", "new", "boot-modules"):
-            archive.folder(name)
-        archive.console("dev/console")
-        with open(os.path.join(guest_folder, "busybox"), "rb") as file:
-            archive.file("bin/busybox", file.read(), 0o755)
-        archive.file("init", _scripts()["first"], 0o755)
-        for name in sorted(os.listdir(modules)):
-            with open(os.path.join(modules, name), "rb") as file:
-                archive.file(f"boot-modules/{name}", file.read())
+    cpio.initramfs(path, os.path.join(guest_folder, "busybox"), _scripts()["first"],
+                   {f"boot-modules/{name}": os.path.join(modules, name)
+                    for name in sorted(os.listdir(modules))}, ("run", "new", "boot-modules"))
 
 
 def guest_path(push):
