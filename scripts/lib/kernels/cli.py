@@ -92,7 +92,7 @@ def parser():
     add("--only", action="append", default=[], metavar="NAME",
         help="only this kernel, as in 'testbed kernels'; may be repeated")
     add("--arch", action="append", default=[], help="only x86_64 or arm64")
-    add("--no-boot", action="store_true", help="build and check, and boot nothing")
+    add("--no-boot", action="store_true", help="only build and check")
     return top
 
 

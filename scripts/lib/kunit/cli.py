@@ -33,7 +33,7 @@ def _arguments(argv):
                     "in a debug kernel under QEMU all of them. Without --uml, --debug, "
                     "--kernel: in both.",
         epilog="The last line is 'N passed, N failed, N skipped'; the exit status is 0 only "
-               "if all passed that are not skipped for a reason.")
+               "if all cases passed or were skipped for a reason.")
     parser.add_argument("pattern", nargs="?", default="*.*", metavar="SUITE[.CASE]",
                         help="only these; with * and ?")
     parser.add_argument("--uml", action="store_true", help="in user-mode Linux")
@@ -42,7 +42,7 @@ def _arguments(argv):
                         help="in a kernel of the testbed that has KUnit (debug, kcsan)")
     parser.add_argument("--storm", action="append", default=[], type=_seed, metavar="SEED",
                         help="a storm of random operations, in user-mode Linux: a number, or "
-                             "'new' for one that is made up and said")
+                             "'new' for a random one, which is printed")
     parser.add_argument("--src", default=SOURCE, metavar="DIR",
                         help="another kunit/, with its driver/ and include/ beside it")
     parser.add_argument("--tap", metavar="FILE", help="write a line of TAP for each case")

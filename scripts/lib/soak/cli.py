@@ -42,15 +42,15 @@ def parser():
     """The parser of the command line."""
     made = Parser(prog="soak", allow_abbrev=False,
                   description="A random mixture of what may happen to a guest, with verified data.",
-                  epilog="The exit status is 0 only when nothing was lost, nothing leaked, and "
-                  "neither a guest's kernel nor a DART had anything to report.")
+                  epilog="The exit status is 0 only if nothing was lost, nothing leaked, and "
+                  "there was no kernel report and no DART fault.")
     made.add_argument("--minutes", type=_minutes, default=10, metavar="N",
                       help="how long (default 10); the last guest may take a little longer")
     made.add_argument("--seed", type=int, metavar="S",
                       help="for the same guests and events again; default: another each time")
     made.add_argument("--kernel", metavar="NAME", help="of all guests; default: 6.1 and newest")
     made.add_argument("--keep", metavar="DIR",
-                      help="leave consoles, plans and what guests said in DIR")
+                      help="leave consoles, plans and the guests' output in DIR")
     return made
 
 

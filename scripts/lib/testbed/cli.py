@@ -85,7 +85,7 @@ def parser():
         help="arguments for QEMU itself: drives, netdevs, devices not behind a DART")
     add("--qemu-suite", default="", metavar="SUITE",
         help="the QEMU of another Debian suite (" + ", ".join(otherqemu.SUITES) +
-        "), for models that this machine's is too old for")
+        "), for models that this machine's lacks")
     add("--host", action="append", default=[], metavar="[I:]KEY=VALUE",
         help="an option of the emulated hosts, or of that of device I, those of --dext-device "
         "counted after those of --device: " + ", ".join(host.KEYS))
@@ -98,15 +98,15 @@ def parser():
     add("--stats", metavar="FILE", help="write what each companion counted, as JSON")
     add("--console", metavar="FILE", help="write the guest's serial console")
     add("--timeout", type=_positive, default=300.0, metavar="S",
-        help="seconds all of it may take; default 300")
+        help="seconds that the run may take; default 300")
     add("--allow-faults", action="store_true", help="a DART fault is no failure")
     add("--reboots", type=_count, default=0, metavar="N",
         help="the guest may reboot N times; COMMAND starts again each time")
     add("--no-wait", action="store_true",
         help="start COMMAND even if a device got no driver")
     add("--hotplug", action="store_true",
-        help="devices and companions are in slots of their own: `host-ask pull device0` takes one "
-        "out, `host-ask plug companion0` puts it in again")
+        help="each device and companion has a slot: `host-ask pull device0` takes one out, "
+        "`host-ask plug companion0` puts one back")
     add("--append", default="", metavar="'ARGS'", help="more kernel arguments")
     add("--name", default="apple-dma-testbed", help="a name for QEMU's process")
     add("--icount", action="store_true",
