@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What a suite is written with: KUnit, or where the kernel has none (no Debian
- * kernel has) plain.h, which is just enough of it.
+ * What suites use: KUnit, or plain.h where the kernel has no KUnit, as Debian's
+ * kernels.
  *
  * The checks are functions, because each KUNIT_ASSERT_*() takes room in the
  * stack frame of its caller.
@@ -32,7 +32,7 @@ void expect_eq(struct kunit *test, u64 found, u64 wanted, const char *text,
 #define CHECK_EQ(test, found, wanted)					\
 	check_eq(test, found, wanted, #found, __func__, __LINE__)
 
-/* These go on; for .exit, and where something is to be undone first. */
+/* After these the case goes on; for .exit, and where something must be undone first. */
 #define EXPECT(test, cond)						\
 	expect_true(test, cond, #cond, __func__, __LINE__)
 #define EXPECT_EQ(test, found, wanted)					\

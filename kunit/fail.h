@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Let one allocation fail, by the means of /proc/self/fail-nth: the nth one of
- * this thread from now on, of all that the kernel's fault injection sees and
- * of those in seam.h.
+ * Make one allocation fail, as /proc/self/fail-nth does: the nth one of this
+ * thread from now on. Those that the kernel's fault injection sees count, and
+ * those in seam.h.
  */
 #ifndef APPLE_DMA_FAIL_H
 #define APPLE_DMA_FAIL_H
@@ -12,18 +12,18 @@
 
 #include "check.h"
 
-/* More than any path here has: the end of a loop that has none. */
+/* More than any path has: the limit of a loop over allocations. */
 #define FAIL_MOST	2000U
 
 #if defined(CONFIG_FAILSLAB) && defined(CONFIG_FAIL_PAGE_ALLOC)
 
-/* From now on until fail_disarm(), the @nth allocation fails, from 1. */
+/* The @nth allocation fails, from 1; until fail_disarm(). */
 static inline void fail_arm(unsigned int nth)
 {
 	WRITE_ONCE(current->fail_nth, nth);
 }
 
-/* Returns whether one has failed. */
+/* Returns whether an allocation failed. */
 static inline bool fail_disarm(void)
 {
 	bool failed = !READ_ONCE(current->fail_nth);
@@ -32,7 +32,7 @@ static inline bool fail_disarm(void)
 	return failed;
 }
 
-/* End the case where this cannot work; what sleeps has to fail as well. */
+/* End the case if injection does not work for allocations that may sleep. */
 static inline void fail_needed(struct kunit *test)
 {
 	void *p;

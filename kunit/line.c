@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What cases about the transport start with.
+ * Setup and end of the cases about the transport.
  */
 
 #include <linux/slab.h>
@@ -11,7 +11,7 @@
 #include "line.h"
 
 /**
- * line_new() - a host, and a transport that has not seen it yet
+ * line_new() - make a host and a transport that is not started
  * @test: the case; ended if there is no memory
  *
  * Undone by line_close().
@@ -31,11 +31,11 @@ struct line *line_new(struct kunit *test)
 }
 
 /**
- * line_open() - a host and a transport that knows its layout
- * @test: the case; ended if that does not work
- * @wide: the layout
+ * line_open() - make a host and a transport that knows its layout
+ * @test: the case; ended if that fails
+ * @wide: whether the host has the wide layout
  *
- * Undone by line_close(). One doorbell was rung, for the layout.
+ * Undone by line_close(). The layout took one doorbell.
  *
  * Return: the line, also in @test->priv.
  */
@@ -55,7 +55,7 @@ struct line *line_open(struct kunit *test, bool wide)
 }
 
 /**
- * line_close() - the opposite of line_new() and line_open(): .exit of a suite
+ * line_close() - undo line_new() or line_open(): .exit of a suite
  * @test: the case, which may have no line
  */
 void line_close(struct kunit *test)
@@ -67,7 +67,7 @@ void line_close(struct kunit *test)
 	if (l->up) {
 		apple_dma_transport_clear(&l->t);
 		EXPECT_EQ(test, l->c.cmd_gpa, 0);
-		/* Whatever it did before: nothing writes to the page later. */
+		/* This host writes nothing later, even after a breach. */
 		l->t.reason = NULL;
 		apple_dma_transport_free(&l->t, false);
 	}
@@ -80,7 +80,7 @@ void line_close(struct kunit *test)
 }
 
 /**
- * line_map() - one doorbell for the first entries of @l->map
+ * line_map() - map the first entries of @l->map with one doorbell
  * @l: the line
  * @n: how many
  *
@@ -92,7 +92,7 @@ int line_map(struct line *l, unsigned int n)
 }
 
 /**
- * line_unmap() - one doorbell for the first entries of @l->unmap
+ * line_unmap() - unmap the first entries of @l->unmap with one doorbell
  * @l: the line
  * @n: how many
  *

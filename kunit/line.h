@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A line: driver/transport.c at one end, a fake companion at the other.
+ * A line: driver/transport.c with a fake companion.
  */
 #ifndef APPLE_DMA_LINE_H
 #define APPLE_DMA_LINE_H
@@ -10,14 +10,14 @@
 #include "rooms.h"
 
 /**
- * struct line - what a case works with
+ * struct line - the state of a case
  * @test: the case
  * @c: the host
  * @t: the transport
- * @up: apple_dma_transport_init() was called
- * @lost: allocations that the driver's files had before the case
- * @map: room for a batch
- * @unmap: the same
+ * @up: whether apple_dma_transport_init() was called
+ * @lost: the driver's allocations before the case
+ * @map: entries of a batch of maps
+ * @unmap: entries of a batch of unmaps
  */
 struct line {
 	struct kunit *test;
@@ -28,6 +28,18 @@ struct line {
 	struct apple_dma_map_entry map[APPLE_DMA_BATCH_MAX + 1];
 	struct apple_dma_unmap_entry unmap[APPLE_DMA_BATCH_MAX + 1];
 };
+
+/* Two cases, one for each layout: @check gets a line that has it. */
+#define LINE_CASES(name, check)						\
+static void name(struct kunit *test)					\
+{									\
+	check(line_open(test, false));					\
+}									\
+									\
+static void name##_wide(struct kunit *test)				\
+{									\
+	check(line_open(test, true));					\
+}
 
 struct line *line_new(struct kunit *test);
 struct line *line_open(struct kunit *test, bool wide);

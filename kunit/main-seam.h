@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Included before everything else in driver/main.c: the module's life is that
- * of the test module, and suites say when its PCI driver is registered.
+ * The first include of driver/main.c in the test module: suites call its init
+ * and exit, and register its PCI driver; see board.h.
  */
 #ifndef APPLE_DMA_MAIN_SEAM_H
 #define APPLE_DMA_MAIN_SEAM_H

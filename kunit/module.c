@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The suites as a module: loading it runs them, as many as the parameter asks
- * for, and logs KTAP. scripts/kunit reads it.
+ * The suites as a module. When it is loaded, it runs the cases that its parameter
+ * names, and logs KTAP for scripts/kunit.
  *
- * KUnit would run them by itself when a module is loaded, but on some kernels
- * before the module has its parameters, and has no filter for modules on these.
+ * KUnit can run the suites of a module by itself. Some kernels do so before the
+ * module has its parameters, and have no filter for modules.
  */
 
 #include <linux/device.h>
@@ -30,7 +30,7 @@ static bool wanted(const struct kunit_suite *suite, const struct kunit_case *c)
 	return glob_match(only, name);
 }
 
-/* Take cases out that are not wanted. Returns how many are left. */
+/* Remove unwanted cases. Returns how many are left. */
 static unsigned int filter(struct kunit_suite *suite)
 {
 	struct kunit_case *from = suite->test_cases, *to = from;
@@ -48,7 +48,7 @@ static unsigned int filter(struct kunit_suite *suite)
 	return n;
 }
 
-/* Returns how many suites have a case that is wanted. */
+/* Returns how many suites have a wanted case. */
 static unsigned int filter_all(struct kunit_suite *const *suites)
 {
 	unsigned int n = 0;

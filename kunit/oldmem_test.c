@@ -14,14 +14,14 @@
 
 #define PIECES	5
 
-/* The headers; those of the pieces are not right behind the first one. */
+/* The headers. Those of the pieces do not directly follow the first one. */
 struct vmcore {
 	Elf64_Ehdr ehdr;
 	char gap[40];
 	Elf64_Phdr phdr[PIECES];
 };
 
-/* Two pieces of memory, among what is none. */
+/* Two pieces of memory, and headers of other things. */
 static struct vmcore *make_vmcore(struct fixture *f)
 {
 	static const Elf64_Phdr pieces[PIECES] = {
@@ -44,7 +44,7 @@ static struct vmcore *make_vmcore(struct fixture *f)
 	return core;
 }
 
-/* Read the first @size bytes. Returns how many pieces of memory there were. */
+/* Read the first @size bytes. Returns how many pieces of memory were found. */
 static unsigned int read_vmcore(struct fixture *f, const struct vmcore *core,
 				size_t size)
 {
@@ -60,7 +60,7 @@ static unsigned int read_vmcore(struct fixture *f, const struct vmcore *core,
 	return f->e->old_n;
 }
 
-/* Memory is what is to be loaded, has bytes, and does not end beyond the last. */
+/* Memory: it is PT_LOAD, has bytes, and ends below the last address. */
 static void memory_of_the_crashed_kernel_is_known(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
@@ -72,7 +72,7 @@ static void memory_of_the_crashed_kernel_is_known(struct kunit *test)
 	CHECK_EQ(test, f->e->old[1].size, 5 * PAGE);
 }
 
-/* What is not there is not made up. */
+/* A missing header counts as no memory. */
 static void short_vmcore_has_less(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
@@ -117,7 +117,7 @@ static void what_is_no_vmcore_is_ignored(struct kunit *test)
 	}
 }
 
-/* Nor does it keep the module from working. */
+/* The module works without it. */
 static void vmcore_that_cannot_be_opened(struct kunit *test)
 {
 	const struct seam_vmcore vmcore = { .err = -EACCES };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Suites without KUnit: each case in a thread of its own, which a failed check
- * ends; and a line of TAP for it.
+ * Suites without KUnit: each case has a thread, which ends when a check fails,
+ * and a line of TAP.
  */
 
 #include <linux/err.h>
@@ -12,50 +12,17 @@
 
 /**
  * plain_end() - end the case that runs
- * @test: it
+ * @test: the case
+ *
+ * Context: the thread of the case. Does not return.
  */
 void plain_end(struct kunit *test)
 {
 	kthread_complete_and_exit(&test->ended, 0);
 }
 
-void expect_true(struct kunit *test, bool ok, const char *text,
-		 const char *func, int line)
-{
-	if (ok)
-		return;
-	test->failed = true;
-	pr_err(PLAIN_LOG "# %s, line %d: %s\n", func, line, text);
-}
-
-void expect_eq(struct kunit *test, u64 found, u64 wanted, const char *text,
-	       const char *func, int line)
-{
-	if (found == wanted)
-		return;
-	test->failed = true;
-	pr_err(PLAIN_LOG "# %s, line %d: %s is %llu, not %llu\n", func, line,
-	       text, found, wanted);
-}
-
-void check_true(struct kunit *test, bool ok, const char *text,
-		const char *func, int line)
-{
-	expect_true(test, ok, text, func, line);
-	if (!ok)
-		plain_end(test);
-}
-
-void check_eq(struct kunit *test, u64 found, u64 wanted, const char *text,
-	      const char *func, int line)
-{
-	expect_eq(test, found, wanted, text, func, line);
-	if (found != wanted)
-		plain_end(test);
-}
-
 /**
- * struct plain_job - what a thread is to do
+ * struct plain_job - a case for a thread
  * @test: the case
  * @run: its function
  * @suite: its suite

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * As much of KUnit as the suites here use, for kernels that have none. The
- * names are KUnit's, so that a suite does not know the difference.
+ * The part of KUnit that the suites use, for kernels without KUnit. It has
+ * KUnit's names, so a suite is the same with both.
  */
 #ifndef APPLE_DMA_PLAIN_H
 #define APPLE_DMA_PLAIN_H
@@ -9,15 +9,15 @@
 #include <linux/completion.h>
 #include <linux/printk.h>
 
-/* What every line of the log starts with. */
+/* Each line of the log starts with it. */
 #define PLAIN_LOG	"apple_dma_stress: "
 
 /**
  * struct kunit - a case that runs
  * @priv: for the case
- * @failed: a check failed
- * @why: it was skipped, and why; empty if not
- * @ended: by its thread
+ * @failed: whether a check failed
+ * @why: why it was skipped; empty if it was not
+ * @ended: completed by its thread
  */
 struct kunit {
 	void *priv;
@@ -50,7 +50,22 @@ struct kunit_suite {
 	plain_end(test);						\
 } while (0)
 
-/* Does not return; not said, as objtool knows only the kernel's own of those. */
+#define KUNIT_EXPECT_TRUE_MSG(test, ok, fmt, ...) do {			\
+	if (!(ok)) {							\
+		(test)->failed = true;					\
+		pr_err(PLAIN_LOG "# " fmt "\n", ##__VA_ARGS__);		\
+	}								\
+} while (0)
+
+#define KUNIT_ASSERT_TRUE_MSG(test, ok, fmt, ...) do {			\
+	bool plain_ok = (ok);						\
+									\
+	KUNIT_EXPECT_TRUE_MSG(test, plain_ok, fmt, ##__VA_ARGS__);	\
+	if (!plain_ok)							\
+		plain_end(test);					\
+} while (0)
+
+/* Not marked __noreturn: objtool knows only the kernel's own such functions. */
 void plain_end(struct kunit *test);
 unsigned int plain_run(struct kunit_suite *suite, const char *only,
 		       unsigned int n);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What driver/main.c is to the rest of the driver, where that is not built in.
+ * In place of driver/main.c, in modules that do not have it.
  */
 
 #include "rooms.h"
@@ -8,7 +8,7 @@
 #include "work.h"
 
 /**
- * queue_start() - what the module does when it is loaded
+ * queue_start() - the init of the driver's parts
  *
  * Return: 0 or -ENOMEM.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The module's life without driver/main.c.
+ * Init and exit of the driver's parts, in modules without driver/main.c.
  */
 #ifndef APPLE_DMA_QUEUE_H
 #define APPLE_DMA_QUEUE_H

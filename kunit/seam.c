@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Behind seam.h: the clock, the count of allocations, and those that are to fail.
+ * The functions of seam.h: the clock, /proc/vmcore, and the count of allocations.
  */
 
 #include <linux/atomic.h>
@@ -75,8 +75,8 @@ long seam_balance(void)
 }
 
 /*
- * By the rule of /proc/self/fail-nth, which counts the allocations that the
- * kernel sees in the same number.
+ * /proc/self/fail-nth counts this allocation together with those that the
+ * kernel's fault injection sees.
  */
 bool seam_fails(void)
 {

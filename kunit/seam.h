@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Included before everything else in the driver's files, where they are built
- * into a test module; the driver itself knows nothing of it. Here
- *  - registers may be those of fake-companion.c,
- *  - what is read from the page that is shared with the host can be spoilt
- *    behind the reader,
- *  - the time that a doorbell takes may be what a case says,
+ * The first include of the driver's files in a test module; the driver does not
+ * know of it. With it
+ *  - registers can be those of fake-companion.c,
+ *  - the host can change the shared page after each read of it,
+ *  - a case can set the clock, refuse device links, and make up /proc/vmcore,
  *  - allocations are counted, and those that the kernel's fault injection does
- *    not see can fail like all others,
- *  - device links are refused when a case says so,
- *  - /proc/vmcore may be what a case says,
- *  - warnings are counted, for cases that mean to cause one,
- *  - a case can do something where the driver lets others run, and where it
- *    waits for a grace period,
- *  - locks that are dropped are counted.
+ *    not see can fail as well,
+ *  - warnings are counted, for cases that cause one,
+ *  - a case can run a function in cond_resched() and before a grace period,
+ *  - unlocks are counted.
  */
 #ifndef APPLE_DMA_SEAM_H
 #define APPLE_DMA_SEAM_H
@@ -40,42 +36,42 @@ u32 seam_readl(const void __iomem *addr);
 void seam_writel(u32 value, void __iomem *addr);
 void *seam_memcpy(void *dst, const void *src, size_t size);
 
-/* What the clock says, if it is not 0. */
+/* The time in ns; 0: the kernel's clock. */
 extern u64 seam_clock;
 u64 seam_now(void);
 
-/* One allocation more, unless it is NULL; one less. */
+/* Count an allocation or a free; not if @p is NULL. */
 void *seam_got(void *p);
 void seam_gone(const void *p);
-/* Is this allocation to fail? */
+/* Whether this allocation has to fail. */
 bool seam_fails(void);
-/* There is no memory for the slots of an xarray. */
+/* Whether allocations of an xarray's slots fail. */
 extern bool seam_no_slots;
-/* The next so many device links cannot be made. */
+/* How many of the next device links are refused. */
 extern unsigned int seam_no_links;
 /* Allocations of the driver's files that are not freed yet. */
 long seam_balance(void);
-/* What a kernel that crashed has left, or why that cannot be read. */
+/* A made-up /proc/vmcore: its content, or the error of opening it. */
 struct seam_vmcore {
 	const void *data;
 	size_t size;
 	int err;
 };
 
-/* In /proc/vmcore, if it is not NULL; otherwise no kernel crashed. */
+/* The content of /proc/vmcore; NULL: no kernel crashed. */
 extern const struct seam_vmcore *seam_vmcore;
 struct file *seam_filp_open(const char *path, int flags, umode_t mode);
 ssize_t seam_kernel_read(struct file *file, void *buf, size_t size, loff_t *pos);
 int seam_filp_close(struct file *file, fl_owner_t id);
-/* Warnings so far; where none is expected the kernel reports them, too. */
+/* Warnings so far. Unexpected ones are also reported by the kernel. */
 extern unsigned int seam_warnings;
 extern bool seam_expects_warnings;
 bool seam_warns(bool condition);
-/* Called in cond_resched(), if it is not NULL. */
+/* Called by cond_resched(), unless it is NULL. */
 extern void (*seam_resched)(void);
-/* Called before a grace period is waited for, if it is not NULL. */
+/* Called before synchronize_rcu() waits, unless it is NULL. */
 extern void (*seam_grace)(void);
-/* Locks that were dropped so far, of those taken with interrupts off. */
+/* Calls of spin_unlock_irqrestore() so far. */
 extern atomic_t seam_unlocks;
 
 #ifndef APPLE_DMA_SEAM_ITSELF
@@ -178,6 +174,11 @@ static inline struct device_link *seam_device_link_add(struct device *consumer,
 	return NULL;
 }
 
+/*
+ * Names are redefined for whole files: only memcpy() runs between two reads of
+ * the page, and kzalloc() and kfree() expand to other symbols in each kernel, so
+ * neither ld's --wrap nor KUnit's stubs, which 6.1 lacks, can do it.
+ */
 #undef is_kdump_kernel
 #define is_kdump_kernel()		(!!seam_vmcore)
 #define filp_open			seam_filp_open

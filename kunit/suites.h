@@ -7,7 +7,7 @@
 
 #include "check.h"
 
-/* What needs no device, and no DMA operations. */
+/* These need no device and no DMA operations. */
 extern struct kunit_suite wire_suite;
 extern struct kunit_suite transport_suite;
 extern struct kunit_suite index_suite;
@@ -25,7 +25,7 @@ extern struct kunit_suite fail_suite;
 /* Ends with NULL. */
 extern struct kunit_suite *const pure_suites[];
 
-/* What needs DMA operations per device; managed and those below need devices. */
+/* These need DMA operations per device; managed and those below need devices. */
 extern struct kunit_suite dma_ops_suite;
 extern struct kunit_suite coherent_suite;
 extern struct kunit_suite managed_suite;
@@ -33,7 +33,7 @@ extern struct kunit_suite balloon_suite;
 extern struct kunit_suite sysfs_suite;
 extern struct kunit_suite main_suite;
 
-/* Ends with NULL; nothing else is in it where devices have no operations. */
+/* Ends with NULL; empty if the kernel has no DMA operations per device. */
 extern struct kunit_suite *const device_suites[];
 
 #endif /* APPLE_DMA_SUITES_H */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * driver/transport.c: batches, each answer that a host may give, and each that
- * none may. A wrong answer is -EPROTO, with a reason; then no answer counts.
+ * driver/transport.c: batches, the answers that a host may give, and those that
+ * it may not. After a wrong answer the whole batch is -EPROTO, with a reason.
  */
 
 #include <linux/io.h>
@@ -17,7 +17,7 @@
 #define GPA(i)		(0x100000000ULL + (i) * 0x100000ULL)
 #define LEN		(4 * GRANULE)
 
-/* A batch of @n, not rung yet. */
+/* Fill in a batch of @n. */
 static void fill(struct line *l, unsigned int n)
 {
 	unsigned int i;
@@ -33,13 +33,13 @@ static void fill(struct line *l, unsigned int n)
 	}
 }
 
-/* Doorbells since the layout was found out. */
+/* Doorbells after the probe of the layout. */
 static u64 rung(struct line *l)
 {
 	return l->c.doorbells - 1;
 }
 
-/* ---- what hosts answer ---- */
+/* ---- valid answers ---- */
 
 static void check_batches(struct line *l)
 {
@@ -65,22 +65,14 @@ static void check_batches(struct line *l)
 		for (i = 0; i < n; i++)
 			CHECK_EQ(test, l->unmap[i].err, 0);
 		CHECK_EQ(test, l->c.live, 0);
-		/* A doorbell for each batch, whatever its size. */
+		/* One doorbell for a batch of any size. */
 		CHECK_EQ(test, rung(l), 2 * (k + 1));
 	}
 }
 
-static void batch_is_one_doorbell(struct kunit *test)
-{
-	check_batches(line_open(test, false));
-}
+LINE_CASES(batch_is_one_doorbell, check_batches)
 
-static void batch_is_one_doorbell_wide(struct kunit *test)
-{
-	check_batches(line_open(test, true));
-}
-
-/* ---- what is counted of doorbells ---- */
+/* ---- counters ---- */
 
 static u64 trap_ns;
 
@@ -97,7 +89,7 @@ static void ring_for(struct line *l, unsigned int n, u64 ns)
 	CHECK_EQ(l->test, line_unmap(l, n), 0);
 }
 
-/* Each of the two doorbells of a round takes as long; the probe came before. */
+/* Both doorbells of a round take equally long. The probe was the first one. */
 static void doorbells_are_counted_and_timed(struct kunit *test)
 {
 	struct line *l = line_open(test, false);
@@ -109,7 +101,7 @@ static void doorbells_are_counted_and_timed(struct kunit *test)
 	CHECK_EQ(test, t->ns_min, probe);
 	CHECK_EQ(test, t->ns_max, probe);
 
-	/* What the real clock said of the probe is in nobody's way. */
+	/* Replace the real times of the probe. */
 	t->ns_sum = 500;
 	t->ns_min = 500;
 	t->ns_max = 500;
@@ -128,14 +120,14 @@ static void doorbells_are_counted_and_timed(struct kunit *test)
 	CHECK_EQ(test, t->ns_max, 700);
 	CHECK_EQ(test, t->ns_sum, 500 + 2 * (300 + 700 + 400));
 
-	/* It may step back: no time, and not half of for ever. */
+	/* A clock that steps back counts as no time. */
 	ring_for(l, 1, -50ULL);
 	CHECK_EQ(test, t->ns_min, 0);
 	CHECK_EQ(test, t->ns_max, 700);
 	CHECK_EQ(test, t->ns_sum, 3300);
 }
 
-/* Neither nothing, nor more than the page has room for; the host is not asked. */
+/* An empty batch, or one too large for the page: the host is not asked. */
 static void bad_batches_do_not_ring(struct kunit *test)
 {
 	struct line *l = line_open(test, false);
@@ -148,7 +140,7 @@ static void bad_batches_do_not_ring(struct kunit *test)
 	CHECK_EQ(test, rung(l), 0);
 }
 
-/* The rest of a batch is done; what is refused gets an error and no address. */
+/* A refused entry has an error and no address; the others are mapped. */
 static void check_refusals(struct line *l)
 {
 	struct kunit *test = l->test;
@@ -163,7 +155,7 @@ static void check_refusals(struct line *l)
 	}
 	CHECK_EQ(test, l->c.live, 3);
 
-	/* 1 and 4 are not there to be released. */
+	/* 1 and 4 are not mapped. */
 	l->c.refuse = 0;
 	CHECK_EQ(test, line_unmap(l, 5), 0);
 	for (i = 0; i < 5; i++)
@@ -172,17 +164,9 @@ static void check_refusals(struct line *l)
 	CHECK_EQ(test, rung(l), 2);
 }
 
-static void refusal_is_of_one_entry(struct kunit *test)
-{
-	check_refusals(line_open(test, false));
-}
+LINE_CASES(refusal_is_of_one_entry, check_refusals)
 
-static void refusal_is_of_one_entry_wide(struct kunit *test)
-{
-	check_refusals(line_open(test, true));
-}
-
-/* A handle that is registered already is refused, and is not a breach. */
+/* To refuse a handle that is registered already is no breach. */
 static void duplicate_is_refused(struct kunit *test)
 {
 	struct line *l = line_open(test, false);
@@ -217,8 +201,8 @@ static void invalid_entry_is_refused(struct kunit *test)
 }
 
 /*
- * Less than was asked for counts as mapped on the host: it is released with
- * one doorbell more, and refused. The rest of the batch stays.
+ * A mapping that is too short exists on the host. One more doorbell releases it,
+ * and its entry fails. The rest of the batch stays mapped.
  */
 static void check_short(struct line *l)
 {
@@ -238,15 +222,7 @@ static void check_short(struct line *l)
 	CHECK_EQ(test, l->c.live, 2);
 }
 
-static void short_map_is_undone(struct kunit *test)
-{
-	check_short(line_open(test, false));
-}
-
-static void short_map_is_undone_wide(struct kunit *test)
-{
-	check_short(line_open(test, true));
-}
+LINE_CASES(short_map_is_undone, check_short)
 
 static void refuse_unmaps(struct fake_companion *c)
 {
@@ -254,16 +230,16 @@ static void refuse_unmaps(struct fake_companion *c)
 		c->refuse = 1;
 }
 
-/* ---- what no host may answer ---- */
+/* ---- breaches ---- */
 
-/* A lie, about which kind of batch, and what is said of it. */
+/* A lie of the host, and the reason that the transport gives. */
 struct breach {
 	const char *what;
 	void (*lie)(struct fake_companion *c);
 	const char *reason;
 };
 
-/* Entry 1 of 3, of which entry 2 is refused, in a batch that says so. */
+/* Change the answer to entry 1 of 3; entry 2 is refused. */
 static void change(struct fake_companion *c, const struct fake_answer *with)
 {
 	struct fake_answer answer;
@@ -422,29 +398,24 @@ static void check_breaches(struct line *l, const struct breach *breach,
 			kunit_info(test, "%s: %s\n", breach->what, reason);
 			EXPECT(test, !"the reason that was expected");
 		}
-		/* The next one is of a host that has forgotten all of it. */
+		/* For the next breach the host has forgotten everything. */
 		l->c.lie = NULL;
 		l->c.gone = false;
 		l->c.refuse = 0;
 		l->c.live = 0;
 	}
-	/* A breach is found with the doorbell that asked, and rings no other. */
+	/* A breach takes no further doorbell. */
 	CHECK_EQ(test, rung(l), map ? n : 2 * n);
 }
 
-static void wrong_map_answers(struct kunit *test)
+static void check_map_breaches(struct line *l)
 {
-	check_breaches(line_open(test, false), map_breaches,
-		       ARRAY_SIZE(map_breaches), true);
+	check_breaches(l, map_breaches, ARRAY_SIZE(map_breaches), true);
 }
 
-static void wrong_map_answers_wide(struct kunit *test)
-{
-	check_breaches(line_open(test, true), map_breaches,
-		       ARRAY_SIZE(map_breaches), true);
-}
+LINE_CASES(wrong_map_answers, check_map_breaches)
 
-/* A length only the wide layout can say; its low half is right. */
+/* A length that only the wide layout can have; its low half is right. */
 CHANGE(length_4g_more, .len = BIT_ULL(32) + LEN)
 
 static void wrong_wide_length(struct kunit *test)
@@ -456,7 +427,7 @@ static void wrong_wide_length(struct kunit *test)
 	check_breaches(line_open(test, true), &breach, 1, true);
 }
 
-/* Entry 0 and 1 were registered, 2 was not. */
+/* Entries 0 and 1 were registered, 2 was not. */
 static struct apple_dma_unmap_resp *second(struct fake_companion *c)
 {
 	return (struct apple_dma_unmap_resp *)c->resp + 1;
@@ -515,7 +486,7 @@ static void wrong_unmap_answers(struct kunit *test)
 		       ARRAY_SIZE(unmap_breaches), false);
 }
 
-/* Of the doorbell that releases what came too short. */
+/* Lies about the doorbell that releases a short mapping. */
 static void no_second_answer(struct fake_companion *c)
 {
 	if (c->type == APPLE_DMA_CMD_UNMAP)
@@ -534,7 +505,7 @@ static void gone_at_the_second(struct fake_companion *c)
 		gone_from_the_bus(c);
 }
 
-/* What came too short is not released: nobody knows what the device reaches. */
+/* If a short mapping is not released, it is unknown what the device reaches. */
 static void short_map_that_stays_is_a_breach(struct kunit *test)
 {
 	static const struct breach breaches[] = {
@@ -561,7 +532,7 @@ static void short_map_that_stays_is_a_breach(struct kunit *test)
 	}
 }
 
-/* What is left of the batch before is no answer. */
+/* The answers of the batch before are no answers to this one. */
 static void check_deaf(struct line *l)
 {
 	struct kunit *test = l->test;
@@ -578,7 +549,7 @@ static void check_deaf(struct line *l)
 	CHECK_EQ(test, rung(l), 4);
 }
 
-/* Where a host answers so for a companion that was pulled. */
+/* A host may answer with zeros for a companion that was pulled. */
 static void zeros_are_nobody(struct kunit *test)
 {
 	struct line *l = line_open(test, false);
@@ -590,17 +561,9 @@ static void zeros_are_nobody(struct kunit *test)
 	CHECK(test, !strcmp(l->t.reason, "it is gone from the bus"));
 }
 
-static void doorbell_that_does_nothing(struct kunit *test)
-{
-	check_deaf(line_open(test, false));
-}
+LINE_CASES(doorbell_that_does_nothing, check_deaf)
 
-static void doorbell_that_does_nothing_wide(struct kunit *test)
-{
-	check_deaf(line_open(test, true));
-}
-
-/* To the byte: the granule before the last one is the last that may be used. */
+/* The last granule of the address space may not be used; the one before may. */
 CHANGE(as_far_as_can_be, .iova = U64_MAX - 5 * GRANULE + 1)
 
 static void highest_address_is_accepted(struct kunit *test)
@@ -614,9 +577,9 @@ static void highest_address_is_accepted(struct kunit *test)
 	CHECK_EQ(test, l->map[1].iova, U64_MAX - 5 * GRANULE + 1);
 }
 
-/* ---- a host that does not keep still ---- */
+/* ---- a host that changes the page ---- */
 
-/* What was checked is what is used: nothing on the page is read twice. */
+/* Nothing on the page is read twice: the checked value is the one used. */
 static void check_spoilt(struct line *l)
 {
 	struct kunit *test = l->test;
@@ -643,17 +606,9 @@ static void check_spoilt(struct line *l)
 	CHECK_EQ(test, rung(l), 3);
 }
 
-static void page_is_read_once(struct kunit *test)
-{
-	check_spoilt(line_open(test, false));
-}
+LINE_CASES(page_is_read_once, check_spoilt)
 
-static void page_is_read_once_wide(struct kunit *test)
-{
-	check_spoilt(line_open(test, true));
-}
-
-/* Each batch is written anew: what the host did to the page does not matter. */
+/* Each batch is written again, so changes of the host do not matter. */
 static void scribble(struct fake_companion *c)
 {
 	u32 status = le32_to_cpu(c->cmd->status);
@@ -680,13 +635,13 @@ static void page_of_a_liar_is_kept(struct kunit *test)
 	apple_dma_transport_free(&l->t, true);
 	CHECK(test, !l->t.page);
 	l->up = false;
-	/* Nobody else has been given it. */
+	/* The page was not freed. */
 	CHECK_EQ(test, page_count(virt_to_page(page)), 1);
 	free_page((unsigned long)page);
 	l->lost++;
 }
 
-/* Each allocation of the start fails in turn; see fail_test.c. */
+/* Each allocation of the init fails in turn; see fail_test.c. */
 static void allocation_fails(struct kunit *test)
 {
 	struct line *l = line_new(test);

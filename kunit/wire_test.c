@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * include/uapi/linux/apple_dma.h on the wire: the bytes of a command page in
- * both layouts, written down once more by hand; and how the layout is found.
+ * both layouts, with offsets written by hand; and how the layout is found.
  */
 
 #include <linux/slab.h>
@@ -12,7 +12,7 @@
 #include "line.h"
 #include "suites.h"
 
-/* Little endian, whatever the machine is. */
+/* Read a little-endian number. */
 static u64 le(const void *page, unsigned int offset, unsigned int size)
 {
 	const u8 *bytes = page + offset;
@@ -23,7 +23,7 @@ static u64 le(const void *page, unsigned int offset, unsigned int size)
 	return value;
 }
 
-/* What was on the page when the host looked, before it answered. */
+/* A copy of the page after a doorbell, and the offsets of its arrays. */
 struct seen {
 	u8 page[4096];
 	u64 req, resp;
@@ -61,53 +61,43 @@ static void check_command(struct kunit *test, u32 type, u32 count)
 	CHECK(test, seen->resp < 4096);
 }
 
-static void map_in_rfc_layout(struct kunit *test)
+static void check_map(struct kunit *test, bool wide)
 {
-	struct line *l = open_and_look(test, false);
-	unsigned int i;
+	unsigned int req_size = wide ? 20 : 16, resp_size = wide ? 28 : 24;
+	unsigned int len_size = wide ? 8 : 4, i;
+	struct line *l = open_and_look(test, wide);
 
 	for (i = 0; i < 3; i++)
 		set_map(l, i, 0x123456780000ULL + i * 0x40000, 0x10000 << i);
 	CHECK_EQ(test, line_map(l, 3), 0);
 	check_command(test, 1, 3);
 	for (i = 0; i < 3; i++) {
-		unsigned int req = seen->req + i * 16, resp = seen->resp + i * 24;
+		unsigned int req = seen->req + i * req_size;
+		unsigned int resp = seen->resp + i * resp_size;
 
 		CHECK_EQ(test, le(seen->page, req, 8),
 			 0x123456780000ULL + i * 0x40000);
-		CHECK_EQ(test, le(seen->page, req + 8, 4), 0x10000 << i);
-		CHECK_EQ(test, le(seen->page, req + 12, 4), 0);
+		CHECK_EQ(test, le(seen->page, req + 8, len_size), 0x10000 << i);
+		CHECK_EQ(test, le(seen->page, req + 8 + len_size, 4), 0);
 		CHECK_EQ(test, le(seen->page, resp, 8), l->map[i].gpa);
 		CHECK_EQ(test, le(seen->page, resp + 8, 8), l->map[i].iova);
-		CHECK_EQ(test, le(seen->page, resp + 16, 4), 0x10000 << i);
-		CHECK_EQ(test, le(seen->page, resp + 20, 4), 0);
+		CHECK_EQ(test, le(seen->page, resp + 16, len_size),
+			 0x10000 << i);
+		CHECK_EQ(test, le(seen->page, resp + 16 + len_size, 4), 0);
 	}
+}
+
+static void map_in_rfc_layout(struct kunit *test)
+{
+	check_map(test, false);
 }
 
 static void map_in_wide_layout(struct kunit *test)
 {
-	struct line *l = open_and_look(test, true);
-	unsigned int i;
-
-	for (i = 0; i < 3; i++)
-		set_map(l, i, 0x123456780000ULL + i * 0x40000, 0x10000 << i);
-	CHECK_EQ(test, line_map(l, 3), 0);
-	check_command(test, 1, 3);
-	for (i = 0; i < 3; i++) {
-		unsigned int req = seen->req + i * 20, resp = seen->resp + i * 28;
-
-		CHECK_EQ(test, le(seen->page, req, 8),
-			 0x123456780000ULL + i * 0x40000);
-		CHECK_EQ(test, le(seen->page, req + 8, 8), 0x10000 << i);
-		CHECK_EQ(test, le(seen->page, req + 16, 4), 0);
-		CHECK_EQ(test, le(seen->page, resp, 8), l->map[i].gpa);
-		CHECK_EQ(test, le(seen->page, resp + 8, 8), l->map[i].iova);
-		CHECK_EQ(test, le(seen->page, resp + 16, 8), 0x10000 << i);
-		CHECK_EQ(test, le(seen->page, resp + 24, 4), 0);
-	}
+	check_map(test, true);
 }
 
-static void unmap_is_the_same_in_both(struct kunit *test, bool wide)
+static void check_unmap(struct kunit *test, bool wide)
 {
 	struct line *l = open_and_look(test, wide);
 	unsigned int i;
@@ -133,12 +123,12 @@ static void unmap_is_the_same_in_both(struct kunit *test, bool wide)
 
 static void unmap_in_rfc_layout(struct kunit *test)
 {
-	unmap_is_the_same_in_both(test, false);
+	check_unmap(test, false);
 }
 
 static void unmap_in_wide_layout(struct kunit *test)
 {
-	unmap_is_the_same_in_both(test, true);
+	check_unmap(test, true);
 }
 
 static void keep_page(struct fake_companion *c)
@@ -147,15 +137,15 @@ static void keep_page(struct fake_companion *c)
 }
 
 /*
- * A batch of 64 that is refused: the host writes the status words alone, and
- * every byte around them, to the end of the array, is as the guest left it.
+ * The host refuses a batch of 64 and writes only the status words. The guest has
+ * filled all other bytes of the array with ones.
  */
 static void answers_are_prefilled(struct kunit *test)
 {
 	struct line *l = line_open(test, true);
 	unsigned int i, byte;
 
-	/* First one that leaves its answers on the page. */
+	/* First a batch that leaves its answers on the page. */
 	l->c.lie = look;
 	for (i = 0; i < APPLE_DMA_BATCH_MAX; i++)
 		set_map(l, i, (i + 1) * 0x10000ULL, 0x4000);
@@ -172,7 +162,7 @@ static void answers_are_prefilled(struct kunit *test)
 	}
 }
 
-/* ---- which layout is it? ---- */
+/* ---- the layout ---- */
 
 static int start(struct line *l)
 {
@@ -183,9 +173,10 @@ static int start(struct line *l)
 	return err ?: apple_dma_transport_start(&l->t);
 }
 
-/* One doorbell: a map of nothing. */
+/* The probe is one doorbell: a map of length 0. */
 static void check_probe(struct line *l, bool wide)
 {
+	l->c.wide = wide;
 	CHECK_EQ(l->test, start(l), 0);
 	CHECK_EQ(l->test, l->t.wide, wide);
 	CHECK_EQ(l->test, l->c.doorbells, 1);
@@ -203,10 +194,7 @@ static void rfc_layout_is_found(struct kunit *test)
 
 static void wide_layout_is_found(struct kunit *test)
 {
-	struct line *l = line_new(test);
-
-	l->c.wide = true;
-	check_probe(l, true);
+	check_probe(line_new(test), true);
 }
 
 static void put32(struct fake_companion *c, unsigned int offset, u32 value)
@@ -216,7 +204,7 @@ static void put32(struct fake_companion *c, unsigned int offset, u32 value)
 	memcpy(c->resp + offset, &word, sizeof(word));
 }
 
-/* Some hosts may call a length of 0 invalid. */
+/* A host may call a length of 0 invalid. */
 static void say_invalid(struct fake_companion *c)
 {
 	put32(c, 20, APPLE_DMA_STATUS_INVAL);
@@ -285,7 +273,7 @@ static void go_away(struct fake_companion *c)
 	c->gone = true;
 }
 
-/* The end of a transport whose host did not pass the probe. */
+/* Free a transport whose probe failed, and the page that it keeps. */
 static void free_kept_page(struct line *l)
 {
 	void *page = l->t.page;
@@ -299,8 +287,8 @@ static void free_kept_page(struct line *l)
 }
 
 /*
- * Each is refused after one doorbell, and the page is not known any more. It is
- * kept all the same: what did not come in time may come later.
+ * Each answer is refused after one doorbell, and the host is told to forget the
+ * page. The page is still not freed, as the host may write to it later.
  */
 static void other_answers_are_refused(struct kunit *test)
 {
@@ -321,7 +309,7 @@ static void other_answers_are_refused(struct kunit *test)
 	}
 }
 
-/* Gone between its registers and the doorbell. */
+/* It goes after its registers were read. */
 static void device_that_goes_is_refused(struct kunit *test)
 {
 	struct line *l = line_new(test);
@@ -333,7 +321,7 @@ static void device_that_goes_is_refused(struct kunit *test)
 	free_kept_page(l);
 }
 
-/* The host changes each word when it has been read. */
+/* The host changes each word after it was read. */
 static void layout_is_read_once(struct kunit *test)
 {
 	struct line *l = line_new(test);
@@ -346,7 +334,6 @@ static void layout_is_read_once_wide(struct kunit *test)
 {
 	struct line *l = line_new(test);
 
-	l->c.wide = true;
 	l->c.spoil = true;
 	check_probe(l, true);
 }
@@ -391,8 +378,8 @@ static void device_that_is_gone_is_refused(struct kunit *test)
 }
 
 /*
- * Each register is read once, so that one that changes is not seen to; what a
- * batch came to is not asked of STATUS, which may say something else.
+ * Each register is read once, so a register that changes does no harm. The
+ * result of a batch is read from the page and not from STATUS.
  */
 static void registers_are_read_once(struct kunit *test)
 {
@@ -411,7 +398,7 @@ static void registers_are_read_once(struct kunit *test)
 	CHECK_EQ(test, l->c.reads[APPLE_DMA_REG_MANAGED_BDF / 4], 0);
 }
 
-/* It is read once, before the host is told of the page. */
+/* It is read once, before the page is programmed. */
 static void batch_limit_is_read(struct kunit *test)
 {
 	struct line *l = line_new(test);
@@ -421,7 +408,7 @@ static void batch_limit_is_read(struct kunit *test)
 	CHECK_EQ(test, l->t.host_max, 17);
 }
 
-/* Both halves, and the same page again after a resume. */
+/* Both halves are written, and again after a resume. */
 static void command_page_is_programmed(struct kunit *test)
 {
 	struct line *l = line_open(test, false);

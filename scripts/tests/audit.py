@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Documentation/host-audit.md as data: tests compare with it, or are made from it."""
+"""Documentation/host-audit.md as data, for tests that compare with it or are made from it."""
 
 import re
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ def table(title, text=None):
 
 
 def quoted(cell):
-    """What stands in backticks in a cell."""
+    """The words in backticks in a cell."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 @dataclass
 class Read:
-    """A row about something that is read."""
+    """A row about a read."""
 
     file: str
     function: str
@@ -55,7 +55,7 @@ def reads(title, text=None):
 
 @dataclass
 class Lie:
-    """A row about a host: what it is told, and what is to come of it."""
+    """A row about a lie of a host: its options, and the expected outcome."""
 
     host: list          # --host options
     case: str           # of the test driver
@@ -64,7 +64,7 @@ class Lie:
 
     @property
     def name(self):
-        """What the row is known by."""
+        """The name of the row."""
         return " ".join(self.host)
 
 

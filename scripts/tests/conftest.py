@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the tests share: the testbed as a function, disks, counters."""
+"""Shared parts of the tests: the testbed as a function, disks, results of a run."""
 
 import json
 import os
@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).resolve().parents[2]
-TESTBED = TOP / "scripts" / "testbed"
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
+sys.path[:0] = [str(TOP / "scripts" / "lib"), str(TOP / "tools")]
 
-from testbed.errors import tried_again  # noqa: E402 pylint: disable=wrong-import-position
+# pylint: disable=wrong-import-position
+from testbed import call  # noqa: E402
+from testbed.errors import tried_again  # noqa: E402
 
 EXIT_KERNEL_REPORT = 97
 EXIT_DART_FAULT = 98
@@ -25,7 +26,7 @@ EXIT_TESTBED = 99
 
 @dataclass
 class Run:
-    """One run of the testbed: what came out of it."""
+    """The result of one run of the testbed."""
 
     status: int
     out: str
@@ -38,7 +39,7 @@ class Run:
         return self.stats[f"companion{index}"]
 
     def dext(self, index=0):
-        """The same of one device of a driver extension, with what dextd counted."""
+        """The same for a device of a driver extension, with the counts of dextd."""
         return self.stats[f"dext{index}"]
 
     def json_lines(self):
@@ -53,7 +54,7 @@ class Run:
         return int(found[-1])
 
 
-# The guest's shell stops at the first mistake, and has the functions of lib/guest/lib.sh.
+# The guest's shell stops at the first error, and has the functions of lib/guest/lib.sh.
 GUEST_PRELUDE = "set -eu\n. /usr/lib/testbed/lib.sh\n"
 
 # A disk behind a DART; its drive is what the fixture `disk` makes.
@@ -61,55 +62,23 @@ NVME = ["nvme,drive=d0,serial=a"]
 
 
 def aborted_early(err, console):
-    """Whether QEMU ended as it does once in thousands of boots: with an assertion of its
-    MSI-X emulation, while the guest's kernel sizes BARs and no module is loaded yet."""
+    """Whether an assertion of QEMU's MSI-X emulation failed, as in one of some thousand boots:
+    while the guest's kernel sizes BARs and no module is loaded yet."""
     return (re.search(r"died of signal 6\b.*hw/pci/msix\.c:\d+: \w+: Assertion ", err, re.S)
             is not None and "testbed: boot 1" not in console)
 
 
-def run_testbed(tmp_path, command, *, arch="x86_64", kernel="6.1", devices=(),
-                dext=(), qemu=(), host=(), module=None, no_module=False, push=(),
-                allow_faults=False, reboots=0, append=None, mem=None,
-                cpus=None, timeout=480, expect=0, no_wait=False, hotplug=False):
-    """Run a shell script in a guest. Fails the test on an unexpected exit."""
+def run_testbed(tmp_path, command, *, devices=(), dext=(), timeout=480, expect=0, **options):
+    """Run a shell script in a guest; OPTIONS are those of `testbed run`, as for call.words().
+
+    Fails the test if the exit status is not EXPECT; None takes any.
+    """
     number = len(list(tmp_path.glob("console-*")))
     stats, console = tmp_path / f"stats-{number}", tmp_path / f"console-{number}"
-    argv = [str(TESTBED), "run", "--arch", arch, "--kernel", kernel,
-            "--stats", str(stats), "--console", str(console),
-            "--timeout", str(timeout)]
-    for device in devices:
-        argv += ["--device", device]
-    for device in dext:
-        argv += ["--dext-device", device]
-    for args in qemu:
-        argv += ["--qemu", args]
-    for setting in host:
-        argv += ["--host", setting]
-    for item in push:
-        argv += ["--push", str(item)]
-    if module:
-        argv += ["--module", module]
-    if no_module:
-        argv += ["--no-module"]
-    if no_wait:
-        argv += ["--no-wait"]
-    if hotplug:
-        argv += ["--hotplug"]
-    if allow_faults:
-        argv += ["--allow-faults"]
-    if reboots:
-        argv += ["--reboots", str(reboots)]
-    if append:
-        argv += ["--append", append]
-    if mem:
-        argv += ["--mem", mem]
-    if cpus:
-        argv += ["--cpus", str(cpus)]
-    argv += ["--", "bash", "-c", GUEST_PRELUDE + command]
+    argv = call.words(["bash", "-c", GUEST_PRELUDE + command], stats=stats, console=console,
+                      timeout=timeout, device=devices, dext_device=dext, **options)
     for again in (True, False):
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, errors="replace", check=False,
-                              timeout=timeout + 600)
+        done = call.run(argv, timeout=timeout + 600)
         result = Run(done.returncode, done.stdout, done.stderr,
                      console.read_text(errors="replace") if console.exists() else "",
                      json.loads(stats.read_text()) if stats.exists() else {})

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The fenced blocks of README and Documentation/, and what is to be done with each."""
+"""The fenced blocks of README and Documentation/, and the mark of each."""
 
 import re
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-# What a block of commands may be marked with; Documentation/contributing.md says
-# what each means.
+# The marks of blocks of commands; Documentation/contributing.md explains them.
 KINDS = {"run", "full", "guest", "ci", "debian", "tools", "mac", "hand"}
 
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^`\n]*)\n(?P<text>.*?)^ *```$", re.M | re.S)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Static analysis: coccinelle for the kernel's code, three tools for the host's.
 
-Each tool is shown to find something, so that one that has stopped looking does
-not pass.
+Each tool has to find a known mistake, so that a tool that finds nothing does not pass.
 """
 
 import os
@@ -45,7 +44,7 @@ def test_there_is_code_to_analyse():
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_semantic_patches(folder):
-    """All of them ran, saw every function, and had nothing to say."""
+    """All of them ran, saw every function, and found nothing."""
     status, said = run("scripts/coccicheck", "--only", folder, *KERNEL_CODE)
     assert status == 0, said
     assert re.search(r"coccicheck: [1-9]\d* scripts ran, \d+ left out, 0 reports$", said), said
@@ -67,7 +66,7 @@ def test_semantic_patches_would_complain(tmp_path, script):
 
 
 def test_functions_that_coccinelle_cannot_read_are_noticed(tmp_path):
-    """It leaves them out without a word."""
+    """It skips them without a message."""
     bad = tmp_path / "bad.c"
     bad.write_text("int good(int a)\n{\n\treturn a;\n}\n\nint bad(int a)\n{\n"
                    "\tEACH a BEGIN return 1; }\n}\n")
@@ -94,11 +93,11 @@ def dry_run(*targets):
 
 @pytest.fixture(scope="session")
 def flags_of():
-    """What the Makefile compiles a source with, but for what makes output."""
+    """The Makefile's flags for a source, without those for output."""
     lines = {**dry_run("fuzz"), **dry_run("unit", "print-wire"), **dry_run("shim-alone")}
 
     def find(source):
-        # What is not of the emulator is a tool of one file, or a plugin of QEMU.
+        # Sources outside the emulator are tools of one file, or plugins of QEMU.
         words = iter(lines[source if source.startswith("host-emu/") else
                            "host-emu/qemu/companion.c"])
         kept = []
@@ -111,7 +110,7 @@ def flags_of():
     return find
 
 
-# What one tool is wrong about in some files, and so does not look for there.
+# Checks of a tool that are wrong in some files, and are off there.
 WRONG = [
     ("clang-tidy", "host-emu/tests/", "a failed assertion ends a test, which it does not know",
      ["-clang-analyzer-core.CallAndMessage", "-clang-analyzer-core.NonNullParamChecker"]),
@@ -135,7 +134,7 @@ WRONG = [
 
 def clang_tidy(source, flags, wrong=()):
     """Its configuration is .clang-tidy."""
-    # Options of gcc that clang does not know are no findings.
+    # Options of gcc that clang does not know are ignored.
     return run("clang-tidy", "--quiet", f"--config-file={TOP}/.clang-tidy",
                f"--checks={','.join(wrong)}", source, "--", *flags, "-Wno-unknown-warning-option")
 

@@ -1,25 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The benchmark: its guest module is clean, its arithmetic right, its words checked."""
+"""The benchmark: its guest module builds, its figures are right, its arguments are checked."""
 
 import json
 import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
 
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-from bench import cli, config, guest, pairs, plot, table, targets, wall  # noqa: E402
-from testbed.errors import UsageError  # noqa: E402
+from bench import cli, config, guest, pairs, plot, table, targets, wall
+from testbed.errors import UsageError
 
 GUEST = TOP / "scripts" / "lib" / "bench" / "guest"
 
 
 def bench(*args):
-    """Run scripts/bench; nothing here gets as far as a guest."""
+    """Run scripts/bench; no test here starts a guest."""
     return subprocess.run([TOP / "scripts" / "bench", *args], capture_output=True, text=True,
                           check=False)
 
@@ -73,7 +69,7 @@ def test_one_guest_that_fails_does_not_take_the_others_along(capsys):
 
 
 def test_parts_can_be_measured_one_by_one(tmp_path, monkeypatch, capsys):
-    """What was kept of another part is in the files and the tables again."""
+    """Results of another part that were kept are in the files and tables again."""
     class Part:
         """A part that measures nothing."""
         run = staticmethod(lambda bench: {"n": 1 + len(bench.results)})
@@ -111,7 +107,7 @@ def test_a_counter_that_is_not_there_is_a_dash():
 
 
 def test_ratios_are_within_a_round():
-    """A machine that is twice as slow in one round changes no ratio."""
+    """A round in which the machine is half as fast changes no ratio."""
     def rounds(*rates):
         return [{"case": {"rate": rate, "doorbells": 0}} for rate in rates]
 

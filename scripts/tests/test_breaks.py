@@ -1,28 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The driver broken on purpose, in a copy: the case that breaks.py names sees it."""
+"""A copy of the driver is broken on purpose: the case that breaks.py names fails."""
 
 import os
 import re
 import subprocess
-import sys
 
 import pytest
 
 from breaks import BREAKS
 from conftest import TOP
+from kunit import results, suites
+from testbed import module
 
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-from kunit import results, suites  # noqa: E402  pylint: disable=wrong-import-position
-from testbed import module  # noqa: E402  pylint: disable=wrong-import-position
-
-# A copy for each worker of pytest. It stays, so that little is to be compiled for a break.
+# A copy for each worker of pytest. It is kept, so that a break compiles only one file.
 COPY = TOP / "build" / "breaks" / os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 
 @pytest.fixture
 def copy():
-    """The sources of the suites in a folder of their own, unbroken: (its top, its kunit/)."""
+    """A copy of the suites' sources, without a break: (its top, its kunit/)."""
     return COPY, module.copy_sources(str(TOP / "kunit"), str(COPY))
 
 
@@ -45,7 +41,7 @@ def run(folder, tmp_path, *args):
 
 
 def test_every_break_fits():
-    """Its text is in the driver, once, and its case is where it is said to run."""
+    """Its text is in the driver once, and its case exists in the kernel that it names."""
     for entry in BREAKS:
         broken(entry, (TOP / entry.file).read_text())
         assert entry.test in suites.expected(entry.kernel == "debug", "*.*"), entry.change
@@ -54,7 +50,7 @@ def test_every_break_fits():
 @pytest.mark.full
 @pytest.mark.parametrize("entry", BREAKS, ids=lambda entry: re.sub(r"\W+", "-", entry.change))
 def test_break_is_seen(entry, copy, tmp_path):
-    """The case fails, of itself: all else builds, runs to its end, and goes again."""
+    """Only the case fails: the module builds, runs to its end, and is unloaded."""
     top, folder = copy
     path = top / entry.file
     path.write_text(broken(entry, path.read_text()))
@@ -71,6 +67,6 @@ def test_break_is_seen(entry, copy, tmp_path):
 
 @pytest.mark.full
 def test_unbroken_copy_passes(copy, tmp_path):
-    """So it is the break that the case sees, not the copy."""
+    """So the break makes the case fail, and not the copy."""
     out, cases = run(copy[1], tmp_path, "--uml")
     assert cases and not any(cases.values()), out

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""scripts/check itself: what it counts, what it says, which set it takes."""
+"""scripts/check: what it counts, what it prints, which set it runs."""
 
 import importlib.machinery
 import importlib.util
@@ -11,6 +11,7 @@ import pytest
 
 import conftest
 from conftest import TOP
+from testbed import call
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_tap_is_counted(check):
     ("echo 1..1; echo ok 1 - a; echo 1..2; echo ok 1 - b", "2 cases, and 3 were planned"),
     ("echo 1..1; echo ok 1 - a; echo ok 2 - b", "2 cases, and 1 were planned")])
 def test_truncated_tap_has_failed(check, script, failed):
-    """Though all its cases passed, and it ended with 0."""
+    """Although all cases passed, and it ended with 0."""
     assert failed in of_tap(check, script).failed[-1][1]
 
 
@@ -55,7 +56,7 @@ def test_truncated_tap_has_failed(check, script, failed):
     ("echo 1..1; echo ok 1 - a; echo 1..2; echo ok 1 - b; echo ok 2 - c", 3),
     ("echo 1..1; echo ok 1 - a; echo '    1..7'; echo '    ok 1 - inside'", 1)])
 def test_whole_tap_has_passed(check, script, passed):
-    """Of one program, or of several; the plan comes first or last."""
+    """The TAP of one program or several; the plan comes first or last."""
     result = of_tap(check, script)
     assert (result.passed, result.failed) == (passed, [])
 
@@ -85,7 +86,7 @@ def test_table_names_reasons_and_ends_with_the_sum(check, capsys):
     ("scripts/tests/test_vm_x.py::test_a[b (c)/d] (call)", "test_vm_x::test_a[b (c)/d]"),
     (None, "a guest")])
 def test_guest_that_was_booted_again_is_counted(check, monkeypatch, capsys, test, name):
-    """From whatever started it: the name of a file is all that a suite hands down."""
+    """For every caller: a suite passes only the name of a file."""
     monkeypatch.setenv("APPLE_DMA_TRIED_AGAIN", "")
     if test:
         monkeypatch.setenv("PYTEST_CURRENT_TEST", test)
@@ -124,7 +125,7 @@ def test_boot_that_qemu_aborts_is_told(monkeypatch, tmp_path):
     script, told = tmp_path / "testbed", tmp_path / "told"
     script.write_text(ABORTS)
     script.chmod(0o755)
-    monkeypatch.setattr(conftest, "TESTBED", script)
+    monkeypatch.setattr(call, "TESTBED", str(script))
     monkeypatch.setenv("APPLE_DMA_TRIED_AGAIN", str(told))
     assert conftest.run_testbed(tmp_path, "true").status == 0
     assert told.read_text() == ("test_check::test_boot_that_qemu_aborts_is_told\t"
@@ -152,7 +153,7 @@ def test_sets(check, full, debug, chosen):
 
 
 def test_every_test_belongs_to_a_suite(check, monkeypatch):
-    """To one, and only one."""
+    """To exactly one."""
     taken = []
     monkeypatch.setattr(check, "pytest_suite", lambda result, paths, **_: taken.extend(paths))
     monkeypatch.setattr(check, "prepared", lambda result, argv: True)
@@ -165,7 +166,7 @@ def test_every_test_belongs_to_a_suite(check, monkeypatch):
 
 
 def test_device_suite_is_sanitized(check, monkeypatch):
-    """What is built before it, and what it asks for itself."""
+    """Both what is built before it, and the suite itself."""
     said = []
     monkeypatch.setattr(check, "prepared", lambda result, argv: said.append(argv[-1]) or True)
     monkeypatch.setattr(check, "run", lambda argv, env: said.append(env["SANITIZE"]) or

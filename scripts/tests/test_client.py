@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The client library is for macOS: what it includes, and what it may not know."""
+"""The client library is for macOS: what it may include and use."""
 
 import re
 import subprocess
@@ -11,7 +11,7 @@ from conftest import TOP
 CLIENT = TOP / "host-emu/client"
 IOKIT = TOP / "host-emu/iokit"
 
-# Frameworks, and what libc has on macOS.
+# Frameworks, and macOS's libc.
 ALLOWED = {
     "CoreFoundation/CoreFoundation.h", "IOKit/IOKitLib.h", "dispatch/dispatch.h",
     "assert.h", "errno.h", "inttypes.h", "limits.h", "pthread.h", "stdbool.h", "stddef.h",
@@ -23,7 +23,7 @@ PLATFORMS = re.compile(r"__linux__|__APPLE__|__MACH__|__unix__|_GNU_SOURCE|_WIN3
 
 
 def complaints(folder):
-    """What in these sources macOS does not have, or is only for one platform."""
+    """Parts of these sources that macOS lacks, or that are for one platform only."""
     said = []
     for path in sorted(folder.iterdir()):
         for number, line in enumerate(path.read_text().splitlines(), 1):

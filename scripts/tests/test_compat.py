@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What comes of a guest that several devices share: without a guest."""
+"""Results of a guest that several devices share, without a guest."""
 
-import sys
 from types import SimpleNamespace
 
 import pytest
 
-from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-# pylint: disable=wrong-import-position
-from compat import cli, guest, models, table  # noqa: E402
+from compat import cli, guest, models, table
 
 NAMES = ["virtio-net", "e1000e", "vmxnet3"]
 REPORT = "testbed: kernel report: BUG apple_dma (Tainted: G): Poison overwritten\n"
@@ -19,7 +13,7 @@ REPORT = "testbed: kernel report: BUG apple_dma (Tainted: G): Poison overwritten
 
 @pytest.fixture(name="testbed")
 def _testbed(monkeypatch):
-    """Testbeds that do not run: set `status` and `said` of those with so many devices."""
+    """A fake of the testbed: set `status` and `said` by the number of devices."""
     fake = SimpleNamespace(runs=[], status={}, said={})
 
     def run(argv):
@@ -56,7 +50,7 @@ def test_good_guest_is_run_once(testbed):
 
 @pytest.mark.parametrize("status", [97, 99])
 def test_report_of_a_shared_guest_stays(testbed, status):
-    """When each device is good alone, too: the rows have one that is not."""
+    """Even if each device is good alone, one row is not."""
     testbed.status = {3: status}
     rows = rows_of()
     assert testbed.runs == [3, 1, 1, 1]
@@ -67,7 +61,7 @@ def test_report_of_a_shared_guest_stays(testbed, status):
 
 
 def test_device_that_fails_alone_has_the_report(testbed):
-    """No second row for it."""
+    """There is no second row for it."""
     testbed.status = {3: 97, (3, 1): 97}
     rows = rows_of()
     assert [(row.device, row.good) for row in rows] == list(zip(NAMES, (True, False, True)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The documentation: its commands are run, its links lead somewhere."""
+"""The documentation: its commands run, and its links are valid."""
 
 import importlib
 import os
@@ -16,13 +16,13 @@ BLOCKS = docs.blocks(TOP)
 
 
 def of_kind(*kinds):
-    """The blocks of commands that are so marked, as parameters."""
+    """The blocks of commands with one of these marks, as parameters."""
     return [pytest.param(block, id=str(block)) for block in BLOCKS
             if block.language == "sh" and block.kind in kinds]
 
 
 def bash(script, cwd, **options):
-    """Run it as a user would who stops at the first mistake."""
+    """Run a script that stops at the first error."""
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=cwd, check=False,
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, **options)
     assert done.returncode == 0, f"{script}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
@@ -31,7 +31,7 @@ def bash(script, cwd, **options):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A folder that looks like the checkout; what a command leaves there is in nobody's way."""
+    """A folder that looks like the checkout; commands may leave files in it."""
     (TOP / "build").mkdir(exist_ok=True)
     for entry in TOP.iterdir():
         (tmp_path / entry.name).symlink_to(entry)
@@ -44,7 +44,7 @@ def test_blocks_are_found():
 
 
 def test_every_block_of_commands_is_marked():
-    """And nothing that looks like a command stands in a block without a mark."""
+    """A block without a mark has nothing that looks like a command."""
     command = re.compile(r"^(\$ |# |sudo |make |scripts/|apple-dma |modprobe |insmod |dkms |apt )",
                          re.M)
     wrong = [f"{block.file}:{block.line}" for block in BLOCKS
@@ -72,7 +72,7 @@ def test_long_commands(block, checkout):
 
 
 def help_of(words):
-    """What the script says of its options, with those of its subcommand."""
+    """The help of a script, or of its subcommand."""
     tries = [words[:2] + ["--help"]] if words[1:] and not words[1].startswith("-") else []
     for argv in [*tries, [words[0], "--help"]]:
         done = subprocess.run(argv, cwd=TOP, capture_output=True, text=True, check=False)
@@ -82,7 +82,7 @@ def help_of(words):
 
 
 def check_script(words):
-    """Each option of a call is one that the script's help has."""
+    """Each option of a call is in the script's help."""
     own = words[:words.index("--")] if "--" in words else words
     text = help_of(own)
     for option in (word.partition("=")[0] for word in own[1:] if word.startswith("--")):
@@ -118,7 +118,7 @@ def test_demo(target):
 
 
 def test_commands_in_a_guest(testbed, disk):
-    """One guest runs them all, each in a shell of its own."""
+    """One guest runs them all, each in its own shell."""
     drive, _ = disk()
     wanted = [param.values[0] for param in of_kind("guest")]
     script = "".join(f"echo 'block {block}'\n"
@@ -159,7 +159,7 @@ def full_parameters(test):
 
 
 def test_lifecycle_says_what_runs_with_full_only():
-    """By the tests' own marks: each row of the tables names its tests, † where it has to be."""
+    """Each row of the tables names its tests, with † for those that are marked full."""
     found = {}
     for path in (TOP / "scripts/tests").glob("test_vm_*.py"):
         found.update(vars(importlib.import_module(path.stem)))
@@ -177,7 +177,7 @@ def test_lifecycle_says_what_runs_with_full_only():
 
 
 def test_parameters_reach_the_initramfs():
-    """It has a copy of modprobe.d: who is told to change a parameter is told to make it again."""
+    """The initramfs has a copy of modprobe.d: a page about parameters says how to update it."""
     pages = [TOP / "README.md", *(TOP / "Documentation").glob("*.md"), *(TOP / "tools/man").iterdir()]
     texts = {path.name: path.read_text() for path in pages}
     said = re.compile(r"update-initramfs -u\b.*dracut --force|install\.md#module-parameters", re.S)

@@ -12,13 +12,13 @@ LIBRARY = TOP / "scripts/lib/guest/lib.sh"
 SCRIPTS = [*(TOP / "scripts/tests").glob("test_vm_*.py"), *(TOP / "scripts/lib").glob("*/*.sh"),
            TOP / "scripts/lib/guest/device-test"]
 
-# The start of a line of fio's: version, name, group, error, KiB that were read.
+# The start of a line of fio: version, name, group, error, KiB that were read.
 GOOD = "echo '3;fio-3.33;job;0;0;4096;1'"
 
 
 @pytest.fixture(name="shell")
 def fixture_shell(tmp_path):
-    """Run a script that has the library, where fio is another script."""
+    """Run a script with the library; fio is replaced by a script."""
     def run(script, fio="exit 1"):
         (tmp_path / "fio").write_text(f"#!/bin/sh\n{fio}\n")
         (tmp_path / "fio").chmod(0o755)
@@ -46,7 +46,7 @@ def test_verified(shell, script, fio, right):
 
 
 def test_bare_wait_does_not_notice(shell):
-    """Which is why joined() is there."""
+    """So joined() is needed."""
     assert shell("verified a & wait\necho went on").stdout == "went on\n"
 
 
@@ -76,11 +76,11 @@ def test_host(shell, words, said):
 
 
 def test_scripts_leave_verification_to_the_library():
-    """And wait for no job whose status they do not see."""
+    """They also check the status of each job that they wait for."""
     wrong = [(path.name, line) for path in SCRIPTS if path != LIBRARY
              for line in path.read_text().splitlines()
              if re.search(r"--verify=|^\s*wait\s*(;|$)", line)]
-    # The soak's load may end with its disk; it looks at fio's line itself. A part of
+    # The soak's load may end with its disk, and reads fio's line itself. A part of
     # device-test prints what came of it.
     assert wrong == [("guest.sh", '\t\t\t--verify=crc32c --verify_fatal=1 --minimal >$run/fio 2>$run/fio.err &'),
                      ("device-test", "wait")]

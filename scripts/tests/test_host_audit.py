@@ -1,25 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What driver/ reads of the host's is in Documentation/host-audit.md, all of it."""
+"""All that driver/ reads from the host is in Documentation/host-audit.md."""
 
 import re
-import sys
 
 import pytest
 
 import audit
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-from kunit import suites  # noqa: E402
-from testbed import host  # noqa: E402
+from kunit import suites
+from testbed import host
 
 REGISTERS = "Registers and the shared page"
 KERNEL = "By way of the kernel"
 PAGE = "Who has the shared page"
 OUTCOMES = {"broken", "refused", "harmless", "not bound"}
 
-# What reads registers, configuration space, and what came over the wire; and what
-# asks the kernel for something that it has from firmware or the bus.
+# Functions that read registers, configuration space or wire data, and functions of the
+# kernel that return data of the firmware or the bus.
 CALLS = re.compile(
     r"\b(\w*read[bwlq](?:_\w+)?|\w*ioread\w+|ins?[bwl]p?|memcpy_fromio"
     r"|pci\w*_(?:read|find|vpd|bus_read|user_read)\w*|pci_get_(?:dsn|domain\w+)"
@@ -29,7 +26,7 @@ CALLS = re.compile(
 FIELDS = re.compile(r"((?:->|\.)(?:vendor|device|subsystem_\w+|hdr_type|class|revision"
                     r"|resource|bus_dma_limit|start_pfn|nr_pages))\b(?!\s*\()")
 WIRE = re.compile(r"(?<!sizeof\()(?<!offsetof\()\bstruct apple_dma_(?:cmd|(?:un)?map_(?:req|resp)(?:_wide)?)\b")
-# The file that has the page, and what leads to it there and elsewhere.
+# The file that has the page, and the expressions that point to it there and elsewhere.
 TRANSPORT = "transport.c"
 COPIES = re.compile(r"\b(mem(?:cpy|move|cmp|chr)|str\w+)\s*\(")
 POINTER = re.compile(r"(?:->|\.)page(?:_gpa)?\b|\btransport_req\s*\(")
@@ -51,7 +48,7 @@ def stripped(text):
 
 
 def functions(text):
-    """{function: its text}; what is in none is under ''. Kernel style is assumed."""
+    """{function: its text}; text outside functions is under ''. It must have kernel style."""
     found, outside, end = {}, "", 0
     pattern = re.compile(r"^(?:[A-Za-z_][^\n;#]*?\b)?(\w+)\([^;{}#]*?\)[^;{}]*?\n\{\n.*?^\}",
                          re.M | re.S)
@@ -74,7 +71,7 @@ def count(file, text):
 
 
 def wrong_reads(files, rows):
-    """Where the driver and the tables of reads are not the same, a line each."""
+    """The differences between the driver and the tables of reads, one in a line."""
     listed = {}
     for row in rows:
         there = listed.setdefault((row.file, row.function), {})
@@ -107,7 +104,7 @@ def dereferences(body):
 
 
 def wrong_pointers(files, listed):
-    """Who has a pointer to the shared page and may not, or reads through it."""
+    """Functions that may not have a pointer to the shared page, or read through it."""
     wrong, holders = [], set()
     for file, text in files.items():
         for function, body in functions(text).items():
@@ -125,14 +122,14 @@ def wrong_pointers(files, listed):
 
 
 def check(files, text=None):
-    """All that is wrong with the driver's files by the document."""
+    """All differences between the driver's files and the document."""
     rows = audit.reads(REGISTERS, text) + audit.reads(KERNEL, text)
     holders = [audit.quoted(row[0])[0] for row in audit.table(PAGE, text)]
     return wrong_reads(files, rows) + wrong_pointers(files, holders)
 
 
 def exists(test, lies, cases):
-    """Is there such a test?"""
+    """Whether there is such a test."""
     file, both, name = test.partition("::")
     if both:
         path = TOP / "scripts" / "tests" / file
@@ -152,13 +149,13 @@ def test_every_test_exists():
                 if not exists(test, lies, cases)]
     named = [name for name in audit.quoted(audit.section(PAGE)) if "." in name]
     assert len(named) > 5 and not set(named) - set(cases)
-    # Where there is none, the row says why; registers and the page have no excuse.
+    # A row without a test says why. Rows about registers and the page must have a test.
     assert not [row for row in rows if bool(row.tests) == row.none]
     assert not [row for row in audit.reads(REGISTERS) if row.none]
 
 
 def test_every_lie_has_an_outcome():
-    """Those of the table are those that the emulator knows, and the other way round."""
+    """The table and the emulator have the same lies."""
     lies = audit.lies()
     assert len({lie.name for lie in lies}) == len(lies)
     assert {lie.outcome for lie in lies} == OUTCOMES and all(lie.log for lie in lies)
@@ -171,7 +168,7 @@ def test_every_lie_has_an_outcome():
     assert not [name for name in told if f'"{name}"' not in wire and f"lie={name}" not in wire]
 
 
-# What somebody may add, and the word that the complaint has.
+# Lines that somebody may add, and a part of the error message.
 ADDITIONS = [
     ("main.c", "apple_dma_remove", "readl(bar + APPLE_DMA_REG_VERSION);", "1 readl in the source"),
     ("transport.c", "transport_ring", "readl(t->bar + APPLE_DMA_REG_STATUS);",
@@ -203,7 +200,7 @@ ADDITIONS = [
 
 @pytest.mark.parametrize("file, function, line, complaint", ADDITIONS)
 def test_a_new_read_is_seen(file, function, line, complaint):
-    """Each alone is enough for the check to fail."""
+    """The check fails with each of them."""
     files = sources()
     body = functions(files[file]).get(function)
     assert body is not None
@@ -239,7 +236,7 @@ def test_a_test_that_does_not_exist_is_seen():
 
 
 def test_every_function_is_seen():
-    """None is taken for a part of another, or for no function at all."""
+    """No function is taken for a part of another, or overlooked."""
     found = {file: functions(text) for file, text in sources().items()}
     assert sum(map(len, found.values())) > 250
     for file, bodies in found.items():

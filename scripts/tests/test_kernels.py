@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The module for each kernel: no warning, nothing from sparse, refused where it cannot work."""
+"""The module for each kernel: no warning, nothing from sparse; refused if it cannot work."""
 
 import dataclasses
 import os
 import shutil
 import subprocess
-import sys
 import time
 
 import pytest
 
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-# pylint: disable=wrong-import-position
-from kernels import boot, checks, cli  # noqa: E402
-from testbed import arch, headers, kernel, module, packages  # noqa: E402
-from testbed.errors import UsageError  # noqa: E402
+from kernels import boot, checks, cli
+from testbed import arch, headers, kernel, module, packages
+from testbed.errors import UsageError
 
 MODULES = {"apple_dma": TOP, "edu": TOP / "scripts/tests/edu",
            "engine": TOP / "scripts/tests/engine", "stress": TOP / "scripts/tests/stress",
@@ -25,7 +20,7 @@ MODULES = {"apple_dma": TOP, "edu": TOP / "scripts/tests/edu",
 LEAST = {"apple_dma": len(list(TOP.glob("driver/*.c"))), "edu": 1, "engine": 3, "stress": 10,
          "kunit": len(list(TOP.glob("kunit/*_test.c")))}
 
-# Module, architecture, kernel; every other combination takes --full.
+# Module, architecture, kernel; all other combinations run with --full only.
 QUICK = [("apple_dma", "x86_64", "6.1"), ("apple_dma", "x86_64", "newest"),
          ("apple_dma", "arm64", "6.1"), ("apple_dma", "arm64", "newest"),
          ("edu", "x86_64", "6.1"), ("engine", "x86_64", "6.1")]
@@ -87,7 +82,7 @@ def test_warning_fails_the_build(tmp_path):
 
 
 def test_file_that_sparse_has_not_seen_is_noticed():
-    """Also when make ends well, as it does if it thinks that there is no sparse."""
+    """Also if make ends with 0, as it does when it finds no sparse."""
     found = checks.Checked(built=True, objects=["main", "pin"], checked=["main"])
     assert not found.clean and found.reason == "sparse did not run on: pin"
     found.checked.append("pin")
@@ -99,7 +94,7 @@ def test_file_that_sparse_has_not_seen_is_noticed():
     pytest.param("x86_64", "newest", marks=pytest.mark.full),
     pytest.param("arm64", "6.1", marks=pytest.mark.full)])
 def test_kernel_without_device_ops_is_refused(tmp_path, machine, name):
-    """The message names the option, and what brings it on arm64."""
+    """The message names the option, and the option that selects it on arm64."""
     tree = headers.prepare(kernel.find(name, arch.find(machine)), arch.find(machine))
     without = tmp_path / "headers"
     shutil.copytree(tree.folder, without, symlinks=True)
@@ -122,7 +117,7 @@ def test_kernel_without_device_ops_is_refused(tmp_path, machine, name):
 # dkms.conf
 
 def dkms_builds(config):
-    """Whether dkms would build for a kernel whose .config is CONFIG; what dkms.conf asks for."""
+    """Whether dkms would build for a kernel with this .config; the options that it needs."""
     done = subprocess.run(
         ["bash", "-euc", 'kernelver=X kernel_source_dir=$1 kernel_config=$1/.config\n'
          '. ./dkms.conf >/dev/null\n'
@@ -157,7 +152,7 @@ def test_dkms_builds_for_debian_kernels(machine, name):
 
 @pytest.fixture(name="mirror")
 def _mirror(tmp_path, monkeypatch):
-    """A mirror that has these kernels, and no cache; the names that it is asked for."""
+    """A mirror with these kernels, and an empty cache; the names that it is asked for."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(kernel, "own_suite", lambda: "bookworm")
     has = {("bookworm", "arm64"): "6.1.0-9", ("trixie", "arm64"): "6.12.1+deb13",
@@ -199,7 +194,7 @@ def test_newest_is_the_newest_of_its_page_size(mirror):
 
 
 def test_index_of_older_checkouts_is_used(mirror):
-    """What they have written keeps its name, and is not asked for again."""
+    """Their entries keep their names, and the mirror is not asked again."""
     known = kernel.Kernel("6.1", "6.1.0-8-arm64", "1", "bookworm", "arm64")
     kernel._store("bookworm arm64",  # pylint: disable=protected-access
                   {"asked": time.time(), "kernel": dataclasses.asdict(known)})
@@ -208,7 +203,7 @@ def test_index_of_older_checkouts_is_used(mirror):
 
 
 def test_rows_and_what_is_booted(mirror):
-    """What a release of Debian has, and the newest of each page size."""
+    """The kernels of a Debian release, and the newest one of each page size."""
     rows = cli.rows(archs=["arm64"])
     assert [(row.kernel.name, row.boots) for row in rows] == [
         ("6.1", True), ("6.12", True), ("6.12-16k", True), ("7.9", True), ("7.10-16k", True),

@@ -1,31 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The soak's plans and its bookkeeping, without a guest."""
+"""The soak's plans and its tally, without a guest."""
 
 import re
 import subprocess
-import sys
 
 import pytest
 
 import audit
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-from soak import cli, plan, tally  # noqa: E402
-from testbed import console, host  # noqa: E402
+from soak import cli, plan, tally
+from testbed import console, host
 
 GUEST = (TOP / "scripts" / "lib" / "soak" / "guest.sh").read_text()
 
 
 def soak(*args):
-    """Run scripts/soak; nothing here gets as far as a guest."""
+    """Run scripts/soak; no test here starts a guest."""
     return subprocess.run([TOP / "scripts" / "soak", *args], capture_output=True, text=True,
                           check=False)
 
 
 def fed(*lines):
-    """A tally of one round that was told these lines."""
+    """A tally of one round that got these lines."""
     made = tally.Tally()
     made.begin("g")
     for line in lines:
@@ -47,13 +43,13 @@ def test_wrong_words_are_usage_errors(args, said):
 def test_seed_makes_the_plan():
     assert plan.make(5, 1) == plan.make(5, 1)
     assert plan.make(5, 1) != plan.make(5, 2) != plan.make(6, 2)
-    # The kernel changes nothing but whether the guest sleeps.
+    # The kernel only decides whether the guest sleeps.
     other = [event for event in plan.make(5, 1, kernel="6.1").events if event[0] != "suspend"]
     assert plan.make(5, 1, kernel="newest").events == other
 
 
 def test_every_event_comes_and_is_known():
-    """To the guest's script, with the arguments that it takes."""
+    """The guest's script knows each event and its arguments."""
     seen = {}
     for number in range(20):
         for event in plan.make(1, number, kernel="debug" if number == 0 else None).events:
@@ -90,7 +86,7 @@ def test_a_round_begins_with_a_reboot_and_a_breach():
 
 
 def test_guest_and_plan_agree_on_boots():
-    """What ends a kernel is left out by the next one, as often as it counts."""
+    """The next kernel skips events that ended a kernel, by the number of boots."""
     known = re.search(r"case \$\{events\[index\]\} in\n(.*?)esac", GUEST, re.S)[1]
     counted = {name: int(n) for names, n in re.findall(r"^\t([\w |]+)\) .*boots \+ (\d)", known,
                                                        re.M) for name in names.split(" | ")}
@@ -100,7 +96,7 @@ def test_guest_and_plan_agree_on_boots():
 
 
 def test_lies_are_those_of_the_table():
-    """All that break a companion, but for those that need more than one mapping."""
+    """All that break a companion, except those that need more than one mapping."""
     def told(outcome):
         return {option[4:] for lie in audit.lies(outcome) for option in lie.host
                 if option.startswith("lie=") and lie.case != "leak"}

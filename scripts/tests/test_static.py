@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Checks of the sources: checkpatch, shellcheck, habits."""
+"""Checks of the sources: checkpatch, shellcheck, rules of the project."""
 
 import re
 import subprocess
@@ -52,7 +52,7 @@ def test_every_file_has_an_spdx_line():
 
 
 def test_no_version_is_compared():
-    """Kernel differences are probed, in compat.h and nowhere else."""
+    """Kernel differences are probed, and only compat.h handles them."""
     found = [f for f in tracked("driver", "scripts/tests/edu", "scripts/tests/engine", "kunit")
              if re.search(r"LINUX_VERSION_CODE|KERNEL_VERSION\(", (TOP / f).read_text())]
     assert not found
@@ -65,7 +65,7 @@ def test_module_never_panics():
 
 
 def test_every_sysfs_file_is_documented():
-    """And every documented one exists."""
+    """Every documented one exists."""
     source = (TOP / "driver/sysfs.c").read_text()
     files = set(re.findall(r"^\t(?:&dev_attr_|STAT\(|FAILURES\(|U(?:64|32)\()(\w+)", source, re.M))
     files |= {"managed"}

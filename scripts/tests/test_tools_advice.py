@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""apple-dma doctor: what it advises is true, and would help."""
+"""apple-dma doctor: its advice is right, and would help."""
 
 import time
 
@@ -9,14 +9,14 @@ from test_tools import COMPANION, line_with, tool, tree
 from test_tools_doctor import DEVICE, FOLDER, HINTS, MODULE, doctor, secure_boot
 from tools_tree import DEFAULTS, MIB, PARAMETERS, RELEASE
 
-from apple_dma import root as root_module  # noqa: E402
+from apple_dma import root as root_module
 
-# The initramfs has a copy of modprobe.d; both families of tools that make one.
+# The initramfs has a copy of modprobe.d; the commands of both tools that make one.
 REBUILD = ("update-initramfs -u", "dracut --force")
 
 
 def fails_more(monkeypatch, tree, number):
-    """While the doctor looks on, NUMBER more mappings fail."""
+    """NUMBER more mappings fail while the doctor runs."""
     def wait(_):
         tree.counter("map_failures", int(tree.path(
             f"sys/devices/pci0000:00/{COMPANION}/apple_dma/map_failures").read_text()) + number)
@@ -26,7 +26,7 @@ def fails_more(monkeypatch, tree, number):
 # ---- dkms, boot files, load order
 
 def test_an_unsigned_module_is_made_again(tree, doctor):
-    """dkms autoinstall leaves out what is installed, whatever it is told."""
+    """dkms autoinstall always skips an installed module."""
     secure_boot(tree)
     tree.remove("sys/module/apple_dma")
     tree.path("var/lib/dkms/apple-dma/0.1.0").mkdir(parents=True)
@@ -64,7 +64,7 @@ def early(tree, built_in):
 
 
 def test_no_softdep_is_advised(tree, doctor):
-    """kmod takes one softdep line for a module, so ours would hide another's."""
+    """kmod uses one softdep line for a module, so ours would hide another one."""
     early(tree, built_in=False)
     outcome, text, cure = doctor("driver")[0]
     assert outcome == "note" and "nvme was there before apple_dma" in text
@@ -74,14 +74,14 @@ def test_no_softdep_is_advised(tree, doctor):
 
 
 def test_a_built_in_driver_comes_first(tree, doctor):
-    """No load order helps there: the second probe is how it works."""
+    """The load order does not matter there: the second probe is normal."""
     early(tree, built_in=True)
     assert doctor("driver") == [("ok", f"{DEVICE}: nvme, which is built into the kernel and so "
                                  "was probed a second time", "")]
 
 
 def test_an_old_module_may_be_in_the_initramfs(tree, doctor):
-    """A reboot alone loads that one again."""
+    """A reboot would load the same module again."""
     tree.write("sys/module/apple_dma/version", "0.0.9")
     cure = doctor("module")[0][2]
     assert all(word in cure for word in REBUILD)
@@ -152,7 +152,7 @@ def test_every_advised_option_reaches_the_initramfs(tree, doctor, monkeypatch):
 
 
 def test_manuals_say_that_the_initramfs_has_a_copy():
-    """Wherever modprobe.d is named."""
+    """In every text that names modprobe.d."""
     for page in ("tools/man/apple_dma.4", "Documentation/troubleshooting.md"):
         text = (TOP / page).read_text()
         assert "modprobe.d" in text and all(word in text for word in REBUILD), page
@@ -224,7 +224,7 @@ def test_snd_hda_intel_turns_msi_off_by_itself(tree, doctor):
 
 
 def test_no_root_port_is_advised(tree, doctor):
-    """Linux looks for one device only behind such a port, so the companion is not found."""
+    """Behind such a port Linux looks for one device only, so it does not find the companion."""
     tree.companion()
     tree.log(f"pci {DEVICE}: BAR 1 [mem size 0x800000000 64bit pref]: can't assign; no space")
     cure = doctor(HINTS)[0][2]
@@ -244,7 +244,7 @@ NEW_LINE = "the host's address 0x2480000000 is beyond the device's DMA mask 0xff
 
 
 def beyond_mask(tree, monkeypatch, line, driver="e1000", bits=32):
-    """A device whose mappings fail for its mask."""
+    """A device whose mappings fail because of its mask."""
     fails_more(monkeypatch, tree, 1)
     tree.companion(map_failures=3, failures_mask=3, driver=driver)
     tree.write(f"{FOLDER}/dma_mask_bits", str(bits))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""apple-dma doctor: every check with a tree where all is well, and one where it is not."""
+"""apple-dma doctor: every check, with a tree without problems and one with a problem."""
 
 import json
 import subprocess
@@ -34,7 +34,7 @@ def secure_boot(tree, on=True):
 
 
 def mokutil(tree, answer):
-    """A mokutil that knows one answer."""
+    """A mokutil with one answer."""
     tree.write("usr/bin/mokutil", f"#!/bin/sh\necho '{answer}'\n")
     tree.path("usr/bin/mokutil").chmod(0o755)
     tree.write("var/lib/dkms/mok.pub", "a key")
@@ -99,7 +99,7 @@ def test_module(tree, doctor):
 
 
 def test_module_by_its_list(tree, doctor):
-    """A distribution may put it anywhere: modules.dep says where."""
+    """It may be in any folder: modules.dep has its path."""
     tree.remove(MODULE)
     tree.write(f"lib/modules/{RELEASE}/odd/apple_dma.ko.xz", "")
     tree.write(f"lib/modules/{RELEASE}/modules.dep", "odd/apple_dma.ko.xz:\n")
@@ -209,7 +209,7 @@ def test_why_a_companion_was_refused(tree, doctor, line, cure):
 
 
 def test_the_messages_are_the_modules(tree):
-    """What the doctor looks for is what the module says."""
+    """The doctor looks for lines that the module prints."""
     source = "".join((TOP / f"driver/{name}.c").read_text()
                      for name in ("main", "managed", "transport", "engine", "pin"))
     for text in ("the host speaks protocol version", "answers the layout probe in no known way",
@@ -293,7 +293,7 @@ def test_limits_near(tree, doctor):
 
 
 def test_idle_windows_are_not_near(tree, doctor):
-    """What is kept idle is given back when the room is needed: no cause for worry."""
+    """Idle windows are given back when room is needed, so they are no problem."""
     tree.companion(mapped_bytes=1530 * MIB, idle_bytes=1200 * MIB)
     assert doctor("limits")[0][0] == "ok"
 

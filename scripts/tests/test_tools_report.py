@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -18,12 +17,13 @@ import pytest
 from conftest import TOP
 from test_tools import COMPANION, TOOL, line_with, on_a_terminal, tool, tree, without_override
 from tools_tree import MIB, NEWER, event, window
+from apple_dma import charts
 
 VOID = {"meta", "br", "img", "link", "input"}
 
 
 class Page(HTMLParser):
-    """Checks that tags match; has the text, and what would be loaded."""
+    """Checks that tags match; collects the text, and links to other files."""
 
     def __init__(self, html):
         super().__init__()
@@ -69,7 +69,7 @@ WINDOWS = [window(0x80000000, 0x8000000000, 4 * MIB, 3), window(0x90000000, 1, 2
 
 @pytest.fixture
 def report(tree, tmp_path):
-    """Records the tree; the page, and what the command printed."""
+    """Records the tree; returns the page, and the output of the command."""
     def run(*args, lines=None, seconds=0.4, expect=0, argv=(TOOL,)):
         file = tmp_path / "report.html"
 
@@ -92,7 +92,7 @@ def numbers_of(html):
 
 @pytest.fixture
 def traced(tree):
-    """A device and a kernel that traces."""
+    """A device, and a kernel with tracing."""
     tree.companion()
     tree.tracing()
     tree.windows(WINDOWS)
@@ -177,7 +177,7 @@ def check_inside(root, width, height):
 
 
 def check_labels(root):
-    """No two texts of a picture overlap, as far as their lengths tell."""
+    """No two texts of a picture overlap, by their estimated lengths."""
     boxes = []
     for part in root.iter("{http://www.w3.org/2000/svg}text"):
         width, x, y = len(part.text) * 7, float(part.get("x")), float(part.get("y"))
@@ -190,7 +190,7 @@ def check_labels(root):
 
 
 def test_report_with_counters_alone(tree, report):
-    """An older module has neither tracepoints nor a listing."""
+    """An older module has no tracepoints and no listing."""
     tree.companion(**{name: None for name in NEWER})
     tree.tracing()
     tree.remove("sys/kernel/tracing/events/apple_dma")
@@ -216,9 +216,7 @@ def test_report_says_when_limits_were_reached(traced, report):
 
 @pytest.mark.parametrize("seconds", [0.3, 1, 4, 7, 60, 3600])
 def test_marks_of_an_axis_are_right(seconds):
-    """Half seconds are not rounded to whole ones."""
-    sys.path.insert(0, str(TOP / "tools"))
-    from apple_dma import charts
+    """Half seconds are not rounded."""
     values = charts.Axis(0, seconds, 0, 400).ticks(8)
     marks = [float(charts.seconds_text(value).replace(",", "")) for value in values]
     assert len(marks) > 2 and marks == pytest.approx(values)
@@ -321,7 +319,7 @@ def test_top_on_a_terminal_ends_with_q(tree):
 @pytest.mark.parametrize("block", [pytest.param(b, id=str(b)) for b in docs.blocks(TOP)
                                    if b.kind == "tools"])
 def test_commands_of_the_documentation(tree, tmp_path, block):
-    """On a tree where all is well, and without the wait."""
+    """On a tree without problems, and without the wait."""
     tree.companion()
     binaries = tmp_path / "bin"
     binaries.mkdir()
@@ -336,7 +334,7 @@ def test_commands_of_the_documentation(tree, tmp_path, block):
 
 
 def test_the_documentation_shows_what_is_printed(tree, tool):
-    """The examples of tools.md are what the command prints today."""
+    """The examples of tools.md are the command's present output."""
     status, top, doctor = [b.text for b in docs.blocks(TOP) if b.file.endswith("/tools.md") and
                            not b.language][:3]
     tree.companion()
@@ -412,7 +410,7 @@ def test_completion(tool):
 
 
 def test_installed_it_runs(tree, tmp_path):
-    """Elsewhere than here, and without writing there."""
+    """From another folder, and without writing to it."""
     for _ in range(2):
         subprocess.run(["make", "-s", "install-tools", f"DESTDIR={tmp_path}/d", "PREFIX=/usr"],
                        cwd=TOP, check=True, capture_output=True)
@@ -436,6 +434,6 @@ def test_installed_it_runs(tree, tmp_path):
 
 
 def test_it_needs_no_newer_python():
-    """Python 3.9: none of the words that came after it."""
+    """Python 3.9: no syntax of later versions."""
     for file in (TOP / "tools/apple_dma").glob("*.py"):
         ast.parse(file.read_text(), feature_version=(3, 9))

@@ -1,26 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0
 """Stock devices with their stock drivers behind the DART, moving real data.
 
-The quick set is some of each kind in one Debian kernel, and four that are busy at
-once; the full set is the whole table.
+The quick set has some of each kind in one Debian kernel, and four that run at the same
+time; the full set is the whole table.
 """
 
 import os
 import re
 import subprocess
-import sys
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-TOP = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-# pylint: disable=wrong-import-position
-from compat import cli, guest, models, table  # noqa: E402
-from testbed import errors  # noqa: E402
+from conftest import TOP
+from compat import cli, guest, models, table
+from testbed import call, errors
 
 # With the four that are busy at once these are each kind, each bus, and a device that wants
 # addresses below 4 GiB.
@@ -29,7 +24,7 @@ MIB = 4
 
 
 def all_guests(kernel):
-    """The guests of the table; in Debian's kernel those of the quick set are by themselves."""
+    """The guests of the table; in Debian's kernel those of the quick set are separate."""
     alone, busy = cli.chosen(None)
     if kernel != "6.1":
         return cli.every_guest(alone, busy, kernel)
@@ -63,7 +58,7 @@ def rows():
 
 
 def cases(kernel, wanted=lambda *_: True):
-    """A case for each row of the guests WANTED; those of a guest are for one worker."""
+    """A case for each row of the guests WANTED; one worker runs all cases of a guest."""
     def name(model, chosen, both):
         return [model.name] + [other.name for other in chosen if both and other is not model]
 
@@ -176,7 +171,7 @@ def test_rows_keep_their_order(monkeypatch):
 
 
 def test_a_failure_ends_the_other_guests(monkeypatch, tmp_path):
-    calls = guest._Calls()  # pylint: disable=protected-access
+    calls = call.Calls()
     monkeypatch.setattr(guest, "CALLS", calls)
 
     def run(chosen, _setting, _together):

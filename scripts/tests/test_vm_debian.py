@@ -1,23 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A real Debian, with the package installed in it, whose root is behind the DART."""
+"""A real Debian with the package installed; its root is behind the DART."""
 
 import subprocess
-import sys
 
 import pytest
 
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-sys.dont_write_bytecode = True
-# pylint: disable=wrong-import-position
-from testbed import arch as arches                              # noqa: E402
-from testbed import cache, debian                               # noqa: E402
-from testbed.debianguest import DebianGuest, plain_disk         # noqa: E402
+from testbed import arch as arches
+from testbed import cache, debian
+from testbed.debianguest import DebianGuest, plain_disk
 
 MANY = 5400             # seconds for what takes long: building, making an initramfs
 
-# Data that has to be there after each boot: some 40 MB, of which the sums are kept.
+# Data that must be there after each boot: about 40 MB, with checksums.
 WRITE = ("mkdir -p /var/data && cp -a /usr/bin /usr/lib/modules/$(uname -r)/kernel/fs /var/data/ "
          "&& cd /var/data && find . -type f ! -name sums | sort | xargs sha256sum >sums && sync "
          "&& wc -l <sums")
@@ -35,7 +30,7 @@ def package():
 
 
 class Machine:
-    """A guest's disks; it is booted from them again and again."""
+    """A guest's disks; it is booted from them several times."""
 
     def __init__(self, arch, folder, package):
         self.arch, self.folder = arch, folder
@@ -86,29 +81,29 @@ def install(machine):
 
 
 def on_the_dart(guest, release):
-    """What holds for every boot from the disk behind the DART."""
+    """Log in, and check what holds for every boot from the disk behind the DART."""
+    guest.login()
     assert guest.run("uname -r")[1].strip() == release
     assert guest.run("findmnt -no SOURCE /")[1].startswith("/dev/nvme0n1")
     assert guest.run("systemctl is-system-running --wait", check=False, timeout=600)[1].strip() \
         == "running", guest.run("systemctl --failed", check=False)[1]
-    # In the initramfs, before the driver, which so needed no second try.
+    # It was loaded in the initramfs before the driver, which needed no second probe.
     _, log = guest.run("dmesg | grep -E 'apple_dma|nvme'")
     print(log)
     assert "before apple_dma was there" not in log
     counters = guest.counters()
     assert counters["doorbells"] > 0 and counters["mapped_bytes"] > 0, counters
     assert counters["map_failures"] == 0
-    return counters
+    print(counters)
 
 
 def root_on_nvme(machine, release, files):
     """Boot 2: the root is an NVMe disk behind the DART; the kernel is upgraded there."""
     with machine.boot(behind=True) as guest:
-        guest.login()
-        print(on_the_dart(guest, release))
+        on_the_dart(guest, release)
         assert int(guest.run(VERIFY, timeout=900)[1]) == files
         later = machine.release.later
-        # Nothing but what a user's upgrade would do: no word of dkms or of the module.
+        # Only what a user's upgrade does, without commands for dkms or the module.
         _, said = guest.run("apt-get -q update && apt-get -qy install "
                             f"linux-image-{later} linux-headers-{later}", timeout=MANY)
         print(said)
@@ -125,8 +120,7 @@ def root_on_nvme(machine, release, files):
 def newest_kernel(machine, release, files):
     """Boot 3: the new kernel, and the data."""
     with machine.boot(behind=True) as guest:
-        guest.login()
-        print(on_the_dart(guest, release))
+        on_the_dart(guest, release)
         assert int(guest.run(VERIFY, timeout=900)[1]) == files
         stats = guest.power_off()
         print("boot 3:", guest.times, stats[0]["doorbells"])
@@ -156,7 +150,7 @@ def test_module_comes_before_the_driver(maker, tmp_path, package):
     debian.unpack(debian.base(release, arch, ("dkms", f"linux-headers-{release.kernel}"),
                               debian.SETTINGS), str(tree))
     (tree / "etc/fstab").write_text("LABEL=root / ext4 errors=remount-ro 0 1\n")
-    # Not by its alias: udev might come to the companion before it comes to the disk.
+    # Not by its alias: udev may handle the companion before the disk.
     (tree / "usr/lib/modprobe.d/test.conf").write_text("alias pci:v00001B36d00000015* nothing\n")
     (tree / "etc/dracut.conf.d").mkdir()
     (tree / "etc/dracut.conf.d/test.conf").write_text(
@@ -169,7 +163,6 @@ def test_module_comes_before_the_driver(maker, tmp_path, package):
     boot = debian.boot_files(disk, tmp_path)
     with DebianGuest(arch, str(tmp_path / "boot"), boot, "LABEL=root", ["nvme,drive=d0,serial=root"],
                      ["-drive", f"file={disk},if=none,id=d0,format=raw,cache=unsafe"]) as guest:
-        guest.login()
-        print(on_the_dart(guest, boot[0]))
+        on_the_dart(guest, boot[0])
         stats = guest.power_off()
         print(maker, guest.times, stats[0]["doorbells"])

@@ -40,11 +40,11 @@ dd if=/dev/nvme0n1 of=/tmp/first bs=1M count=8 iflag=direct 2>/dev/null || fail 
 
 
 def check_interrupts(run, now):
-    """None lost and none invented between the extension, QEMU and the guest."""
+    """Extension, QEMU and guest count the same interrupts."""
     counts, dextd = now["passthrough"], now["dextd"]
     assert counts["taken"] == counts["delivered"] == dextd["pended"] > 0
     assert counts["unwanted"] == dextd["dropped"] == 0
-    # Two messages that find the guest's handler still running are one.
+    # Two messages are one interrupt if the guest's handler still runs.
     assert 0 < run.value("seen") <= counts["delivered"]
 
 
@@ -69,7 +69,7 @@ def test_disk_of_an_extension(testbed, arch, kernel):
 
 
 def test_extension_dies_in_mid_io(testbed, tmp_path):
-    """I/O errors, no hang; then a new machine with the same disk works."""
+    """I/O errors and no hang; then a new machine with the same disk works."""
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(64 << 20))
     run = testbed(r"""
@@ -92,7 +92,7 @@ host-stats
 
 @pytest.mark.full
 def test_both_testbeds_in_one_guest(testbed, disk):
-    """The same module manages a disk behind a DART in QEMU, and one of an extension."""
+    """One module manages a disk behind a DART in QEMU and a disk of an extension."""
     drive, _ = disk()
     run = testbed(r"""
 for d in 0 1; do

@@ -30,7 +30,7 @@ def check_round_trip(run):
     assert run.value("files") > 100
     now = run.json_lines()[-1][0]
     assert now["faults"] == 0
-    # The disk is idle: its queues stay registered, and nothing else does.
+    # The disk is idle: only its queues are registered.
     assert run.value("mapped_entries") == now["live"]
     assert run.value("mapped_bytes") == now["live_bytes"]
     assert run.value("doorbells") == now["doorbells"]
@@ -45,7 +45,7 @@ def check_round_trip(run):
     assert end["faults"] == end["duplicate_handles"] == 0
 
 
-# Each architecture, layout, mode and the hardest placement; the full set has all.
+# Each architecture, layout and mode, with the hardest placement; the full set has all.
 QUICK = [("x86_64", "fragmented", "rfc", "strict"), ("arm64", "fragmented", "wide", "cached")]
 ROUND_TRIPS = [(arch, *host) for arch in ("x86_64", "arm64") for host in (
     ("high", "rfc", "cached"), ("random", "wide", "cached"),
@@ -76,7 +76,7 @@ def test_nvme_round_trip_on_the_newest_kernel(testbed, disk, arch):
 
 
 def test_contrast_without_module(testbed, disk):
-    """Without the module the same disk faults and gives no data, and the testbed notices."""
+    """Without the module the same disk causes faults and reads fail; the testbed sees it."""
     drive, _ = disk()
     run = testbed("""
 sleep 3
@@ -139,7 +139,7 @@ ls -d /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed/nvme
 
 
 def test_disk_goes_on_when_the_budget_is_used_up(testbed, disk):
-    """The driver's requests wait for one another; the host is never pressed.
+    """The driver's requests wait for each other; the host never refuses.
 
     512 KiB of budget, of which the queues take some 200: each request of 16 KiB
     fits, in five granules at most, and 32 that are submitted at once do not.
@@ -151,15 +151,15 @@ counters
 """, qemu=[drive], devices=NVME, module="max_bytes=524288")
     assert run.value("map_failures") > 0
     assert run.value("peak_bytes") == run.companion()["peak_bytes"] <= 524288
-    # Nothing was asked of the host that the budget has no room for.
+    # No map was asked of the host that does not fit the budget.
     assert run.companion()["failed_entries"] == run.companion()["faults"] == 0
 
 
 def test_budget_too_small_for_a_driver_fails_its_probe(testbed):
-    """And that is all: the log names the knob, and the guest goes on.
+    """Nothing else fails: the log names the parameter, and the guest works.
 
-    ahci allocates some 90 KiB for a port in one piece, which one granule of
-    budget never holds.
+    ahci allocates about 90 KiB for a port in one block, more than a budget of one
+    granule.
     """
     run = testbed("""
 [ ! -e /sys/bus/pci/devices/0000:01:00.0/driver ] || fail "ahci is bound"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The mapping engine under real drivers: what it keeps, and what it lets go."""
+"""The mapping engine under real drivers: what it keeps, and what it gives back."""
 
 import pytest
 
@@ -18,7 +18,7 @@ reads() {
 
 
 def test_steady_state_rings_no_doorbell(testbed):
-    """10,000 I/Os in windows that are there: the host sees none of them."""
+    """10,000 I/Os in existing windows: the host sees none of them."""
     run = testbed(TOOLS + """
 start_load --bs=4k --iodepth=32 --size=100%
 start=$(ios)
@@ -37,7 +37,7 @@ agree end
 
 @pytest.mark.full
 def test_whole_memory_ends_registered(testbed):
-    """It fits the budget, so nothing is ever given back."""
+    """It fits the budget, so nothing is given back."""
     run = testbed(TOOLS + """
 dd if=/dev/nvme0n1 of=/dev/null bs=1M count=900 2>/dev/null
 before=$(host doorbells)
@@ -56,8 +56,8 @@ counters
 
 
 def test_flush_pressure_and_age(testbed):
-    """Idle windows go when told to, when the guest is short of memory, and by
-    themselves after idle_ms."""
+    """Idle windows are given back on request, when the guest is short of memory, and after
+    idle_ms."""
     run = testbed(TOOLS + """
 reads 1000
 [ "$(counter idle_entries)" -gt 0 ] || fail "nothing is kept"
@@ -85,7 +85,7 @@ counters
 
 
 def test_mode_is_switched_under_io(testbed, disk):
-    """Data stays right; strict has nothing idle, and only granules in use."""
+    """Data stays right; the strict mode has no idle windows, and only granules in use."""
     drive, _ = disk(size="128M")
     run = testbed(TOOLS + """
 verified v --rw=randrw --bsrange=4k-64k --size=32m --numjobs=2 --offset_increment=32m --loops=2 &
@@ -117,7 +117,7 @@ counters
 
 @pytest.mark.parametrize("device", ["virtio-balloon-pci"])
 def test_balloon_makes_mappings_strict(testbed, disk, device):
-    """The host may replace a page that was in it: nothing idle is kept."""
+    """The host may replace a page of a balloon, so no idle window is kept."""
     drive, _ = disk()
     run = testbed(TOOLS + """
 [ "$(cat $sys/mode)" = strict ] || fail "mode is $(cat $sys/mode)"
@@ -134,7 +134,7 @@ counters
 
 @pytest.mark.full
 def test_memory_that_goes_offline_is_let_go(testbed):
-    """A block of memory leaves the guest while a disk is read into others."""
+    """A block of memory is removed while a disk is read into others."""
     run = testbed(TOOLS + """
 dd if=/dev/nvme0n1 of=/dev/null bs=128k count=4500 2>/dev/null
 echo 3 >/proc/sys/vm/drop_caches
@@ -159,7 +159,7 @@ counters
 
 @pytest.mark.full
 def test_small_budget_is_shared_by_eviction(testbed, disk):
-    """16 MiB for a guest of 1 GiB: cold windows go, and nothing fails."""
+    """16 MiB for a guest of 1 GiB: cold windows are evicted, and nothing fails."""
     drive, _ = disk()
     run = testbed(TOOLS + """
 verify a --size=12m --iodepth=16
@@ -178,10 +178,10 @@ counters
 @pytest.mark.parametrize("limit", [
     "max-entries=24", "max-bytes=33554432", "max-segment=1048576"])
 def test_limits_of_the_host_are_learned(testbed, disk, limit):
-    """The host allows less than the module believes: it is not hammered.
+    """The host allows less than the module believes, and gets few useless requests.
 
-    Where 24 registrations are all, requests whose pages lie apart may be too many
-    for them: the driver's next try finds room.
+    With 24 registrations, requests whose pages are far apart may need too many. The
+    driver's next try finds room.
     """
     drive, _ = disk()
     run = testbed(TOOLS + """
@@ -197,8 +197,8 @@ counters
     if limit != "max-entries=24":
         assert run.value("map_failures") == 0
     assert 0 < run.value("refusals") < 60
-    # Each refusal is looked into, and answered with at most one more try. A map that
-    # fails starts the search for leftovers, which asks for every handle there may be.
+    # Each refusal is followed by at most one more try. A map that fails starts the search
+    # for leftovers, which asks for every possible handle.
     if not run.value("map_failures"):
         assert now["failed_entries"] <= 3 * run.value("refusals")
     assert run.companion()["live"] == 0
@@ -214,8 +214,8 @@ BAD_PARAMETERS = {
 
 
 def test_bad_values_are_refused(testbed):
-    """Parameters of the module, with a line that names what is allowed; and
-    values in sysfs, which stay as they were."""
+    """Wrong parameters of the module: a line names what is allowed. Wrong values in sysfs:
+    the old value stays."""
     tries = "".join(f"""
 dmesg -C
 insmod "$APPLE_DMA_KO" {params} 2>/dev/null && fail "loaded with {params}"
@@ -234,7 +234,7 @@ counters | grep -v mode
 
 @pytest.mark.debug
 def test_hits_on_four_cpus_take_no_shared_lock(testbed):
-    """By the kernel's own lock statistics: the engine's lock is not taken once."""
+    """The kernel's lock statistics show that the engine's lock is never taken."""
     run = testbed(TOOLS + """
 # How often the lock whose class matches $1 was taken while statistics were on.
 taken() {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Faults: a host that changes its mind, and memory that is not to be had."""
+"""Faults: a host that gives other answers, and allocations that fail."""
 
 import re
 import subprocess
@@ -34,8 +34,8 @@ works() {
 
 
 def test_host_that_changes(testbed, build_module):
-    """Registers that are others the next time: what was read when the companion
-    was bound counts, until it is bound again."""
+    """The registers change later: the module uses what it read when the companion was
+    bound, until it is bound again."""
     run = testbed(TOOLS + r"""
 bridge=0x$(printf %04x $((0x${companion%%:*} << 8 | 0x10 << 3)))
 refused() {	# what the log says
@@ -68,11 +68,10 @@ counters
 
 
 def test_broken_companion_is_bound_again(testbed, build_module):
-    """A breach of each kind, with the driver there and as it goes: nothing is
-    mapped any more, what the driver leaves is kept, and a new bind is a new start.
+    """A breach of each kind, with the driver bound and while it is unbound. After it
+    nothing is mapped, mappings that the driver leaves are kept, and a new bind works.
 
-    What a host keeps of before is in nobody's way: it is released when its handle is
-    wanted.
+    What the host has kept is released when its handle is needed.
     """
     run = testbed(TOOLS + r"""
 for lie in zero half short-stays unmap-fail no-answer gone; do
@@ -103,7 +102,7 @@ works leak
 counters
 """, devices=EDU, module="mode=strict", push=[f"{build_module(src=SOURCE)}:/root/edu.ko"])
     assert run.console.count("the host broke the protocol: ") == 7
-    # The first page of each block: the others have no count of their own.
+    # The first page of each block; the others have no reference count.
     assert run.value("kept") == 8 * 4096
     assert re.search(r"left 8 DMA mappings behind; they are kept", run.console)
     assert run.value("broken") == run.value("map_failures") == 0
@@ -111,8 +110,8 @@ counters
 
 
 def test_broken_disk_is_unbound(testbed, disk):
-    """With requests under way, which nvme would try to map for ever: it is told that
-    its device is gone. Bound again, the disk is there, and its data."""
+    """Under load. nvme would try to map its requests for ever, so it is told that its
+    device is gone. After a new bind the disk is there, with its data."""
     drive, _ = disk()
     run = testbed(TOOLS + r"""
 keep
@@ -137,8 +136,8 @@ counters
     assert run.companion()["faults"] == 0
 
 
-# Allocations fail for whoever says so in /proc/self/fail-nth, those that may sleep,
-# too; functions for the shell that says so, or its child.
+# Allocations of a process that writes to /proc/self/fail-nth fail, also those that may
+# sleep. These functions are for the shell that writes to it, or its child.
 SWEEPS = TOOLS + r"""
 debugfs=/sys/kernel/debug
 for each in failslab fail_page_alloc; do
@@ -173,15 +172,15 @@ load() { insmod "$APPLE_DMA_KO" 2>/dev/null; }
 unload() { await rmmod apple_dma; }
 """
 
-# What dma-debug is refused it reports, as if it were a mistake, and turns itself off; and
-# its allocations are not those that are to be tried. Other tests have it on.
+# If an allocation of dma-debug fails, it prints a report and turns itself off. Its
+# allocations are not under test here, so it is off. Other tests have it on.
 NO_DMA_DEBUG = "dma_debug=off"
 
-# What they return when there is no memory, or no room.
+# Errors for too little memory or room.
 ERROR, NULL = -12, 0
 
-# By insmod, by a companion's probe, and as its device comes; and those that can be done
-# without.
+# Functions that insmod, a companion's probe and a new device call; and those whose failure
+# is no failure of the caller.
 INSMOD = {"kmem_cache_create": NULL, "alloc_workqueue": NULL, "register_pm_notifier": ERROR,
           "debugfs_create_dir": ERROR, "__pci_register_driver": ERROR}
 PLUG = {"device_link_add": NULL, "sysfs_add_link_to_group": ERROR}
@@ -196,19 +195,19 @@ SPARE = {"walk_iomem_res_desc", "sysfs_add_link_to_group", "debugfs_create_dir",
 
 @pytest.fixture(name="nth")
 def build_nth(tmp_path):
-    """The program that sweeps over allocations, for the guest."""
+    """The guest's program that makes each allocation fail in turn."""
     subprocess.run(["gcc", "-O2", "-Wall", "-Werror", "-static", "-o", tmp_path / "nth",
                     FAULTS / "nth.c"], check=True)
     return f"{tmp_path / 'nth'}:/root/nth"
 
 
 def refuse_each(functions, what, before=""):
-    """Lines for the guest: each of FUNCTIONS is refused in WHAT."""
+    """Lines for the guest: each of FUNCTIONS fails in WHAT."""
     return "\n".join(f"{before}refuse {name} {value} {what}" for name, value in functions.items())
 
 
 def check_sweeps(run, names, leaks=True):
-    """Each had allocations that failed, and kmemleak lived to look at the end."""
+    """Each step had allocations that failed, and kmemleak still works at the end."""
     assert ("Kernel memory leak detector disabled" in run.console) is not leaks
     found = {name: int(n) for name, n in
              re.findall(r"^(\S+): (\d+) allocations failed", run.out, re.M)}
@@ -218,11 +217,12 @@ def check_sweeps(run, names, leaks=True):
 
 @pytest.mark.debug
 def test_what_is_refused_is_survived(testbed, build_module, nth):
-    """Memory, and what else the module asks the kernel for: by sweep over the probe and
-    the removal of a companion, each operation, mode and flush; by function over insmod,
-    the probe, and a device that comes. Nothing leaks (kmemleak looks at the end), nothing
-    is reported, and the next try works. Of the probe's allocations each twentieth; KUnit's
-    main.probe_and_remove_odd and _even have all."""
+    """Memory, and all else that the module gets from the kernel. Each allocation fails in
+    turn in the probe and the removal of a companion, and in each operation, mode and
+    flush. Each function fails in insmod, in the probe, and when a device comes. Nothing
+    leaks (kmemleak is asked at the end), nothing is reported, and the next try works. Of
+    the probe's allocations it is every twentieth; KUnit's main.probe_and_remove_odd and
+    _even have all."""
     modules = [f"{build_module('debug', src=source)}:/root/{name}.ko"
                for source, name in ((SOURCE, "edu"), (FAULTS, "faults"))]
     run = testbed(SWEEPS + r"""
@@ -268,13 +268,13 @@ host-stats
 @pytest.mark.debug
 @pytest.mark.full
 def test_module_and_driver_without_memory(testbed, disk, nth):
-    """The same for the module's part of insmod, and for the probe of nvme: each seventh
+    """The same for the module's part of insmod, and for the probe of nvme: every seventh
     allocation, as a run takes seconds. KUnit's main.bind_and_unbind has all of a probe.
 
-    Linux 6.1 has mistakes of its own there: its loader warns when it has no memory for
-    tracepoints, slab leaks the name of a cache, and nvme a controller that could not be
-    added, with its number. So the loader is left alone, and kmemleak is off; KUnit looks
-    for leaks.
+    Linux 6.1 has bugs there: the loader warns if it has no memory for tracepoints, slab
+    leaks the name of a cache, and nvme leaks a controller that it cannot add, and its
+    number. So the loader's allocations do not fail, and kmemleak is off; KUnit looks for
+    leaks.
     """
     drive, _ = disk()
     run = testbed(SWEEPS + r"""
@@ -302,8 +302,8 @@ counters
 @pytest.mark.debug
 @pytest.mark.full
 def test_leftovers_without_memory(testbed, build_module):
-    """What a kernel left that was reset is in the way of maps whose allocations fail, and
-    the search for the rest goes on beside them: all is found, and nothing else is lost."""
+    """A kernel that was reset has left registrations. Maps whose allocations fail meet them,
+    while the search for the rest runs. All are found, and nothing else is lost."""
     run = testbed(SWEEPS + r"""
 if [ "$BOOT" = 1 ]; then
 	insmod /root/edu.ko run=leak count=1200
@@ -356,9 +356,9 @@ start_load --bsrange=4k-64k --iodepth=8 --numjobs=2 --size=100% --runtime=3600
 @pytest.mark.full
 @pytest.mark.parametrize("kernel", ["debug", "kcsan"])
 def test_everything_at_once(testbed, build_module, kernel):
-    """Maps and unmaps of threads, softirqs and hardirqs on 4 CPUs, in two companions and
-    in the engine alone, with so little room that windows are evicted, while modes are
-    switched and counters read. KASAN and lockdep, or KCSAN, have nothing to say."""
+    """Threads, softirqs and hardirqs map and unmap on 4 CPUs, in two companions and in the
+    engine alone. There is so little room that windows are evicted, modes are switched, and
+    counters are read. KASAN and lockdep, or KCSAN, must report nothing."""
     modules = [f"{build_module(kernel, src=source)}:/root/{name}.ko"
                for source, name in ((SOURCE, "edu"), (STRESS, "stress"))]
     run = testbed(BUSY + r"""

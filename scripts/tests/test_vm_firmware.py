@@ -7,18 +7,13 @@ import json
 import os
 import shlex
 import shutil
-import sys
 import time
 
 import pytest
 
 import docs
 from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-# pylint: disable=wrong-import-position
-from testbed import arch, device, kernel, qemu  # noqa: E402
+from testbed import arch, device, kernel, qemu
 
 FIRMWARE = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
 DEADLINE = 300          # seconds until the kernel's first line, on a busy machine
@@ -75,7 +70,7 @@ def fixture_boot(tmp_path):
 
 
 def console(vm):
-    """What the machine has printed."""
+    """The output of the machine."""
     if not os.path.exists(vm.console):
         return ""
     with open(vm.console, encoding="utf-8", errors="replace") as file:
@@ -85,8 +80,9 @@ def console(vm):
 @pytest.mark.arm64
 @pytest.mark.parametrize("first", [True, False])
 def test_firmware_leaves_the_device_alone_with_a_boot_order(boot, first):
-    """With the system disk of mac.md's command it uses no other. Without bootindex=0 its NVMe
-    driver starts the controller, whose reads of guest-physical addresses are faults."""
+    """With the system disk of mac.md's command the firmware uses no other disk. Without
+    bootindex=0 its NVMe driver starts the controller, whose reads of guest-physical
+    addresses are faults."""
     disk = system_disk()
     host = boot(disk if first else disk.replace(",bootindex=0", ""))
     assert host["enforced"] and host["doorbells"] == 0

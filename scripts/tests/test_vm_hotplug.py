@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Companions and devices that are taken out, with a disk in use, and put in again.
+"""Companions and devices are removed while a disk is in use, and put back.
 
-There are three ways out: the guest lets go (remove, in sysfs; rescan finds it again),
-the guest ejects it (its slot's power), and it is pulled without a word, as out of a
-Thunderbolt port.
+There are three ways: the guest removes it (in sysfs; rescan finds it again), the guest
+ejects it (its slot's power), and it is pulled without notice, as from a Thunderbolt
+port.
 """
 
 import os
@@ -62,7 +62,7 @@ used() { node=$(disk_of "$1") verified used --offset=16m --size=2m; }
 
 
 def blockdev(disk, name):
-    """QEMU's argument for a disk that outlives its device."""
+    """QEMU's argument for a disk that stays when its device goes."""
     _, path = disk(name, size="48M")
     return (f"-blockdev driver=raw,node-name={name},file.driver=file,"
             f"file.filename={path},cache.no-flush=on,discard=unmap")
@@ -81,10 +81,10 @@ def pairs(disk, count):
 def test_companion_taken_out_while_busy(testbed, disk, kernel, ways):
     """The disk loses its driver first, and has it again with the companion.
 
-    Where it is pulled, the host ends its registrations while the disk still works: the
-    DART refuses that, until the disk's driver is gone. In the debug kernel it is not
-    taken out of a slot: Linux 6.1 takes two locks of pciehp in either order, and lockdep
-    says so. dma-debug is off there: it takes for a leak what nvme frees with its last user.
+    When it is pulled, the host ends its registrations while the disk still works. The DART
+    then refuses accesses until the disk's driver is gone. The debug kernel does not take it
+    out of a slot: Linux 6.1 takes two locks of pciehp in both orders, which lockdep reports.
+    dma-debug is off there: it reports as a leak what nvme frees with its last user.
     """
     options = pairs(disk, 1)
     if kernel == "debug":
@@ -113,7 +113,7 @@ echo "{way}=$((again - faults))"
 
 @pytest.mark.full
 def test_device_taken_out_while_busy(testbed, disk):
-    """What it had mapped is released, and it is found when it comes back."""
+    """Its mappings are released, and it works when it comes back."""
     rounds = "".join(f"""
 busy 0
 take_out device 0 {way}
@@ -132,7 +132,7 @@ same 0 {way}
 
 
 def comings_and_goings(seed, count, events):
-    """The guest's script for what comes and goes of COUNT pairs, but for the first."""
+    """The guest's script: all of COUNT pairs but the first are removed and put back."""
     chance = random.Random(seed)
     out, script = {}, []
 
@@ -162,7 +162,7 @@ def comings_and_goings(seed, count, events):
 @pytest.mark.full
 @pytest.mark.parametrize("count, events", [(2, 4), (4, 16)])
 def test_pairs_come_and_go_at_random(testbed, disk, count, events):
-    """The first pair stays, and is written and verified all the time."""
+    """The first pair stays; its disk is written and verified all the time."""
     seed = int(os.environ.get("SEED") or random.randrange(1 << 32))
     print(f"SEED={seed}")
     everyone = " ".join(str(i) for i in range(count))

@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Every kernel that is booted: the NVMe round trip, and rebinding, as `make kernels` does it."""
 
-import sys
 
 import pytest
 
-from conftest import TOP
-
-sys.path.insert(0, str(TOP / "scripts" / "lib"))
-
-# pylint: disable=wrong-import-position
-from kernels import boot, cli  # noqa: E402
-from testbed import arch, headers, kernel  # noqa: E402
+from kernels import boot, cli
+from testbed import arch, headers, kernel
 
 
 def pytest_generate_tests(metafunc):

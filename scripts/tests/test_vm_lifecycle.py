@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Binding, loading, unloading, rebooting: with a disk in use around it."""
+"""Binding, loading, unloading, rebooting, with a disk that is in use before and after."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from conftest import NVME, TOP, run_testbed
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(200, marks=pytest.mark.full)])
 def test_unbind_and_rebind_under_io(testbed, disk, rounds):
-    """The second bind is where others lose their ops."""
+    """At the second bind other modules lose their ops."""
     drive, _ = disk()
     run = testbed(f"rounds={rounds} size={'8m' if rounds < 100 else '1m'}" + r"""
 for round in $(seq $rounds); do
@@ -32,7 +32,7 @@ counters
 
 
 def test_module_loaded_after_the_driver(testbed, disk):
-    """The driver works past the DART at first, and is probed again."""
+    """At first the driver works without the module, and is then probed again."""
     drive, _ = disk()
     run = testbed(r"""
 await_disk
@@ -67,7 +67,7 @@ verify late
     assert run.companion()["map_entries"] > 0
 
 
-# What is done with one disk in one guest, each in a shell of its own.
+# Parts that share a guest and its disk; each runs in its own shell.
 PARTS = {
     "removed": r"""
 for round in 1 2 3; do
@@ -111,7 +111,7 @@ done
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory):
-    """The run of a guest with all PARTS; a function that checks how one of them ended."""
+    """Run a guest with all PARTS; a function that checks the end of one of them."""
     folder = tmp_path_factory.mktemp("parts")
     with open(folder / "d0.img", "wb") as image:
         image.truncate(192 << 20)
@@ -135,7 +135,7 @@ def test_device_removed_and_found_again(parts):
 
 @pytest.mark.xdist_group("parts")
 def test_companion_unbound_while_in_use(parts):
-    """The link makes the core take the disk's driver off first."""
+    """The device link makes the core unbind the disk's driver first."""
     parts("companion")
 
 
@@ -161,7 +161,7 @@ echo "left=$(host live)"
 
 
 def test_reset_without_warning(testbed, build_module):
-    """What the last kernel left in the way is released and mapped anew, and then the rest."""
+    """A leftover in the way is released and mapped again; then the others are released."""
     run = reset_with_leftovers(testbed, build_module, r"""
 insmod /root/edu.ko run=sg_count count=200
 dmesg | grep -q 'apple_dma_edu: ok 1 - sg_count' || fail "maps failed"

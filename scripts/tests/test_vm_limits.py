@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A host with little room, little time, or none: what drivers see, and the log says."""
+"""A host with little room or long latency: what drivers see, and what is logged."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from test_vm_engine import TOOLS
 SOURCE = TOP / "scripts" / "tests" / "edu"
 EDU = ["edu,dma_mask=0xffffffffffffffff"]
 
-# Beside those of test_vm_engine.py: a load that verifies what it wrote.
+# A load that verifies what it wrote, beside those of test_vm_engine.py.
 LOAD = r"""
 start_verify() { verify load --offset=0 --size="$1" & load=$!; }	# its size
 done_ios() { awk '{ print $1 + $5 }' /sys/block/nvme0n1/stat; }
@@ -29,9 +29,9 @@ def lines(run):
 
 
 def test_host_that_refuses_for_a_while(testbed, disk):
-    """nvme gets BLK_STS_RESOURCE's cause, an error of the map, and tries again: no
-    request fails, and all go on when there is room. One line in the log, as all of it
-    takes less than the 30 seconds in which there is one."""
+    """A map fails, so nvme returns BLK_STS_RESOURCE and tries again. No request fails, and
+    all go on when there is room. The log has one line, as the test takes less than the
+    30 seconds in which one is printed."""
     drive, _ = disk()
     run = testbed(TOOLS + LOAD + r"""
 for mode in strict cached; do
@@ -69,8 +69,8 @@ echo "errors=$(dmesg | grep -c 'I/O error')"
 
 @pytest.mark.full
 def test_one_line_for_each_cause(testbed, build_module):
-    """Each limit met over and over, in one companion that has the module's, and one
-    whose host has less."""
+    """Each limit is met again and again, in a companion with the module's limits, and in one
+    whose host has lower ones."""
     run = testbed(r"""
 for i in 1 2 3 4; do
 	insmod /root/edu.ko run=until_full,until_full,out_of_reach,resource count=20
@@ -94,7 +94,7 @@ counters
 @pytest.mark.full
 @pytest.mark.parametrize("mode, size", [("cached", "8m"), ("strict", "1m")])
 def test_slow_host(testbed, disk, mode, size):
-    """10 ms for each entry: slow is all that it is; no watchdog barks."""
+    """10 ms for each entry: it is slow, and no watchdog complains."""
     drive, _ = disk()
     run = testbed(TOOLS + LOAD + f"""
 host-set companion0 latency-us 10000
@@ -122,8 +122,8 @@ counters
     (["max-bytes=4M", "latency-us=1000"], "max_bytes=4194304"),
     (["max-entries=64", "max-bytes=4M"], "max_bytes=4194304 max_entries=64")])
 def test_narrow_and_fragmented(testbed, disk, limits, module):
-    """Holes of the address space that fit little, and not many of them: requests
-    may have to wait for one another, and none fails."""
+    """The address space has few holes, and they are small. Requests may have to wait for
+    others, and none fails."""
     drive, _ = disk()
     run = testbed(TOOLS + LOAD + """
 for mode in cached strict cached; do

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Memory that comes, goes and moves under a disk in use: the data stays right."""
+"""Memory is added, removed and moved while a disk is in use: the data stays right."""
 
 import re
 
@@ -40,7 +40,7 @@ hog() { dd if=/dev/zero of=/dev/null bs="$1M" count=1 2>/dev/null; }
 
 
 def check(run):
-    """Nothing was lost on either side."""
+    """Neither side lost anything."""
     assert run.value("writes") > 0
     assert run.value("map_failures") == run.value("bad_unmaps") == run.value("broken") == 0
     assert run.companion()["faults"] == run.companion()["live"] == 0
@@ -72,9 +72,9 @@ in_use() {	# pages of processes in the DIMM
 
 @pytest.mark.parametrize("rounds", [2, pytest.param(4, marks=pytest.mark.full)])
 def test_dimm_comes_and_goes_under_writes(testbed, disk, rounds):
-    """New buffers are in it, until it goes; nothing of it stays registered.
+    """New buffers are in it until it is removed; then none of it is registered.
 
-    What is plugged in the next time is at the same address, and other memory.
+    The next DIMM has the same address and is other memory.
     """
     drive, _ = disk()
     run = testbed(TOOLS + DIMM + f"""
@@ -95,7 +95,7 @@ counters
 
 @pytest.mark.full
 def test_blocks_offline_and_online_under_writes(testbed, disk):
-    """Each block of a DIMM in turn; one whose pages are in use right now is tried again."""
+    """Each block of a DIMM in turn; a block whose pages are in use is tried again."""
     drive, _ = disk()
     run = testbed(TOOLS + DIMM + """
 plug
@@ -143,8 +143,8 @@ balloon() {	# the guest is left with $1 MiB
 @pytest.mark.full
 @pytest.mark.parametrize("late", [False, True])
 def test_balloon_inflates_and_deflates_under_writes(testbed, disk, late):
-    """Pages come back as other memory of the host's. One that comes late makes what
-    was kept until then go.
+    """Pages come back as other memory of the host. When a balloon comes late, what was
+    kept until then is given back.
     """
     drive, _ = disk()
     device = "virtio-balloon-pci,id=balloon0,free-page-reporting=on,deflate-on-oom=on"
@@ -172,7 +172,7 @@ counters
 
 
 class Discards:
-    """What QEMU gives back of the guest's memory from `self.begin` on, by its own trace."""
+    """The guest memory that QEMU gives back from `self.begin` on, by its trace."""
 
     def __init__(self, folder):
         self.log = folder / "discards"
@@ -180,7 +180,7 @@ class Discards:
         self.begin = f"host-ask monitor logfile {self.log} >/dev/null"
 
     def bytes(self):
-        """How much in all; what failed is not in it."""
+        """The sum, without what failed."""
         found = re.findall(r"ram_block_discard_range (\S+)@\S+ \+ (0x[0-9a-f]+): .* ret: 0$",
                            self.log.read_text(), re.M)
         return sum(int(size, 0) for _, size in found)
@@ -243,7 +243,7 @@ counters
 @pytest.mark.full
 @pytest.mark.parametrize("mode", ["cached", "strict"])
 def test_pages_move_under_writes(testbed, disk, mode):
-    """Huge pages made and split, compaction all the time, a hog that drives pages out."""
+    """Huge pages are made and split, memory is compacted, and a program forces reclaim."""
     drive, _ = disk(size="256M")
     run = testbed(TOOLS + """
 huge=/sys/kernel/mm/transparent_hugepage

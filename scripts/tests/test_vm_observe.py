@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the module tells of itself: sysfs, tracepoints and debugfs, against one another."""
+"""What the module shows: sysfs, tracepoints and debugfs, compared with each other."""
 
 import base64
 import gzip
@@ -9,8 +9,8 @@ import pytest
 
 from conftest import NVME, TOP
 
-# The host has room for 32 MiB, which the module does not know; on one CPU, so
-# that events are in the order in which things happened.
+# The host has room for 32 MiB, which the module does not know. The guest has one CPU, so
+# that events are in their order.
 OBSERVE = r"""
 mount -t tracefs nodev /sys/kernel/tracing 2>/dev/null || true
 [ -d /sys/kernel/debug/apple_dma ] || mount -t debugfs nodev /sys/kernel/debug
@@ -120,7 +120,7 @@ def events(text):
 
 
 class Replay:
-    """The windows as the events tell of them."""
+    """The windows, by the events."""
 
     def __init__(self, windows):
         self.windows = {phys: [iova, size, users] for phys, iova, size, users, _ in windows}
@@ -134,7 +134,7 @@ class Replay:
         return found[0]
 
     def map(self, phys, iova, size, hit, **_):
-        """In a window, at its place; in a new one that nobody was in, if it is no hit."""
+        """In a window, at its place; in a new and empty window if it is no hit."""
         start, window = self.window(iova, size)
         assert iova - window[0] == phys - start
         assert hit in (0, 1)
@@ -149,14 +149,14 @@ class Replay:
         assert window[2] >= 0
 
     def window_create(self, phys, iova, size, **_):
-        """Whole granules, and a handle that nobody has."""
+        """Whole granules, and a handle that is not in use."""
         assert size > 0 and not (phys | iova | size) % 16384
         assert phys not in self.windows
         self.windows[phys] = [iova, size, 0]
         self.fresh.add(phys)
 
     def window_evict(self, phys, iova, size, cause, **_):
-        """One that is there, and in which nothing is mapped."""
+        """A window that exists and has no mapping."""
         assert cause in CAUSES
         assert self.windows.pop(phys) == [iova, size, 0]
         self.fresh.discard(phys)
@@ -168,7 +168,7 @@ class Replay:
         assert bytes >= requests * 16384 and ns > 0
 
     def host_error(self, address, what, **_):
-        """The host of this test refuses, and breaks nothing."""
+        """The host of this test refuses maps, and makes no breach."""
         assert what == "it refused a window"
         assert address not in self.windows and not address % 16384
 
@@ -212,7 +212,7 @@ def check_look(look):
     assert sum(not window[3] for window in look["windows"]) == look["idle_entries"]
     starts = [window[0] for window in look["windows"]]
     assert starts == sorted(set(starts))
-    # Those that the queues were in when the mode was strict take no more.
+    # Windows of the queues, from before the strict mode, take no new mappings.
     assert {window[4] for window in look["windows"]} <= {"active", "retired"}
     # The host counts the same; the probe of the layout is no entry for it.
     assert look["doorbells"] == look["host_doorbells"]

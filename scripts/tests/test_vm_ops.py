@@ -15,8 +15,8 @@ SOURCE = TOP / "scripts" / "tests" / "edu"
 # Slots of the root bus for companions, before those of the ports.
 MOST_DEVICES = 13
 
-# One guest has many devices, each with a companion and a host of its own, and
-# uses one after the other: nothing else is bound, and both modules are new.
+# A guest has many devices, each with its companion and host, and uses one after the
+# other: nothing else is bound then, and both modules are loaded anew.
 SCENES = r"""
 devices=() companions=()
 for d in $(grep -lx 0x11e8 /sys/bus/pci/devices/*/device | sort); do devices+=("${d%/*}"); done
@@ -46,21 +46,21 @@ scene() {	# number, parameters of the module, of the test driver, what is done t
 """
 
 
-# What a test does in a guest that it shares: the name of the guest, cases of the
-# test driver and, as options, their count, parameters of the module and settings
-# of the host; arch and kernel are those of the guest.
+# A test's part of a shared guest: the name of the guest, cases of the test driver and,
+# as options, their count, parameters of the module and settings of the host; arch and
+# kernel are those of the guest.
 scene = pytest.mark.scene
 
 
 class Guest:
-    """The scenes of one guest, which is booted for the first that is asked for."""
+    """The scenes of one guest, which is booted when the first of them is needed."""
 
     def __init__(self, scenes):
         self.scenes = scenes
         self.runs = None
 
     def play(self, testbed, build_module):
-        """Run them all; what came of each is as if it had been alone."""
+        """Run them all; each has a result as if it had been alone."""
         first = self.scenes[0][1]
         arch, kernel = first.get("arch", "x86_64"), first.get("kernel", "6.1")
         module = build_module(kernel, arch, SOURCE)
@@ -216,8 +216,8 @@ def test_address_beyond_the_mask_is_not_handed_out(edu):
     assert "beyond the device's DMA mask" in edu.console
 
 
-# Widths of the host's addresses and of the device's mask, and what of the former the
-# latter reaches: iova=high is the upper half of the space, or from 2^39 on.
+# Widths of the host's addresses and of the device's mask, and how much of the addresses
+# the mask reaches: iova=high is the upper half of the space, or from 2^39 on.
 MASKS = [(36, 0, False), (36, 32, False), (36, 36, True), (40, 36, False), (40, 40, True),
          (47, 32, False), (47, 40, False)]
 
@@ -226,8 +226,8 @@ MASKS = [(36, 0, False), (36, 32, False), (36, 36, True), (40, 36, False), (40, 
     pytest.param(bits, mask, reached, marks=scene("masks", "reach", mask=mask, host=[
         "iova=high", f"iova-bits={bits}", "seed=1"])) for bits, mask, reached in MASKS])
 def test_mask_narrower_than_the_host(edu, bits, mask, reached):
-    """No address that the device does not reach is handed out, and one line has both. A
-    driver that maps before it sets its mask has that of PCI, 32 bits."""
+    """The driver gets no address that the device cannot reach, and one line of the log has
+    address and mask. A driver that maps before it sets its mask has that of PCI, 32 bits."""
     got = int(reached)
     assert f"# mapped: page {got}, list {got}, coherent {got}" in edu.out.splitlines()
     assert edu.value("failures_mask") == edu.value("map_failures") == 3 * (not reached)
@@ -246,9 +246,9 @@ LARGEST = 4 << 20       # bytes: the largest block of x86_64's page allocator
 @pytest.mark.parametrize("mib", [
     pytest.param(mib, marks=scene("limits", "coherent_large", count=mib)) for mib in (4, 8, 16)])
 def test_more_than_the_largest_block_is_refused(edu, mib):
-    """Coherent memory is one piece, as the page allocator has it. More fails, is counted, and
-    the log has the limit; the kernel does not warn. The largest block itself may fail where
-    its device address is not aligned."""
+    """Coherent memory is one block of the page allocator. A larger request fails, is counted,
+    and the log has the limit; the kernel does not warn. The largest block may fail if its
+    device address is not aligned."""
     refused = f"# {mib} MiB refused" in edu.out.splitlines()
     assert refused or (f"# {mib} MiB mapped" in edu.out.splitlines() and mib << 20 <= LARGEST)
     assert edu.value("map_failures") == refused
@@ -263,7 +263,7 @@ def test_more_than_the_largest_block_is_refused(edu, mib):
     pytest.param(mode, marks=scene("limits", "twice", module=f"mode={mode}"))
     for mode in ("cached", "strict")])
 def test_unmapping_twice_does_not_end_a_neighbour(edu, mode):
-    """The window of both buffers stays until the second is unmapped, and goes then."""
+    """The window of both buffers stays until the second one is unmapped."""
     assert edu.value("bad_unmaps") == 1
     assert edu.console.count("the driver is at fault") == 1
     assert edu.value("live_mappings") == 0
@@ -292,8 +292,8 @@ def test_leaked_mappings_end_with_the_driver(edu):
 @pytest.mark.parametrize("arch", [
     "x86_64", pytest.param("arm64", marks=[ARM64, pytest.mark.full])])
 def test_memory_freed_after_the_driver_was_unbound(testbed, build_module, arch):
-    """As nvme of 6.1 does: with the companion there, without it, and with a
-    new one that has served another driver in between."""
+    """As nvme of 6.1 does it: with the companion, without it, and with a new companion that
+    has served another driver in between."""
     module = build_module("6.1", arch, SOURCE)
     run = testbed(r"""
 device=$(basename "$(readlink -f /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed)")
@@ -341,7 +341,7 @@ def test_entry_limit_is_hit_at_exactly_n(edu, entries):
                                    module=f"max_bytes={8 * 16384} mode={mode}"))
     for mode in ("cached", "strict")])
 def test_byte_limit_is_never_exceeded(edu, mode):
-    """With 8 granules of budget: 8 pages in a granule each."""
+    """A budget of 8 granules: 8 pages, each in a granule of its own."""
     assert edu.value("peak_bytes") == edu.companion()["peak_bytes"] == 8 * 16384
     assert edu.companion()["failed_entries"] == 0
     assert "max_bytes" in edu.console
@@ -358,9 +358,8 @@ def test_lower_limit_of_the_host_is_survived(edu):
 def lying(outcome, *modes):
     """A parameter for each lie with this outcome, after two right answers if it breaks.
 
-    The cases: "broken" maps and unmaps eight pages one after the other; "leak"
-    keeps eight mapped, so that the second finds a live one and meets the host's
-    limit.
+    The case "broken" maps and unmaps eight pages in turn. The case "leak" keeps eight
+    mapped, so that the second one meets a live one, and the host's limit.
     """
     lies = [(lie, mode) for mode in modes for lie in audit.lies(outcome)]
     after = ["lie-after=2"] * (outcome == "broken")
@@ -392,14 +391,14 @@ def test_host_that_refuses_is_not_broken(edu, lie):
 
 @pytest.mark.parametrize("lie", lying("harmless", "strict", "cached"))
 def test_odd_host_does_no_harm(edu, lie):
-    """It is not what hosts do, but nothing depends on it."""
+    """Real hosts answer otherwise, but the module does not depend on it."""
     assert edu.value("broken") == edu.value("map_failures") == 0
     assert lie.log in edu.console
     assert (edu.companion()["lies"] > 0) == ("lie=rewrite" in lie.host)
 
 
 def test_other_companions_are_unaffected(testbed, build_module):
-    """Two at once: one is broken, the other maps all the same."""
+    """Two companions: one is broken, the other still maps."""
     module = build_module(src=SOURCE)
     run = testbed("""
 for c in /sys/bus/pci/drivers/apple_dma/0*/apple_dma; do echo strict >$c/mode; done
@@ -415,7 +414,7 @@ done
 
 
 def test_impossible_hosts_are_refused(testbed):
-    """No companion of them is bound, each says why, and the first one goes on."""
+    """None of these companions is bound, each logs why, and the first one still works."""
     lies = audit.lies("not bound")
     # Companions are from slot 3 on, ports from 0x10; the first of both is honest.
     own = [lie.name.format(companion=f"0x{(3 + i) << 3:04x}", bridge=f"0x{(0x10 + i) << 3:04x}",

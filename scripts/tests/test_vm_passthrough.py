@@ -9,9 +9,9 @@ from conftest import TOP, Run
 
 SOURCE = TOP / "scripts" / "tests" / "engine"
 
-# One guest plays all steps in either mode, with new modules for each; what a
-# test looks at is printed before and after its step. After a step that fails
-# there is no other: each would wait for what has been lost.
+# One guest runs all steps in both modes, and loads the modules anew for each step. It
+# prints what the tests check before and after a step. A step that fails is the last one,
+# as the others would wait for what is lost.
 STEPS = r"""
 device=$(grep -lx 0x00f5 /sys/bus/pci/devices/*/device)
 device=$(basename "${device%/*}")
@@ -91,7 +91,7 @@ done
 
 
 class Step(Run):
-    """What came of one step: its lines, and the host before and after it."""
+    """The result of one step: its lines, and the host before and after it."""
 
     def hosts(self):
         """The statistics of the device before, and after."""
@@ -111,7 +111,7 @@ class Step(Run):
 
 
 class Guest:
-    """A guest that plays all steps, once."""
+    """A guest that runs all steps once."""
 
     def __init__(self):
         self.steps = None
@@ -137,7 +137,7 @@ def engine_guests():
 
 @pytest.fixture
 def engine(engine_guests, testbed, build_module, arch, mode):
-    """Returns what came of a step, whose cases must all have gone right."""
+    """Returns the result of a step whose cases have all passed."""
     if arch not in engine_guests:
         engine_guests[arch] = Guest()
         engine_guests[arch].play(testbed, build_module, arch)
@@ -157,7 +157,7 @@ GUESTS = pytest.mark.parametrize("arch, mode", [
 
 
 def check_interrupts(step, number):
-    """Each was raised, was taken, and has reached the guest once, and nothing else did."""
+    """Each was raised and taken, and reached the guest once; there were no others."""
     assert sum(step.values("interrupts")) == number
     assert step.grown("dextd", "raised") == step.grown("dextd", "pended") == number
     assert step.grown("dextd", "merged") == step.grown("dextd", "dropped") == 0
@@ -167,7 +167,7 @@ def check_interrupts(step, number):
 
 
 def check_mappings(step):
-    """Nothing was refused, and nothing was reached that is not mapped."""
+    """Nothing was refused, and no unmapped address was used."""
     assert step.value("map_failures") == step.value("bad_unmaps") == 0
     assert step.value("live_mappings") == 0
     assert step.grown("faults") == 0
@@ -184,7 +184,7 @@ def test_random_transfers(engine):
 
 @GUESTS
 def test_strict_mode_leaves_nothing_registered(engine, mode):
-    """And the cached mode something, for the next transfers."""
+    """The cached mode leaves windows, for the next transfers."""
     _, after = engine("transfers").hosts()
     assert (after["live"] == 0) == (mode == "strict")
     assert after["dart_entries"] == after["live"]
@@ -203,8 +203,8 @@ def test_vectors_masked_under_load(engine):
 def test_vectors_masked_and_moved_under_load(engine):
     """From one processor to another: none is lost.
 
-    A PC's Linux doubles some of what it moves, so that a transfer may seem to be over
-    before its interrupt comes, and the next one's merges with it.
+    Linux on a PC doubles some interrupts that it moves. So a transfer may seem to end before
+    its interrupt comes, which then merges with the next one.
     """
     step = engine("moves")
     assert step.values("held")[0] > 0, "no vector fired while it was masked"
@@ -227,7 +227,7 @@ def test_masked_vector_is_kept_pending(engine):
 
 @GUESTS
 def test_function_reset(engine):
-    """The device has forgotten its buffer, and what was registered still is."""
+    """The device has forgotten its buffer; what was registered is still registered."""
     step = engine("reset")
     assert step.grown("passthrough", "resets") == 1
     check_interrupts(step, 200)
@@ -237,7 +237,7 @@ def test_function_reset(engine):
 @GUESTS
 @pytest.mark.parametrize("direction", ["read", "write"])
 def test_address_that_is_not_mapped(engine, direction):
-    """The device says so, the DART counts it, and all else goes on."""
+    """The device reports it, the DART counts it, and all else works."""
     step = engine(f"fault_{direction}")
     other = "read" if direction == "write" else "write"
     assert step.grown(f"{direction}_faults") == 1
@@ -250,7 +250,7 @@ def test_address_that_is_not_mapped(engine, direction):
 
 @GUESTS
 def test_rebind(engine):
-    """Nothing stays registered for a device without a driver; the next one starts anew."""
+    """Without a driver nothing is registered for the device; the next driver works."""
     step = engine("rebinds")
     assert step.values("live") == step.values("mapped_entries")[:5] == [0] * 5
     check_interrupts(step, 500)
@@ -260,7 +260,7 @@ def test_rebind(engine):
 @GUESTS
 @pytest.mark.parametrize("when", ["unused", "unused_again"])
 def test_vector_without_a_handler_is_dropped(engine, when):
-    """The extension drops it; that another driver had used it before changes nothing."""
+    """The extension drops it, even if another driver had used it before."""
     step = engine(when)
     assert step.values("interrupts") == [0, 100]
     assert step.grown("dextd", "dropped") == 100

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Drivers and the module that come and go in every order, on a disk's device."""
+"""Drivers and the module, loaded and unloaded in every order, on a disk's device."""
 
 import shutil
 
@@ -9,7 +9,7 @@ from conftest import NVME, TOP
 
 PROBE = TOP / "scripts/tests/probe"
 
-# What the test driver's parameters are now, and how it is loaded for a device.
+# The test driver's parameters, and how to load it for a device.
 PROBES = r"""
 probe_has() { local v=; read -r v <"/sys/module/apple_dma_probe/parameters/$1"; [ "$v" = "$2" ]; }
 mappings() { [ "$(counter live_mappings)" = "$1" ]; }
@@ -22,9 +22,9 @@ def with_probe(build_module):
 
 
 def test_other_drivers_have_the_device_in_between(testbed, disk, build_module):
-    """One that maps, one that does not, and vfio-pci, which needs an IOMMU of the guest.
+    """One that maps, one that does not, and vfio-pci, which needs an IOMMU in the guest.
 
-    Without one it is refused. Debian's kernels have no way around that; one with
+    Without an IOMMU its bind fails with Debian's kernels. A kernel with
     CONFIG_VFIO_NOIOMMU binds it, and it maps nothing.
     """
     drive, _ = disk()
@@ -78,7 +78,7 @@ counters
 
 @pytest.mark.full
 def test_probes_that_fail_or_come_later(testbed, disk, build_module):
-    """With a driver that tidies up and one that does not: six times, then the disk."""
+    """With a driver that unmaps everything and one that does not: six times, then the disk."""
     drive, _ = disk()
     run = testbed(PROBES + r"""
 other=$(basename "$(dirname "$(grep -lx 0x0005 /sys/bus/pci/devices/*/device)")")
@@ -134,9 +134,9 @@ await unloaded apple_dma
 @pytest.mark.full
 @pytest.mark.parametrize("mode", ["cached", "strict"])
 def test_driver_that_gives_nothing_back(testbed, disk, build_module, mode):
-    """Reported by count, off the host at once, and the disk's driver has the device next.
+    """The count is reported, the host forgets them at once, and the disk's driver is bound.
 
-    Coherent memory is freed by its driver in the end, when the module may go.
+    The driver frees coherent memory at the end; then the module can be unloaded.
     """
     drive, _ = disk()
     run = testbed(PROBES + r"""
@@ -184,7 +184,7 @@ again() { probe_has probes 2 && [ "$(bound_to "$disk")" = apple_dma_probe ] && m
 
 
 def test_module_loaded_during_a_probe(testbed, disk, build_module):
-    """The probe is let come to its end, and made again with the ops in place."""
+    """The module lets the probe end, and then makes it again with its ops."""
     drive, _ = disk()
     run = testbed(PROBES + DURING + r"""
 await_disk
@@ -217,7 +217,7 @@ counters
 
 @pytest.mark.full
 def test_module_loaded_at_every_moment_of_a_probe(testbed, disk, build_module):
-    """Forty races; the driver has its ops in the end, whoever came first."""
+    """Forty races: whoever comes first, the driver ends with the module's ops."""
     drive, _ = disk()
     run = testbed(PROBES + DURING + r"""
 early=0 late=0
@@ -255,9 +255,9 @@ counters
 
 @pytest.mark.full
 def test_module_loaded_while_nvme_probes(testbed, disk):
-    """The stock driver probes asynchronously, behind a DART that lets nothing pass.
+    """The stock driver probes asynchronously, behind a DART that blocks everything.
 
-    What it does before the module is there faults; with the module nothing does.
+    What it does before the module is loaded causes faults; later nothing does.
     """
     drive, _ = disk()
     run = testbed(PROBES + DURING + r"""
@@ -295,7 +295,7 @@ echo rounds=$round
 
 @pytest.fixture
 def next_version(build_module):
-    """The module as another version of itself."""
+    """The module with another version number."""
     folder = TOP / "build" / "next-version"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -310,7 +310,7 @@ def next_version(build_module):
 
 @pytest.mark.full
 def test_hundred_reloads_and_upgrades(testbed, disk, next_version):
-    """By rmmod and insmod of two versions, and by modprobe; the disk in each tenth."""
+    """By rmmod and insmod of two versions, and by modprobe; every tenth time with the disk."""
     drive, _ = disk()
     run = testbed(r"""
 await_disk

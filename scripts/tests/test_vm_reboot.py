@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One kernel after another in the same QEMU: what the last one left on the host.
+"""Several kernels in the same QEMU: what each leaves on the host.
 
-The host forgets nothing. An orderly end leaves it clean; after any other the next
-kernel meets a registration that is in its way and then looks for all of them.
+The host forgets nothing. An orderly end leaves nothing on it. After any other end the
+next kernel meets one leftover registration, and then searches for all.
 """
 
 import re
@@ -33,7 +33,7 @@ state() { echo "state $BOOT $1 $(host live) $(counter mapped_entries) $(counter 
 
 
 def states(run):
-    """What the guests said of themselves: (boot, what, live, own, recovered)."""
+    """What the guests printed: (boot, what, live, own, recovered)."""
     return [(int(boot), what, *(int(number) for number in rest.split())) for boot, what, rest in
             re.findall(r"^state (\d+) (\w+) (\d+ \d+ \d+)$", run.out, re.M)]
 
@@ -43,9 +43,9 @@ def states(run):
     *(("x86_64", end) for end in ENDS),
     *(pytest.param("arm64", end, marks=pytest.mark.arm64) for end in ("kexec", "reset"))])
 def test_five_reboots_under_io(testbed, disk, arch, end):
-    """Data is right in each boot, and the host has no more than the first time.
+    """Data is right in each boot, and the host has no more than after the first.
 
-    A GICv3 keeps its tables where the last kernel had them; a GICv2 has none.
+    A GICv3 keeps using the tables of the last kernel; a GICv2 has none.
     """
     drive, _ = disk()
     run = testbed(SETTLE + rf"""
@@ -77,7 +77,7 @@ counters
 
 @pytest.mark.full
 def test_crash_kernel_and_back(testbed, disk):
-    """The crash kernel has other memory: what is left is found by the kernel after it."""
+    """The crash kernel has other memory, so the kernel after it finds the leftovers."""
     drive, _ = disk()
     run = testbed(SETTLE + rf"""
 await_disk
@@ -115,8 +115,8 @@ counters
 def test_full_host_is_no_reason_to_have_no_disk(testbed, disk, build_module, end):
     """The last kernel left 250 registrations, of 252 that the host has room for.
 
-    Those of a crashed kernel are in memory that the crash kernel does not have. The
-    disk's driver is told of the refusal in an allocation that may sleep, and so waits.
+    Those of a crashed kernel are for memory that the crash kernel does not have. The disk's
+    driver meets the refusal in an allocation that may sleep, so it waits for the search.
     """
     drive, _ = disk()
     probe = build_module(src=TOP / "scripts/tests/probe")

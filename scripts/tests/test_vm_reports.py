@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What fails a run whose command ends well: a report of the kernel, and faults that come late."""
+"""Runs that fail though the command ends with 0: a kernel report, and late faults."""
 
 import pytest
 
@@ -18,7 +18,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_report_of_the_kernel_fails_the_run(testbed, build_module, mistake):
-    """Though the command itself ends well."""
+    """Though the command ends with 0."""
     run = testbed(f"insmod /root/reports.ko make={mistake} || true", no_module=True,
                   append="slub_debug=FZPU,apple_dma_reports", expect=EXIT_KERNEL_REPORT,
                   push=[f"{build_module(src=SOURCE)}:/root/reports.ko"])
@@ -29,7 +29,7 @@ def test_report_of_the_kernel_fails_the_run(testbed, build_module, mistake):
 
 
 def test_faults_after_its_companion_was_pulled_fail_the_run(testbed, disk):
-    """The disk works until its driver is gone; the DART goes on counting."""
+    """The disk works until its driver is gone; the DART still counts."""
     drive, _ = disk()
     run = testbed(r"""
 fio --name=r --filename=/dev/nvme0n1 --direct=1 --rw=randread --bs=16k --iodepth=16 \

@@ -18,7 +18,7 @@ SOURCE = TOP / "scripts" / "tests" / "stress"
 OPS = int(os.environ.get("APPLE_DMA_STRESS_OPS", "240000"))
 SEED = int(os.environ.get("APPLE_DMA_STRESS_SEED", "1"))
 
-# Load it, take memory away from the guest while it runs, and ask what it said.
+# Load it, make the guest reclaim memory while it runs, and print its lines.
 SCRIPT = """
 for params in {runs}; do
 	dmesg -C
@@ -33,10 +33,10 @@ for params in {runs}; do
 done
 """
 
-# What was freed is poisoned, and a later look at it shows.
+# Freed memory is poisoned, so that a later read is seen.
 POISON = "slub_debug=FPZ,apple_dma_window"
 
-# Kernels that are built here to find mistakes, and how much slower they are.
+# Kernels that are built here with checkers, and how much slower they are.
 SLOWER = {"debug": 16, "kcsan": 8}
 
 
@@ -65,7 +65,7 @@ def stress(testbed, build_module):
     pytest.param("arm64", "6.1", 4, marks=[pytest.mark.arm64, pytest.mark.full]),
     pytest.param("arm64", "newest-16k", 4, marks=[pytest.mark.arm64, pytest.mark.full])])
 def test_engine_on_a_fake_host(stress, arch, kernel, share):
-    """The exact cases, and threads and interrupts in a changing world."""
+    """The exact cases, and threads and interrupts while settings change."""
     stress("run=unit", f"run=storm,threads=3,ops={OPS // share},seed={SEED}",
            arch=arch, kernel=kernel)
 
@@ -78,6 +78,6 @@ def test_storm_that_is_looked_into(stress, kernel):
 
 
 def test_nothing_is_refused_that_fits(stress):
-    """One thread, undisturbed: each refusal is checked to the byte."""
+    """One thread and no meddling: each refusal is checked to the byte."""
     stress(*(f"run=storm,threads=1,meddle=0,rounds=20,ops={OPS // 8},seed={SEED + i}"
              for i in (1, 4)))

@@ -8,10 +8,10 @@ import pytest
 from conftest import NVME
 from test_vm_observe import events, number, Replay
 
-# The testbed wakes a guest that is suspended to RAM, at once; from suspend to idle a key
-# does, or the clock where there is no keyboard.
-# SeaBIOS does not tell the chip set again where its power management is: a PC would not
-# sleep a second time, nor turn off.
+# The testbed wakes a guest from suspend to RAM at once. From suspend to idle a key wakes
+# it, or the clock if there is no keyboard.
+# SeaBIOS does not program the chip set's power management again after a sleep: a PC would
+# not sleep a second time, nor power off.
 TOOLS = r"""
 sys=$(echo /sys/bus/pci/drivers/apple_dma/0*/apple_dma)
 clock=/sys/class/rtc/rtc0
@@ -69,7 +69,7 @@ await_disk
 
 
 def check(run, sleeps, to_ram=0):
-    """All slept, and nothing was lost on either side."""
+    """All slept, and neither side lost anything."""
     assert run.value("sleeps") == sleeps
     assert run.err.count("the guest sleeps") == to_ram
     assert run.console.count("PM: suspend exit") == sleeps
@@ -93,10 +93,10 @@ counters
 @pytest.mark.parametrize("mode, forget", [
     ("cached", "nothing"), ("strict", "registers")])
 def test_suspend_rounds(testbed, disk, mode, forget):
-    """To RAM and to idle in turn, and as far as pm_test goes.
+    """Suspend to RAM and to idle in turn, and each level of pm_test.
 
-    Idle windows are looked through every other millisecond, so that one look would
-    come upon registers that are not programmed yet.
+    The ager looks at idle windows every two milliseconds, so it would meet registers that
+    are not programmed yet.
     """
     drive, _ = disk()
     order = "ram idle devices ram".split()
@@ -124,8 +124,8 @@ counters
 
 @pytest.mark.full
 def test_idle_windows_go_before_the_guest_sleeps(testbed, disk):
-    """What sleeps registered is what is in use, by the module's events and the host's count:
-    each idle window goes, and then nothing rings until the guest wakes."""
+    """Only windows in use stay registered during a sleep, by the module's events and the
+    host's count. Each idle window is given back; then no doorbell until the guest wakes."""
     drive, _ = disk()
     run = testbed(TOOLS + """
 trace=/sys/kernel/tracing
@@ -167,9 +167,9 @@ agree end
 
 @pytest.mark.full
 def test_host_that_forgets_while_the_guest_sleeps(testbed, disk):
-    """What the disk's driver has mapped is gone: it is probed again, and works.
+    """The mappings of the disk's driver are gone: it is probed again, and works.
 
-    Until then the device meets addresses that lead nowhere, and the DART says so.
+    Until then the device uses addresses that are not mapped, which are DART faults.
     """
     drive, _ = disk()
     run = testbed(TOOLS + r"""
@@ -205,9 +205,9 @@ SWAP = ("-drive file={path},if=none,id=swap,format=raw,cache=unsafe "
 
 @pytest.mark.full
 def test_hibernation(testbed, disk):
-    """Refused while the disk is mapped. Without its driver it works, through a kernel that
-    has used the disk itself; what that one had registered is found, also by one that had
-    looked for what was left by yet another, and was done with that.
+    """It is refused while the disk is mapped. Without the disk's driver it works. The kernel
+    that restores the image has used the disk; its registrations are found, also by a
+    kernel that has already finished a search for those of an earlier one.
     """
     drive, _ = disk()
     _, swap = disk("swap", size="1G")

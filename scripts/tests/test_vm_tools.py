@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The command apple-dma in a guest: what it says is what the host has counted."""
+"""The command apple-dma in a guest: its figures are those of the host."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import NVME, TOP
 
-# What a program of the standard library's tests and tools has, and a guest's command has not.
+# Parts of the standard library that the guest's command does not need.
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "test", "tests", "idlelib", "lib2to3", "tkinter",
                                   "ensurepip", "distutils", "config-*", "pydoc_data", "turtledemo")
 
@@ -76,7 +76,7 @@ def command(folder):
 @pytest.mark.full
 def test_apple_dma_in_a_guest(testbed, disk, tmp_path):
     drive, _ = disk()
-    # Nothing goes by age: only what the commands do rings the doorbell.
+    # No window is given back for its age: only the commands ring the doorbell.
     run = testbed(GUEST, qemu=[drive], module="idle_ms=0", devices=NVME,
                   push=command(tmp_path))
     status, doctor = run.json_lines()[:2]
@@ -86,13 +86,13 @@ def test_apple_dma_in_a_guest(testbed, disk, tmp_path):
     (tmp_path / "report.html").write_text(html)     # to be looked at
     check_report(run, json.loads(re.search(r'id="numbers">(.*?)</script>', html)[1])[0])
     assert "said:   No mapping failed." in run.out
-    # A line of the table, and what a narrow terminal gets instead of it.
+    # A line of the table, and its form on a narrow terminal.
     assert re.search(r"^00:\S+ +\S+ +nvme .* ok$", run.out, re.M)
     assert re.search(r"^0000:\S+  nvme  ok$", run.out, re.M)
 
 
 def check_status(status):
-    """One device that is well, with all that a module of today says."""
+    """One device without problems, with all values of the present module."""
     assert status["module_loaded"] and len(status["devices"]) == 1
     device = status["devices"][0]
     assert (device["state"], device["driver"], device["mode"]) == ("ok", "nvme", "cached")
@@ -101,7 +101,7 @@ def check_status(status):
 
 
 def check_doctor(doctor):
-    """Nothing is wrong; that the guest has neither headers nor the module's file is seen."""
+    """No problem; it sees that the guest has neither headers nor the module's file."""
     assert doctor["well"], doctor
     found = {f["check"]: f for f in doctor["findings"]}
     assert found["headers"]["outcome"] == found["module"]["outcome"] == "note"
@@ -111,7 +111,7 @@ def check_doctor(doctor):
 
 
 def check_report(run, numbers):
-    """The report has counted what the host has, and the module."""
+    """The report has the counts of the host and of the module."""
     assert numbers["driver"] == "nvme" and numbers["lost_events"] == 0
     assert numbers["doorbells_traced"] == run.value("doorbells_meanwhile") > 1
     assert numbers["windows_created"] == run.value("windows_meanwhile") > 0
@@ -134,7 +134,7 @@ tr -d '\n' </tmp/doctor; echo
 
 @pytest.mark.full
 def test_doctor_names_the_cause_of_a_refused_load(testbed, tmp_path, build_module):
-    """A kernel that takes signed modules only, as with Secure Boot, and one that is not."""
+    """A kernel that takes only signed modules, as with Secure Boot, and an unsigned module."""
     run = testbed(REFUSED, no_module=True, append="module.sig_enforce=1",
                   push=[*command(tmp_path), f"{build_module()}:/root/apple_dma.ko"])
     assert run.value("doctor") == 1

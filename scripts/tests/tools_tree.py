@@ -36,7 +36,7 @@ IOMEM = """00000000-3fffffff : PCI
 
 
 class Tree:
-    """A machine, good until it is told otherwise."""
+    """A machine without problems until a test adds one."""
 
     def __init__(self, top):
         self.top = top
@@ -68,7 +68,7 @@ class Tree:
         path.write_text(f"{text}\n" if text and not text.endswith("\n") else text)
 
     def remove(self, name):
-        """A file, link or folder goes."""
+        """Remove a file, link or folder."""
         path = self.path(name)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -143,7 +143,7 @@ class Tree:
         self.write(f"sys/devices/pci0000:00/{address}/apple_dma/{name}", str(value))
 
     def without_module(self):
-        """As it is before the module is loaded."""
+        """The machine before the module is loaded."""
         self.remove("sys/module/apple_dma")
         self.without_groups()
         for link in self.path("sys/bus/pci/drivers/apple_dma").iterdir():
@@ -151,7 +151,7 @@ class Tree:
         self.remove("sys/bus/pci/drivers/apple_dma")
 
     def without_groups(self):
-        """Companions lose their files, as those of another module have none."""
+        """Remove the companions' files, as another module has none."""
         for link in self.path("sys/bus/pci/drivers/apple_dma").iterdir():
             shutil.rmtree(link.resolve() / "apple_dma")
 
@@ -173,7 +173,7 @@ class Tree:
             self.write(f"sys/kernel/tracing/events/apple_dma/{event}/enable", "0")
 
     def instance(self, pid, lines):
-        """What the instance of process PID will read; made ahead, as only a kernel can make it."""
+        """Make the files of the instance of process PID, which only a kernel could make."""
         folder = f"sys/kernel/tracing/instances/apple_dma_report_{pid}"
         for event in EVENTS:
             self.write(f"{folder}/events/apple_dma/{event}/enable", "0")

@@ -9,7 +9,7 @@ COMPANION_ID = ("0x1b36", "0x0015")
 
 
 def version():
-    """The project's version, which stands in dkms.conf; installed, there is a copy of the line."""
+    """The version in dkms.conf; an installed command has a copy of that line."""
     top = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
     for path in (os.path.join(top, "VERSION"), os.path.join(os.path.dirname(top), "dkms.conf")):
         try:

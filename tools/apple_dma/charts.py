@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Plots as SVG: lines over time, histograms, a map of memory.
 
-Every plot is drawn twice, for a wide and for a narrow page, so that letters keep
-their size; the page shows the one that fits.
+Every plot is drawn for a wide and for a narrow page, so that text keeps its size. The
+page shows the one that fits.
 """
 
 import math
@@ -24,7 +24,7 @@ def element(name, text=None, **attributes):
 
 
 def shorten(value):
-    """A number without digits that nobody sees."""
+    """A number without useless digits."""
     return f"{value:.1f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
@@ -74,7 +74,7 @@ class Plot:
         self.parts = []
 
     def add(self, *parts):
-        """Elements, on top of what is there."""
+        """Add elements on top."""
         self.parts += parts
 
     def x_axis(self, axis, show, name, most=None):
@@ -186,7 +186,7 @@ def over_time(chart):
 
 
 def far_text(chart):
-    """Where the limit is that the plot has no room for."""
+    """A note about a limit that is above the plot."""
     peak = max((v for series in chart.series for _, v in series.points), default=0)
     times = f", {chart.limit / peak:,.0f} times the peak" if peak else ""
     return f"↑ limit {chart.show(chart.limit)}{times}"
@@ -228,7 +228,7 @@ def histogram(chart):
             low = 0
             for name, class_, counts in chart.series:
                 if counts[i]:
-                    top = min(y(low + counts[i]), y(low) - 1.5)     # never too flat to see
+                    top = min(y(low + counts[i]), y(low) - 1.5)     # high enough to be seen
                     text = element("title", escape(f"{bucket_text(chart, i)}: {name} "
                                                    f"{units.count(counts[i])}"))
                     plot.add(element("rect", text, x=plot.left + i * step + step * 0.08, y=top,
@@ -250,7 +250,7 @@ def bucket_text(chart, i):
 
 
 def every(labels, step):
-    """Every how many buckets a label fits."""
+    """The distance of labels, in buckets, at which they fit."""
     longest = max(map(len, labels), default=1) * LETTER + 8
     return max(1, math.ceil(longest / step))
 
@@ -298,7 +298,7 @@ def spread(windows, size):
 
 
 def cell_size(ram, columns, rows):
-    """The smallest power of two, of a granule at least, with which the memory fits."""
+    """The smallest power of two, at least a granule, with which the memory fits."""
     size = 16 * units.KIB
     while sum((end - 1) // size // columns - start // size // columns + 1
               for start, end in ram) > rows:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a check of the doctor knows, and what it finds."""
+"""The input of the doctor's checks, and their findings."""
 
 import time
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ INITRAMFS = "sudo update-initramfs -u    (with dracut: sudo dracut --force), the
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the doctor: what is so and, where it is not well, what to do."""
+    """One line of the doctor: what it found and, if there is a problem, what to do."""
 
     outcome: str
     text: str
@@ -27,7 +27,7 @@ def ok(text):
 
 
 def note(text, *cure):
-    """It works, but not as well as it could."""
+    """It works, but could work better."""
     return Finding(NOTE, text, cure)
 
 
@@ -37,12 +37,12 @@ def fail(text, *cure):
 
 
 def skip(text, *cure):
-    """It could not be looked at."""
+    """It could not be checked."""
     return Finding(SKIP, text, cure)
 
 
 def into_force(*how):
-    """HOW to change modprobe.d, and what brings that into force."""
+    """HOW to change modprobe.d, and how the change takes effect."""
     return (*how, INITRAMFS, "the initramfs has a copy of modprobe.d of its own")
 
 
@@ -52,7 +52,7 @@ def option(text):
 
 
 class Machine:
-    """What all checks look at, read once."""
+    """What all checks use, read once."""
 
     def __init__(self, root):
         self.root = root
@@ -73,7 +73,7 @@ class Machine:
         return [d for d in self.ours if d.managed]
 
     def fails_now(self, device):
-        """Whether mappings of a device go on failing; takes a moment, once."""
+        """Whether mappings of a device still fail; the first call takes a moment."""
         if self.later is None:
             time.sleep(WATCH)
             self.later = {d.companion: d for d in devices.read_all(self.root)}
@@ -81,5 +81,5 @@ class Machine:
         return bool(later) and later.fails_now(device)
 
     def unseen(self):
-        """What to say where the log would have told."""
+        """A note that the log is missing."""
         return skip(f"not seen: {self.log.problem}", "sudo apple-dma doctor")

@@ -10,7 +10,7 @@ from .errors import NeedsRoot
 
 REPORT = "it is a bug of the host, or ours: report it with this line and QEMU's version"
 
-# What the module says when it does not take a companion: the pattern, and what to do.
+# Lines of the module about a companion that it does not take: the pattern, what to do.
 REFUSED = (
     (r"the host speaks protocol version \d+.*", "a newer apple_dma is needed: update the package"),
     (r"the host answers the layout probe in no known way.*",
@@ -105,7 +105,7 @@ def no_driver(machine, device):
 
 
 def built_in(root, driver):
-    """Whether a driver is no module: only those that can be loaded have the file."""
+    """Whether a driver is built in: only a module has the file."""
     return not root.exists(f"{devices.PCI}/drivers/{driver}/module/initstate")
 
 
@@ -162,8 +162,8 @@ def check_iommu(machine):
 
 # ---- limits
 
-MOST = {"bytes": 1536 << 20, "entries": 65536}      # what Macs are known to take
-# A module that is older says neither the address nor the mask.
+MOST = {"bytes": 1536 << 20, "entries": 65536}      # a size that Macs are known to accept
+# An older module prints neither the address nor the mask.
 MASK_LINE = (r"cannot map \d+ bytes: the host's address (?:(0x[0-9a-f]+) )?is beyond the device's "
              r"DMA mask(?: (0x[0-9a-f]+))?")
 REPLUG = ("if it stays: shut the guest down, and plug the device in again; its addresses on the "
@@ -181,7 +181,7 @@ CURES = {
 
 
 def more_room(device, what):
-    """What to do where a limit is in the way."""
+    """What to do about a limit that is too low."""
     cure = ("give the device less to do at once: smaller textures, a shorter queue",)
     limit = device.get(f"limit_{what}")
     if limit and limit < MOST[what]:
@@ -190,7 +190,7 @@ def more_room(device, what):
 
 
 def cached_mode(machine, device):
-    """How to get out of mode=strict."""
+    """How to leave mode=strict."""
     if device.mode != "strict":
         return ()
     if devices.balloon(machine.root):
@@ -236,7 +236,7 @@ def failed_maps(machine, device):
     failed = device.get("map_failures")
     if not failed:
         return []
-    # Counters never go back; what failed long ago need not be wrong now.
+    # Counters only grow; old failures need not be a problem now.
     now = machine.fails_now(device) or device.get("live_mappings") == 0
     kind, when = (fail, "") if now else (note, ", none while this looked")
     name = device.managed or device.companion
@@ -376,7 +376,7 @@ def interrupts_seen(root, name):
 
 
 def msi_cure(driver):
-    """How a driver is made to use MSI."""
+    """How to make a driver use MSI."""
     if driver == "snd_hda_intel":
         return ("it turns MSI off for some cards, such as NVIDIA's, by itself; leave the sound "
                 "function out of the VM, or:", *option("snd_hda_intel enable_msi=1"))
@@ -411,7 +411,7 @@ def device_hints(machine, device):
 
 
 def check_hints(machine):
-    """The cable, the BARs and the interrupts, as far as they show in the guest."""
+    """The cable, the BARs and the interrupts, as the guest sees them."""
     found = [hint for device in machine.managed for hint in device_hints(machine, device)]
     found += log_hints(machine)
     if not found and machine.log.problem:

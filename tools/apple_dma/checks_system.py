@@ -114,7 +114,7 @@ def check_module(machine):
 
 
 def at_boot(root):
-    """What is wrong with the files that have it loaded at boot."""
+    """What is wrong with the files that load it at boot."""
     if not any(root.exists(f"{top}/{LOAD_FILE}") for top in ("/usr/lib", "/lib")):
         return ("at every boot: install the package apple-dma-dkms, or run sudo make install",)
     text = root.peek(f"/etc/{LOAD_FILE}")
@@ -185,7 +185,7 @@ def key_cure(key):
 
 
 def make_again(machine):
-    """How dkms builds and signs the module again: autoinstall leaves out what is installed."""
+    """How dkms builds and signs the module again; autoinstall skips an installed module."""
     versions = [v for v in machine.root.list("/var/lib/dkms/apple-dma") if v[0].isdigit()]
     if not versions:
         return ("install the package apple-dma-dkms: dkms signs, make install does not",)

@@ -16,7 +16,7 @@ MODULE = f"/sys/module/{DRIVER}"
 
 FOREIGN = f"another module named {DRIVER} has the companion"
 
-# Every file of the group that holds a number; a module that is older has not all.
+# Every file of the group that has a number; an older module lacks some.
 COUNTERS = (
     "mapped_bytes", "mapped_entries", "live_bytes", "live_mappings", "idle_bytes",
     "idle_entries", "peak_bytes", "peak_entries", "limit_bytes", "limit_entries",
@@ -47,7 +47,7 @@ BALLOON_VIRTIO = {5: "a balloon", 24: "virtio-mem"}
 
 @dataclass
 class Device:
-    """One companion, and what it does."""
+    """One companion and its values."""
 
     companion: str
     bound: Optional[str] = None         # the driver of the companion
@@ -64,11 +64,11 @@ class Device:
 
     @property
     def ours(self):
-        """Whether the module has the companion; another one of that name has not its files."""
+        """Whether this module has the companion; another module of its name lacks the files."""
         return self.bound == DRIVER and self.group
 
     def used(self, what):
-        """Registered and in use: without what is only kept; WHAT is bytes or entries."""
+        """Registered and in use, without idle windows; WHAT is bytes or entries."""
         mapped, idle = self.get(f"mapped_{what}"), self.get(f"idle_{what}")
         return None if mapped is None else max(mapped - (idle or 0), 0)
 
@@ -83,7 +83,7 @@ class Device:
         return sorted((f for f in found if f[1]), key=lambda f: -f[1])
 
     def failed(self):
-        """What to say of mappings that failed since the companion was bound; "" if none did."""
+        """A sentence about mappings that failed since the companion was bound, or ""."""
         number = self.get("map_failures")
         if not number:
             return ""
@@ -114,7 +114,7 @@ def companions(root):
 
 
 def read(root, companion):
-    """What a companion is at now. NeedsRoot where the files are not for all."""
+    """The present values of a companion. Raises NeedsRoot if only root may read them."""
     device = Device(companion, root.link(f"{DEVICES}/{companion}/driver"), taken=time.monotonic())
     folder = group(companion)
     device.group = root.exists(folder)
@@ -149,7 +149,7 @@ def loaded(root):
 
 
 def foreign(root):
-    """Whether a module of that name is loaded which is not this one: it has other parameters."""
+    """Whether another module of that name is loaded; it has other parameters."""
     return loaded(root) and not root.exists(f"{MODULE}/parameters/max_bytes")
 
 
@@ -168,7 +168,7 @@ def balloon(root):
 
 @dataclass(frozen=True)
 class State:
-    """How a device is: one word, whether it is bad, and why."""
+    """The state of a device: one word, whether it is bad, and why."""
 
     word: str
     bad: bool = False
@@ -178,8 +178,8 @@ class State:
 def state(root, device, log=None, before=None):
     """The State of a device.
 
-    LOG is the kernel log, for a broken one's reason; BEFORE an earlier sample, which tells
-    whether mappings fail now.
+    LOG is the kernel log, for the reason of a broken one. BEFORE is an earlier sample; with
+    it, mappings that fail now are seen.
     """
     if not device.bound:
         if loaded(root):
@@ -223,7 +223,7 @@ def short(address, all_addresses):
 
 
 def pci_name(root, address):
-    """What kind of thing a PCI device is, in words, from its class; "PCI device" if unknown."""
+    """The kind of a PCI device in words, from its class; "PCI device" if unknown."""
     code = pci_text(root, address, "class") or ""
     for prefix, name in KINDS:
         if code.startswith(prefix):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Errors that a user can do something about: what is wrong, and what to do."""
+"""Errors that a user can correct: what is wrong, and what to do."""
 
 
 class ToolError(Exception):
-    """Ends the command with one line, and a second one that says what to do."""
+    """An error that ends the command with one line, and a second one with what to do."""
 
     def __init__(self, what, cure=None):
         super().__init__(what)

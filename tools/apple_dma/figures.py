@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a recording of a device comes to: the numbers and the sentences of a report."""
+"""Results of a recording of a device: the numbers and the sentences of a report."""
 
 import math
 from dataclasses import dataclass
@@ -37,9 +37,9 @@ def latency(record):
 
 
 def nearest(record):
-    """(share of the limit, what, peak, limit): how near the host's limits ever were, or None.
+    """(share of the limit, what, peak, limit) at the peak use of the host's limits, or None.
 
-    Counted is what is registered, idle or not: it is what the host has to bear.
+    All registrations count, in use or idle, as the host has all of them.
     """
     found = []
     for what in ("bytes", "entries"):
@@ -51,7 +51,7 @@ def nearest(record):
 
 
 def headroom(near):
-    """The distance to the limit, in words; rounded down, so that it promises nothing."""
+    """The distance to the limit, in words; rounded down, so that it is never too large."""
     return f"{max(0, math.floor((1 - near[0]) * 100))} %"
 
 
@@ -164,7 +164,7 @@ def size_buckets(record):
 
 
 def edge(power):
-    """2 to the POWER µs, with 1024 taken for 1000, as one reads it on an axis."""
+    """2 to the POWER µs as a label of an axis: 1024 counts as 1000."""
     if power < 0:
         return f"{1000 * 2.0 ** power:.0f} ns"
     return f"{2 ** (power % 10)} {('µs', 'ms', 's')[min(power // 10, 2)]}"
@@ -191,7 +191,7 @@ def rates(record, name):
     start = record.samples[0].taken
     old = record.samples[0]
     for new in record.samples[1:]:
-        # Two that are close together say nothing about a second.
+        # Two samples that are too close give no rate.
         if new.taken - old.taken < SHORTEST_RATE:
             continue
         value = devices.per_second(old, new, name)

@@ -14,7 +14,7 @@ BROKEN = re.compile(r"the host broke the protocol: (.*?)\. No more DMA")
 
 
 class Log:
-    """Lines of the kernel log, without time stamps; or why there are none."""
+    """Lines of the kernel log without time stamps, or the reason why there are none."""
 
     def __init__(self, lines, problem=None):
         self.lines = lines
@@ -56,7 +56,7 @@ def clean(text):
 
 
 def kmsg(root):
-    """What the kernel still has, or None."""
+    """The lines that the kernel still has, or None."""
     try:
         handle = os.open(root.path(KMSG), os.O_RDONLY | os.O_NONBLOCK)
     except PermissionError:
@@ -85,7 +85,7 @@ def first_record(text):
 
 
 def load(root):
-    """The Log of this boot. Where the kernel has forgotten the beginning, the journal is asked."""
+    """The Log of this boot. If the kernel has lost its beginning, the journal is read."""
     try:
         text = kmsg(root)
     except NeedsRoot:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What modprobe.d and the command line say of the module, and what is in force."""
+"""The module's parameters: in modprobe.d, on the command line, and in force."""
 
 from . import DRIVER, devices
 from .checks import into_force, note, ok
@@ -9,7 +9,7 @@ FOLDERS = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d",
 
 
 def files(root):
-    """The files that kmod reads, in its order; one in an earlier folder hides its namesakes."""
+    """The files that kmod reads, in its order; one hides files of its name in later folders."""
     found = {}
     for folder in FOLDERS:
         for name in root.list(folder):
@@ -25,7 +25,7 @@ def settings(words, where):
 
 
 def options(root):
-    """{parameter: (value, where)}: what a load of today gets."""
+    """{parameter: (value, where)} that the module would get if it were loaded now."""
     found = {}
     for path in files(root):
         for line in (root.peek(path) or "").replace("\\\n", " ").splitlines():
@@ -46,7 +46,7 @@ def in_force(root):
 
 
 def same(one, other):
-    """Whether two values are, to the kernel."""
+    """Whether two values are the same for the kernel."""
     try:
         return int(one, 0) == int(other, 0)
     except ValueError:
@@ -54,7 +54,7 @@ def same(one, other):
 
 
 def check_parameters(machine):
-    """The values in force are those that the files have."""
+    """Check that the values in force are those of the files."""
     have = in_force(machine.root)
     found = [note(f"{name} is {have[name]}, but {where} says {value}",
                   *into_force("the module was loaded without that:"))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A recording: sysfs over time, and what the tracepoints said."""
+"""A recording: sysfs over time, and the events of the tracepoints."""
 
 import contextlib
 import time
@@ -28,7 +28,7 @@ class Doorbell:
 
 @dataclass
 class DeviceRecord:
-    """What was seen of one companion."""
+    """The recording of one companion."""
 
     companion: str
     samples: list = field(default_factory=list)     # devices.Device, oldest first
@@ -39,7 +39,7 @@ class DeviceRecord:
     created_bytes: int = 0
     evicted: Counter = field(default_factory=Counter)       # by cause
     errors: list = field(default_factory=list)              # (when, what)
-    listing: tuple = (-1, 0.0, None)    # bytes, when, text: at the moment of most bytes
+    listing: tuple = (-1, 0.0, None)    # bytes, when, text: at the peak
 
     @property
     def last(self):
@@ -58,7 +58,7 @@ class DeviceRecord:
 
 
 class Recording:
-    """All companions for a while."""
+    """Records all companions for some time."""
 
     def __init__(self, root, seconds):
         self.root = root
@@ -72,14 +72,14 @@ class Recording:
         self.stopped = False
 
     def sample(self, last=False):
-        """Read sysfs once, and the windows where there are more bytes than ever."""
+        """Read sysfs once, and the list of windows at a new peak of bytes."""
         for device in devices.read_all(self.root):
             if not device.ours:
                 continue
             record = self.records.setdefault(device.companion, DeviceRecord(device.companion))
             record.samples.append(device)
             mapped = device.get("mapped_bytes") or 0
-            # A long listing takes time: not for every few bytes more.
+            # A long list takes time, so the peak must be clearly higher.
             long = (device.get("mapped_entries") or 0) > MANY_WINDOWS and not last
             if mapped > record.listing[0] * (1.02 if long else 1):
                 text = windows.read(self.root, device.companion)
@@ -100,7 +100,7 @@ class Recording:
             handle(record, when, got)
 
     def drain(self, pipe, until):
-        """Take what the trace has, until the time is over."""
+        """Read the trace until the time is up."""
         while True:
             lines = pipe.lines()
             for line in lines:
@@ -112,7 +112,7 @@ class Recording:
                 time.sleep(min(left, 0.02))
 
     def run(self, pipe, progress):
-        """Record until the time is over, or somebody presses ^C; PROGRESS is told the seconds."""
+        """Record until the time is up or ^C is pressed; PROGRESS gets the seconds."""
         period = max(LEAST_PERIOD, self.seconds / SAMPLES)
         try:
             self.sample()
@@ -132,7 +132,7 @@ class Recording:
         self.end = time.monotonic()
         if pipe:
             pipe.stop()
-            for _ in range(4096):       # the buffer has an end, a fake one perhaps not
+            for _ in range(4096):       # a real buffer ends; one made by a test may not
                 lines = pipe.lines()
                 if not lines:
                     break
@@ -175,13 +175,13 @@ HANDLERS = {"map": on_map, "window_create": on_create, "window_evict": on_evict,
 
 
 def record(root, seconds, progress=lambda _: None):
-    """A Recording of all companions; without events where there are none to be had."""
+    """A Recording of all companions; without events if the kernel has none."""
     recording = Recording(root, seconds)
     with contextlib.ExitStack() as stack:
         try:
             pipe = stack.enter_context(trace.Instance(root))
         except ToolError as error:
-            # Without the tracepoints half of the report is still worth having.
+            # Without the tracepoints the rest of the report is still useful.
             recording.no_trace, pipe = error, None
         recording.start = time.monotonic()
         recording.run(pipe, progress)

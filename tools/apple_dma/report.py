@@ -35,7 +35,7 @@ def figure(title, body, note="", key=""):
 
 
 def missing(title, why):
-    """A plot that there is no data for."""
+    """A plot without data."""
     return figure(title, f'<p class="none">{escape(why)}</p>')
 
 
@@ -78,7 +78,7 @@ def rate_figure(rec, seconds):
 
 
 def without_trace(rec, recording):
-    """Why a plot that is made of events has none."""
+    """Why a plot of events has no data."""
     if recording.no_trace:
         return f"Not recorded: {recording.no_trace.what}."
     return "None in this time." if rec.samples else "No events."
@@ -205,7 +205,7 @@ def section(recording, rec, seconds, log):
 
 
 def remarks(recording):
-    """What the reader must know about the recording itself."""
+    """Notes on the recording."""
     found = []
     if recording.no_trace:
         found.append(f"Only counters were recorded: {recording.no_trace.what}" +
@@ -217,7 +217,7 @@ def remarks(recording):
 
 
 def numbers(recording, seconds):
-    """The same for programs."""
+    """The figures for programs."""
     found = []
     for rec in recording.records.values():
         took = figures.latency(rec)
@@ -237,7 +237,7 @@ def numbers(recording, seconds):
 
 
 def findings(machine):
-    """What goes with a bug: the doctor's findings, the parameters, and lines of the log."""
+    """For a bug report: the doctor's findings, the parameters, and lines of the log."""
     text = [line for name, found in doctor.examine(machine)
             for line in doctor.lines(name, found, lambda outcome: doctor.MARKS[outcome][0])]
     names = "|".join(re.escape(d.managed) for d in machine.managed)
@@ -283,7 +283,7 @@ def out_path(args):
 
 
 def check_output(path):
-    """Complain before the recording and not after it."""
+    """Report an error before the recording and not after it."""
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise ToolError(f"the folder {folder} is not there", "give another place with -o FILE")
@@ -294,7 +294,7 @@ def check_output(path):
 
 
 class Progress:
-    """Shows on a terminal how far the recording is."""
+    """Shows the progress of the recording on a terminal."""
 
     def __init__(self, stream, seconds):
         self.stream, self.seconds, self.shown = stream, seconds, -1
@@ -306,13 +306,13 @@ class Progress:
             self.stream.flush()
 
     def end(self):
-        """What comes next has a line of its own."""
+        """End the line."""
         if self.shown >= 0:
             self.stream.write("\n")
 
 
 def terminate(*_):
-    """So that the instance goes when somebody ends the command."""
+    """Remove the tracing instance also when a signal ends the command."""
     sys.exit(128 + signal.SIGTERM)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The machine's files, below a root: "/", or a tree that a test made."""
+"""The machine's files, below a root: "/", or the tree of a test."""
 
 import os
 import subprocess
@@ -8,10 +8,10 @@ from .errors import NeedsRoot, ToolError
 
 
 class Root:
-    """Reads below a folder; absolute links in it are taken to be below it, too.
+    """Reads files below a folder; an absolute link leads below it as well.
 
-    A file that is not there is None, for a module may be older than the tool; one
-    that only root may read raises NeedsRoot.
+    A missing file is None, as a module may be older than the tool. A file that only root
+    may read raises NeedsRoot.
     """
 
     def __init__(self, path="/"):
@@ -29,7 +29,7 @@ class Root:
         return name if self.real else self.top + "/" + name.lstrip("/")
 
     def exists(self, name):
-        """Whether NAME is there; what cannot be looked at is not."""
+        """Whether NAME exists and may be looked at."""
         return os.path.exists(self.path(name))
 
     def read_bytes(self, name, limit=-1):
@@ -48,7 +48,7 @@ class Root:
         return None if data is None else data.decode("utf-8", "replace").rstrip("\n")
 
     def peek(self, name):
-        """The same, and None as well where only root may read."""
+        """The same; None also if only root may read it."""
         try:
             return self.read(name)
         except NeedsRoot:

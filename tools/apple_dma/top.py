@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""apple-dma top: what the devices do now, again and again."""
+"""apple-dma top: what the devices do now, refreshed."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ class History:
         return (seen[-2] if len(seen) > 1 else None), seen[-1]
 
     def spark(self, companion, width, term):
-        """Bytes in use over time, as letters."""
+        """Bytes in use over time, as characters."""
         if not term.unicode:
             return ""
         values = [d.used("bytes") or 0 for d in self.seen[companion]][-width:]
@@ -114,7 +114,7 @@ def screen(root, history, term):
 
 
 def sampled(root, history):
-    """Take a sample; complains where there is nothing to see."""
+    """Take a sample; raises an error if there is no companion."""
     found = devices.read_all(root)
     if not found:
         raise status.none_found(root)
@@ -125,7 +125,7 @@ def sampled(root, history):
 
 
 def batch(root, term, history, times, interval):
-    """So many pictures, one below the other."""
+    """Print so many pictures, one below the other."""
     for number in range(times):
         time.sleep(interval)
         sampled(root, history)
@@ -138,7 +138,7 @@ def batch(root, term, history, times, interval):
 
 @contextlib.contextmanager
 def keys():
-    """Letters come without Enter; the terminal is as before afterwards."""
+    """Read keys without Enter; the terminal is restored afterwards."""
     handle = sys.stdin.fileno()
     before = termios.tcgetattr(handle)
     try:
@@ -149,7 +149,7 @@ def keys():
 
 
 def live(root, term, history, interval):
-    """Pictures in place, until q."""
+    """Show pictures in place until q is pressed."""
     with keys() as handle:
         term.stream.write(ENTER)
         try:

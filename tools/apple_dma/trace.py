@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The module's tracepoints, in an instance of tracefs of our own."""
+"""The module's tracepoints, in a separate instance of tracefs."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from .errors import NeedsRoot, ToolError
 
 PLACES = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
 SYSTEM = "apple_dma"
-# Not unmap: nothing here is made of it, and it is as frequent as map.
+# Without unmap: it is not used here, and is as frequent as map.
 EVENTS = ("map", "window_create", "window_evict", "doorbell", "host_error")
 BUFFER_KB = 8192
 
@@ -19,14 +19,14 @@ PAIR = re.compile(r'([\w.]+)=("[^"]*"|\S+)')
 
 
 def fields(text):
-    """The key=value pairs of an event; words that are none are passed over."""
+    """The key=value pairs of an event; other words are skipped."""
     if '"' in text:
         return {key: value.strip('"') for key, value in PAIR.findall(text)}
     return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
 
 def number(value):
-    """A number of an event, decimal or 0x; 0 for what is none."""
+    """A number of an event, decimal or 0x; 0 if it is none."""
     try:
         return int(value, 0)
     except (TypeError, ValueError):
@@ -46,7 +46,7 @@ def lost(line):
 
 
 class Instance:
-    """A context: events are on inside, and the instance is gone afterwards."""
+    """A context with events on; the instance is removed at its end."""
 
     def __init__(self, root):
         self.root = root
@@ -71,7 +71,7 @@ class Instance:
         try:
             os.mkdir(self.root.path(self.folder))
         except FileExistsError:
-            pass        # of a process that had this number, and was killed
+            pass        # left by a killed process that had this number
         except PermissionError:
             raise NeedsRoot(self.folder) from None
         except OSError as error:
@@ -90,13 +90,13 @@ class Instance:
         return self
 
     def stop(self):
-        """No more events; what is in the buffer can still be read."""
+        """Stop events; the buffer can still be read."""
         for event in EVENTS:
             if self.root.exists(f"{self.folder}/events/{SYSTEM}/{event}/enable"):
                 self.put(f"events/{SYSTEM}/{event}/enable", "0")
 
     def lines(self):
-        """What there is to read now, in whole lines; at most some 64 KiB."""
+        """Read what is there, in whole lines; at most about 64 KiB."""
         try:
             data = os.read(self.pipe, 65536)
         except (BlockingIOError, InterruptedError):
@@ -105,7 +105,7 @@ class Instance:
         return [line.decode("utf-8", "replace") for line in whole]
 
     def remove(self):
-        """The instance goes, with its events."""
+        """Remove the instance and its events."""
         if self.pipe is not None:
             os.close(self.pipe)
             self.pipe = None

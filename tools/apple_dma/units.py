@@ -12,11 +12,11 @@ def three(value):
 
 
 def size(count, short=False):
-    """Bytes: 1.50 GiB, or 1.50G where there is little room; "-" for what is not known."""
+    """Bytes: 1.50 GiB, or 1.50G in little space; "-" if not known."""
     if count is None:
         return "-"
     for unit, factor in (("TiB", 1 << 40), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
-        # 1023.9 MiB would be rounded to a 1024 that nobody says.
+        # 1023.9 MiB would be rounded to 1024 MiB.
         if count >= factor * 0.9995:
             text = three(count / factor)
             return text + (unit[0] if short else f" {unit}")
@@ -36,7 +36,7 @@ def count(number, short=False):
 
 
 def percent(part, digits=1):
-    """A share of 1: 99.2 %; never 100 or 0 for what is only nearly so."""
+    """A share of 1: 99.2 %; rounded to 100 or 0 only if it is exactly that."""
     if part is None:
         return "-"
     value = part * 100

@@ -29,7 +29,7 @@ def read(root, companion):
 
 
 def parse(text):
-    """The windows of a listing; lines that are none are passed over."""
+    """The windows of a listing; other lines are skipped."""
     found = []
     for line in (text or "").splitlines():
         words = line.split()
@@ -42,7 +42,7 @@ def parse(text):
 
 
 def ram(root):
-    """(start, end) of the guest's memory, or nothing where only root may know."""
+    """(start, end) of the guest's memory; nothing if only root may read it."""
     try:
         text = root.read("/proc/iomem") or ""
     except NeedsRoot:
@@ -53,7 +53,7 @@ def ram(root):
 
 
 def joined(ranges):
-    """Ranges, those that touch made one."""
+    """Ranges, with adjacent ones merged."""
     found = []
     for start, end in sorted(ranges):
         if found and start <= found[-1][1]:

@@ -19,13 +19,13 @@ from . import config, guest, instructions, iops, pairs, plot, steady, targets, t
 PARTS = {"pairs": pairs, "instructions": instructions, "traces": traces,
          "steady": steady, "wall": wall, "iops": iops}
 
-# What --quick measures, and what of it on the oldest kernel, too.
+# What --quick measures, and what it measures on the oldest kernel as well.
 QUICK = "none,intel-lazy,virtio-lazy,cached,strict"
 QUICK_OLDEST = ("none", "cached")
 
 
 class Bench:
-    """What is to be measured, and how far it has got."""
+    """What has to be measured, and the results so far."""
 
     def __init__(self, args):
         self.configs = config.choose(args.config or (QUICK if args.quick else None))
@@ -38,7 +38,7 @@ class Bench:
     def each_guest(self, what, measure, configs=None, kernels=None):
         """Call MEASURE(self, config, kernel) for all there are, a guest on each core.
 
-        Only for what does not depend on wall time. {kernel: {config: result}}.
+        Not for what depends on wall time. {kernel: {config: result}}.
         """
         short = self.quick and kernels is None
         kernels = self.kernels if kernels is None else kernels
@@ -57,7 +57,7 @@ class Bench:
             try:
                 results = list(pool.map(one, wanted))
             except BaseException:
-                guest.stop_all()
+                guest.CALLS.stop()
                 raise
         found = {name: {} for name in kernels}
         for (name, each), result in zip(wanted, results):
@@ -109,7 +109,7 @@ def kept(folder):
 
 
 def commit():
-    """What the checkout is at, for the record."""
+    """The commit of the checkout."""
     done = subprocess.run(["git", "-C", cache.REPO, "describe", "--always", "--dirty"],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"

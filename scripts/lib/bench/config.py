@@ -20,7 +20,7 @@ class Config:
     bus: str = "pcie.0"     # where the devices' ports are
     append: str = ""        # kernel arguments
     driver: str = ""        # a module to load before the devices' drivers
-    domain: str = ""        # what the device's IOMMU group has to say of its type
+    domain: str = ""        # the type of the device's IOMMU group
     kernels: tuple = (OLDEST, NEWEST)
 
     @property
@@ -30,7 +30,7 @@ class Config:
 
 
 _INTEL = {"qemu": "-device intel-iommu,intremap=off"}
-# Its driver is a module, on the testbed's disk; so the disk is not behind it.
+# Its driver is a module on the testbed's disk, so that disk cannot be behind it.
 _VIRTIO = {"qemu": "-machine default_bus_bypass_iommu=on -device virtio-iommu-pci "
                    "-device pxb-pcie,id=bench-root,bus=pcie.0,bus_nr=64",
            "bus": "bench-root", "driver": "virtio_iommu",

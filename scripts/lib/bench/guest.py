@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest of the testbed that is given one script, and what the script said."""
+"""A guest of the testbed that runs one script, and what the script printed."""
 
 import json
 import os
-import subprocess
 import tempfile
 
 from testbed import arch as arches
-from testbed import cache, kernel, module
+from testbed import cache, call, kernel, module
 from testbed.errors import TestbedError
 
 ARCH = arches.X86_64
@@ -15,7 +14,7 @@ SOURCE = os.path.join(cache.SCRIPTS, "lib", "bench", "guest")
 KO = "/root/apple_dma_bench.ko"
 EDU = "edu,dma_mask=0xffffffffffffffff"
 
-# `rep movsb` would count one instruction for each byte.
+# With `rep movsb` each byte would count as one instruction.
 CPU = "-cpu max,-erms,-fsrm"
 
 # at NAME starts a section; what a section prints is "key value" lines.
@@ -68,7 +67,7 @@ class Section:
     def __init__(self):
         self.values = {}        # key: words
         self.hosts = []         # what each companion's host counted
-        self.modules = []       # what each companion's sysfs said
+        self.modules = []       # the values in each companion's sysfs
 
     def number(self, key, otherwise=None):
         """The number that KEY has, or OTHERWISE."""
@@ -113,30 +112,24 @@ def bench_module(name):
     return module.build(kernel.find(name, ARCH), ARCH, SOURCE)
 
 
-def command_line(config, name, devices=(EDU,), host=(), qemu=(), append="", module_more=""):
-    """The testbed's arguments for a guest of CONFIG with DEVICES."""
-    argv = ["run", "--kernel", name, "--qemu", CPU, "--push", f"{bench_module(name)}:{KO}"]
-    words = [config.append, append]
-    for each in qemu:
-        argv += ["--qemu", each]
+def command_line(config, name, command, devices=(EDU,), qemu=(), push=(), **options):
+    """The testbed's command line for a guest of CONFIG with DEVICES; OPTIONS are its own."""
+    qemu, append = [CPU, *qemu], config.append
     if config.apple:
-        argv += ["--module", f"{config.module} {module_more}".strip()]
-        for device in devices:
-            argv += ["--device", device]
-        for setting in host:
-            argv += ["--host", setting]
+        options.update(module=config.module, device=devices)
     else:
-        argv += ["--no-module"]
+        options["no_module"] = True
         # An IOMMU's driver may have to come first.
-        words += ["modprobe.blacklist=nvme,e1000e"]
-        argv += ["--qemu", " ".join([config.qemu] + [
+        append = f"{append} modprobe.blacklist=nvme,e1000e".strip()
+        qemu.append(" ".join([config.qemu] + [
             f"-device pcie-root-port,id=bench{i},bus={config.bus},chassis={100 + i} "
-            f"-device {each},bus=bench{i},romfile=" for i, each in enumerate(devices)])]
-    return argv + ["--append", " ".join(filter(None, words))]
+            f"-device {each},bus=bench{i},romfile=" for i, each in enumerate(devices)]))
+    return call.words(command, kernel=name, qemu=qemu, append=append,
+                      push=[f"{bench_module(name)}:{KO}", *push], **options)
 
 
 def script(config, text, first=True):
-    """TEXT as the guest runs it: the shell's functions, at FIRST the drivers."""
+    """TEXT as the guest runs it: with the shell's functions and, at FIRST, the drivers."""
     start = f"want_domain={config.domain}\n"
     if first and config.driver:
         start += f"modprobe {config.driver}\n"
@@ -145,36 +138,18 @@ def script(config, text, first=True):
     return PRELUDE + start + text
 
 
-_running = set()        # testbeds that run() waits for
+CALLS = call.Calls()
 
 
-def stop_all():
-    """End the guests that run() waits for, in whatever thread."""
-    for each in list(_running):
-        each.terminate()
-
-
-def _wait(argv):
-    """The exit status of the testbed and all it printed."""
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, errors="replace") as process:
-        _running.add(process)
-        try:
-            return process.communicate() + (process.returncode,)
-        finally:
-            _running.discard(process)
-
-
-def run(config, name, text, *options, timeout=1800, **devices):
+def run(config, name, text, timeout=1800, push=(), **options):
     """Run the script TEXT in a guest; {section: Section}."""
-    argv = [os.path.join(cache.SCRIPTS, "testbed"),
-            *command_line(config, name, **devices), *options, "--timeout", str(timeout)]
     with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
         file.write(script(config, text))
         file.flush()
-        argv += ["--push", f"{file.name}:/root/bench.sh", "--", "bash", "/root/bench.sh"]
-        out, said, status = _wait(argv)
-    if status:
-        tail = "\n  ".join((out + said).strip().splitlines()[-25:])
-        raise BenchError(f"{config.name} on {name}: the guest ended with {status}:\n  {tail}")
-    return parse(out)
+        done = CALLS.run(command_line(config, name, ["bash", "/root/bench.sh"], timeout=timeout,
+                                      push=[f"{file.name}:/root/bench.sh", *push], **options))
+    if done.returncode:
+        tail = "\n  ".join((done.stdout + done.stderr).strip().splitlines()[-25:])
+        raise BenchError(f"{config.name} on {name}: the guest ended with {done.returncode}:\n"
+                         f"  {tail}")
+    return parse(done.stdout)

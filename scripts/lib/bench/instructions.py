@@ -66,9 +66,9 @@ def measure(bench, config, name):
     order = steps(bench)
     with tempfile.TemporaryDirectory(prefix="apple-dma-bench.") as folder:
         out = os.path.join(folder, "insn")
-        guest.run(config, name, script(order), "--icount", "--cpus", "1", "--qemu",
-                  f"-plugin file={plugin()},out={out}",
-                  devices=(nvme.DEVICE,), qemu=(nvme.BACKEND,))
+        guest.run(config, name, script(order), icount=True, cpus=1,
+                  devices=[nvme.DEVICE],
+                  qemu=[nvme.BACKEND, f"-plugin file={plugin()},out={out}"])
         with open(out, encoding="ascii") as file:
             counts = [int(line) for line in file]
     if len(counts) != 2 * len(order):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""IOPS with and without apple_dma, in one guest: what the targets ask for.
+"""IOPS with and without apple_dma, in one guest, for the targets.
 
-Two guests differ by some percent whatever they do, as two boots of one guest
-do. Here one guest has two disks, of which one is behind a DART; fio takes them
-in turns. One vCPU, so that there are no more threads than cores.
+Two guests always differ by some percent, as two boots of one guest do. So one
+guest has two disks, one of them behind a DART, and fio takes them in turns. It
+has one vCPU, so that there are no more threads than cores.
 """
 
 import os
@@ -34,7 +34,7 @@ SETUP = SHELL + "".join(
 
 
 def _step(turn, case):
-    """One job on each disk; who was first is second in the next round."""
+    """One job on each disk; the order changes with each round."""
     bs, depth, _ = nvme.CASES[case]
     names = ("none", "cached") if turn % 2 else ("cached", "none")
     return SHELL + "".join(f"disk=${name}\nio {name} {bs} {depth} --time_based "
@@ -50,12 +50,12 @@ def summary(none, cached):
 
 
 def run(bench):
-    """{case: {...}}, or nothing when a round broke off."""
+    """{case: {...}}, or nothing when a round failed."""
     rounds = 4 if bench.quick else ROUNDS
     rates = {case: ([], []) for case in nvme.CASES}
     found = {}
-    with live.together(bench, [CACHED], NEWEST, "--cpus", "1", devices=(nvme.DEVICE,),
-                       qemu=(nvme.BACKEND, PLAIN)) as guests, bench.attempt("iops"):
+    with live.together(bench, [CACHED], NEWEST, cpus=1, devices=[nvme.DEVICE],
+                       qemu=[nvme.BACKEND, PLAIN]) as guests, bench.attempt("iops"):
         step = guests[CACHED.name].step
         step(SETUP + latency(CACHED, LATENCY, 1))
         for turn in range(rounds):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Guests that stay up and are given steps, one guest at a time.
+"""Guests that stay up and run steps, one guest at a time.
 
-Wall time on a shared machine drifts. With every configuration's guest up, each
-round of a measurement goes through all of them, and what drifts hits all.
+Wall time on a shared machine drifts. The guests of all configurations are up, and
+each round of a measurement uses all of them, so drift is the same for all.
 """
 
 import base64
@@ -19,23 +19,21 @@ from testbed import cache
 from . import guest
 
 AGENT = os.path.join(cache.SCRIPTS, "lib", "bench", "agent.sh")
-BOOT = 240              # seconds a guest may take to be ready
-STEP = 300              # and to carry out a step
+BOOT = 240              # seconds in which a guest must be ready
+STEP = 300              # seconds that a step may take
 
 
 class Live:
     """One guest that is up; use it as a context."""
 
-    def __init__(self, config, name, *options, qemu=(), **devices):
+    def __init__(self, config, name, qemu=(), **options):
         self.config = config
         self._folder = tempfile.mkdtemp(prefix="apple-dma-bench.")
         path = os.path.join(self._folder, "port")
         port = (f"-chardev socket,id=bench,path={path},server=on,wait=off -device "
                 "virtserialport,bus=testbed-serial.0,nr=9,chardev=bench,name=bench")
-        argv = [os.path.join(cache.SCRIPTS, "testbed"),
-                *guest.command_line(config, name, qemu=(*qemu, port), **devices), *options,
-                "--timeout", "7200", "--push", f"{AGENT}:/root/agent.sh", "--",
-                "bash", "/root/agent.sh"]
+        argv = guest.command_line(config, name, ["bash", "/root/agent.sh"], qemu=[*qemu, port],
+                                  push=[f"{AGENT}:/root/agent.sh"], timeout=7200, **options)
         with open(os.path.join(self._folder, "log"), "wb") as log:
             self._process = subprocess.Popen(  # pylint: disable=consider-using-with
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -113,14 +111,14 @@ class Live:
 
 
 @contextlib.contextmanager
-def together(bench, configs, name, *options, **devices):
+def together(bench, configs, name, **options):
     """The guests of CONFIGS, all up: {configuration's name: Live}."""
     guests = {}
     try:
         for config in configs:
             bench.say(f"booting {config.label}, Linux {name}")
             with bench.attempt(f"{config.name}: boot"):
-                each = Live(config, name, *options, **devices)
+                each = Live(config, name, **options)
                 guests[config.name] = each
                 each.ready()
         yield guests

@@ -11,7 +11,7 @@ N = 1000
 LISTS = 200
 ROUNDS = 7
 
-# Each command first without a measured round: what misses, misses there.
+# Each command runs once before it is measured, so that no measured round misses.
 COMMANDS = {
     "page": f"pairs n={N}",
     "same": f"pairs pages=1 n={N}",
@@ -34,7 +34,7 @@ def per_operation(section):
 
 def measure(_bench, config, name):
     """One guest; {case: {...}}."""
-    sections = guest.run(config, name, SCRIPT, "--icount", "--cpus", "1")
+    sections = guest.run(config, name, SCRIPT, icount=True, cpus=1)
     found = {}
     for case in ("page", "same", "list"):
         section = sections[case]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Doorbells when nothing changes any more, counted by the host."""
+"""Doorbells in the steady state, counted by the host."""
 
 import os
 
@@ -17,8 +17,8 @@ NVME, EDU = range(len(DEVICES))
 
 LIST = "pairs entries=32 pages=32 order=9 n=1 rounds=1 warm=0"
 
-# All of RAM that user space can have is made a buffer once, as it is when a
-# guest has been up for a while.
+# All memory that user space can have is a DMA buffer once, as in a guest that has
+# been up for a while.
 SMALL_SCRIPT = nvme.SHELL + f"""
 load
 await_disk
@@ -28,8 +28,8 @@ job 4k 32 --number_ios={IOS}
 io direct 4k 32 --number_ios={IOS}
 """
 
-# The page cache is filled, with readahead, until memory has been reclaimed for
-# a while; then single blocks push others out of it.
+# Readahead fills the page cache until the kernel has reclaimed memory for a while.
+# Then single blocks replace others.
 BIG_SCRIPT = nvme.SHELL + r"""
 await_disk
 dd if=$disk of=/dev/null bs=1M count=7168 2>/dev/null
@@ -78,16 +78,16 @@ def _case(sections, name):
 
 def measure(bench, config, name):
     """Two guests; {case: ...}."""
-    push = ("--push", f"{program()}:/root/sweep")
-    small = guest.run(config, name, SMALL_SCRIPT, "--mem", SMALL, *push, devices=DEVICES,
-                      qemu=(nvme.BACKEND,))
+    push = [f"{program()}:/root/sweep"]
+    small = guest.run(config, name, SMALL_SCRIPT, mem=SMALL, push=push, devices=DEVICES,
+                      qemu=[nvme.BACKEND])
     found = {"direct": _case(small, "direct"),
              "list": {"doorbells": guest.delta(small, "list", "doorbells", index=EDU),
                       "failed": small["list"].number("failed")}}
-    # Where every I/O rings, a few tell as much.
+    # If every I/O rings the doorbell, a few are enough.
     ios = LONG if config.name == "cached" and not bench.quick else 2 * IOS
-    big = guest.run(config, name, f"ios={ios}\n{BIG_SCRIPT}", "--mem", BIG, *push,
-                    devices=(nvme.DEVICE,), qemu=(nvme.BACKEND,))
+    big = guest.run(config, name, f"ios={ios}\n{BIG_SCRIPT}", mem=BIG, push=push,
+                    devices=[nvme.DEVICE], qemu=[nvme.BACKEND])
     for case in CASES:
         if case != "direct":
             found[case] = _case(big, case)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What was aimed at, beside what was measured."""
+"""The targets, beside what was measured."""
 
 from . import table, traces
 from .config import NEWEST, OLDEST

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Traces in a guest of 16 GiB: many small mappings, and a GPU's.
 
-What is mapped is RAM that the trace does not own: nothing is transferred, and
-mapping without a transfer touches no byte of it.
+The trace maps RAM that it does not own. Nothing is transferred, so no byte of it
+is touched.
 """
 
 from . import guest, table
@@ -14,21 +14,21 @@ LIMIT_ENTRIES = 65536
 SIZES = (10, 1000, 60000)
 WAVES = 4
 
-# (section, what is mapped): how many live before the first failure.
+# (section, what is mapped): how many mappings are possible before the first failure.
 SPARSE = {
     "256k-up": ("sparse step=256K", "1 page per 256 KiB, ascending"),
     "256k-random": ("sparse step=256K order=random", "1 page per 256 KiB, random order"),
     "2m-up": ("sparse step=2M", "1 page per 2 MiB, ascending"),
     "2m-random": ("sparse step=2M order=random", "1 page per 2 MiB, random order"),
 }
-# How to come to so many windows: what is far apart shares none.
+# How to get so many windows: pages that are far apart share none.
 SPREAD = {10: "step=64M max=10", 1000: "step=16M max=1000",
           60000: "step=256K max=60000 order=random"}
 
 
 def script():
     """The guest's script."""
-    # First, as the host's peaks are of all that was ever live.
+    # It comes first: the host's peaks count all that was ever mapped.
     text = "load\n"
     for wave in range(WAVES):
         text += f"bench grow{wave} grow\nbench shrink{wave} shrink percent=50\n"
@@ -80,7 +80,7 @@ def _mix(sections):
 
 def measure(_bench, config, name):
     """One guest; {"sparse": ..., "hits": ..., "mix": ..., "slab": ...}."""
-    sections = guest.run(config, name, script(), "--icount", "--cpus", "1", "--mem", MEMORY)
+    sections = guest.run(config, name, script(), icount=True, cpus=1, mem=MEMORY)
     hits = {}
     for size in SIZES:
         section = sections[f"hits{size}"]

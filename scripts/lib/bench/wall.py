@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What takes wall time: IOPS, network throughput, scaling over CPUs.
+"""What is measured in wall time: IOPS, network throughput, scaling over CPUs.
 
-All guests are up at once and take turns, round by round. Each figure is the
-median over the rounds; a ratio is the median of the ratios within a round.
+All guests are up and take turns in each round. A figure is the median over the
+rounds; a ratio is the median of the ratios within a round.
 """
 
 import json
@@ -19,7 +19,7 @@ NETWORK = ("-netdev hubport,id=n0,hubid=0 -netdev hubport,id=n1,hubid=0 "
 DEVICES = (nvme.DEVICE, guest.EDU, "e1000e,netdev=n0")
 NVME, EDU, NIC = range(len(DEVICES))    # their companions
 
-# The far end of the wire is a virtio card without an IOMMU, in a namespace of its own.
+# The other end of the cable is a virtio card without an IOMMU, in its own namespace.
 SETUP = nvme.SHELL + r"""
 await_disk
 load
@@ -70,7 +70,7 @@ def rows(configs):
 
 
 def latency(config, value, devices=len(DEVICES)):
-    """The script's line that makes an entry of each of DEVICES' hosts take VALUE us."""
+    """The line of the script that sets a latency of VALUE us for an entry, on DEVICES' hosts."""
     if not config.apple:
         return ""
     return "".join(f"host-set companion{i} latency-us {value} >/dev/null\n"
@@ -150,7 +150,7 @@ def summary(rounds, base):
         for key in rounds[0][case]:
             if key != "rate":
                 values = [each[case][key] for each in rounds]
-                # The first round also warms up; what is steady comes after it.
+                # The first round is a warm-up as well.
                 cell[key] = None if None in values else statistics.median(values[1:] or values)
         if base:
             cell["ratio"] = statistics.median(
@@ -166,10 +166,10 @@ def run(bench):
              "network": (one_network, 1 if bench.quick else 2)}
     raw = {kind: {} for kind in kinds}
     lost = set()
-    with live.together(bench, bench.configs, NEWEST, "--cpus", str(CPUS), devices=DEVICES,
-                       qemu=(nvme.BACKEND, NETWORK)) as guests:
+    with live.together(bench, bench.configs, NEWEST, cpus=CPUS, devices=DEVICES,
+                       qemu=[nvme.BACKEND, NETWORK]) as guests:
         def step(config, what, *args):
-            """A step in a guest; one that fails is not asked again."""
+            """A step in a guest; after a failure the guest is left out."""
             if config.name not in guests or config.name in lost:
                 return None
             with bench.attempt(f"wall: {config.name}"):

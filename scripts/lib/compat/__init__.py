@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Stock devices with their stock drivers behind the DART: what works, by running it."""
+"""Stock devices with their stock drivers, run behind the DART: which of them work."""

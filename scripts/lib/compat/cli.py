@@ -15,7 +15,7 @@ from . import guest, models, table
 
 KERNELS = (kernels.NEWEST, "6.1", "debug")
 OUT = os.path.join(cache.REPO, "build", "compat")
-# Devices in a guest whose kernel takes its time: what a report costs is running them alone.
+# Devices in a guest with a slow kernel: after a report each of them is run alone.
 FEW = 5
 
 EPILOG = """NAME is a device of --list, or several joined with '+', which are then busy at
@@ -45,7 +45,7 @@ def _parser():
 
 
 def chosen(names):
-    """(models that have a row each, combinations that are busy at once)."""
+    """(models that get a row each, combinations that run at the same time)."""
     if not names:
         return list(models.MODELS), [tuple(models.BY_NAME[n] for n in each)
                                      for each in models.BUSY]

@@ -1,28 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One guest with devices behind DARTs: run, and judged device by device."""
+"""One guest with devices behind DARTs: run it, and judge each device."""
 
 import json
 import os
 import random
 import re
 import shutil
-import subprocess
 import tempfile
-import threading
 from dataclasses import dataclass, field
 
-from testbed import built, cache
+from testbed import built, cache, call
 from testbed.errors import EXIT_FAULT, TestbedError
 
 from . import models
 
-TESTBED = os.path.join(cache.SCRIPTS, "testbed")
 DRM_SHOW = os.path.join(cache.SCRIPTS, "lib", "compat", "drm-show.c")
-BUILT_HERE = built.KERNELS              # that take their time
+BUILT_HERE = built.KERNELS              # these are slow
 SOUND_BYTES = 2 * 44100 * 4             # two seconds
 WAV_HEADER = 44
-CANNOT = "cannot"                       # the result of what is not run, with the reason
-SHARED = "shared guest"                 # the device of a row that is about all of a guest
+CANNOT = "cannot"                       # the result of a model that cannot be run
+SHARED = "shared guest"                 # the device of a row about a whole guest
 
 
 @dataclass
@@ -32,30 +29,30 @@ class Setting:
     kernel: str = "6.1"
     arch: str = "x86_64"
     mode: str = ""              # of the module; empty for its default
-    mib: int = 0                # moved at a time; 0 for what suits the kernel
+    mib: int = 0                # moved at a time; 0: what the kernel can take
     qemu: tuple = ()            # more arguments of QEMU
     keep: str = ""              # a folder for consoles
 
     @property
     def slow(self):
-        """Whether the kernel is one that checks everything it does."""
+        """Whether the kernel checks everything it does."""
         return self.kernel in BUILT_HERE
 
     @property
     def limit(self):
-        """Seconds that a device has."""
+        """Seconds that a device may take."""
         return 2400 if self.slow else 600
 
 
 @dataclass
 class Row:
-    """What came of one device in one guest."""
+    """The result of one device in one guest."""
 
     device: str
     kernel: str
     arch: str
     mode: str = ""              # of the module, if not its default
-    beside: tuple = ()          # devices that were busy meanwhile
+    beside: tuple = ()          # devices that were busy at the same time
     driver: str = ""
     mask: int = 0               # the bits its driver asked for
     moved: int = 0
@@ -70,7 +67,7 @@ class Row:
 
     @property
     def good(self):
-        """Whether it did what it should."""
+        """Whether it works, or cannot be run."""
         return self.result in ("ok", CANNOT)
 
 
@@ -107,42 +104,35 @@ def heard(path, played):
 
 
 def command(chosen, setting, folder, together):
-    """The words of the testbed's command line for a guest with the models CHOSEN."""
-    argv = [TESTBED, "run", "--kernel", setting.kernel, "--arch", setting.arch,
-            "--mem", "2G" if setting.slow else "1G",
-            "--timeout", str((1 if together else len(chosen)) * setting.limit + 900),
-            "--stats", os.path.join(folder, "stats"), "--console", os.path.join(folder, "console"),
-            "--host", "iova=random"]
-    if setting.mode:
-        argv += ["--module", f"mode={setting.mode}"]
-    if chosen[0].suite:
-        argv += ["--qemu-suite", chosen[0].suite]
-    words = []
+    """The testbed's command line for a guest with the models CHOSEN."""
+    devices, host, qemu, words = [], ["iova=random"], [], []
     for number, model in enumerate(chosen):
-        argv += ["--device", model.device.format(i=number),
-                 "--host", f"{number}:iova-bits={model.bits}"]
-        for text in (models.backend(model, number, folder), model.more.format(i=number)):
-            if text:
-                argv += ["--qemu", text]
+        devices.append(model.device.format(i=number))
+        host.append(f"{number}:iova-bits={model.bits}")
+        qemu += filter(None, (models.backend(model, number, folder), model.more.format(i=number)))
         words.append(f"dev{number}:{model.kind}" +
                      (":bound" if model.leaves and setting.slow else ""))
-    for text in setting.qemu:
-        argv += ["--qemu", text]
-    for kind, push in ((models.SCREEN, f"{drm_show(setting.arch)}:/usr/bin/drm-show"),
-                       (models.SOUND, os.path.join(folder, "sound.raw"))):
-        if any(model.kind == kind for model in chosen):
-            argv += ["--push", push]
-    return argv + ["--", "device-test", *(["--together"] if together else []),
-                   "--mib", str(setting.mib or (2 if setting.slow else 8)),
-                   "--limit", str(setting.limit), *words]
+    pushes = [push for kind, push in (
+        (models.SCREEN, f"{drm_show(setting.arch)}:/usr/bin/drm-show"),
+        (models.SOUND, os.path.join(folder, "sound.raw")))
+        if any(model.kind == kind for model in chosen)]
+    return call.words(
+        ["device-test", *["--together"] * together,
+         "--mib", str(setting.mib or (2 if setting.slow else 8)),
+         "--limit", str(setting.limit), *words],
+        kernel=setting.kernel, arch=setting.arch, mem="2G" if setting.slow else "1G",
+        timeout=(1 if together else len(chosen)) * setting.limit + 900,
+        stats=os.path.join(folder, "stats"), console=os.path.join(folder, "console"),
+        module=setting.mode and f"mode={setting.mode}", qemu_suite=chosen[0].suite,
+        device=devices, host=host, qemu=[*qemu, *setting.qemu], push=pushes)
 
 
 def run(chosen, setting, together=False):
     """Run a guest with the models CHOSEN; a Row for each.
 
     A guest that got a kernel report or broke down is run again with each device
-    alone, so that a row is about its own device. When each is good alone, what
-    happened has a row of its own, which is not.
+    alone, so that a row is about its own device. When each is good alone, a row about
+    the guest has the failure.
     """
     if any(model.cannot for model in chosen):
         able = [model for model in chosen if not model.cannot]
@@ -168,45 +158,13 @@ def run(chosen, setting, together=False):
 
 
 def _shared(rows, setting):
-    """The Row of a guest that failed with the devices of ROWS, none of which fails alone."""
+    """The Row of a guest that failed with the devices of ROWS, which are all good alone."""
     return Row(SHARED, setting.kernel, setting.arch, setting.mode, result=rows[0].result,
                note=f"not with each alone: {', '.join(row.device for row in rows)}",
                faults=sum(row.faults or 0 for row in rows), said=rows[0].said)
 
 
-class _Calls:
-    """The testbeds that run, so that whoever is interrupted can end them."""
-
-    def __init__(self):
-        self._lock = threading.Lock()
-        self._running = set()
-        self._closed = False
-
-    def run(self, argv):
-        """subprocess.run() of ARGV."""
-        with self._lock:
-            if self._closed:
-                raise TestbedError("interrupted")
-            process = subprocess.Popen(  # pylint: disable=consider-using-with
-                argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                text=True, errors="replace")
-            self._running.add(process)
-        try:
-            out, err = process.communicate()
-        finally:
-            with self._lock:
-                self._running.discard(process)
-        return subprocess.CompletedProcess(argv, process.returncode, out, err)
-
-    def stop(self):
-        """End those that run, and begin no other."""
-        with self._lock:
-            self._closed = True
-            for process in self._running:
-                process.terminate()
-
-
-CALLS = _Calls()
+CALLS = call.Calls()
 
 
 def _run(chosen, setting, folder, together):
@@ -239,7 +197,7 @@ def _run(chosen, setting, folder, together):
 
 
 def judged(model, setting, said, counted, done):
-    """The Row of MODEL from what the guest SAID, the host COUNTED and how the run was DONE."""
+    """The Row of MODEL, from what the guest SAID, what the host COUNTED and DONE, the run."""
     row = Row(model.name, setting.kernel, setting.arch, setting.mode, driver=model.driver,
               note=model.note, mask=int(said.get("mask", 0)), moved=int(said.get("moved", 0)),
               rounds=int(said.get("rounds", 0)), doorbells=counted.get("doorbells", 0),

@@ -15,13 +15,13 @@ class Model:
     name: str           # of the row
     kind: str
     device: str         # --device
-    driver: str         # what must be bound to it, or to what is behind it
+    driver: str         # the driver of it, or of what is behind it
     more: str = ""      # --qemu
     bits: int = 47      # of the DART's addresses
     suite: str = ""     # --qemu-suite
     leaves: str = ""    # what its driver leaves mapped when unbound, which DMA_API_DEBUG reports
     note: str = ""      # for the reader of the table
-    cannot: str = ""    # why it is not run
+    cannot: str = ""    # why it cannot be run
 
 
 def _scsi(name, model, driver, disk="", **options):
@@ -75,7 +75,7 @@ MODELS = (
 
 BY_NAME = {model.name: model for model in MODELS}
 
-# Devices that are busy at the same time, each with its companion.
+# Devices that run at the same time, each with its companion.
 BUSY = (
     ("nvme", "e1000e"),
     ("virtio-blk", "virtio-net"),
@@ -90,12 +90,12 @@ def backend(model, number, folder):
         return (f"-drive file={folder}/d{number}.img,if=none,id=d{number},format=raw,"
                 "cache=unsafe,discard=unmap")
     if model.kind == NET:
-        # What goes to port 7 comes back, from `cat`.
+        # `cat` sends back what goes to port 7.
         net = f"10.{100 + number}.0"
         return (f"-netdev user,id=n{number},restrict=on,net={net}.0/24,"
                 f"guestfwd=tcp:{net}.100:7-cmd:cat")
     if model.kind == SOUND:
-        # A rate that each model has exactly: nothing is resampled on the way.
+        # A rate that each model has, so that QEMU resamples nothing.
         return (f"-audiodev wav,id=a{number},path={folder}/a{number}.wav,out.frequency=44100,"
                 "out.channels=2,out.format=s16")
     return ""

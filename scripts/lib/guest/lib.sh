@@ -1,21 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# lib.sh - what scripts in the guest share; they read it from /usr/lib/testbed.
+# lib.sh - functions for scripts in the guest, as /usr/lib/testbed/lib.sh.
 #
-# Functions that are called over and over start no program: an emulated machine
-# is slow at that.
+# Functions that run often start no program, as that is slow in an emulated machine.
 
-# The disk that is used where no other is named, and the device of the first companion.
+# The default disk, and the device of the first companion.
 node=/dev/nvme0n1
 managed=$(readlink /sys/bus/pci/drivers/apple_dma/0*/apple_dma/managed 2>/dev/null) || true
 managed=${managed##*/}
 
 fail() { echo "guest: $*" >&2; exit 1; }
 
-# ------------------------------------------------------------------- to wait
+# ------------------------------------------------------------------- waiting
 
-# within SECONDS COMMAND...: until it succeeds; status 1 if it never does.
+# within SECONDS COMMAND...: wait until it succeeds; status 1 if it does not.
 within() {
 	local end=$((SECONDS + $1))
 	shift
@@ -25,21 +24,21 @@ within() {
 	done
 }
 
-# await CONDITION: until that line of shell succeeds.
+# await CONDITION: wait until that line of shell succeeds.
 await() { within 150 eval "$*" 2>/dev/null || fail "waited in vain for $*"; }
 
 await_disk() { within 60 test -b "$node" || fail "the disk does not come"; }
 
-# joined PROCESS...: each of these background jobs has succeeded. `wait` alone returns 0
-# whatever they returned.
+# joined PROCESS...: wait for these background jobs; each must succeed. `wait` alone
+# returns 0 even if they fail.
 joined() {
 	local each
 	for each in "$@"; do wait "$each" || fail "a background job failed"; done
 }
 
-# ------------------------------------------------------- what both sides count
+# ------------------------------------------------- counters of module and host
 
-# counter FILE [COMPANION]: of the module; a line for each companion if none is named.
+# counter FILE [COMPANION]: the module's; a line for each companion if none is named.
 counter() {
 	local f v
 	# shellcheck disable=SC2086 # a pattern
@@ -57,14 +56,14 @@ counters() {
 	done
 }
 
-# host KEY [NAME]: of the statistics of the host NAME, such as companion1, or of the first.
+# host KEY [NAME]: a statistic of the host NAME, such as companion1, or of the first.
 host() {
 	host-stats | awk -v RS='}, *{' -v key="\"$1\": *" -v name="\"${2:-}" \
 		'$0 ~ name && match($0, key "[^],}]*") {
 			value = substr($0, RSTART, RLENGTH); sub(key, "", value); print value; exit }'
 }
 
-# agree WHEN [NAME COMPANION]: both count the same.
+# agree WHEN [NAME COMPANION]: module and host must count the same.
 agree() {
 	[ "$(counter mapped_entries "${3:-}")" = "$(host live "${2:-}")" ] || fail "$1: entries"
 	[ "$(counter mapped_bytes "${3:-}")" = "$(host live_bytes "${2:-}")" ] || fail "$1: bytes"
@@ -110,23 +109,23 @@ verified() {
 	[ $right = 1 ] || { cat "$log" >&2; fail "wrong data: $job on $node"; }
 }
 
-# In pieces of many sizes, from 16 MiB on.
+# Pieces of many sizes, from 16 MiB on.
 verify() {	# job; fio's options follow
 	verified "$1" --bsrange=4k-64k --offset=16m --size=8m "${@:2}"
 }
 
-# The first 4 MiB are written, and have to be there later.
+# Write the first 4 MiB; a later function checks them.
 keep() { verified keep --rw=write --size=4m "$@"; }
 kept() { keep --verify_only; }
 
-# Reads of $node up to now.
+# The number of reads of $node so far.
 ios() {
 	local count
 	read -r count _ <"/sys/block/${node#/dev/}/stat"
 	echo "$count"
 }
 
-# Reads of $node that go on until they are stopped, which the device may not live to see.
+# Read $node until stopped; the device may go before that.
 start_load() {	# fio's options
 	local before
 	before=$(ios)
@@ -136,8 +135,8 @@ start_load() {	# fio's options
 	await "[ \$(ios) -gt $((before + 100)) ]"
 }
 
-# Once in 150 times fio did not notice that its job had gone with the device: a process
-# that waits for nobody. A job that waits for a request would have been left.
+# Once in 150 times fio does not notice that its job ended with the device, and does not
+# end; it is killed. A job that still waits for a request is an error.
 stop_load() {
 	local each jobs late
 	jobs=$(cat "/proc/$load/task/$load/children" 2>/dev/null) || true
@@ -150,12 +149,11 @@ stop_load() {
 	done
 }
 
-# ----------------------------------------------------------- a guest that sleeps
+# ------------------------------------------------------------- suspend and resume
 
-# The testbed's own disks are CDs, which say after a reset that they may be others; to open
-# them is to believe that they are not. Until then reads fail, and a program that needs a
-# page of its file is killed (SIGBUS): all that is mapped, or may be started meanwhile, is
-# read before.
+# The testbed's own disks are CDs. After a reset they report that the medium may have
+# changed, and reads fail until somebody opens them. A program that needs a page of its file
+# is then killed (SIGBUS). So all files that are mapped or may be started are read before.
 resident() {
 	{ type -P fio dd cat grep tail sleep sort xargs; LD_TRACE_LOADED_OBJECTS=1 fio
 	  cat /proc/[0-9]*/maps; } 2>/dev/null |

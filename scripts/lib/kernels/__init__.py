@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The matrix of kernels: built, looked at with sparse, booted."""
+"""The matrix of kernels: built, checked with sparse, booted."""

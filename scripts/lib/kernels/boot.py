@@ -1,33 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A kernel booted: the NVMe round trip, and the driver taken off and put back."""
+"""Boot a kernel: the NVMe round trip, and the driver unbound and bound again."""
 
 import json
 import os
 import re
-import subprocess
-import sys
 import tempfile
 
-from testbed import cache
+from testbed import cache, call
 
 GUEST = os.path.join(os.path.dirname(os.path.realpath(__file__)), "guest.sh")
 REBINDS = 4
-TIMEOUT = 900           # seconds, on a machine that has other things to do, too
+TIMEOUT = 900           # seconds, on a busy machine
 
 
 def _command(wanted, folder):
     disk, stats = os.path.join(folder, "disk"), os.path.join(folder, "stats")
     with open(disk, "wb") as file:
         file.truncate(256 * cache.MIB)
-    return [os.path.join(cache.SCRIPTS, "testbed"), "run", "--arch", wanted.arch,
-            "--kernel", wanted.release, "--timeout", str(TIMEOUT), "--stats", stats,
-            "--qemu", f"-drive file={disk},if=none,id=d0,format=raw,cache=unsafe",
-            "--device", "nvme,drive=d0,serial=a", "--host", "iova=random",
-            "--push", f"{GUEST}:/root/guest.sh", "--", "bash", "/root/guest.sh", str(REBINDS)]
+    return call.words(
+        ["bash", "/root/guest.sh", str(REBINDS)], arch=wanted.arch, kernel=wanted.release,
+        timeout=TIMEOUT, stats=stats, device=["nvme,drive=d0,serial=a"], host=["iova=random"],
+        qemu=[f"-drive file={disk},if=none,id=d0,format=raw,cache=unsafe"],
+        push=[f"{GUEST}:/root/guest.sh"])
 
 
 def wrong(wanted, page_size, said, stats):
-    """What is not as it should be after a run that ended well."""
+    """What is wrong after a run that ended with status 0."""
     for name, value in (("release", wanted.release), ("page_size", str(page_size)),
                         ("rebinds", str(REBINDS))):
         if said.get(name) != value:
@@ -40,14 +38,12 @@ def wrong(wanted, page_size, said, stats):
 
 
 def boot(wanted, page_size):
-    """Boot the Kernel WANTED, whose PAGE_SIZE the headers say.
+    """Boot the Kernel WANTED; its headers say PAGE_SIZE.
 
     Returns ({name: value} that the guest printed, what went wrong, as a text).
     """
     with tempfile.TemporaryDirectory(prefix="apple-dma-kernels.") as folder:
-        done = subprocess.run([sys.executable, *_command(wanted, folder)], text=True,
-                              stdin=subprocess.DEVNULL, capture_output=True, errors="replace",
-                              check=False)
+        done = call.run(_command(wanted, folder))
         said = dict(re.findall(r"^(\w+)=(\S+)$", done.stdout, re.M))
         if done.returncode:
             return said, f"status {done.returncode}\n{done.stdout}{done.stderr}"

@@ -25,7 +25,7 @@ class Checked:
 
     @property
     def clean(self):
-        """Whether it is built, sparse saw every file, and nobody complained."""
+        """Whether it is built, and sparse ran on every file and found nothing."""
         return self.built and not self.complaints and bool(self.objects) and \
             sorted(self.checked) == sorted(self.objects)
 
@@ -52,7 +52,7 @@ def place(wanted, name="apple_dma"):
 def check(wanted, arch, source, folder, linked=True):
     """Build the module of SOURCE for the Kernel WANTED in FOLDER and check it.
 
-    Not LINKED is a module that calls what this kernel lacks, KUnit for one.
+    A module that is not LINKED may call what this kernel lacks, such as KUnit.
 
     FOLDER keeps its objects: a second call compiles what changed, and sparse
     still sees everything.

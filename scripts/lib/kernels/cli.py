@@ -20,7 +20,7 @@ UNRELEASED = ("sid", "experimental")
 
 @dataclass
 class Row:
-    """One kernel for one architecture, and what came of it."""
+    """One kernel for one architecture, and its result."""
 
     kernel: kernel.Kernel
     arch: arches.Arch
@@ -40,7 +40,7 @@ class Row:
 def rows(only=(), archs=()):
     """The matrix, the oldest kernel first; ONLY those names and ARCHS, if any are given.
 
-    Booted is what a release of Debian has, and the newest of each page size.
+    The kernels of a Debian release are booted, and the newest of each page size.
     """
     found, names, missing = [], [], set(only)
     for arch in [arches.find(name) for name in archs] or arches.ARCHES.values():
@@ -92,7 +92,7 @@ def parser():
     add("--only", action="append", default=[], metavar="NAME",
         help="only this kernel, as in 'testbed kernels'; may be repeated")
     add("--arch", action="append", default=[], help="only x86_64 or arm64")
-    add("--no-boot", action="store_true", help="build and check, and boot nothing")
+    add("--no-boot", action="store_true", help="only build and check")
     return top
 
 

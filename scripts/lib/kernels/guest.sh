@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # guest.sh ROUNDS - run in the guest, with one NVMe disk behind apple_dma: a file
-# tree is written and read back, then the disk's driver is taken off and put
-# back ROUNDS times, the tree read and more written each time. What the module
-# counts and what the host counts has to be the same all the while.
+# tree is written and read back. Then the disk's driver is unbound and bound ROUNDS
+# times; each time the tree is read and more is written. Module and host must count
+# the same all the time.
 
 set -eu
 
 # shellcheck source=scripts/lib/guest/lib.sh
 . /usr/lib/testbed/lib.sh
 
-# same FILE KEY: the module's counter is the host's.
+# same FILE KEY: the module's counter must be the host's.
 same() {
 	local ours theirs
 	ours=$(counter "$1") theirs=$(host "$2")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""scripts/kunit: build, run, count."""
+"""The command line of scripts/kunit: build, run, count."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ def _pattern(text):
 
 
 def _seed(text):
-    """What all random numbers of a storm come from."""
+    """The seed of a storm."""
     return random.randrange(1, 1 << 32) if text == "new" else max(int(text), 1)
 
 
@@ -33,7 +33,7 @@ def _arguments(argv):
                     "in a debug kernel under QEMU all of them. Without --uml, --debug, "
                     "--kernel: in both.",
         epilog="The last line is 'N passed, N failed, N skipped'; the exit status is 0 only "
-               "if all passed that are not skipped for a reason.")
+               "if all cases passed or were skipped for a reason.")
     parser.add_argument("pattern", nargs="?", default="*.*", metavar="SUITE[.CASE]",
                         help="only these; with * and ?")
     parser.add_argument("--uml", action="store_true", help="in user-mode Linux")
@@ -42,7 +42,7 @@ def _arguments(argv):
                         help="in a kernel of the testbed that has KUnit (debug, kcsan)")
     parser.add_argument("--storm", action="append", default=[], type=_seed, metavar="SEED",
                         help="a storm of random operations, in user-mode Linux: a number, or "
-                             "'new' for one that is made up and said")
+                             "'new' for a random one, which is printed")
     parser.add_argument("--src", default=SOURCE, metavar="DIR",
                         help="another kunit/, with its driver/ and include/ beside it")
     parser.add_argument("--tap", metavar="FILE", help="write a line of TAP for each case")
@@ -76,14 +76,14 @@ def _in_uml(args):
     return cases, log
 
 
-# One thread, undisturbed, so that each refusal is checked to the byte.
+# One thread and no meddling, so that each refusal is checked to the byte.
 _STORM = ["run=storm", "threads=1", "meddle=0", "rounds=40", "ops=500000"]
 
 
 def _storm(seed, args):
     """Random operations with a shadow of all that is mapped, in user-mode Linux."""
     print(f"# a storm; again with scripts/kunit --storm {seed}", flush=True)
-    # The first warning is enough: there may be one in each of its operations.
+    # The first warning is enough; otherwise each operation may print one.
     log, _ = uml.run([*_STORM, f"seed={seed}"], args.timeout, STRESS, "panic_on_warn=1")
     case = results.storm(f"uml:storm.{seed}", log)
     bad = uml.reports(log, "apple_dma_stress: # seed")

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A kernel with KUnit in the testbed, for what needs devices."""
+"""A kernel with KUnit in the testbed, for cases that need devices."""
 
 import os
-import subprocess
 import tempfile
 
 from testbed import arch as arches
-from testbed import cache, kernel, module
+from testbed import call, kernel, module
 
-# The guest's part; fault injection is to see what may sleep, too.
+# The guest's script. Fault injection has to cover allocations that may sleep.
 _SCRIPT = """
 cd /sys/kernel/debug
 for f in failslab/ignore-gfp-wait fail_page_alloc/ignore-gfp-wait \
@@ -18,7 +17,7 @@ done
 for f in failslab/verbose fail_page_alloc/verbose fail_page_alloc/min-order; do
 	[ ! -e $f ] || echo 0 >$f
 done
-# insmod waits for a case as long as it takes.
+# insmod waits until all cases have run.
 echo 0 >/proc/sys/kernel/hung_task_timeout_secs
 dmesg -n 7
 dmesg -C
@@ -28,8 +27,8 @@ rmmod apple_dma_kunit && echo "kunit: the module is gone"
 dmesg
 """
 
-# Two companions with a device each, which no driver of the kernel wants.
-_DEVICES = ("edu", "edu")
+# Two companions with a device each that no driver of the kernel takes.
+_DEVICES = ["edu", "edu"]
 
 EXITS = {97: "the guest's kernel reported a problem", 98: "there was a DART fault",
          99: "the testbed failed"}
@@ -45,14 +44,10 @@ def run(name, only, timeout, source):
     ko = module.build(found, arches.X86_64, source, strict=True)
     with tempfile.TemporaryDirectory(prefix="apple-dma-kunit.") as work:
         console = os.path.join(work, "console")
-        command = [os.path.join(cache.SCRIPTS, "testbed"), "run", "--kernel", name,
-                   "--no-module", "--no-wait", "--console", console, "--timeout", str(timeout),
-                   "--append", "log_buf_len=4M", "--push", f"{ko}:/root/kunit.ko"]
-        for device in _DEVICES:
-            command += ["--device", device]
-        done = subprocess.run([*command, "--", "sh", "-c", _SCRIPT, "sh", only],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+        done = call.run(call.words(
+            ["sh", "-c", _SCRIPT, "sh", only], kernel=name, no_module=True, no_wait=True,
+            console=console, timeout=timeout, append="log_buf_len=4M",
+            push=[f"{ko}:/root/kunit.ko"], device=_DEVICES))
         log = done.stdout
         if "KTAP version" not in log and os.path.exists(console):
             with open(console, encoding="utf-8", errors="replace") as file:

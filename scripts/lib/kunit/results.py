@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What came of the cases: KTAP, read by the kernel's own parser."""
+"""Results of the cases: KTAP, read by the kernel's own parser."""
 
 import io
 import re
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from testbed.errors import TestbedError
 
-# Lines of a failed case that say why, less what KUnit repeats.
+# Lines of a failed case that do not say why.
 _NOISE = re.compile(r"^\s*(not ok|ok|#?\s*$)")
 
 
-# Why a case that is in the sources failed that is not in the log.
+# The reason for a case that is in the sources and not in the log.
 DID_NOT_RUN = ["it did not run, or not to its end"]
 
 
@@ -43,18 +43,18 @@ def _parser(folder):
         raise TestbedError(f"the kernel's kunit_parser is not in {folder}: {error}") from None
     finally:
         sys.path.remove(folder)
-    # What it prints is not wanted.
+    # Its output is not needed.
     kunit_parser.stdout = type(kunit_parser.stdout)(io.StringIO())
     return kunit_parser
 
 
 def _why(log):
-    """The lines of a case's LOG that say something."""
+    """The lines of a case's LOG that say why it failed."""
     return [line.strip().removeprefix("# ") for line in log if not _NOISE.match(line)]
 
 
 def parse(prefix, text, folder, names):
-    """The Cases that TEXT, a kernel's log, tells of; each of NAMES is among them."""
+    """The Cases in TEXT, a kernel's log; each of NAMES is among them."""
     parser = _parser(folder)
     result = parser.parse_run_tests(text.splitlines())
     status = {parser.TestStatus.SUCCESS: "ok", parser.TestStatus.SKIPPED: "skipped"}
@@ -70,18 +70,18 @@ def parse(prefix, text, folder, names):
     cases = [found.pop(name, None) or
              Case(f"{prefix}:{name}", "failed", DID_NOT_RUN)
              for name in names]
-    # What is not in the sources is counted as well, and a mistake.
+    # A case that is not in the sources is a failure.
     return cases + [Case(case.name, "failed", ["it is not known to scripts/kunit"])
                     for case in found.values()]
 
 
 def infos(text):
-    """What cases have to say when they succeed: lines of kunit_info()."""
+    """The figures that cases print with kunit_info()."""
     return re.findall(r"# (\w+: \d+ (?:allocations|pages|doorbells).*)$", text, re.M)
 
 
 def storm(name, text):
-    """The Case that a storm is: TEXT is the log of the module of scripts/tests/stress."""
+    """The Case of a storm, from TEXT, the log of the module of scripts/tests/stress."""
     said = re.findall(r"apple_dma_stress: (.*)$", text, re.M)
     if "ok 1 - storm" in said:
         return Case(name, "ok")

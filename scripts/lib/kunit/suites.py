@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Which suites and cases there are, read from their sources.
 
-What runs is compared with this, so that a suite that does not run is a failure.
+Results are compared with this, so a suite that does not run is a failure.
 """
 
 import fnmatch
@@ -44,7 +44,7 @@ def _sources():
 
 
 def expected(devices, only):
-    """The names suite.case that are to run: those without a device, or all."""
+    """The names suite.case that have to run: those that need no device, or all."""
     known = _sources()
     listed = _listed("pure_suites") + (_listed("device_suites") if devices else [])
     every = _listed("pure_suites") + _listed("device_suites")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
-"""User-mode Linux: a kernel that is a process, for what needs no device."""
+"""User-mode Linux: a kernel that is a process, for cases that need no device."""
 
-import glob
 import os
 import shlex
 import shutil
@@ -11,15 +10,15 @@ import tempfile
 from testbed import built, cache, console, cpio, headers, kernel, module
 from testbed.errors import TestbedError
 
-RECIPE = 2              # raised when what _make() makes changes
+RECIPE = 2              # to be raised when _make() makes something else
 CONFIG = ("uml",)       # fragments of testbed/configs/
 
-# Of a built tree, what modules are built with, and the kernel itself.
+# Parts of a built tree: what a build of modules needs, and the kernel.
 _KEPT = ("Makefile", ".config", "Module.symvers", "include", "scripts", "linux",
          "arch/um/Makefile*", "arch/um/include", "arch/um/scripts", "arch/x86/include",
          "arch/x86/Makefile*", "arch/x86/um/asm", "arch/x86/um/shared", "arch/x86/um/Makefile*")
 
-# The whole of user space: fault injection is to see what may sleep, too.
+# All of user space. Fault injection has to cover allocations that may sleep.
 _INIT = """#!/bin/busybox sh
 /bin/busybox mount -t proc none /proc
 /bin/busybox mount -t sysfs none /sys
@@ -43,15 +42,15 @@ def _version():
 
 
 def tree():
-    """The folder of the built kernel, its build tree; the binary is `linux` in it."""
+    """The build tree of the built kernel; `linux` in it is the binary."""
     version = _version()
     name = f"uml/{version}.{built.key(version, CONFIG)}.{RECIPE}"
     return cache.entry(name, "building user-mode Linux", built.MIB,
                        lambda work, final: _make(work))
 
 
-# User-mode Linux keeps a process' floating point registers in so many bytes, and can set
-# none on a CPU that has more: AMX alone has 8 KiB. Of more than there is it makes no use.
+# The bytes that user-mode Linux has for the floating point registers of a process. It cannot
+# set any on a CPU that has more: AMX alone has 8 KiB. Unused bytes do no harm.
 _REGISTERS = ("arch/x86/um/user-offsets.c", "DEFINE_LONGS(HOST_FP_SIZE, {});", 2696, 12288)
 
 
@@ -73,16 +72,7 @@ def _make(work):
     built.configure(source, CONFIG, "um")
     built.compile_kernel(source, ["linux", "modules"], "um")
     target = os.path.join(work, "build")
-    for pattern in _KEPT:
-        for path in glob.glob(os.path.join(source, pattern)):
-            place = os.path.join(target, os.path.relpath(path, source))
-            os.makedirs(os.path.dirname(place), exist_ok=True)
-            shutil.move(path, place)
-    subprocess.run(["find", target, "-name", "*.o", "-delete"], check=True)
-    # The parser of KUnit's results is a tool of the kernel.
-    shutil.move(os.path.join(source, "tools", "testing", "kunit"),
-                os.path.join(target, "kunit"))
-    cache.remove(source)
+    built.prune(source, target, _KEPT)
     return target
 
 
@@ -91,20 +81,13 @@ def _initramfs(path, ko, parameters):
     if not busybox:
         raise TestbedError("'busybox' is missing: install the package busybox-static "
                            "(scripts/setup vm)")
-    with cpio.Archive(path) as archive:
-        for folder in ("bin", "dev", "proc", "sys"):
-            archive.folder(folder)
-        archive.console("dev/console")
-        for name, source in (("bin/busybox", busybox), ("kunit.ko", ko)):
-            with open(source, "rb") as file:
-                archive.file(name, file.read(), 0o755)
-        init = _INIT.format(parameters=shlex.join(parameters),
-                            name=os.path.splitext(os.path.basename(ko))[0])
-        archive.file("init", init.encode(), 0o755)
+    init = _INIT.format(parameters=shlex.join(parameters),
+                        name=os.path.splitext(os.path.basename(ko))[0])
+    cpio.initramfs(path, busybox, init.encode(), {"kunit.ko": ko})
 
 
 def reports(log, begin):
-    """What the kernel reported in its LOG after BEGIN; before, it boots without the module."""
+    """What the kernel reported in its LOG after BEGIN, which the module prints first."""
     return [line for line in log.partition(begin)[2].splitlines() if console.report_in(line)]
 
 

@@ -12,27 +12,20 @@ import tempfile
 import threading
 import time
 
-from testbed import built, cache
-from testbed.errors import EXIT_FAULT, EXIT_REPORT, TestbedError, UsageError, reported, warn
+from testbed import built, cache, call
+from testbed.errors import EXIT_FAULT, EXIT_REPORT, Parser, TestbedError, reported, warn
 
 from . import plan
 from .tally import GOLDEN, Tally, digest
 
 ROUND = 240             # seconds that one guest is kept busy, about
-LEAST = 50              # a round that would be shorter is not begun
+LEAST = 50              # no round is shorter
 GRACE = 300             # seconds that a round may take longer: boots, and the last event
-GRACE_SLOW = 900        # the same in kernels built here, which take minutes to boot
+GRACE_SLOW = 900        # the same for kernels built here, which take minutes to boot
 EVERY = 10              # seconds between two lines of progress
 DISK = 64 << 20
 GUEST = os.path.join(cache.SCRIPTS, "lib", "soak", "guest.sh")
 EDU = os.path.join(cache.SCRIPTS, "tests", "edu")
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with errors as those of the testbed."""
-
-    def error(self, message):
-        raise UsageError(f"{message}; see scripts/soak --help")
 
 
 def _minutes(text):
@@ -47,16 +40,17 @@ def _minutes(text):
 
 def parser():
     """The parser of the command line."""
-    made = Parser(prog="soak", allow_abbrev=False, description=__doc__,
-                  epilog="The exit status is 0 only when nothing was lost, nothing leaked, and "
-                  "neither a guest's kernel nor a DART had anything to report.")
+    made = Parser(prog="soak", allow_abbrev=False,
+                  description="A random mixture of what may happen to a guest, with verified data.",
+                  epilog="The exit status is 0 only if nothing was lost, nothing leaked, and "
+                  "there was no kernel report and no DART fault.")
     made.add_argument("--minutes", type=_minutes, default=10, metavar="N",
                       help="how long (default 10); the last guest may take a little longer")
     made.add_argument("--seed", type=int, metavar="S",
                       help="for the same guests and events again; default: another each time")
     made.add_argument("--kernel", metavar="NAME", help="of all guests; default: 6.1 and newest")
     made.add_argument("--keep", metavar="DIR",
-                      help="leave consoles, plans and what guests said in DIR")
+                      help="leave consoles, plans and the guests' output in DIR")
     return made
 
 
@@ -68,7 +62,7 @@ def _run(argv, what):
 
 
 class Soak:
-    """Rounds, one after the other, until the time is over."""
+    """Rounds, one after the other, until the time is up."""
 
     def __init__(self, args, folder, clock=time.monotonic):
         self._args = args
@@ -91,7 +85,7 @@ class Soak:
               f"{self.tally.progress()}", flush=True)
 
     def _files(self, made, folder):
-        """The disk, whose start is never written, and the plan; what it begins with."""
+        """Make the disk and the plan; the digest of the disk's start, which is never written."""
         golden = random.Random(f"{self._args.seed}/{made.number}/disk").randbytes(GOLDEN)
         with open(os.path.join(folder, "disk.img"), "wb") as disk:
             disk.write(golden)
@@ -104,27 +98,20 @@ class Soak:
         edu = _run([os.path.join(cache.SCRIPTS, "build-module"), "--kernel", made.kernel,
                     "--src", EDU], "building the test driver").splitlines()[-1]
         grace = GRACE_SLOW if made.kernel in built.KERNELS else GRACE
-        argv = [os.path.join(cache.SCRIPTS, "testbed"), "run", "--kernel", made.kernel,
-                "--mem", made.mem, "--cpus", str(made.cpus), "--hotplug",
-                "--reboots", str(made.reboots), "--console", os.path.join(folder, "console"),
-                "--timeout", str(seconds + grace), "--module", made.module,
-                "--qemu", "-blockdev driver=raw,node-name=d0,cache.no-flush=on,file.driver=file,"
-                "file.filename=" +
-                shlex.quote(os.path.join(folder, "disk.img").replace(",", ",,")),
-                "--device", "nvme,drive=d0,serial=soak",
-                "--device", "edu,dma_mask=0xffffffffffffffff",
-                "--push", f"{GUEST}:/root/guest.sh", "--push", f"{edu}:/root/edu.ko",
-                "--push", os.path.join(folder, "soak.plan") + ":/root/soak.plan"]
-        if made.append:
-            argv += ["--append", made.append]
-        if made.balloon:
-            argv += ["--qemu", "-device virtio-balloon-pci"]
-        for setting in made.host:
-            argv += ["--host", setting]
-        return argv + ["--", "bash", "/root/guest.sh", str(int(time.time() + seconds))]
+        disk = shlex.quote(os.path.join(folder, "disk.img").replace(",", ",,"))
+        return call.words(
+            ["bash", "/root/guest.sh", str(int(time.time() + seconds))],
+            kernel=made.kernel, mem=made.mem, cpus=made.cpus, hotplug=True, reboots=made.reboots,
+            console=os.path.join(folder, "console"), timeout=seconds + grace, module=made.module,
+            append=made.append, host=made.host,
+            device=["nvme,drive=d0,serial=soak", "edu,dma_mask=0xffffffffffffffff"],
+            qemu=["-blockdev driver=raw,node-name=d0,cache.no-flush=on,file.driver=file,"
+                  f"file.filename={disk}", *["-device virtio-balloon-pci"] * made.balloon],
+            push=[f"{GUEST}:/root/guest.sh", f"{edu}:/root/edu.ko",
+                  os.path.join(folder, "soak.plan") + ":/root/soak.plan"])
 
     def _follow(self, made, process, out):
-        """Take the guest's lines as they come; its exit status."""
+        """Read the guest's lines; its exit status."""
         lines = queue.Queue()
 
         def read():
@@ -167,7 +154,7 @@ class Soak:
         self._progress(made, force=True)
 
     def ended(self, number, status, said):
-        """What the end of a guest means."""
+        """Judge the end of a guest."""
         why = {EXIT_REPORT: "a kernel report", EXIT_FAULT: "a DART fault"}.get(status)
         if status or not self.tally.over:
             self.tally.problems.append(
@@ -176,7 +163,7 @@ class Soak:
             warn(said)
 
     def run(self):
-        """Until the time is over, or something is wrong; the exit status."""
+        """Run rounds until the time is up or something is wrong; the exit status."""
         number = 0
         while number == 0 or self._left() >= LEAST:
             number += 1

@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# guest.sh - what happens to a guest of scripts/soak: the events of /root/soak.plan,
-# one after the other, beside a load that verifies what it writes.
+# guest.sh - run the events of /root/soak.plan in a guest of scripts/soak, one after
+# the other, beside a load that verifies what it writes.
 #
 # usage: guest.sh END
 #
-# END, in seconds since 1970, is when no event is begun any more, but for the first
-# few. Companion 0 has a disk, companion 1 an edu device for the test driver; which
-# `drivers` are bound at the end, and what stays registered, is checked.
+# After END, in seconds since 1970, no event is started except the first few. Companion 0
+# has a disk, companion 1 an edu device for the test driver. At the end it checks which
+# `drivers` are bound and what is still registered.
 #
 # Lines that begin with @ are for the harness (tally.py).
 
@@ -18,20 +18,20 @@ end=$1
 least=8			# events, however late it is
 run=/run/soak
 driver=/sys/bus/pci/drivers/apple_dma
-# What devices and companions are behind.
+# The ports of devices and companions.
 port=(0000:00:10.0 0000:00:11.0)
 companion_port=(0000:00:17.0 0000:00:18.0)
-# Registrations on the hosts that nobody here has made, or that a broken host kept.
+# Registrations on the hosts that an earlier kernel made, or that a broken host kept.
 left=(0 0)
 loop=''
 
 say() { echo "@ $*"; }
-# What cannot go on.
+# End the guest with a reason.
 fatal() { say "$@"; exit 3; }
 
 now() { printf '%(%s)T' -1; }
 
-# ------------------------------------------------------------ what both sides say
+# ----------------------------------------------------- counters of both sides
 
 counter() {	# of companion $1: file $2
 	local value=0
@@ -48,11 +48,11 @@ host() {	# of companion $1, 0 if it is pulled out: key $2
 
 tell() { host-set "$@" >/dev/null; }
 
-# What is on the host of companion $1 beyond what the module knows of; without load.
+# Registrations on the host of companion $1 that the module does not know; without load.
 strays() { echo $(($(host "$1" live) - $(counter "$1" mapped_entries))); }
 
-# Companion $1 has no driver, or its device has none: what was known of is all that
-# may be there.
+# Companion $1 or its device has no driver: only registrations that were known before
+# may be left.
 clean() {	# companion, after what
 	local live mapped=0
 	[ ! -e "$driver/${companion[$1]}" ] || mapped=$(counter "$1" mapped_entries)
@@ -65,7 +65,7 @@ clean() {	# companion, after what
 
 # ---------------------------------------------------------------------- the disk
 
-# What is behind the port $1: its place, if it is there.
+# The place of the device behind the port $1, if there is one.
 at() {
 	local found
 	for found in "/sys/bus/pci/devices/$1"/0000:*; do
@@ -100,8 +100,8 @@ load_loop() {
 		if [ $status = 0 ] && [ "$error" = 0 ]; then
 			say "io $kib"
 		elif [ -e $run/expected ]; then
-			# Whatever the error: a disk that goes has no size any more, reads of it end
-			# with nothing, and fio then compares what the buffer had before.
+			# Any error may come: a disk that goes has size 0, so reads return nothing, and
+			# fio compares the old content of the buffer.
 			say interrupted
 			return
 		else
@@ -184,7 +184,7 @@ do_reload() {	# parameters
 	load_start
 }
 
-# A device or companion, $1, of number $2 goes in one of three ways, and comes back.
+# Remove a device or companion, $1, of number $2, in one of three ways, and bring it back.
 gone() { [ -z "$(at "$1")" ]; }
 power_of() {	# the file
 	case $1 in
@@ -253,7 +253,7 @@ do_mode() {
 	local mode
 	read -r mode <"$driver/${companion[0]}/apple_dma/mode"
 	if [ "$mode" = strict ]; then mode=cached; else mode=strict; fi
-	# With a balloon there is no other mode.
+	# With a balloon strict is the only mode.
 	echo $mode 2>/dev/null >"$driver/${companion[0]}/apple_dma/mode" || [ $mode = cached ] ||
 		say "problem mode $mode is refused"
 }
@@ -301,13 +301,13 @@ do_leak() {
 	clean 1 "a driver that leaks"
 }
 
-# The host of companion $1 was told to be honest again.
+# The host of companion $1 gives right answers again.
 heal() {
 	[ "$(counter "$1" broken)" = 1 ] || say "problem companion $1 believes $2"
 	[ "$(counter $((1 - $1)) broken)" = 0 ] || say "problem the other companion is broken by $2"
 	echo "${companion[$1]}" >"$driver/unbind"
-	# What it answers late, it has answered by then. All that it has now was made
-	# before: nobody knows of it any more.
+	# Late answers have come by then. What is registered now was registered before, and
+	# the module does not know of it any more.
 	sleep 0.3
 	local before=${left[$1]}
 	left[$1]=$(host "$1" live)
@@ -327,8 +327,8 @@ do_break() {
 	edu sg 8 || say "lost after $1 the edu device does not work"
 }
 
-# A request that is done before its host is found out: nvme would ask for another map
-# for ever.
+# One request, which ends before the module sees the breach. Under load nvme would repeat
+# a failed map for ever.
 do_breakdisk() {
 	load_stop
 	echo strict >"$driver/${companion[0]}/apple_dma/mode"
@@ -359,7 +359,7 @@ do_balloon() {
 	sleep 1
 }
 
-# Windows that lead to memory from $1 up to $2.
+# The windows into memory from $1 up to $2.
 windows_in() {
 	local phys size rest
 	cat /sys/kernel/debug/apple_dma/*/windows | while read -r phys _ size rest; do
@@ -441,7 +441,7 @@ do_panic() {
 	sleep 60
 }
 
-# Two boots: the crash kernel is the first of them.
+# Two boots; the first is the crash kernel.
 do_crash() {
 	kexec -p /boot/vmlinuz --initrd=/boot/initrd.img --reuse-cmdline \
 		--append='nr_cpus=1 reset_devices' || fatal "problem there is no crash kernel"
@@ -450,7 +450,7 @@ do_crash() {
 	sleep 60
 }
 
-# ------------------------------------------------------------------ one after the other
+# ------------------------------------------------------------------ the plan
 
 mkdir -p $run
 mapfile -t events </root/soak.plan

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What happens to a guest, and in which order: all of it follows from a seed."""
+"""What happens to a guest, and in which order. All of it comes from a seed."""
 
 import random
 from dataclasses import dataclass, field
 
-# Answers that make a companion broken, whatever they are answers to. With the test
-# driver, which maps and unmaps a few pages.
+# Answers that make a companion broken, to any command. They are for the test driver,
+# which maps and unmaps a few pages.
 BREAKING = ("wrong-id", "long", "misaligned", "zero", "wrap", "unwritten", "half", "batch-fail",
             "bad-status", "bad-batch-status", "invalid-batch", "no-command-status", "unmap-fail",
             "no-answer", "late", "gone", "short-stays")
 
-# Answers that do no harm, and refusals: under load.
+# Harmless answers and refusals, under load.
 HARMLESS = ("rewrite", "fickle")
 REFUSING = ("refuse-all", "short")
 
@@ -27,21 +27,20 @@ WEIGHTS = {"rebind": 5, "reload": 3, "mode": 6, "knobs": 4, "flush": 6, "odd": 5
            "reboot": 1, "reset": 1, "kexec": 1, "panic": 1, "crash": 1, "write": 8, "read": 8,
            "golden": 2, "idle": 2, "leak": 2}
 
-# What the event does to others than the driver: counted as faults, by kind, for which
-# some have a word.
+# Events that are counted as faults; those of KINDS by their first argument, too.
 FAULTS = ("odd", "refuse", "slow", "break", "breakdisk", "pull", "pressure", "balloon", "starve",
           "reset", "panic", "crash", "leak")
 KINDS = ("odd", "refuse", "break", "pull")
 
-# Kernels that follow, and those of which the first leaves what it has registered.
+# Events that start another kernel, and those after which registrations are left.
 BOOTS = {"reboot": 1, "reset": 1, "kexec": 1, "panic": 1, "crash": 2}
 DISORDERLY = ("reset", "panic", "crash")
 
-EVENTS_PER_ROUND = 400  # more than there is time for
+EVENTS_PER_ROUND = 400  # more than a round has time for
 
-# Kernels whose virtio ports work again when the guest wakes. Linux 7.3 asks the host whether
-# they are open before it has given it buffers for the answer, which is lost: whoever writes
-# to them waits for ever, and the testbed hears nothing more. With or without the module.
+# Kernels whose virtio ports work after a sleep. Linux 7.3 asks the host whether the ports are
+# open before the host has a buffer for the answer. The answer is lost, and a write to a port
+# waits for ever, with or without the module.
 WAKING = ("6.1", "debug", "kcsan")
 
 
@@ -54,14 +53,14 @@ class Round:
     mem: str
     cpus: int
     balloon: bool
-    crash: bool         # there is memory for a crash kernel
+    crash: bool         # whether memory is reserved for a crash kernel
     module: str
     host: list
     events: list = field(default_factory=list)
 
     @property
     def starves(self):
-        """Whether the kernel can refuse memory to whoever asks."""
+        """Whether the kernel has failslab."""
         return self.kernel == "debug"
 
     @property
@@ -71,7 +70,7 @@ class Round:
 
     @property
     def append(self):
-        """Arguments of the kernel. What dma-debug is refused it says is a mistake."""
+        """Arguments of the kernel. Without memory dma-debug prints a report, so it is off."""
         return " ".join(["crashkernel=320M"] * self.crash + ["dma_debug=off"] * self.starves)
 
 
@@ -101,7 +100,7 @@ def _host(rng):
 
 
 def _arguments(rng, event, balloon):
-    """What comes behind the event's name."""
+    """The arguments of an event."""
     if event in ("write", "read"):
         return [rng.randrange(SLOTS)]
     if event == "reload":
@@ -134,7 +133,7 @@ def _arguments(rng, event, balloon):
 
 
 def _possible(made, event):
-    """Whether the machine of a round has what the EVENT is about."""
+    """Whether the machine of a round has what the EVENT needs."""
     return getattr(made, {"balloon": "balloon", "crash": "crash",
                           "starve": "starves"}.get(event, "kernel"))
 
@@ -150,7 +149,7 @@ def make(seed, number, events=EVENTS_PER_ROUND, kernel=None):
     names = [name for name in WEIGHTS if _possible(made, name)]
     for event in rng.choices(names, [WEIGHTS[name] for name in names], k=events):
         made.events.append([event, *map(str, _arguments(rng, event, balloon))])
-    # However short it is: a reboot of some kind, and a breach.
+    # Even a short round has a reboot of some kind and a breach.
     made.events[4:4] = [["write", "0"], [rng.choice([*BOOTS][:4 + made.crash])],
                         ["break", rng.choice(BREAKING), "1"]]
     if made.kernel not in WAKING:
@@ -159,5 +158,5 @@ def make(seed, number, events=EVENTS_PER_ROUND, kernel=None):
 
 
 def text(made):
-    """The events as the guest reads them, a line each."""
+    """The events as the guest reads them, one in a line."""
     return "".join(" ".join(event) + "\n" for event in made.events)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a soak has done: from the lines that its guests print, begun with @."""
+"""What a soak has done, from the lines of its guests that begin with @."""
 
 import hashlib
 from collections import Counter
@@ -20,10 +20,10 @@ class Tally:
         self.faults = Counter()
         self.verified = 0               # bytes that were read and compared
         self.boots = 0                  # after the first of a round
-        self.interrupted = 0            # loads that lost their disk on purpose
+        self.interrupted = 0            # loads whose disk was removed on purpose
         self.left = 0                   # registrations of broken hosts and reset guests
         self.offline = 0                # blocks of memory that went offline, and came back
-        self.refused = 0                # those that the kernel kept online
+        self.refused = 0                # blocks that the kernel kept online
         self.rounds = 0
         self.losses, self.leaks, self.problems = [], [], []
         self.slots = {}
@@ -39,7 +39,7 @@ class Tally:
         self.over = False
 
     def feed(self, line):
-        """Take a line of a guest; what has no @ is not for us."""
+        """Take a line of a guest; lines without @ are ignored."""
         words = line.split()
         if len(words) < 2 or words[0] != "@":
             return
@@ -53,7 +53,7 @@ class Tally:
             self.problems.append(f"the guest said half a line: {line.strip()}")
 
     def _boot(self, words):
-        """A boot, and what is left on each host; an orderly one leaves nothing more."""
+        """A boot, and what is left on each host; after an orderly reboot nothing more is left."""
         number, left = int(words[0]), [int(word) for word in words[1:3]]
         self.over = False
         if number == 1:
@@ -88,7 +88,7 @@ class Tally:
         self.slots[int(words[0])] = words[1]
 
     def _read(self, words):
-        """A slot: what was written last must be there, over all reboots."""
+        """A slot: it must have what was written last, over all reboots."""
         slot, found = int(words[0]), words[1]
         if slot in self.slots and self.slots[slot] != found:
             self.losses.append(f"slot {slot} is {found[:12]}, not {self.slots[slot][:12]}")
@@ -118,7 +118,7 @@ class Tally:
         self.problems.append(" ".join(words))
 
     def check_disk(self, path):
-        """The disk from outside, when its guest is off."""
+        """Check the disk's file when its guest is off."""
         with open(path, "rb") as disk:
             self._golden([digest(disk.read(GOLDEN))])
             for slot in sorted(self.slots):
@@ -127,7 +127,7 @@ class Tally:
 
     @property
     def good(self):
-        """Nothing lost, nothing leaked, nothing said."""
+        """Whether nothing is lost, leaked or reported."""
         return not (self.losses or self.leaks or self.problems)
 
     def progress(self):
@@ -137,7 +137,7 @@ class Tally:
                 f"{len(self.leaks)} leaks, {len(self.losses)} losses")
 
     def report(self):
-        """What was done, for the end."""
+        """The report at the end."""
         def listed(counts):
             return ", ".join(f"{name} {n}" for name, n in sorted(counts.items())) or "none"
         lines = [f"guests: {self.rounds}; reboots survived: {self.boots}",

@@ -8,7 +8,7 @@ from .errors import allowed
 
 @dataclass(frozen=True)
 class Arch:
-    """What differs between guests of two architectures."""
+    """An architecture of guests."""
 
     name: str           # as given to --arch
     debian: str         # Debian's name

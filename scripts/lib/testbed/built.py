@@ -2,7 +2,7 @@
 """Kernels that are built here from Debian's source, with configurations of their own.
 
 A kernel is allnoconfig and the fragments of configs/ that it names; each line
-of a fragment must have had its effect, or the build is refused.
+of a fragment must take effect, or the build is refused.
 """
 
 import glob
@@ -17,26 +17,26 @@ from dataclasses import dataclass
 from . import cache, packages
 from .errors import TestbedError, UsageError
 
-RECIPE = 1              # raised when what compile() makes changes
+RECIPE = 1              # to be raised when compile_tree() makes something else
 SERIES = "6.1"          # of the source
-MIB = 6000              # that a build takes meanwhile
+MIB = 6000              # that a build takes while it runs
 CONFIGS = os.path.join(os.path.dirname(__file__), "configs")
 
-# Name for --kernel: fragments, from the most general.
+# Name for --kernel: its fragments, the most general one first.
 KERNELS = {"debug": ("base", "debug"), "kcsan": ("base", "kcsan")}
 
-# Variables of make. kmemleak reads all memory, and may: unchecked it takes half
-# the time. Races are looked for in modules alone.
+# Variables of make. kmemleak may read all memory; without KASAN's checks it takes half the
+# time. KCSAN looks for races in modules only.
 VARIABLES = {"debug": ("KASAN_SANITIZE_kmemleak.o=n",), "kcsan": ("KCSAN_SANITIZE=n",)}
 
-# Suites are to run, and lock statistics are for those who turn them on.
+# Suites have to run. Lock statistics are off until somebody turns them on.
 APPEND = "kunit.enable=1 lockdep.lock_stat=0"
 
-# Of the source, what no configuration here compiles and much of its size.
+# Parts of the source that no configuration here compiles: much of its size.
 NOT_UNPACKED = ("Documentation/*.rst", "Documentation/devicetree", "drivers/gpu/drm/amd/include",
                 "drivers/gpu/drm/nouveau/include", "tools/perf")
 
-# Of a built tree, what modules are built with.
+# Parts of a built tree that a build of modules needs.
 KEPT = ("Makefile", ".config", "Module.symvers", "include", "scripts", "arch/x86/include",
         "arch/x86/Makefile", "arch/x86/Makefile.um", "arch/x86/Makefile_32.cpu",
         "tools/objtool/objtool")
@@ -44,7 +44,7 @@ KEPT = ("Makefile", ".config", "Module.symvers", "include", "scripts", "arch/x86
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel to be built; the same names as a Debian kernel's."""
+    """A kernel that is built here, with the attributes of a Debian kernel."""
 
     name: str           # debug
     release: str        # 6.1.192-apple-dma-debug
@@ -60,7 +60,7 @@ class Kernel:
 
     @property
     def append(self):
-        """What it is booted with besides."""
+        """Its own kernel arguments."""
         return APPEND
 
     @property
@@ -81,7 +81,7 @@ def fragment(name):
 
 
 def key(version, names, variables=()):
-    """What a build of the source VERSION with the fragments NAMES is known by."""
+    """The cache key of a build of the source VERSION with the fragments NAMES."""
     return cache.digest(version, str(RECIPE), *variables, *(fragment(name) for name in names))
 
 
@@ -124,7 +124,7 @@ def find(name, arch, suite):
     if arch.name != "x86_64":
         raise UsageError(f"the kernel '{name}' is built for x86_64 only, not for {arch.name}")
     found = _kernel(name, suite, source_version(suite))
-    if not found.cached:                # the mirror may have moved on since
+    if not found.cached:                # the mirror may have a newer version
         found = _kernel(name, suite, source_version(suite, ask=True))
     return found
 
@@ -160,7 +160,7 @@ def _lost(wanted, path):
 
 
 def configure(source, names, arch="x86_64"):
-    """Write SOURCE's .config: nothing but the fragments NAMES, and what these need."""
+    """Write SOURCE's .config: the fragments NAMES, what they need, and nothing else."""
     wanted = "".join(fragment(name) for name in names)
     path = os.path.join(source, ".wanted")
     with open(path, "w", encoding="ascii") as file:
@@ -178,16 +178,19 @@ def compile_kernel(source, targets, arch="x86_64", variables=()):
           f"building a kernel ({', '.join(targets)})", arch)
 
 
-def _prune(source, target):
-    """Move what modules are built with from SOURCE to the new folder TARGET."""
-    for pattern in KEPT:
+def prune(source, target, kept=KEPT):
+    """Move the paths KEPT, which a build of modules needs, from SOURCE to the new folder TARGET.
+
+    The parser of KUnit's results is moved too. SOURCE is removed.
+    """
+    for pattern in kept:
         for path in glob.glob(os.path.join(source, pattern)):
             place = os.path.join(target, os.path.relpath(path, source))
             os.makedirs(os.path.dirname(place), exist_ok=True)
             shutil.move(path, place)
     subprocess.run(["find", target, "-name", "*.o", "-delete"], check=True)
-    # The parser of KUnit's results is a tool of the kernel.
     shutil.move(os.path.join(source, "tools", "testing", "kunit"), os.path.join(target, "kunit"))
+    cache.remove(source)
 
 
 def compile_tree(kernel, work):
@@ -208,6 +211,5 @@ def compile_tree(kernel, work):
         cache.remove(os.path.join(modules, link))
     shutil.copy(os.path.join(source, "arch", "x86", "boot", "bzImage"),
                 os.path.join(tree, "boot", f"vmlinuz-{kernel.release}"))
-    _prune(source, build)
-    cache.remove(source)
+    prune(source, build)
     return tree, build

@@ -13,12 +13,12 @@ import tempfile
 import time
 
 from . import arch as arches
-from . import cache, device, dext, host, image, kernel, module, otherqemu, qemu, tsc
-from .errors import (EXIT_FAULT, EXIT_REPORT, EXIT_TESTBED, TestbedError, UsageError, detail,
-                     reported, tried_again, warn)
+from . import device, dext, host, image, kernel, module, otherqemu, qemu, tsc
+from .errors import (EXIT_FAULT, EXIT_REPORT, EXIT_TESTBED, Parser, TestbedError, UsageError,
+                     detail, reported, tried_again, warn)
 from .session import Session, failure_details, window
 
-TRIES = 3               # of a boot that QEMU spoils
+TRIES = 3               # of a guest whose boot QEMU spoils
 SPOILED = ("the kernel ran into a breakpoint that was not there any more, before anything of "
            "ours ran")
 DART_COUNTS = ("dart_entries", "dart_bytes", "faults", "read_faults", "write_faults")
@@ -37,13 +37,6 @@ and its status the exit status, except:
 In the guest: $APPLE_DMA_KO is the module, $BOOT counts the boots, `host-stats`
 prints what the emulated hosts counted, `host-set dart0 enforce on` changes one.
 `-- sh` with a terminal is an interactive guest."""
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with errors as the rest of the testbed reports them."""
-
-    def error(self, message):
-        raise UsageError(f"{message}; see scripts/testbed --help")
 
 
 def _positive(text):
@@ -73,7 +66,8 @@ def parser():
     top = Parser(prog="testbed", usage=USAGE, epilog=EPILOG, allow_abbrev=False,
                  formatter_class=argparse.RawDescriptionHelpFormatter,
                  description="Boot a Linux guest with stock QEMU devices behind emulated DARTs.")
-    commands = top.add_subparsers(dest="verb", metavar="run|prepare|kernels|devices")
+    commands = top.add_subparsers(prog="testbed", dest="verb",
+                                  metavar="run|prepare|kernels|devices")
     run = commands.add_parser("run", usage="scripts/testbed run [OPTION]... -- COMMAND [ARG...]",
                               epilog=EPILOG, allow_abbrev=False,
                               formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -91,7 +85,7 @@ def parser():
         help="arguments for QEMU itself: drives, netdevs, devices not behind a DART")
     add("--qemu-suite", default="", metavar="SUITE",
         help="the QEMU of another Debian suite (" + ", ".join(otherqemu.SUITES) +
-        "), for models that this machine's is too old for")
+        "), for models that this machine's lacks")
     add("--host", action="append", default=[], metavar="[I:]KEY=VALUE",
         help="an option of the emulated hosts, or of that of device I, those of --dext-device "
         "counted after those of --device: " + ", ".join(host.KEYS))
@@ -104,15 +98,15 @@ def parser():
     add("--stats", metavar="FILE", help="write what each companion counted, as JSON")
     add("--console", metavar="FILE", help="write the guest's serial console")
     add("--timeout", type=_positive, default=300.0, metavar="S",
-        help="seconds all of it may take; default 300")
+        help="seconds that the run may take; default 300")
     add("--allow-faults", action="store_true", help="a DART fault is no failure")
     add("--reboots", type=_count, default=0, metavar="N",
         help="the guest may reboot N times; COMMAND starts again each time")
     add("--no-wait", action="store_true",
         help="start COMMAND even if a device got no driver")
     add("--hotplug", action="store_true",
-        help="devices and companions are in slots of their own: `host-ask pull device0` takes one "
-        "out, `host-ask plug companion0` puts it in again")
+        help="each device and companion has a slot: `host-ask pull device0` takes one out, "
+        "`host-ask plug companion0` puts one back")
     add("--append", default="", metavar="'ARGS'", help="more kernel arguments")
     add("--name", default="apple-dma-testbed", help="a name for QEMU's process")
     add("--icount", action="store_true",
@@ -134,7 +128,7 @@ def parser():
 
 
 def prepare(args):
-    """Fill the cache and build everything but the guest of a run."""
+    """Fill the cache and build all that a run needs."""
     for name in args.arch or ["x86_64"]:
         arch = arches.find(name)
         qemu.shim(arch)
@@ -174,7 +168,7 @@ def list_devices(args):
 
 
 def check(args, command):
-    """Everything that can be found wrong before anything heavy starts."""
+    """Check all arguments before anything slow starts; what they mean."""
     if not command:
         raise UsageError("no COMMAND: end the options with '-- COMMAND [ARG...]'")
     arch = otherqemu.find(arches.find(args.arch), args.qemu_suite)
@@ -245,7 +239,7 @@ def _run_disk(args, command, pushes, module_path, interactive, initrd, path):
 
 
 def _parts(args, arch):
-    """What the run needs from the cache: kernel, guest, module, shim; made at once."""
+    """What the run needs from the cache: kernel, guest, module, shim; made in parallel."""
     wanted = kernel.find(args.kernel, arch)
     some = args.device or args.dext_device
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
@@ -260,7 +254,7 @@ def _parts(args, arch):
 
 
 def _unknown_faults(args, stats):
-    """Whether there are devices whose faults are not known, and should be; says which."""
+    """Whether the faults of a device are not known but should be; says which."""
     bad = False
     for name, each in stats.items():
         if each.get("faults") is not None:
@@ -299,7 +293,7 @@ def _reports(session):
 
 
 def _counts(folder, name):
-    """What NAME left in a file as QEMU ended, or None."""
+    """What QEMU wrote about NAME when it ended, or None."""
     try:
         with open(os.path.join(folder, f"{name}.json"), encoding="utf-8") as file:
             return json.load(file)
@@ -310,8 +304,8 @@ def _counts(folder, name):
 def _statistics(session, names, folder, dextd):
     """The final counts of each companion, from the files QEMU and dextd leave.
 
-    The faults are those that the DART has counted to the end, which a companion
-    that is pulled out does not see; None when they are not known.
+    The faults are those that the DART has counted to the end, as a companion that is
+    pulled out does not see all of them. None when they are not known.
     """
     found = {}
     devices = dextd.finish() if dextd else []
@@ -333,7 +327,7 @@ def _statistics(session, names, folder, dextd):
 
 
 def _boot(args, arch, parts, wiring, folder, initrd, run_disk):
-    """QEMU's command line, but for the channels: (before them, after them)."""
+    """QEMU's command line without the channels: (before them, after them)."""
     boot, guest, append = parts["boot"], parts["guest"], parts["append"]
     kernel_line = " ".join(filter(None, (
         arch.append, tsc.append(arch, args.icount), "loglevel=7 panic=0 watchdog_thresh=30",
@@ -346,7 +340,7 @@ def _boot(args, arch, parts, wiring, folder, initrd, run_disk):
 
 
 def _follow(session, interactive):
-    """Follow the guest to its end; the TestbedError that it came to, or None."""
+    """Follow the guest to its end; the TestbedError that ended it, or None."""
     try:
         if interactive:
             with session.terminal():
@@ -359,10 +353,10 @@ def _follow(session, interactive):
 
 
 def _translation_race(session):
-    """Whether the kernel died of what QEMU did to it, before anything of ours was there.
+    """Whether QEMU made the kernel crash, before any code of ours ran.
 
-    Under multi-threaded TCG a CPU may still run into the breakpoint with which
-    another one replaces code, after that one has taken it away.
+    The kernel replaces code behind a breakpoint. Under multi-threaded TCG a CPU may
+    run into the breakpoint after another CPU has removed it.
     """
     return (not session.booted and
             any("Oops: int3" in report for report in session.console.reports))
@@ -382,7 +376,7 @@ def _attempt(args, command, arch, parts, interactive):
         environment = {"LD_PRELOAD": parts["preload"]} if parts["preload"] else {}
         if remote:
             dextd = dext.Dextd(dext.build(), args.dext_device, remote, folder)
-            # First: their slots are fixed, and those of the others are what is free.
+            # First: their slots are fixed; the other devices get the slots that are left.
             wiring = dext.wiring(remote, folder) + wiring
             environment["APPLE_DEXT_SOCKET"] = dextd.socket
         vm = qemu.Qemu(*_boot(args, arch, parts, wiring, folder, initrd, run_disk), folder,

@@ -38,8 +38,8 @@ REPORTS = [re.compile(pattern) for pattern in (
     r"slab .*corrupt",
     r"(?:Object|Freelist) (?:already free|corrupt)",
     r"Bad (?:page|rss-counter) ",
-    # Two reasons are answers to who wants memory offline, and come from nowhere else: the
-    # block has a page that stays, so it stays online; a page is in use, and is tried again.
+    # The kernel gives these two reasons only when memory is taken offline: a page cannot be
+    # moved, so the block stays online; or a page is in use, and the kernel tries again.
     r"page dumped because(?!: (?:unmovable page|migration failure)$)",
     r"kmemleak: \d+ new suspected",
     r"(?:\S+ \S+: )?DMA-API: (?!preallocated|debugging |disabled|dma_debug|exceeded)",
@@ -55,7 +55,7 @@ REPORTS = [re.compile(pattern) for pattern in (
     r"(?:resource: )?Trying to free nonexistent resource",
     r"\S+ \S+: Resources present before probing",
     r"sysfs: cannot create duplicate filename",
-    # Without memory it fails as it should, and says so, too.
+    # Without memory it has to fail, and prints this as well.
     r"(?:kobject: )?kobject_add_internal failed for (?!.*\(error: -12 )",
     r"(?:kobject: )?kobject (?:'.*' )?\(\w+\): ",
     r"NETDEV WATCHDOG: ",
@@ -63,7 +63,7 @@ REPORTS = [re.compile(pattern) for pattern in (
     r"hung_task: ",
 )]
 
-# After one of these the guest is not expected to get anywhere.
+# After one of these the guest does not go on.
 FATAL = re.compile(r"Kernel panic|\bOops\b|Internal error: |kernel BUG at |soft lockup|"
                    r": [0-9a-f]{4} \[#\d+\]")
 

@@ -54,3 +54,15 @@ class Archive:
     def console(self, name):
         """Add the character device of the kernel's console."""
         self._put(name, stat.S_IFCHR | 0o600, b"", (5, 1))
+
+
+def initramfs(path, busybox, init, files, folders=()):
+    """Make PATH an initramfs: BUSYBOX, the script INIT, FILES as {name: path}, FOLDERS."""
+    with Archive(path) as archive:
+        for name in ("bin", "dev", "proc", "sys", *folders):
+            archive.folder(name)
+        archive.console("dev/console")
+        archive.file("init", init, 0o755)
+        for name, source in {"bin/busybox": busybox, **files}.items():
+            with open(source, "rb") as file:
+                archive.file(name, file.read(), 0o755)

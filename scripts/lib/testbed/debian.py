@@ -2,8 +2,8 @@
 """A whole Debian: as an archive, as a chroot, as a disk; and packages for it, offline.
 
 It is what a user has, made smaller: systemd, udev, initramfs-tools, a kernel with
-its own initramfs. What is installed into it later comes from a repository in the
-cache, as neither a guest nor a chroot is given the network.
+its own initramfs. Guests and chroots have no network: what is installed into them
+later comes from a repository in the cache.
 """
 
 import os
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from . import cache, packages
 from .errors import TestbedError
 
-RECIPE = 2              # raised when what _make_base() or _make_repository() makes changes
+RECIPE = 2              # to be raised when _make_base() or _make_repository() makes something else
 REPOSITORY = "/srv/repository"      # in the chroot and in the guest
 IMAGE_MIB = 6144        # of a guest's disk, sparse
 
@@ -27,9 +27,9 @@ FSTAB = """LABEL=root / ext4 errors=remount-ro 0 1
 LABEL=repository {repository} ext4 ro,nofail,x-systemd.device-timeout=60 0 0
 """
 
-# What a guest has beside Debian's own. An emulated machine is slow, and most slow at
-# making an initramfs with two thousand modules: that is left to the tests in a chroot.
-# Here it gets those of the guest's disks, for udev to load as it does of all.
+# What a guest has beside Debian's own files. An emulated machine takes very long to make an
+# initramfs with two thousand modules, so only the tests in a chroot do that. Here the
+# initramfs gets the modules of the guest's disks; udev loads them as it does any other.
 SETTINGS = {
     "etc/dpkg/dpkg.cfg.d/test": "force-unsafe-io\n",
     "etc/initramfs-tools/conf.d/test": "MODULES=list\nCOMPRESSLEVEL=1\n",
@@ -80,8 +80,8 @@ def base(what, arch, more=(), settings=()):
                        lambda work, final: _make_base(what, arch, more, settings, work))
 
 
-# Where a machine does not run ARCH's programs by itself: the kernel has a table of
-# interpreters for each user namespace, so this one's is filled and the machine's left alone.
+# For a machine that cannot run ARCH's programs. The kernel has a table of interpreters for
+# each user namespace, so this fills the table of a new one and leaves the machine's alone.
 EMULATED = """set -e
 mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
 cat "$0" >/proc/sys/fs/binfmt_misc/register
@@ -174,7 +174,7 @@ def put_settings(tree, names):
 
 
 def unpack(archive, tree):
-    """Unpack a base into TREE and make it a system of its own. As root only."""
+    """Unpack a base into TREE and make it a system that needs no network. As root only."""
     os.makedirs(tree)
     cache.run(["tar", "-C", tree, "--numeric-owner", "-xf", archive], "unpacking Debian")
     _write(tree, "etc/apt/sources.list", f"deb [trusted=yes] file:{REPOSITORY} ./\n")
@@ -232,7 +232,7 @@ class Chroot:
 
 # ---- disks of a guest
 
-# What is at work on a schedule, and would be in a test's way.
+# Timers that would disturb a test.
 MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer", "fstrim.timer",
           "dpkg-db-backup.timer")
 
@@ -245,7 +245,7 @@ def make_disk(archive, path, work):
 
 
 def tree_disk(tree, path):
-    """Make PATH the disk of a guest, from a TREE that is gone then."""
+    """Make PATH the disk of a guest, from TREE, which is removed."""
     units = os.path.join(tree, "etc/systemd/system")
     for name in MASKED:
         os.symlink("/dev/null", os.path.join(units, name))
@@ -273,8 +273,8 @@ def folder_disk(folder, path, label, mib=None):
 def disk(what, arch):
     """The disk of a guest that was never booted; copy it. Made once.
 
-    What builds a module is there: unpacking a compiler in an emulated machine takes
-    long and proves nothing.
+    It has what builds a module: to unpack a compiler in an emulated machine takes long
+    and proves nothing.
     """
     more = ("dkms", f"linux-headers-{what.kernel}")
     key = cache.digest(repr((BASE, LEFT_OUT, RECIPE, what, more, SETTINGS, MASKED)))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A guest that boots a whole Debian from a disk, and is worked in over a terminal.
+"""A guest that boots a whole Debian from a disk; a terminal runs commands in it.
 
 The kernel's console is a serial port, as in a session; the terminal is a virtio
-console with a getty of its own, so that no kernel message gets between. Kernel
-and initrd are given to QEMU, as firmware cannot read the disk behind the DART.
+console with its own getty, so that no kernel message appears in it. QEMU gets kernel
+and initrd, as the firmware cannot read the disk behind the DART.
 """
 
 import json
@@ -40,7 +40,7 @@ class DebianGuest:
         self._names = [f"companion{number}" for number in range(len(behind))]
         options = host.parse([], len(behind))
         for each in options:
-            if arch.name == "arm64":        # no firmware in the way
+            if arch.name == "arm64":        # its firmware uses no device
                 each["dart"]["enforce"] = "on"
         models = device.Models(arch) if behind else None
         settings = SimpleNamespace(icount=False, hotplug=False, name="apple-dma-debian", cpus=cpus)
@@ -132,7 +132,7 @@ class DebianGuest:
 
     def counters(self):
         """The module's counters, as its companions' sysfs folders have them, summed up."""
-        # One that is for writing only is no failure.
+        # A file that cannot be read is no failure.
         _, text = self.run("grep -s . /sys/bus/pci/drivers/apple_dma/0*/apple_dma/* || [ $? = 2 ]")
         found = {}
         for name, value in re.findall(r"^\S+/(\w+):(\d+)$", text, re.M):

@@ -11,7 +11,7 @@ KNOWN_GOOD = ("nvme", "ich9-ahci", "e1000e", "qemu-xhci", "virtio-blk-pci", "vir
               "virtio-scsi-pci", "virtio-gpu-pci", "megasas", "vmxnet3", "rtl8139", "edu")
 
 MAX_DEVICES = 14
-# Of no use behind a port, or part of the machine.
+# Useless behind a port, or a part of the machine.
 _UNUSABLE = re.compile(r"root-port|bridge|iommu|^vfio|-host$|^ivshmem|^apple-")
 
 

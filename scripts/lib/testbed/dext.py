@@ -58,7 +58,7 @@ def wiring(options, folder):
 
 
 class Dextd:
-    """A running dextd; it ends when its user does."""
+    """A running dextd; it ends when this process ends."""
 
     def __init__(self, program, specs, options, folder):
         self.socket = os.path.join(folder, "dextd")
@@ -83,7 +83,7 @@ class Dextd:
             time.sleep(0.02)
 
     def said(self):
-        """What it printed, but for its greeting."""
+        """What it printed after its first line."""
         with open(self._log, encoding="utf-8", errors="replace") as file:
             return [line.strip() for line in file if "listening at" not in line]
 
@@ -110,7 +110,7 @@ class Dextd:
         return self._expected == -signal.SIGKILL
 
     def kill(self):
-        """End it as a crash would."""
+        """End it like a crash."""
         if self._process.poll() is None:
             self._expected = -signal.SIGKILL
             self._process.kill()
@@ -149,7 +149,7 @@ def faults(device):
 def merge(companion, device, firmware):
     """A companion's counts with those of its device; FIRMWARE are faults not of the guest.
 
-    Both may be None. Then the faults are not known, and are None, too.
+    If one of them is None, the faults are not known and are None.
     """
     if not device:
         return {**companion, "faults": None, "firmware_faults": firmware}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What can go wrong, and the exit status each kind of it has."""
 
+import argparse
 import contextlib
 import errno
 import os
@@ -28,22 +29,29 @@ class UsageError(TestbedError):
     status = EXIT_USAGE
 
 
+class Parser(argparse.ArgumentParser):
+    """argparse, with its errors as UsageErrors."""
+
+    def error(self, message):
+        raise UsageError(f"{message}; see scripts/{self.prog.split()[0]} --help")
+
+
 def detail(text):
-    """Print an indented line on stderr; nobody reading it is no failure."""
+    """Print an indented line on stderr; a reader that is gone is no failure."""
     with contextlib.suppress(BrokenPipeError):
         print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def warn(text, name="testbed"):
-    """Print one line on stderr; nobody reading it is no failure."""
+    """Print one line on stderr; a reader that is gone is no failure."""
     with contextlib.suppress(BrokenPipeError):
         print(f"{name}: {text}", file=sys.stderr, flush=True)
 
 
 def tried_again(why):
-    """Tell scripts/check that a guest is booted again, which it has to say in its sum.
+    """Tell scripts/check that a guest is booted again; it counts these.
 
-    Whoever starts the guest, $APPLE_DMA_TRIED_AGAIN names the file for it.
+    $APPLE_DMA_TRIED_AGAIN names the file for it.
     """
     path = os.environ.get("APPLE_DMA_TRIED_AGAIN")
     if path:

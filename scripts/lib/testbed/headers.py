@@ -10,8 +10,8 @@ from . import built, cache, packages, toolchain
 from .errors import TestbedError
 from .kernel import own_suite, prepare as prepare_kernel
 
-RECIPE = 1              # raised when what _make() makes changes
-BUILD_ARCH = "amd64"    # what the tools among the headers run on
+RECIPE = 1              # to be raised when _make() makes something else
+BUILD_ARCH = "amd64"    # architecture of the tools among the headers
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Tree:
 
     @property
     def page_size(self):
-        """Of the kernel, in bytes."""
+        """The kernel's page size in bytes."""
         with open(os.path.join(self.folder, "include", "config", "auto.conf"),
                   encoding="utf-8") as file:
             shift = re.search(r"^CONFIG_(?:ARM64_)?PAGE_SHIFT=(\d+)$", file.read(), re.MULTILINE)
-        return 1 << int(shift[1]) if shift else 4096    # x86 has no choice, and so no option
+        return 1 << int(shift[1]) if shift else 4096    # x86 has one page size and no option
 
     @property
     def folder_root(self):

@@ -11,7 +11,7 @@ from . import cache, cpio, packages
 from .errors import TestbedError, UsageError
 from .kernel import own_suite
 
-RECIPE = 1              # raised when what _tree() makes changes
+RECIPE = 1              # to be raised when _tree() makes something else
 GUEST = os.path.join(cache.SCRIPTS, "lib", "guest")
 
 PACKAGES = (
@@ -26,7 +26,7 @@ LEFT_OUT = ("./usr/share/doc/*", "./usr/share/man/*", "./usr/share/locale/*",
             "./usr/lib/python3*", "./usr/share/perl*", "./usr/lib/*/perl*",
             "./usr/lib/*/gconv/*", "./var/cache/*", "./usr/share/bash-completion/*")
 
-# Commands a Debian has by way of its alternatives or of an init system.
+# Commands that Debian's alternatives or an init system would provide.
 LINKS = {"usr/bin/awk": "gawk", "usr/sbin/reboot": "/usr/bin/busybox",
          "usr/sbin/poweroff": "/usr/bin/busybox", "usr/sbin/halt": "/usr/bin/busybox",
          "usr/bin/vi": "busybox", "usr/bin/less": "busybox",
@@ -90,16 +90,9 @@ def prepare(arch):
 def initramfs(kernel_folder, guest_folder, path):
     """Make PATH the initramfs: busybox, the boot modules and the first stage."""
     modules = os.path.join(kernel_folder, "boot-modules")
-    with cpio.Archive(path) as archive:
-        for name in ("bin", "dev", "proc", "sys", "run", "new", "boot-modules"):
-            archive.folder(name)
-        archive.console("dev/console")
-        with open(os.path.join(guest_folder, "busybox"), "rb") as file:
-            archive.file("bin/busybox", file.read(), 0o755)
-        archive.file("init", _scripts()["first"], 0o755)
-        for name in sorted(os.listdir(modules)):
-            with open(os.path.join(modules, name), "rb") as file:
-                archive.file(f"boot-modules/{name}", file.read())
+    cpio.initramfs(path, os.path.join(guest_folder, "busybox"), _scripts()["first"],
+                   {f"boot-modules/{name}": os.path.join(modules, name)
+                    for name in sorted(os.listdir(modules))}, ("run", "new", "boot-modules"))
 
 
 def guest_path(push):

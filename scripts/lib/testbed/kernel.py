@@ -13,13 +13,13 @@ from .arch import X86_64
 from .errors import TestbedError, UsageError, warn
 
 DAY = 24 * 3600
-RECIPE = 4              # raised when what _make() makes changes
+RECIPE = 4              # to be raised when _make() makes something else
 
 # Modules that the guest's first stage needs to reach its root file system.
 BOOT_MODULES = ("virtio_pci", "virtio_scsi", "sr_mod", "virtio_console", "crc32c_generic",
                 "libcrc32c", "ext4", "overlay")
 
-# Parts of a kernel package no guest here has hardware for.
+# Modules for hardware that no guest has.
 UNUSED = ("sound/firewire", "sound/isa", "sound/soc", "sound/usb",
           "drivers/media", "drivers/staging", "drivers/iio", "drivers/isdn",
           "drivers/net/wireless", "drivers/net/can", "drivers/infiniband",
@@ -46,7 +46,7 @@ class Kernel:
 
     @property
     def append(self):
-        """What it is booted with besides."""
+        """Its own kernel arguments."""
         return ""
 
     @property
@@ -56,7 +56,7 @@ class Kernel:
 
     @property
     def variant(self):
-        """What distinguishes it from the default kernel of its version: 16k, or nothing."""
+        """How it differs from the default kernel of its version: 16k, or nothing."""
         return self.name.partition("-")[2]
 
     @property
@@ -80,7 +80,7 @@ def own_suite():
     raise TestbedError("/etc/os-release names no VERSION_CODENAME; is this Debian?")
 
 
-# The name for whatever kernel is newest; of a variant it is newest-16k.
+# The name of the newest kernel; with a variant it is newest-16k.
 NEWEST = "newest"
 
 # The kernels that are looked for beside the default one of an architecture.
@@ -92,12 +92,12 @@ def _variants(arch):
 
 
 def named(name, variant):
-    """NAME (6.12, newest, arm64) with what distinguishes the variant: 6.12-16k."""
+    """NAME (6.12, newest, arm64) with the variant: 6.12-16k."""
     return f"{name}-{variant}" if variant else name
 
 
 def suites():
-    """The suites that are looked at, the steadiest first."""
+    """The suites to search, the most stable one first."""
     own = own_suite()
     names = [own, "trixie", "trixie-backports", "sid", "experimental", f"{own}-backports"]
     return list(dict.fromkeys(names))
@@ -182,7 +182,7 @@ def names(arch):
 
 
 def built_here():
-    """The kernels that are built from source, as Debian's can be listed."""
+    """The kernels that are built from source, in the form of every()."""
     return [built.find(name, X86_64, own_suite()) for name in built.KERNELS]
 
 
@@ -292,7 +292,7 @@ def _copy_boot_modules(modules, target):
             needs[os.path.basename(path)[:-3].replace("-", "_")] = [path, *rest.split()]
     order = []
     for name in BOOT_MODULES:
-        # modules.dep lists what is needed last first; what it lacks is built in.
+        # modules.dep lists what is needed in reverse order; what it does not list is built in.
         for path in reversed(needs.get(name, [])):
             if path not in order:
                 order.append(path)

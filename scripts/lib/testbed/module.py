@@ -11,15 +11,15 @@ from . import arch as arches
 from . import cache, headers, kernel
 from .errors import TestbedError, UsageError, reported, warn
 
-# What a build of this checkout reads, relative to it; of another folder, all of it.
+# What a build of this checkout reads. A build of another folder reads all of that folder.
 INPUTS = ("Kbuild", "dkms.conf", "driver", "include")
-# What a Kbuild of another folder may add to it, by naming the driver's folder.
+# What a Kbuild elsewhere that names the driver's folder reads as well.
 SHARED = ("driver", "include", "kunit")
 _BUILT = (".o", ".ko", ".mod", ".mod.c", ".cmd", ".o.d", ".order", ".symvers")
 
 
 def root(folder):
-    """Where FOLDER's sources start: higher up if its Kbuild compiles the driver's files."""
+    """The top of FOLDER's sources: above it if its Kbuild compiles the driver's files."""
     try:
         with open(os.path.join(folder, "Kbuild"), encoding="utf-8") as file:
             driver = re.search(r"^apple-dma-driver\s*:=\s*(\S+)$", file.read(), re.M)
@@ -59,7 +59,7 @@ def _target(kbuild):
 
 
 def _refresh(found, copy):
-    """Make COPY hold exactly FOUND, touching only what changed; objects stay."""
+    """Make COPY hold exactly FOUND; only changed files are written, and objects stay."""
     for base, _, files in os.walk(copy):
         for name in files:
             path = os.path.join(base, name)
@@ -96,7 +96,7 @@ def make(tree, arch, folder, arguments=(), shared=()):
     """
     command = tree.make([f"M={folder}", f"ARCH={arch}", "W=1", *arguments, "modules"],
                         [folder, *shared])
-    # What a make above this one asks for is not for this build.
+    # Options of a make that calls this one are not for this build.
     environment = {name: value for name, value in os.environ.items()
                    if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -112,7 +112,7 @@ def build(wanted, arch, source=cache.REPO, strict=False):
 
 
 def build_in(tree, name, arch, source=cache.REPO, strict=False):
-    """The same with a headers.Tree, of a kernel with a NAME and the ARCH of its makefiles."""
+    """The same with the headers.Tree TREE, for a kernel NAME and the ARCH of its makefiles."""
     found = sources(source)
     here = os.path.relpath(source, root(source))
     target = _target(found[os.path.normpath(os.path.join(here, "Kbuild"))][0])

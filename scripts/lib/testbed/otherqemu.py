@@ -9,14 +9,14 @@ from . import cache, packages
 from .errors import UsageError, allowed
 from .headers import BUILD_ARCH
 
-RECIPE = 1              # raised when what _make() makes changes
+RECIPE = 1              # to be raised when _make() makes something else
 SUITES = ("trixie", "sid")  # newer than this one, and the shim builds for theirs
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
 # The loader and the libraries are the suite's own. This machine's QEMU modules
-# are of another version: the suite's are put in their place, for this process
-# alone. What is in LD_PRELOAD is for QEMU and does nothing in the shell.
+# have another version, so the suite's are mounted over them, for this process
+# only. LD_PRELOAD is for QEMU and does nothing in the shell.
 WRAPPER = """#!/bin/sh
 exec unshare --user --map-root-user --mount sh -ec '
 	here=$0

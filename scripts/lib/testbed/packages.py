@@ -20,7 +20,7 @@ def apt(suite, arch, command, cwd=None):
         try:
             return cache.run(argv, f"asking the mirror about {suite} ({arch})", cwd=cwd)
         except TestbedError as error:
-            # The list of sources may be being written by another process.
+            # Another process may be writing the list of sources.
             if delay is None or not re.search("Unable to locate|No packages found|E: Could not",
                                               str(error)):
                 raise

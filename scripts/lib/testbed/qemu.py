@@ -13,7 +13,7 @@ from .errors import TestbedError, UsageError
 from .qmp import Qmp
 
 FIRST_PORT = 0x10       # slot of the first device's port on the root bus
-MAX_PAIRS = 7           # with --hotplug: behind the devices' ports are the companions'
+MAX_PAIRS = 7           # with --hotplug: the companions' ports follow the devices' ports
 CHANNELS = ("control", "stdout", "stderr")
 
 
@@ -23,7 +23,7 @@ def escape(path):
 
 
 def emulator(target, what, *settings):
-    """Build TARGET of host-emu/; the path of what it made, which may be nothing."""
+    """Build TARGET of host-emu/; the path that it prints, which may be empty."""
     folder = os.path.join(cache.REPO, "host-emu")
     if not os.path.exists(os.path.join(folder, "Makefile")):
         raise TestbedError("host-emu/ is not there: it holds the DART and the companion")
@@ -45,7 +45,7 @@ def shim(arch):
 
 
 def memory(text, sizes):
-    """The bytes of --mem TEXT; raises when it is too little or not there."""
+    """The bytes of --mem TEXT; raises when they are too few, or more than is available."""
     number = sizes(text)
     if number is None:
         raise UsageError(f"--mem {text}: not a size; allowed: a number with M or G, such as 1G")
@@ -112,7 +112,7 @@ def base(arch, args, mem):
 
 
 def disks(paths):
-    """The testbed's own disks, as CDs so that no name a test may expect is taken."""
+    """The testbed's own disks. They are CDs, so they take no name that a test may expect."""
     argv = ["-device", "virtio-scsi-pci,id=testbed-scsi,bus=pcie.0,addr=0x2"]
     for target, path in enumerate(paths):
         argv += ["-blockdev",
@@ -134,10 +134,10 @@ def raw(arguments):
 
 
 class Qemu:
-    """A running QEMU; it ends when its user does.
+    """A running QEMU; it ends when this process ends.
 
-    BEFORE and AFTER are arguments around those for the channels: devices get
-    their place on the bus in this order.
+    BEFORE and AFTER are arguments around those of the channels: their order is that
+    of the devices on the bus.
     """
 
     def __init__(self, before, after, folder, environment, terminal=False):
@@ -184,7 +184,7 @@ class Qemu:
         return self._process.poll()
 
     def stderr(self):
-        """What QEMU printed, but for its farewell when stop() ended it."""
+        """What QEMU printed, without its last line when stop() ended it."""
         with open(self._log, encoding="utf-8", errors="replace") as file:
             return [line.rstrip() for line in file
                     if line.strip() and "terminating on signal 15" not in line]
@@ -196,7 +196,7 @@ class Qemu:
         return self._process.poll() is not None
 
     def stop(self):
-        """End it, at once if asking does not help; its files stay."""
+        """End it, by force if it does not end when asked; its files stay."""
         if self._process.poll() is None:
             self.killed = True
             self._process.terminate()
@@ -205,7 +205,7 @@ class Qemu:
                 self._process.wait()
 
     def close(self):
-        """End it and drop its channels."""
+        """End it and close its channels."""
         self.stop()
         for sock in self.channels.values():
             sock.close()

@@ -21,10 +21,10 @@ from .errors import EXIT_TESTBED, TestbedError, detail, warn
 from .qmp import QmpError
 
 POWER_OFF = 60          # seconds the guest has to power off
-SAME_RESET = 2          # resets that come in this many seconds are one: x86 tries several ways
-RESETS = ("guest-reset", "host-qmp-system-reset")   # others are part of waking up
-FREED = 10              # seconds after which a device that is gone has let go of its drive
-AFTER_OOPS = 30         # seconds a guest is given to go on after an Oops
+SAME_RESET = 2          # resets within so many seconds are one: x86 tries several ways
+RESETS = ("guest-reset", "host-qmp-system-reset")   # other reasons belong to waking up
+FREED = 10              # seconds in which a device that was removed releases its drive
+AFTER_OOPS = 30         # seconds a guest has to go on after an Oops
 
 
 class Session:
@@ -33,7 +33,7 @@ class Session:
     def __init__(self, qemu, companions, args, enforce, dextd=None):
         self._qemu = qemu
         self._dextd = dextd
-        # Those of before the firmware that runs now; None when none does.
+        # Faults before the firmware that runs now; None when no firmware runs.
         self._before_firmware = [0] * len(args.dext_device)
         self.firmware_faults = {}       # of each --dext-device; None when they are not known
         self._companions = companions
@@ -65,7 +65,7 @@ class Session:
 
     @property
     def booted(self):
-        """Whether the guest's own programs have ever run."""
+        """Whether a program of the guest has ever run."""
         return self._boots > 0
 
     def statistics(self):
@@ -77,7 +77,7 @@ class Session:
             except QmpError:
                 if not self._args.hotplug:
                     raise
-                # Its DART stays, and goes on counting.
+                # Its DART is still there, and counts.
                 dart = json.loads(self._qemu.qmp.get(name.replace("companion", "dart"), "stats"))
                 found[name] = {**dart, "name": name, "gone": True}
         if self._dextd:
@@ -101,10 +101,9 @@ class Session:
             return [None] * len(self._args.dext_device)
 
     def _forgive_firmware(self):
-        """SeaBIOS uses what disks it finds; its DART is on from the beginning.
+        """Count the firmware's faults apart: SeaBIOS uses disks, and the DART is already on.
 
-        There was no firmware where a kernel started the next one (kexec): nothing is
-        forgiven.
+        After kexec no firmware ran, and all faults count.
         """
         before, self._before_firmware = self._before_firmware, None
         for number, (old, new) in enumerate(zip(before, self._faults()) if before else ()):
@@ -153,14 +152,14 @@ class Session:
             return f"{header[1].decode().strip()} {hashlib.sha256(file.read()).hexdigest()}"
 
     def _monitor(self, line):
-        """QEMU's answer to LINE, a command of its monitor for people; most have none."""
+        """QEMU's answer to LINE, a command of its human monitor; most have none."""
         said = self._qemu.qmp.command("human-monitor-command", command_line=line).strip()
         if said.startswith("Error:"):
             raise QmpError(said[len("Error:"):].strip())
         return " ".join(said.split())
 
     def _later(self, rest):
-        """Do that with the monitor, so many seconds from now: for a guest that is asleep."""
+        """Run a command of the monitor in so many seconds: for a guest that is asleep."""
         seconds, _, line = rest.partition(" ")
         if not seconds.isdigit() or not line:
             raise QmpError("usage: later SECONDS LINE")
@@ -175,19 +174,19 @@ class Session:
             self._monitor(line)
 
     def _pull(self, name):
-        """Take the device NAME out of its slot, without a word to the guest."""
+        """Take the device NAME out of its slot without telling the guest."""
         self._qemu.qmp.set(f"{name}-slot", "empty", True)
         return ""
 
     def _plug(self, name):
-        """Put the device NAME in again, as it was at the start."""
+        """Put the device NAME back, as it was at the start."""
         for option, value in zip(self._qemu.argv, self._qemu.argv[1:]):
             if option == "-device" and f",id={name}," in f"{value},":
                 return self._add_device(value)
         raise QmpError(f"there is no device {name}")
 
     def _add_device(self, value):
-        """QEMU frees what was taken out a little later, and so long that has its drive."""
+        """QEMU frees a removed device a little later, and until then that has its drive."""
         end = time.monotonic() + FREED
         while True:
             try:
@@ -204,7 +203,7 @@ class Session:
         return ""
 
     def _reset(self, _rest):
-        """No answer: the next kernel would take it for its own."""
+        """No answer, as the next kernel would read it."""
         self._qemu.qmp.command("system_reset")
 
     def _exit(self, rest):
@@ -276,7 +275,7 @@ class Session:
                 self._qemu.qmp.command("system_wakeup")
             if event["event"] != "RESET" or event["data"].get("reason") not in RESETS:
                 continue
-            # Firmware drives the disks again before the guest is back.
+            # Firmware uses the disks again before the guest is back.
             for name in self._enforce:
                 self._qemu.qmp.set(name, "enforce", "auto")
             if self._dextd:
@@ -317,13 +316,13 @@ class Session:
             self._selector.register(sys.stdin, selectors.EVENT_READ, self._on_typed)
 
     def _check(self):
-        """Raise when there is no point in waiting any longer."""
+        """Raise when waiting any longer is useless."""
         self.console.poll()
         self._do_what_is_due()
         if self._dextd and not self._problem:
             self._problem = self._dextd.problem()
         if self._problem:
-            # Let what the guest printed on its way out arrive.
+            # Wait for the last lines that the guest printed.
             time.sleep(0.3)
             raise TestbedError(self._problem)
         now = time.monotonic()
@@ -336,7 +335,7 @@ class Session:
             raise TestbedError(f"the guest got nowhere in {AFTER_OOPS} s after a kernel report")
         if now > self._deadline:
             if self.status is not None and self._args.no_module:
-                # A driver may be waiting for a device that the DART cut off.
+                # A driver may wait for a device that the DART has blocked.
                 self._qemu.stop()
                 return
             if self.status is not None:
@@ -408,7 +407,7 @@ def window():
 
 
 def failure_details(qemu, console):
-    """Print what helps to see why a run failed."""
+    """Print what shows why a run failed."""
     said = qemu.stderr()
     if said:
         warn("QEMU said:")

@@ -38,14 +38,14 @@ def _make(suite, compiler, work):
     return made
 
 
-# The release whose sparse understands the newest kernels, and older ones, too.
+# The release whose sparse can read old kernels and the newest ones.
 SPARSE_SUITE = "sid"
 
 
 def sparse():
     """(its folder, the command) of a sparse that runs on any machine and in any chroot.
 
-    It brings its C library along.
+    It has its own C library.
     """
     folder = cache.entry(f"toolchains/{SPARSE_SUITE}-sparse.1", "getting sparse", 30, _make_sparse)
     libc = f"{folder}/usr/lib/x86_64-linux-gnu"
@@ -64,7 +64,7 @@ def inside(chroot, shared, command):
     """The command that runs COMMAND in CHROOT, where the folders SHARED are too.
 
     They have the same absolute paths inside. Works without root, in a user
-    namespace, and leaves no mount behind.
+    namespace, and leaves no mounts.
     """
     script = ['set -e', 'root=$1', 'shift',
               'mount --rbind /dev "$root/dev"',

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A test driver for QEMU's edu device, whose DMA engine copies between its
- * buffer and any device address. Behind the emulated DART it shows what a
- * mapping is worth: each case maps memory in one of the ways drivers have,
+ * buffer and any device address. Behind the emulated DART it shows whether
+ * mappings are right: each case maps memory with one of the DMA operations,
  * lets the device read or write it, and compares.
  *
  * The probe runs the cases named in the parameter "run" and logs one line of
@@ -32,7 +32,7 @@
 #define EDU_CMD_RUN	0x1
 #define EDU_CMD_TO_RAM	0x2
 #define EDU_BUFFER	0x40000
-/* Its buffer has 4096 bytes, but it refuses a transfer that ends with it. */
+/* Its buffer has 4096 bytes, but it refuses a transfer up to the last byte. */
 #define EDU_CHUNK	2048
 
 #define GRANULE		16384UL
@@ -135,7 +135,7 @@ static int coherent_one(struct edu *edu, size_t size, gfp_t gfp, bool atomic)
 	CHECK(all_zero(va, size) && all_zero(vb, size));
 	CHECK(aligned_as_promised(a, size) && aligned_as_promised(b, size));
 
-	/* The last bytes: the whole of it is mapped. */
+	/* Use the last bytes, as all of it must be mapped. */
 	get_random_bytes(va + size - part, part);
 	CHECK(!edu_move(edu, a + size - part, b + size - part, part));
 	CHECK(!memcmp(va + size - part, vb + size - part, part));
@@ -159,7 +159,7 @@ static int test_coherent(struct edu *edu)
 	return err;
 }
 
-/* "count" MiB, which may be more than the kernel has in one piece. */
+/* "count" MiB, which may be more than the largest block of the kernel. */
 static int test_coherent_large(struct edu *edu)
 {
 	size_t size = (size_t)count << 20;
@@ -260,7 +260,7 @@ static int test_single(struct edu *edu)
 	return 0;
 }
 
-/* A list of single pages, no two of them neighbours. */
+/* A list of single pages that are not adjacent. */
 static int make_list(struct sg_table *sgt, struct page **pages, unsigned int n)
 {
 	struct scatterlist *sg;
@@ -376,7 +376,7 @@ static int test_out_of_reach(struct edu *edu)
 	return 0;
 }
 
-/* What a driver gets with the mask that it has set, or has not: "mask". */
+/* The addresses that a driver gets with the mask "mask". */
 static int test_reach(struct edu *edu)
 {
 	struct page *pages[2];
@@ -515,7 +515,7 @@ static int work(void *data)
 		dma_addr_t addr[8];
 		bool mapped[8];
 		size_t size = 1 + get_random_u32() % 60000;
-		/* What the device writes has its cache lines for itself. */
+		/* Data that the device writes shares no cache line. */
 		size_t room = roundup_pow_of_two(max_t(size_t, size,
 						       L1_CACHE_BYTES));
 
@@ -579,7 +579,7 @@ static int test_bad_unmap(struct edu *edu)
 	return 0;
 }
 
-/* What is idle goes back to the host. */
+/* Give idle windows back to the host. */
 static int flush(void)
 {
 	static char *argv[] = {
@@ -593,8 +593,8 @@ static int flush(void)
 }
 
 /*
- * The first of two buffers in a granule is unmapped twice. The second is mapped
- * all the while, and the device reads it.
+ * The first of two buffers in a granule is unmapped twice. The second stays
+ * mapped, and the device reads it.
  */
 static int test_twice(struct edu *edu)
 {
@@ -640,7 +640,7 @@ static int test_stale(struct edu *edu)
 	return 0;
 }
 
-/* Never unmapped: whoever unbinds the driver has to clean up. */
+/* Never unmapped: the module has to clean up when the driver is unbound. */
 static int test_leak(struct edu *edu)
 {
 	unsigned int i;
@@ -657,7 +657,7 @@ static int test_leak(struct edu *edu)
 	return 0;
 }
 
-/* Freed when the module goes, after the driver was unbound, as nvme does. */
+/* Freed at module exit, after the driver was unbound, as nvme does it. */
 static struct {
 	struct device *dev;
 	void *p;
@@ -705,9 +705,9 @@ static int test_broken(struct edu *edu)
 	return 0;
 }
 
-/* ---- memory that is not to be had ---- */
+/* ---- allocations that fail ---- */
 
-/* The nth allocation of this task fails, where the kernel can do that. */
+/* The nth allocation of this task fails, if the kernel has fault injection. */
 static void fail_arm(unsigned int nth)
 {
 #ifdef CONFIG_FAULT_INJECTION
@@ -726,7 +726,7 @@ static bool fail_disarm(void)
 	return failed;
 }
 
-/* What fails is cleaned up by the module; what is done, here. */
+/* The module cleans up after a failure; success is undone here. */
 static bool map_one(struct edu *edu, struct sg_table *sgt)
 {
 	struct page *page = sg_page(sgt->sgl);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What a test can ask the driver to do. */
+/* The cases that a test can run. */
 
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
@@ -66,7 +66,7 @@ static bool is_ended(struct engine *engine, unsigned int channel)
 	return engine_state(engine, channel) != CHANNEL_RUNNING;
 }
 
-/* Of a transfer whose vector is masked, nothing is heard. */
+/* A transfer whose vector is masked raises no interrupt. */
 static int end_masked(struct engine *engine, const struct engine_transfer *t)
 {
 	const struct engine_vector *vector = &engine->vectors[t->vector];
@@ -116,7 +116,7 @@ static int run_held(struct engine *engine, unsigned int number, unsigned int tim
 	return err;
 }
 
-/* A transfer to or from an address that is not mapped, which the device tells. */
+/* A transfer with an address that is not mapped; the device reports it. */
 static int run_fault(struct engine *engine, unsigned int to_bus, unsigned int unused)
 {
 	const struct engine_transfer t = {

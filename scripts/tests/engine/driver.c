@@ -35,7 +35,7 @@
 #define CHANNEL_DONE_COUNT	0x20
 #define CHANNEL_FAULT		0x28
 
-/* When an interrupt is taken for lost; machines are slow, and shared. */
+/* After this time an interrupt is lost; machines are slow, and shared. */
 #define PATIENCE		(60 * HZ)
 
 static unsigned int vectors = ENGINE_VECTORS;
@@ -206,7 +206,7 @@ static int map_bars(struct engine *engine)
 	return 0;
 }
 
-/* It must be what the documentation says, and then starts from nothing. */
+/* Its registers must be as documented; then it is reset. */
 static int check_device(struct engine *engine)
 {
 	CHECK(readl(engine->registers + ENGINE_ID) == 0x454d4441);

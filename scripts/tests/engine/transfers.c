@@ -38,7 +38,7 @@ struct piece {
 	u32 after;
 };
 
-/* What the device is told. */
+/* The command for the device. */
 struct extent {
 	dma_addr_t bus;
 	u32 length;
@@ -258,7 +258,7 @@ static bool try_range(struct worker *w, u32 start, u32 length)
 	return is_free;
 }
 
-/* Half of the buffer is free, whatever the other threads have. */
+/* The other threads never have more than half of the buffer. */
 static void take_range(struct worker *w)
 {
 	const u32 length = total(w);
@@ -383,7 +383,7 @@ static int do_round(struct worker *w)
 	err = map_memory(w);
 	if (!err) {
 		err = move(w);
-		/* A device that may still write to it keeps its memory. */
+		/* Memory is not freed while the device may still write to it. */
 		if (err == -ETIMEDOUT)
 			return err;
 		unmap_memory(w);
@@ -515,7 +515,7 @@ static unsigned int interrupts(const struct engine *engine)
 	return sum;
 }
 
-/* Interrupts that are not waited for may come after their transfers. */
+/* An interrupt that nobody waits for may come after its transfer. */
 static int await_interrupts(const struct engine *engine, unsigned int number)
 {
 	const unsigned long end = jiffies + 60 * HZ;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A test driver for any PCI device, bound by driver_override: it maps memory in
- * its probe and then sleeps, fails, asks to be probed later, or works; and when
- * it goes it gives everything back, or nothing.
+ * its probe and then sleeps, fails, defers its probe, or works. At its removal it
+ * unmaps everything, or nothing.
  */
 
 #include <linux/delay.h>
@@ -197,7 +197,7 @@ static void probe_remove(struct pci_dev *pdev)
 	leave(&pdev->dev);
 }
 
-/* Nothing by itself: only what driver_override says. */
+/* Matches no device: it is bound by driver_override only. */
 static const struct pci_device_id probe_ids[] = {
 	{ }
 };
