@@ -7,7 +7,7 @@
 #define APPLE_DMA_SPACE_H
 
 #include "dart.h"
-#include "tree.h"
+#include "lib/tree.h"
 
 /** struct space_range - @count pages from @page on */
 struct space_range {

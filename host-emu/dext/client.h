@@ -3,10 +3,10 @@
 #ifndef APPLE_DMA_DEXT_CLIENT_H
 #define APPLE_DMA_DEXT_CLIENT_H
 
-#include "dart/tree.h"
 #include "dext.h"
-#include "memory.h"
-#include "physical.h"
+#include "lib/memory.h"
+#include "lib/tree.h"
+#include "pci/physical.h"
 
 #define DEXT_INTERRUPT_PAGE	UINT64_C(16384)
 

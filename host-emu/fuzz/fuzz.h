@@ -8,10 +8,10 @@
 #include <stdlib.h>
 
 #include "dext/dext.h"
-#include "dext/engine.h"
-#include "dext/nvme.h"
-#include "dext/options.h"
-#include "dext/physical.h"
+#include "dextd/options.h"
+#include "pci/dma-engine.h"
+#include "pci/nvme.h"
+#include "pci/physical.h"
 
 /** struct fuzz_input - what is left of it */
 struct fuzz_input {

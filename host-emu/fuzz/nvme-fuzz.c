@@ -7,9 +7,9 @@
  */
 #include <string.h>
 
-#include "dext/memory.h"
-#include "dext/nvme-spec.h"
 #include "fuzz.h"
+#include "lib/memory.h"
+#include "pci/nvme-spec.h"
 
 #define AREA		UINT64_C(0x40000)
 #define ENTRIES		8

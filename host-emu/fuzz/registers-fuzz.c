@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "companion/guest-memory.h"
 #include "fuzz.h"
-#include "guest-memory.h"
 #include "tests/guest.h"
 
 #define PAGE		UINT64_C(0x1000)	/* command page, if nothing else is said */

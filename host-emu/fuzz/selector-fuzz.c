@@ -7,9 +7,9 @@
 #include <stdlib.h>
 
 #include "dext/dext.h"
-#include "dext/memory.h"
-#include "dext/options.h"
+#include "dextd/options.h"
 #include "fuzz.h"
+#include "lib/memory.h"
 
 #define AREA	65536
 

@@ -14,9 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dext/protocol.h"
-#include "dext/server.h"
+#include "dextd/server.h"
 #include "fuzz.h"
+#include "proto/protocol.h"
 
 #define MOST_FILES	7	/* with one packet */
 

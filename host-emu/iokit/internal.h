@@ -8,7 +8,7 @@
 
 #include <IOKit/IOKitLib.h>
 
-#include "dext/protocol.h"
+#include "proto/protocol.h"
 
 enum object_type { OBJECT_NONE, OBJECT_ITERATOR, OBJECT_SERVICE, OBJECT_CONNECTION, OBJECT_PORT };
 

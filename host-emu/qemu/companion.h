@@ -3,8 +3,8 @@
 #ifndef APPLE_DMA_COMPANION_H
 #define APPLE_DMA_COMPANION_H
 
+#include "companion/registers.h"
 #include "compat.h"
-#include "registers.h"
 
 #define TYPE_APPLE_DMA "apple-dma-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(AppleDma, APPLE_DMA)

@@ -3,7 +3,7 @@
 #ifndef APPLE_DMA_DART_DEVICE_H
 #define APPLE_DMA_DART_DEVICE_H
 
-#include "backend.h"
+#include "companion/backend.h"
 #include "compat.h"
 #include "dart/dart.h"
 #include "dext/dext.h"

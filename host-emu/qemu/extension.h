@@ -6,8 +6,8 @@
 #ifndef APPLE_DMA_EXTENSION_H
 #define APPLE_DMA_EXTENSION_H
 
-#include "backend.h"
 #include "client/apple-dext-client.h"
+#include "companion/backend.h"
 #include "compat.h"
 
 /**

@@ -7,7 +7,7 @@
  */
 #include "host-memory.h"
 
-#include "guest-memory.h"
+#include "companion/guest-memory.h"
 
 static MemoryRegion root;
 static AddressSpace space;

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "client/apple-dext-client.h"
-#include "dext/engine.h"
-#include "dext/memory.h"
 #include "iokit/linux.h"
+#include "lib/memory.h"
+#include "pci/dma-engine.h"
 
 #define DEVICE		"dma-engine,bdf=02:03.1,max-bytes=16M"
 #define BUS		2, 3, 1

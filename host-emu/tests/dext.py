@@ -64,7 +64,7 @@ class Dextd:
 
 
 class Client:
-    """One more user client, by the protocol of host-emu/dext/protocol.h."""
+    """One more user client, by the protocol of host-emu/proto/protocol.h."""
 
     HEADER = struct.Struct("=IHHII")
     CALL = struct.Struct("=IIIIQ")

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "guest-memory.h"
+#include "companion/guest-memory.h"
 
 static struct ram {
 	const uint64_t gpa;

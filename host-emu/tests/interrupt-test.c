@@ -7,8 +7,8 @@
 
 #include <sys/mman.h>
 
-#include "dext/engine.h"
-#include "dext/physical.h"
+#include "pci/dma-engine.h"
+#include "pci/physical.h"
 
 #define DEVICE	"dma-engine,bdf=02:03.1,max-bytes=1T,max-entries=100000"
 

@@ -2,8 +2,8 @@
 /* The lie modes and the statistics, without a device. */
 #include "test.h"
 
-#include "lie.h"
-#include "stats.h"
+#include "companion/lie.h"
+#include "companion/stats.h"
 
 static void names_and_modes_agree(void **state)
 {

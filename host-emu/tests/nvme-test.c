@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "dext/physical.h"
+#include "pci/physical.h"
 
 #define BLOCK		512
 #define DISK		(UINT64_C(8) << 20)

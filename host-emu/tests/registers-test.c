@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <time.h>
 
-#include "guest-memory.h"
+#include "companion/guest-memory.h"
 #include "guest.h"
 
 #define PAGE		UINT64_C(0x1000)

@@ -7,7 +7,7 @@
 
 #include <sys/mman.h>
 
-#include "dext/engine.h"
+#include "pci/dma-engine.h"
 
 #define DEVICE	"dma-engine,bdf=02:03.1,max-bytes=1T,max-entries=100000"
 

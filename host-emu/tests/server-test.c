@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "dext/protocol.h"
+#include "proto/protocol.h"
 
 #define DEVICE	"dma-engine"
 #define MOST_FILES	253	/* of one packet: SCM_MAX_FD of Linux */

@@ -14,9 +14,9 @@
 
 #include <IOKit/IOKitLib.h>
 
-#include "dext/engine.h"
-#include "dext/nvme.h"
-#include "dext/physical.h"
+#include "pci/dma-engine.h"
+#include "pci/nvme.h"
+#include "pci/physical.h"
 
 void waiter_hit(struct waiter *waiter, uint32_t ret)
 {

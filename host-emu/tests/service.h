@@ -9,8 +9,8 @@
 #include <pthread.h>
 
 #include "dext/dext.h"
-#include "dext/options.h"
-#include "dext/server.h"
+#include "dextd/options.h"
+#include "dextd/server.h"
 #include "test.h"
 
 struct service;

@@ -2,7 +2,7 @@
 /* Wire encoding, against bytes that are written out here once. */
 #include "test.h"
 
-#include "wire.h"
+#include "companion/wire.h"
 
 static void expect_bytes(const uint8_t *got, const uint8_t *want, size_t size)
 {

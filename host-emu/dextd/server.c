@@ -17,9 +17,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "memory.h"
-#include "physical.h"
-#include "protocol.h"
+#include "lib/memory.h"
+#include "pci/physical.h"
+#include "proto/protocol.h"
 
 struct connection {
 	int fd;				/* -1 for a free place */

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "memory.h"
+#include "lib/memory.h"
 
 #define CAP_MSI			0x05
 #define CAP_EXPRESS		0x10

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The dma-engine. */
-#include "engine.h"
+#include "dma-engine.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 #ifndef APPLE_DMA_ENGINE_H
 #define APPLE_DMA_ENGINE_H
 
-#include "options.h"
+#include "dextd/options.h"
 #include "physical.h"
 
 #define ENGINE_VENDOR		0x1b36

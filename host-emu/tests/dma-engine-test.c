@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "client/apple-dext-client.h"
-#include "dext/engine.h"
-#include "dext/physical.h"
+#include "pci/dma-engine.h"
+#include "pci/physical.h"
 
 #define TRANSFERS	10000
 #define REGIONS		24

@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine.h"
-#include "nvme.h"
 #include "options.h"
-#include "protocol.h"
+#include "pci/dma-engine.h"
+#include "pci/nvme.h"
+#include "proto/protocol.h"
 #include "server.h"
 
 struct unit {

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "dart/dart.h"
-#include "traps.h"
+#include "dext/traps.h"
 
 enum device_model { MODEL_ENGINE, MODEL_NVME };
 

@@ -9,7 +9,7 @@
 
 #include <stddef.h>
 
-#include "options.h"
+#include "dextd/options.h"
 #include "physical.h"
 
 #define NVME_VENDOR		0x1b36

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dext.h"
+#include "dext/dext.h"
 
 #define SERVER_CLIENTS	64	/* connections at a time */
 
