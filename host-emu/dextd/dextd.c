@@ -12,18 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "options.h"
-#include "pci/dma-engine.h"
-#include "pci/nvme.h"
 #include "proto/protocol.h"
 #include "server.h"
-
-struct unit {
-	struct device_options options;
-	struct dart *dart;
-	struct physical *dev;
-	struct dext *dext;
-};
+#include "unit.h"
 
 static struct unit units[PROTOCOL_MAX_SERVICES];
 static unsigned int unit_count;
@@ -42,34 +33,9 @@ static void usage(FILE *to)
 		    "models: nvme, dma-engine; keys:\n%s", options_help());
 }
 
-static bool build(struct unit *unit, char *why, size_t why_size)
-{
-	const struct device_options *options = &unit->options;
-
-	unit->dart = dart_create(&options->dart);
-	if (!unit->dart) {
-		snprintf(why, why_size, "no memory for a DART");
-		return false;
-	}
-	if (options->model == MODEL_NVME)
-		unit->dev = nvme_create(unit->dart, options, why, why_size);
-	else
-		unit->dev = engine_create(unit->dart, options);
-	if (!unit->dev)
-		return false;
-	unit->dext = dext_create(unit->dart);
-	if (!unit->dext) {
-		snprintf(why, why_size, "no memory for an extension");
-		return false;
-	}
-	dext_attach(unit->dext, unit->dev);
-	dext_set_traps(unit->dext, &options->traps);
-	return true;
-}
-
 static bool add_device(const char *text)
 {
-	char why[1024] = "no memory for the device";
+	char why[1024];
 	struct unit *unit = &units[unit_count];
 
 	if (unit_count == PROTOCOL_MAX_SERVICES) {
@@ -77,8 +43,7 @@ static bool add_device(const char *text)
 		return false;
 	}
 	unit_count++;
-	if (!options_parse(text, &unit->options, why, sizeof(why)) ||
-	    !build(unit, why, sizeof(why))) {
+	if (!unit_create(unit, text, why, sizeof(why))) {
 		fprintf(stderr, "dextd: --device %s: %s\n", text, why);
 		return false;
 	}
@@ -225,10 +190,7 @@ int main(int argc, char **argv)
 {
 	const bool ok = start(argc, argv);
 
-	for (unsigned int i = 0; i < unit_count; i++) {
-		dext_destroy(units[i].dext);
-		physical_destroy(units[i].dev);
-		dart_destroy(units[i].dart);
-	}
+	for (unsigned int i = 0; i < unit_count; i++)
+		unit_destroy(&units[i]);
 	return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

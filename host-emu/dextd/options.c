@@ -89,11 +89,11 @@ static bool set_number(struct device_options *options, const char *key, const ch
 	    number < numbers[i].least)
 		return false;
 	if (!strcmp(key, "size"))
-		options->size = number;
+		options->nvme.size = number;
 	else if (!strcmp(key, "block"))
-		options->lba_shift = number == 4096 ? 12 : 9;
+		options->nvme.lba_shift = number == 4096 ? 12 : 9;
 	else if (!strcmp(key, "queues"))
-		options->queues = (unsigned int)number;
+		options->nvme.queues = (unsigned int)number;
 	else if (!strcmp(key, "seed"))
 		options->dart.seed = number;
 	else if (!strcmp(key, "max-bytes"))
@@ -131,9 +131,9 @@ static bool set(struct device_options *options, const char *key, const char *val
 	} else if (!strcmp(key, "lie")) {
 		ok = dext_lie_parse(value, &options->traps.lie);
 	} else if (!strcmp(key, "file")) {
-		ok = *value && strlen(value) < sizeof(options->file);
+		ok = *value && strlen(value) < sizeof(options->nvme.file);
 		if (ok)
-			snprintf(options->file, sizeof(options->file), "%s", value);
+			snprintf(options->nvme.file, sizeof(options->nvme.file), "%s", value);
 	} else {
 		ok = set_number(options, key, value, &known);
 	}
@@ -149,7 +149,7 @@ bool options_parse(const char *text, struct device_options *options, char *why, 
 	char copy[1024], *rest = copy, *word, *value;
 
 	*options = (struct device_options){
-		.bdf = 0x0100, .lba_shift = 9, .queues = 8,
+		.bdf = 0x0100, .nvme = { .lba_shift = 9, .queues = 8 },
 		.dart = {
 			.policy = DART_HIGH, .seed = 1, .iova_bits = 47,
 			.max_bytes = UINT64_C(1536) << 20, .max_entries = 65536,

@@ -9,16 +9,13 @@
 
 #include "dart/dart.h"
 #include "dext/traps.h"
+#include "pci/nvme.h"
 
 enum device_model { MODEL_ENGINE, MODEL_NVME };
 
 /**
  * struct device_options - one device
  * @msi: its interrupts are MSI, not MSI-X
- * @file: of an nvme's disk; empty for memory
- * @size: of the disk in bytes; 0 for that of the file
- * @lba_shift: of the disk's blocks
- * @queues: most I/O queues
  */
 struct device_options {
 	enum device_model model;
@@ -26,10 +23,7 @@ struct device_options {
 	struct dart_config dart;
 	struct dext_traps traps;
 	bool msi;
-	char file[512];
-	uint64_t size;
-	unsigned int lba_shift;
-	unsigned int queues;
+	struct nvme_options nvme;
 };
 
 /**

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 
 #include "dext/dext.h"
-#include "dextd/options.h"
 #include "fuzz.h"
 #include "lib/memory.h"
 
@@ -85,12 +84,12 @@ static void run(struct fuzz_input *input, const char *device)
 {
 	struct memory memory = { &ops };
 	struct dext_client *clients[2];
-	struct fuzz_device f;
+	struct unit f;
 	uint64_t kept[8] = { 0 };
 	unsigned int completions = 0;
 	struct dart_usage usage;
 
-	fuzz_device_create(&f, device);
+	fuzz_unit(&f, device);
 	for (unsigned int i = 0; i < 2; i++)
 		clients[i] = dext_open_for(f.dext, &memory);
 	for (unsigned int n = 0; n < 200 && input->left; n++) {
@@ -103,7 +102,7 @@ static void run(struct fuzz_input *input, const char *device)
 	dart_get_usage(f.dart, &usage);
 	if (usage.entries || usage.bytes)
 		abort();
-	fuzz_device_destroy(&f);
+	unit_destroy(&f);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -230,7 +230,7 @@ static void engine_destroy(struct physical *dev)
 	free(dev);
 }
 
-struct physical *engine_create(struct dart *dart, const struct device_options *options)
+struct physical *dma_engine_create(struct dart *dart, uint16_t bdf, bool msi)
 {
 	static const struct physical_ops ops = {
 		engine_read, engine_write, engine_reset, engine_work, engine_destroy,
@@ -240,14 +240,14 @@ struct physical *engine_create(struct dart *dart, const struct device_options *o
 
 	if (!engine)
 		return NULL;
-	physical_init(&engine->dev, &ops, dart, options->bdf, &id);
+	physical_init(&engine->dev, &ops, dart, bdf, &id);
 	if (!physical_add_bar(&engine->dev, 0, BAR_M32, ENGINE_REGISTERS, false) ||
 	    !physical_add_bar(&engine->dev, 2, BAR_M64PF, ENGINE_BUFFER, true) ||
 	    !physical_add_bar(&engine->dev, 4, BAR_M32, 4096, false)) {
 		engine_destroy(&engine->dev);
 		return NULL;
 	}
-	if (options->msi)
+	if (msi)
 		physical_add_msi(&engine->dev, ENGINE_VECTORS);
 	else
 		physical_add_msix(&engine->dev, 4, 0, 2048, ENGINE_VECTORS);

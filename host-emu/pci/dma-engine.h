@@ -7,7 +7,6 @@
 #ifndef APPLE_DMA_ENGINE_H
 #define APPLE_DMA_ENGINE_H
 
-#include "dextd/options.h"
 #include "physical.h"
 
 #define ENGINE_VENDOR		0x1b36
@@ -63,7 +62,10 @@ enum channel_error {
 	CHANNEL_BAD_VECTOR
 };
 
-/** engine_create() - a dma-engine, ended by physical_destroy(); NULL without memory */
-struct physical *engine_create(struct dart *dart, const struct device_options *options);
+/**
+ * dma_engine_create() - a dma-engine, ended by physical_destroy(); NULL without memory
+ * @msi: its interrupts are MSI, not MSI-X
+ */
+struct physical *dma_engine_create(struct dart *dart, uint16_t bdf, bool msi);
 
 #endif

@@ -283,7 +283,7 @@ static void nvme_destroy(struct physical *dev)
 	free(nvme);
 }
 
-static bool open_disk(struct nvme *nvme, const struct device_options *options, char *why,
+static bool open_disk(struct nvme *nvme, const struct nvme_options *options, char *why,
 		      size_t why_size)
 {
 	const char *name = *options->file ? options->file : "memory";
@@ -315,8 +315,8 @@ static bool open_disk(struct nvme *nvme, const struct device_options *options, c
 	return nvme->blocks;
 }
 
-struct physical *nvme_create(struct dart *dart, const struct device_options *options, char *why,
-			     size_t why_size)
+struct physical *nvme_create(struct dart *dart, uint16_t bdf, bool msi,
+			     const struct nvme_options *options, char *why, size_t why_size)
 {
 	static const struct physical_ops ops = {
 		nvme_read, nvme_write, nvme_reset, nvme_work, nvme_destroy,
@@ -327,7 +327,7 @@ struct physical *nvme_create(struct dart *dart, const struct device_options *opt
 	snprintf(why, why_size, "no memory for the device");
 	if (!nvme)
 		return NULL;
-	physical_init(&nvme->dev, &ops, dart, options->bdf, &id);
+	physical_init(&nvme->dev, &ops, dart, bdf, &id);
 	nvme->fd = -1;
 	nvme->lba_shift = options->lba_shift;
 	nvme->max_queues = options->queues;
@@ -339,7 +339,7 @@ struct physical *nvme_create(struct dart *dart, const struct device_options *opt
 		nvme_destroy(&nvme->dev);
 		return NULL;
 	}
-	if (options->msi)
+	if (msi)
 		physical_add_msi(&nvme->dev, nvme->max_queues + 1);
 	else
 		physical_add_msix(&nvme->dev, 0, NVME_MSIX_TABLE, NVME_MSIX_PBA,

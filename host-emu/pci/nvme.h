@@ -9,7 +9,6 @@
 
 #include <stddef.h>
 
-#include "dextd/options.h"
 #include "physical.h"
 
 #define NVME_VENDOR		0x1b36
@@ -18,10 +17,25 @@
 #define NVME_DEFAULT_SIZE	(UINT64_C(64) << 20)
 
 /**
+ * struct nvme_options - what a controller is made of
+ * @file: of the disk; empty for memory
+ * @size: of the disk in bytes; 0 for that of the file
+ * @lba_shift: of the disk's blocks
+ * @queues: most I/O queues
+ */
+struct nvme_options {
+	char file[512];
+	uint64_t size;
+	unsigned int lba_shift;
+	unsigned int queues;
+};
+
+/**
  * nvme_create() - a controller, ended by physical_destroy()
+ * @msi: its interrupts are MSI, not MSI-X
  * @why: set to a sentence for NULL, of @why_size bytes
  */
-struct physical *nvme_create(struct dart *dart, const struct device_options *options, char *why,
-			     size_t why_size);
+struct physical *nvme_create(struct dart *dart, uint16_t bdf, bool msi,
+			     const struct nvme_options *options, char *why, size_t why_size);
 
 #endif

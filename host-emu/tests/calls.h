@@ -59,7 +59,7 @@ static inline void entries_are(struct service *s, uint64_t entries)
 {
 	struct dart_usage usage;
 
-	dart_get_usage(s->dart, &usage);
+	dart_get_usage(s->unit.dart, &usage);
 	assert_int_equal(usage.entries, entries);
 }
 

@@ -164,7 +164,7 @@ static void errors_say_what_and_where(void **state)
 	begin(b, 1, UINT64_MAX - 3, 0, 16, 0, 0);
 	assert_int_equal(end(b, 1), CHANNEL_DMA_FAULT);
 	assert_int_equal(get(b, fault + 4), UINT32_MAX);
-	dart_get_usage(b->service->dart, &usage);
+	dart_get_usage(b->service->unit.dart, &usage);
 	assert_int_equal(usage.read_faults, 1);
 	assert_int_equal(usage.write_faults, 1);
 	/* What is unregistered is out of reach. */
@@ -313,10 +313,10 @@ static void enabled_vectors_are_never_lost_and_masked_ones_dropped(void **state)
 	apple_dext_interrupt_notify_destroy(d.notify);
 	take(&d);
 	service_halt(b->service);
-	dext_get_totals(b->service->dext, &totals);
+	dext_get_totals(b->service->unit.dext, &totals);
 	for (unsigned int i = 0; i < ENGINE_VECTORS; i++) {
 		assert_int_equal(d.bits[i], sent[i]);
-		raised += b->service->dev->raised[i];
+		raised += b->service->unit.dev->raised[i];
 	}
 	assert_int_equal(raised, 300 * ENGINE_CHANNELS);
 	assert_int_equal(totals.interrupts.dropped, masked);

@@ -51,7 +51,7 @@ static void device_without_vectors_has_none_to_set_up(void **state)
 	uint64_t out[1];
 
 	claim(s);
-	s->dev->vectors = 0;
+	s->unit.dev->vectors = 0;
 	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, out, 1), DEXT_NOT_FOUND);
 }
 
@@ -256,8 +256,8 @@ static void vectors_are_of_msix_and_else_of_msi(void **state)
 	/* Of a device that has both. */
 	s = with_device(s, state, "nvme,queues=8");
 	service_halt(s);
-	physical_add_msi(s->dev, 16);
-	assert_int_equal(s->dev->vectors, 9);
+	physical_add_msi(s->unit.dev, 16);
+	assert_int_equal(s->unit.dev->vectors, 9);
 }
 
 static void two_clients_have_regions_and_interrupts_of_their_own(void **state)

@@ -228,12 +228,12 @@ static void write_read_verify_and_count_interrupts(void **state)
 	assert_memory_equal(disk, model, DISK);
 
 	service_halt(h->service);
-	dext_get_totals(h->service->dext, &totals);
+	dext_get_totals(h->service->unit.dext, &totals);
 	pthread_mutex_lock(&h->lock);
 	for (unsigned int i = 0; i < HOST_QUEUES; i++) {
-		assert_int_equal(h->service->dev->raised[i], h->queues[i].interrupts);
+		assert_int_equal(h->service->unit.dev->raised[i], h->queues[i].interrupts);
 		assert_int_equal(h->bits[i], h->queues[i].interrupts);
-		raised += h->service->dev->raised[i];
+		raised += h->service->unit.dev->raised[i];
 		seen += h->bits[i];
 	}
 	pthread_mutex_unlock(&h->lock);

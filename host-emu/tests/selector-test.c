@@ -162,7 +162,7 @@ static void buffer_is_one_and_replaces_the_one_before(void **state)
 			 DEXT_NOT_READY);
 	assert_int_equal(call(s, DEXT_ALLOCATE_DMA_BUFFER, IN(16384, 0), first, 6), DEXT_SUCCESS);
 	assert_int_equal(call(s, DEXT_ALLOCATE_DMA_BUFFER, IN(5000, 64), out, 6), DEXT_SUCCESS);
-	assert_false(dart_lookup(s->dart, first[3], &va));
+	assert_false(dart_lookup(s->unit.dart, first[3], &va));
 	assert_int_equal(out[0], 5000);
 	assert_int_equal(out[2], 1);
 	assert_int_equal(out[4], 5000);
@@ -436,7 +436,7 @@ static void death_drops_regions_and_buffer_from_the_dart(void **state)
 	s->side->close(other);
 	for (int i = 0; i < 1000 && usage.entries; i++) {
 		simple(s, DEXT_TERMINATE);
-		dart_get_usage(s->dart, &usage);
+		dart_get_usage(s->unit.dart, &usage);
 	}
 	entries_are(s, 0);
 	munmap(memory, 65536);

@@ -14,10 +14,6 @@
 
 #include <IOKit/IOKitLib.h>
 
-#include "pci/dma-engine.h"
-#include "pci/nvme.h"
-#include "pci/physical.h"
-
 void waiter_hit(struct waiter *waiter, uint32_t ret)
 {
 	pthread_mutex_lock(&waiter->lock);
@@ -46,7 +42,7 @@ unsigned int waiter_get(struct waiter *waiter, unsigned int least)
 
 static void *in_process_open(struct service *service)
 {
-	return dext_open(service->dext);
+	return dext_open(service->unit.dext);
 }
 
 static void in_process_close(void *client)
@@ -193,19 +189,8 @@ static void build(struct service *service, const char *device)
 	static unsigned int number;
 	char why[256];
 
-	if (!options_parse(device, &service->options, why, sizeof(why)))
+	if (!unit_create(&service->unit, device, why, sizeof(why)))
 		fail_msg("%s: %s", device, why);
-	service->dart = dart_create(&service->options.dart);
-	assert_non_null(service->dart);
-	if (service->options.model == MODEL_NVME)
-		service->dev = nvme_create(service->dart, &service->options, why, sizeof(why));
-	else
-		service->dev = engine_create(service->dart, &service->options);
-	assert_non_null(service->dev);
-	service->dext = dext_create(service->dart);
-	assert_non_null(service->dext);
-	dext_attach(service->dext, service->dev);
-	dext_set_traps(service->dext, &service->options.traps);
 	snprintf(service->path, sizeof(service->path), "/tmp/dext-test.%d.%u", getpid(),
 		 number++);
 }
@@ -222,7 +207,7 @@ struct service *service_start(const struct side *side, const char *device)
 		service->server = server_create(service->path, why, sizeof(why));
 		if (!service->server)
 			fail_msg("%s", why);
-		assert_true(server_add(service->server, service->dext, service->dev));
+		assert_true(server_add(service->server, service->unit.dext, service->unit.dev));
 		setenv("APPLE_DEXT_SOCKET", service->path, 1);
 		assert_int_equal(pthread_create(&service->thread, NULL, run, service), 0);
 	}
@@ -246,9 +231,7 @@ void service_stop(struct service *service)
 	if (service->client)
 		service->side->close(service->client);
 	service_halt(service);
-	dext_destroy(service->dext);
-	physical_destroy(service->dev);
-	dart_destroy(service->dart);
+	unit_destroy(&service->unit);
 	free(service);
 }
 
@@ -256,7 +239,7 @@ void service_stop(struct service *service)
 void service_settle(struct service *service)
 {
 	if (service->side == &side_in_process) {
-		while (physical_work(service->dev))
+		while (physical_work(service->unit.dev))
 			;
 		return;
 	}

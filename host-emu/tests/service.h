@@ -8,9 +8,8 @@
 
 #include <pthread.h>
 
-#include "dext/dext.h"
-#include "dextd/options.h"
 #include "dextd/server.h"
+#include "dextd/unit.h"
 #include "test.h"
 
 struct service;
@@ -46,10 +45,7 @@ extern const struct side side_iokit;
 
 struct service {
 	const struct side *side;
-	struct device_options options;
-	struct dart *dart;
-	struct physical *dev;
-	struct dext *dext;
+	struct unit unit;
 	struct server *server;		/* NULL in process */
 	pthread_t thread;
 	char path[64];
