@@ -45,7 +45,7 @@ static void usage(struct backend *backend, struct backend_usage *usage)
 	struct dart_usage dart;
 
 	dext_get_usage(this->client, &mine);
-	dart_get_usage(this->dart->dart, &dart);
+	dart_get_usage(this->dart->glue.dart, &dart);
 	*usage = (struct backend_usage){
 		.regions = mine.regions,
 		.bytes = mine.bytes,

@@ -2,7 +2,6 @@
 /* The QEMU device apple-dart: properties, and the life of one DART. */
 #include "dart-device.h"
 
-#include "dart-glue.h"
 #include "discard.h"
 
 #include <linux/apple_dma.h>
@@ -36,7 +35,7 @@ static void set_programmed(AppleDart *dart, bool programmed)
 	if (dart->programmed == programmed)
 		return;
 	dart->programmed = programmed;
-	dart_glue_update(dart);
+	dart_glue_enforce(&dart->glue, apple_dart_enforced(dart));
 }
 
 void apple_dart_program(AppleDart *dart)
@@ -54,13 +53,13 @@ uint32_t apple_dart_managed_bdf(const AppleDart *dart)
 {
 	int devfn = 0;
 
-	if (!DEVICE(dart->bus->parent_dev)->realized)
+	if (!DEVICE(dart->glue.bus->parent_dev)->realized)
 		return 0;
-	while (devfn < PCI_DEVFN_MAX && !dart->bus->devices[devfn])
+	while (devfn < PCI_DEVFN_MAX && !dart->glue.bus->devices[devfn])
 		devfn++;
 	if (devfn == PCI_DEVFN_MAX)
 		devfn = 0;
-	return pci_bus_num(dart->bus) << 8 | devfn;
+	return pci_bus_num(dart->glue.bus) << 8 | devfn;
 }
 
 static PCIBus *bus_behind(const char *port_id, Error **errp)
@@ -111,7 +110,7 @@ static char *stats_now(const AppleDart *dart)
 	const char *id = DEVICE(dart)->id;
 	struct dart_usage usage;
 
-	dart_get_usage(dart->dart, &usage);
+	dart_get_usage(dart->glue.dart, &usage);
 	return g_strdup_printf("{\"name\": \"%s\", \"dart_entries\": %" PRIu64
 		", \"dart_bytes\": %" PRIu64 ", \"faults\": %" PRIu64 ", \"read_faults\": %" PRIu64
 		", \"write_faults\": %" PRIu64 ", \"enforced\": %s}", id ? id : TYPE_APPLE_DART,
@@ -133,13 +132,13 @@ static void write_stats(Notifier *notifier, void *data)
 
 static void unrealize(AppleDart *dart)
 {
-	discard_unwatch(dart->dart);
+	discard_unwatch(dart->glue.dart);
 	dext_destroy(dart->dext);
-	dart_destroy(dart->dart);
-	fault_log_close(dart->faults);
+	dart_destroy(dart->glue.dart);
+	fault_log_close(dart->glue.faults);
 	dart->dext = NULL;
-	dart->dart = NULL;
-	dart->faults = NULL;
+	dart->glue.dart = NULL;
+	dart->glue.faults = NULL;
 }
 
 static void realize(DeviceState *dev, Error **errp)
@@ -148,30 +147,31 @@ static void realize(DeviceState *dev, Error **errp)
 
 	if (!check(dart, errp))
 		return;
-	dart->bus = bus_behind(dart->port_id, errp);
-	if (!dart->bus)
+	dart->glue.bus = bus_behind(dart->port_id, errp);
+	if (!dart->glue.bus)
 		return;
-	dart->dart = dart_create(&dart->config);
-	dart->dext = dart->dart ? dext_create(dart->dart) : NULL;
+	dart->glue.dart = dart_create(&dart->config);
+	dart->dext = dart->glue.dart ? dext_create(dart->glue.dart) : NULL;
 	if (!dart->dext) {
 		error_setg(errp, "no memory for the DART");
 		goto fail;
 	}
 	for (const struct apple_window *w = dart_glue_windows(); w->size; w++) {
-		if (dart_reserve(dart->dart, w->base, w->size) != DART_OK) {
+		if (dart_reserve(dart->glue.dart, w->base, w->size) != DART_OK) {
 			error_setg(errp, "no memory for the DART");
 			goto fail;
 		}
 	}
-	dart->faults = fault_log_open(dev->id ? dev->id : TYPE_APPLE_DART, dart->fault_file);
-	if (!dart->faults) {
+	dart->glue.faults = fault_log_open(dev->id ? dev->id : TYPE_APPLE_DART, dart->fault_file);
+	if (!dart->glue.faults) {
 		error_setg_errno(errp, errno, "fault-log=%s cannot be written", dart->fault_file);
 		goto fail;
 	}
 	/* Its port may be behind a switch that is pulled; the DART stays. */
-	object_ref(OBJECT(dart->bus->parent_dev));
-	dart_glue_attach(dart);
-	discard_watch(dart->dart);
+	object_ref(OBJECT(dart->glue.bus->parent_dev));
+	dart->glue.owner = OBJECT(dart);
+	dart_glue_attach(&dart->glue);
+	discard_watch(dart->glue.dart);
 	qemu_register_reset(system_reset, dart);
 	if (dart->stats_file) {
 		dart->exit.notify = write_stats;
@@ -207,7 +207,7 @@ static void set_enforce(Object *obj, const char *value, Error **errp)
 	for (int i = 0; i < APPLE_ENFORCE_MODES; i++) {
 		if (!strcmp(value, enforce_names[i])) {
 			dart->enforce = i;
-			dart_glue_update(dart);
+			dart_glue_enforce(&dart->glue, apple_dart_enforced(dart));
 			return;
 		}
 	}
@@ -223,7 +223,7 @@ static char *get_stats(Object *obj, Error **errp)
 {
 	AppleDart *dart = APPLE_DART(obj);
 
-	if (dart->dart)
+	if (dart->glue.dart)
 		return stats_now(dart);
 	error_setg(errp, "stats: the device is not realized");
 	return NULL;

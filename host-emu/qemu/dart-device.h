@@ -5,9 +5,8 @@
 
 #include "companion/backend.h"
 #include "compat.h"
-#include "dart/dart.h"
+#include "dart-glue.h"
 #include "dext/dext.h"
-#include "fault-log.h"
 
 #define TYPE_APPLE_DART "apple-dart"
 OBJECT_DECLARE_SIMPLE_TYPE(AppleDart, APPLE_DART)
@@ -31,11 +30,8 @@ struct AppleDart {
 	char *stats_file;
 
 	/* From realize on. */
-	PCIBus *bus;			/* behind the port */
-	struct dart *dart;
+	struct dart_glue glue;
 	struct dext *dext;
-	struct fault_log *faults;
-	struct apple_dart_space *spaces[PCI_DEVFN_MAX];
 	bool programmed;		/* a command page, since the last reset */
 	Notifier exit;			/* writes stats_file */
 };

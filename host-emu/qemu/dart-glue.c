@@ -14,7 +14,7 @@
 
 /* One function behind the DART. */
 struct apple_dart_space {
-	AppleDart *dart;
+	struct dart_glue *glue;
 	uint8_t devfn;
 	MemoryRegion root;
 	IOMMUMemoryRegion iommu;
@@ -75,15 +75,15 @@ static void fault(struct apple_dart_space *space, uint64_t iova, bool write)
 {
 	const struct fault fault = {
 		.iova = iova,
-		.bus = pci_bus_num(space->dart->bus),
+		.bus = pci_bus_num(space->glue->bus),
 		.devfn = space->devfn,
 		.write = write,
 	};
 
 	if (continues(space, iova, write))
 		return;
-	dart_fault(space->dart->dart, write);
-	fault_log_add(space->dart->faults, &fault);
+	dart_fault(space->glue->dart, write);
+	fault_log_add(space->glue->faults, &fault);
 }
 
 static IOMMUTLBEntry translate(IOMMUMemoryRegion *iommu, hwaddr addr, IOMMUAccessFlags flag,
@@ -98,7 +98,7 @@ static IOMMUTLBEntry translate(IOMMUMemoryRegion *iommu, hwaddr addr, IOMMUAcces
 	};
 	uint64_t va;
 
-	if (dart_lookup(space->dart->dart, addr, &va)) {
+	if (dart_lookup(space->glue->dart, addr, &va)) {
 		entry.translated_addr = va & DART_PAGE_MASK;
 		entry.perm = IOMMU_RW;
 		end_fault(space);
@@ -120,14 +120,14 @@ static int notify_flag_changed(IOMMUMemoryRegion *iommu, IOMMUNotifierFlag old_f
 
 static AddressSpace *get_space(PCIBus *bus, void *opaque, int devfn)
 {
-	AppleDart *dart = opaque;
-	struct apple_dart_space *space = dart->spaces[devfn];
-	Object *owner = OBJECT(dart);
+	struct dart_glue *glue = opaque;
+	struct apple_dart_space *space = glue->spaces[devfn];
+	Object *owner = glue->owner;
 
 	if (space)
 		return &space->as;
 	space = g_new0(struct apple_dart_space, 1);
-	space->dart = dart;
+	space->glue = glue;
 	space->devfn = devfn;
 	g_mutex_init(&space->lock);
 	memory_region_init(&space->root, owner, "apple-dart", UINT64_MAX);
@@ -143,26 +143,26 @@ static AddressSpace *get_space(PCIBus *bus, void *opaque, int devfn)
 	}
 	memory_region_init_alias(&space->pass, owner, "apple-dart-pass", get_system_memory(), 0,
 				 UINT64_MAX);
-	memory_region_set_enabled(&space->pass, !apple_dart_enforced(dart));
+	memory_region_set_enabled(&space->pass, !glue->enforced);
 	memory_region_add_subregion_overlap(&space->root, 0, &space->pass, 2);
 	address_space_init(&space->as, &space->root, "apple-dart");
-	dart->spaces[devfn] = space;
+	glue->spaces[devfn] = space;
 	return &space->as;
 }
 
-void dart_glue_attach(AppleDart *dart)
+void dart_glue_attach(struct dart_glue *glue)
 {
 	host_memory_space();
-	apple_setup_iommu(dart->bus, get_space, dart);
+	apple_setup_iommu(glue->bus, get_space, glue);
 }
 
-void dart_glue_update(AppleDart *dart)
+void dart_glue_enforce(struct dart_glue *glue, bool enforced)
 {
+	glue->enforced = enforced;
 	memory_region_transaction_begin();
 	for (int devfn = 0; devfn < PCI_DEVFN_MAX; devfn++) {
-		if (dart->spaces[devfn])
-			memory_region_set_enabled(&dart->spaces[devfn]->pass,
-						  !apple_dart_enforced(dart));
+		if (glue->spaces[devfn])
+			memory_region_set_enabled(&glue->spaces[devfn]->pass, !enforced);
 	}
 	memory_region_transaction_commit();
 }

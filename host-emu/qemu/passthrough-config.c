@@ -246,6 +246,17 @@ static bool emulates(const VfioApple *dev, uint32_t address, int len)
 	return false;
 }
 
+void passthrough_reset(VfioApple *dev)
+{
+	kern_return_t ret;
+
+	if (dev->extension->gone)
+		return;
+	dev->counts.resets++;
+	ret = apple_dext_reset_device(dev->extension->connection);
+	extension_failed(dev->extension, ret, "ResetDevice");
+}
+
 /*
  * A function level reset is the extension's to do, which keeps what the
  * platform has put into the device. Takes its bit out of the value.

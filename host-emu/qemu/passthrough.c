@@ -43,17 +43,6 @@ static bool make_companion(VfioApple *dev, Error **errp)
 	return false;
 }
 
-void passthrough_reset(VfioApple *dev)
-{
-	kern_return_t ret;
-
-	if (dev->extension->gone)
-		return;
-	dev->counts.resets++;
-	ret = apple_dext_reset_device(dev->extension->connection);
-	extension_failed(dev->extension, ret, "ResetDevice");
-}
-
 static void reset(DeviceState *qdev)
 {
 	VfioApple *dev = VFIO_APPLE(qdev);

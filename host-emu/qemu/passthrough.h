@@ -100,6 +100,9 @@ uint32_t passthrough_config_read(PCIDevice *pdev, uint32_t address, int len);
 /** passthrough_config_write() - for PCIDeviceClass; by the filter of dext.md */
 void passthrough_config_write(PCIDevice *pdev, uint32_t address, uint32_t value, int len);
 
+/** passthrough_reset() - by selector 17; registered memory stays registered */
+void passthrough_reset(VfioApple *dev);
+
 /* BARs. */
 
 /** passthrough_bars_init() - map them, or trap them; undone by passthrough_bars_exit() */
@@ -121,8 +124,5 @@ void passthrough_interrupts_update(VfioApple *dev);
 
 /** passthrough_interrupts_clear() - nothing is pending or in use any more */
 void passthrough_interrupts_clear(VfioApple *dev);
-
-/** passthrough_reset() - by selector 17; registered memory stays registered */
-void passthrough_reset(VfioApple *dev);
 
 #endif
