@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <IOKit/IOReturn.h>
+#include <stdint.h>
+
 /**
  * struct backend_usage - what is registered now, and what the device did
  * @regions: registered through this companion
@@ -46,9 +49,9 @@ struct backend;
  * @release: the companion goes, and its registrations with it
  */
 struct backend_ops {
-	uint32_t (*map)(struct backend *backend, uint64_t handle, uint64_t va, uint64_t size,
+	IOReturn (*map)(struct backend *backend, uint64_t handle, uint64_t va, uint64_t size,
 			uint64_t *addr, uint64_t *len);
-	uint32_t (*unmap)(struct backend *backend, uint64_t handle);
+	IOReturn (*unmap)(struct backend *backend, uint64_t handle);
 	bool (*other)(struct backend *backend, uint64_t handle, uint64_t *addr);
 	void (*usage)(struct backend *backend, struct backend_usage *usage);
 	void (*program)(struct backend *backend);

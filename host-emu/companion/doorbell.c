@@ -9,7 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "dext/dext.h"
 #include "guest-memory.h"
 
 /* The part of a response that is written, from @offset on. */
@@ -36,8 +35,8 @@ static void register_range(struct registers *regs, struct wire_map *map)
 {
 	struct backend *backend = regs->backend;
 	struct backend_usage usage;
-	uint32_t ret;
 	uint64_t va;
+	IOReturn ret;
 
 	map->status = APPLE_DMA_STATUS_IOERR;
 	va = guest_memory_find(map->gpa, map->len);
@@ -45,9 +44,9 @@ static void register_range(struct registers *regs, struct wire_map *map)
 		return;
 	take_time(regs);
 	ret = backend->ops->map(backend, map->gpa, va, map->len, &map->dma_addr, &map->dma_len);
-	if (ret == DEXT_STILL_OPEN)
+	if (ret == kIOReturnStillOpen)
 		regs->stats.duplicate_handles++;
-	if (ret != DEXT_SUCCESS)
+	if (ret != kIOReturnSuccess)
 		return;
 	map->id = map->gpa;
 	map->status = APPLE_DMA_STATUS_OK;
@@ -58,7 +57,7 @@ static void register_range(struct registers *regs, struct wire_map *map)
 static bool unregister(struct registers *regs, uint64_t handle)
 {
 	take_time(regs);
-	return regs->backend->ops->unmap(regs->backend, handle) == DEXT_SUCCESS;
+	return regs->backend->ops->unmap(regs->backend, handle) == kIOReturnSuccess;
 }
 
 static uint32_t do_map(struct registers *regs, const void *request, struct answer *answer,

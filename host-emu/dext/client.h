@@ -43,27 +43,27 @@ struct dext_client {
 };
 
 /** dext_status() - the IOReturn for what the DART says */
-uint32_t dext_status(enum dart_status status);
+IOReturn dext_status(enum dart_status status);
 
 /* Methods: @in and @out have the size that the table of selectors says. */
-uint32_t dext_register_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_unregister_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_probe_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_allocate_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_free_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_get_identity(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_config_read(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_config_write(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_get_bar_info(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_mmio_read(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_mmio_write(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_reset_device(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_setup_interrupts(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_check_interrupt(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_set_irq_mask(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_register_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_unregister_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_probe_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_allocate_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_free_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_get_identity(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_config_read(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_config_write(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_get_bar_info(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_mmio_read(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_mmio_write(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_reset_device(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_setup_interrupts(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_check_interrupt(struct dext_client *client, const uint64_t *in, uint64_t *out);
+IOReturn dext_set_irq_mask(struct dext_client *client, const uint64_t *in, uint64_t *out);
 
 /** dext_wait_interrupt() - the asynchronous method */
-uint32_t dext_wait_interrupt(struct dext_client *client,
+IOReturn dext_wait_interrupt(struct dext_client *client,
 			     const struct dext_completion *completion);
 
 /** dext_interrupt() - a vector of the device fired; @arg is the extension */

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <IOKit/IOReturn.h>
+
 /** enum dext_lie - what is wrong in answers that say Success */
 enum dext_lie {
 	DEXT_LIE_NONE,
@@ -45,6 +47,6 @@ const char *dext_lie_names(void);
 bool dext_lie_parse(const char *name, enum dext_lie *lie);
 
 /** dext_lie() - make an answer wrong that was Success; returns the status to give */
-uint32_t dext_lie(enum dext_lie lie, uint32_t selector, uint64_t *out, uint32_t *out_count);
+IOReturn dext_lie(enum dext_lie lie, uint32_t selector, uint64_t *out, uint32_t *out_count);
 
 #endif

@@ -87,16 +87,16 @@ static void answer(struct connection *c, uint16_t type, uint32_t id, const void 
 	c->ended = true;
 }
 
-static void answer_status(struct connection *c, const struct protocol_header *header, uint32_t ret)
+static void answer_status(struct connection *c, const struct protocol_header *header, IOReturn ret)
 {
-	const struct protocol_status status = { .ret = ret };
+	const struct protocol_status status = { .ret = (uint32_t)ret };
 
 	answer(c, header->type | PROTOCOL_REPLY, header->id, &status, sizeof(status), -1);
 }
 
-static void complete(void *arg, uint64_t token, uint32_t ret)
+static void complete(void *arg, uint64_t token, IOReturn ret)
 {
-	const struct protocol_completion completion = { .token = token, .ret = ret };
+	const struct protocol_completion completion = { .token = token, .ret = (uint32_t)ret };
 
 	answer(arg, PROTOCOL_COMPLETION, 0, &completion, sizeof(completion), -1);
 }
@@ -120,11 +120,11 @@ static void open_service(struct connection *c, const struct protocol_message *me
 		return;
 	}
 	if (index >= c->server->service_count) {
-		answer_status(c, &message->header, DEXT_NOT_FOUND);
+		answer_status(c, &message->header, kIOReturnNotFound);
 		return;
 	}
 	c->client = dext_open_for(c->server->services[index].dext, &c->peer.memory);
-	answer_status(c, &message->header, c->client ? DEXT_SUCCESS : DEXT_NO_MEMORY);
+	answer_status(c, &message->header, c->client ? kIOReturnSuccess : kIOReturnNoMemory);
 }
 
 static void call(struct connection *c, const struct protocol_message *message)
@@ -139,7 +139,7 @@ static void call(struct connection *c, const struct protocol_message *message)
 				     m->flags & PROTOCOL_NO_OUTPUT ? NULL : result.out,
 				     m->flags & PROTOCOL_NO_OUTPUT ? NULL : &result.out_count,
 				     m->flags & PROTOCOL_ASYNC ? &completion : NULL);
-	if (m->flags & PROTOCOL_NO_OUTPUT || result.ret != DEXT_SUCCESS)
+	if (m->flags & PROTOCOL_NO_OUTPUT || result.ret != kIOReturnSuccess)
 		result.out_count = 0;
 	answer(c, PROTOCOL_CALL | PROTOCOL_REPLY, message->header.id, &result,
 	       offsetof(struct protocol_result, out) + sizeof(result.out[0]) * result.out_count, -1);
@@ -152,7 +152,7 @@ static void map(struct connection *c, const struct protocol_message *message)
 
 	mapped.ret = dext_get_memory(c->client, message->map.type, &fd, &mapped.size);
 	answer(c, PROTOCOL_MAP | PROTOCOL_REPLY, message->header.id, &mapped, sizeof(mapped),
-	       mapped.ret == DEXT_SUCCESS ? fd : -1);
+	       mapped.ret == kIOReturnSuccess ? fd : -1);
 }
 
 static void share(struct connection *c, const struct protocol_message *message, int fd)
@@ -167,7 +167,7 @@ static void share(struct connection *c, const struct protocol_message *message, 
 	why = memory_peer_share(&c->peer, m->va, m->size, fd, m->offset);
 	if (why)
 		say(c->server, c, why);
-	answer_status(c, &message->header, why ? DEXT_BAD_ARGUMENT : DEXT_SUCCESS);
+	answer_status(c, &message->header, why ? kIOReturnBadArgument : kIOReturnSuccess);
 }
 
 /* Is the payload exactly that of its type? */

@@ -56,8 +56,8 @@ static void start(struct rig *rig)
 
 	fuzz_unit(&rig->f, "nvme,size=1M,queues=2");
 	rig->client = dext_open(rig->f.dext);
-	dext_call(rig->client, DEXT_CLAIM, NULL, 0, NULL, NULL);
-	if (dext_call(rig->client, DEXT_REGISTER_DMA_REGION, in, 3, out, &count))
+	dext_call(rig->client, SELECTOR_CLAIM, NULL, 0, NULL, NULL);
+	if (dext_call(rig->client, SELECTOR_REGISTER_DMA_REGION, in, 3, out, &count))
 		abort();
 	rig->bus = out[1];
 	set(rig, NVME_AQA, 4, (ENTRIES - 1) << 16 | (ENTRIES - 1));

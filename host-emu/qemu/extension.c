@@ -170,7 +170,7 @@ static struct extension *of(struct backend *backend)
 	return container_of(backend, struct extension_backend, backend)->extension;
 }
 
-static uint32_t map(struct backend *backend, uint64_t handle, uint64_t va, uint64_t size,
+static IOReturn map(struct backend *backend, uint64_t handle, uint64_t va, uint64_t size,
 		    uint64_t *addr, uint64_t *len)
 {
 	struct extension *extension = of(backend);
@@ -187,7 +187,7 @@ static uint32_t map(struct backend *backend, uint64_t handle, uint64_t va, uint6
 	return ret;
 }
 
-static uint32_t unmap(struct backend *backend, uint64_t handle)
+static IOReturn unmap(struct backend *backend, uint64_t handle)
 {
 	struct extension *extension = of(backend);
 	const struct region *region = g_hash_table_lookup(extension->regions, &handle);

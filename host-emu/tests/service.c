@@ -14,7 +14,7 @@
 
 #include <IOKit/IOKitLib.h>
 
-void waiter_hit(struct waiter *waiter, uint32_t ret)
+void waiter_hit(struct waiter *waiter, IOReturn ret)
 {
 	pthread_mutex_lock(&waiter->lock);
 	waiter->count++;
@@ -50,32 +50,32 @@ static void in_process_close(void *client)
 	dext_close(client);
 }
 
-static uint32_t in_process_call(void *client, uint32_t selector, const uint64_t *in,
+static IOReturn in_process_call(void *client, uint32_t selector, const uint64_t *in,
 				uint32_t in_count, uint64_t *out, uint32_t *out_count)
 {
 	return dext_call(client, selector, in, in_count, out, out_count);
 }
 
-static void in_process_done(void *arg, uint64_t token, uint32_t ret)
+static void in_process_done(void *arg, uint64_t token, IOReturn ret)
 {
 	(void)token;
 	waiter_hit(arg, ret);
 }
 
-static uint32_t in_process_wait(void *client, struct waiter *waiter)
+static IOReturn in_process_wait(void *client, struct waiter *waiter)
 {
 	const struct dext_completion completion = { in_process_done, waiter, 1 };
 
-	return dext_call_async(client, DEXT_WAIT_INTERRUPT, NULL, 0, NULL, NULL, &completion);
+	return dext_call_async(client, SELECTOR_WAIT_INTERRUPT, NULL, 0, NULL, NULL, &completion);
 }
 
-static uint32_t in_process_map(void *client, uint32_t type, void **at, uint64_t *size)
+static IOReturn in_process_map(void *client, uint32_t type, void **at, uint64_t *size)
 {
-	uint32_t ret;
+	IOReturn ret;
 	int fd;
 
 	ret = dext_get_memory(client, type, &fd, size);
-	if (ret == DEXT_SUCCESS) {
+	if (ret == kIOReturnSuccess) {
 		*at = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		assert_ptr_not_equal(*at, MAP_FAILED);
 	}
@@ -131,12 +131,12 @@ static void iokit_close(void *arg)
 	free(client);
 }
 
-static uint32_t iokit_call(void *arg, uint32_t selector, const uint64_t *in, uint32_t in_count,
+static IOReturn iokit_call(void *arg, uint32_t selector, const uint64_t *in, uint32_t in_count,
 			   uint64_t *out, uint32_t *out_count)
 {
 	const struct iokit_client *client = arg;
 
-	return (uint32_t)IOConnectCallMethod(client->connect, selector, in, in_count, NULL, 0,
+	return IOConnectCallMethod(client->connect, selector, in, in_count, NULL, 0,
 					     out, out_count, NULL, NULL);
 }
 
@@ -144,23 +144,23 @@ static void iokit_done(void *refcon, IOReturn result, void **args, uint32_t coun
 {
 	(void)args;
 	(void)count;
-	waiter_hit(refcon, (uint32_t)result);
+	waiter_hit(refcon, result);
 }
 
-static uint32_t iokit_wait(void *arg, struct waiter *waiter)
+static IOReturn iokit_wait(void *arg, struct waiter *waiter)
 {
 	const struct iokit_client *client = arg;
 	uint64_t reference[kIOAsyncCalloutCount] = {
 		0, (uintptr_t)iokit_done, (uintptr_t)waiter,
 	};
 
-	return (uint32_t)IOConnectCallAsyncMethod(client->connect, DEXT_WAIT_INTERRUPT,
+	return IOConnectCallAsyncMethod(client->connect, SELECTOR_WAIT_INTERRUPT,
 						  IONotificationPortGetMachPort(client->port),
 						  reference, kIOAsyncCalloutCount, NULL, 0, NULL,
 						  0, NULL, NULL, NULL, NULL);
 }
 
-static uint32_t iokit_map(void *arg, uint32_t type, void **at, uint64_t *size)
+static IOReturn iokit_map(void *arg, uint32_t type, void **at, uint64_t *size)
 {
 	const struct iokit_client *client = arg;
 	mach_vm_address_t address = 0;
@@ -169,7 +169,7 @@ static uint32_t iokit_map(void *arg, uint32_t type, void **at, uint64_t *size)
 	ret = IOConnectMapMemory64(client->connect, type, mach_task_self(), &address, size,
 				   kIOMapAnywhere);
 	*at = (void *)(uintptr_t)address;
-	return (uint32_t)ret;
+	return ret;
 }
 
 const struct side side_iokit = {
@@ -244,7 +244,7 @@ void service_settle(struct service *service)
 		return;
 	}
 	for (int i = 0; i < 64; i++)
-		service->side->call(service->client, DEXT_TERMINATE, NULL, 0, NULL, NULL);
+		service->side->call(service->client, SELECTOR_TERMINATE, NULL, 0, NULL, NULL);
 }
 
 uint8_t *service_memory(uint64_t size)
