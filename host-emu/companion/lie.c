@@ -32,30 +32,15 @@ static const char *const names[LIE_MODES] = {
 	[LIE_NO_ENTRIES] = "no-entries",
 };
 
-const char *lie_names(void)
-{
-	return "none, wrong-id, short, long, misaligned, zero, wrap, overlap, unwritten, "
-	       "batch-ok, batch-fail, bad-status, bad-batch-status, no-command-status, "
-	       "unmap-fail, refuse-all, no-answer, late, gone, rewrite, fickle, half, "
-	       "invalid-batch, short-stays, no-entries";
-}
-
-const char *lie_name(enum lie_mode mode)
-{
-	return names[mode];
-}
+const struct names lie_modes = NAMES(names);
 
 bool lie_set(struct lie *lie, const char *name)
 {
-	for (int i = 0; i < LIE_MODES; i++) {
-		if (!strcmp(name, names[i])) {
-			lie->mode = i;
-			lie->seen = 0;
-			memset(lie->reads, 0, sizeof(lie->reads));
-			return true;
-		}
-	}
-	return false;
+	if (!names_parse(&lie_modes, name, &lie->mode))
+		return false;
+	lie->seen = 0;
+	memset(lie->reads, 0, sizeof(lie->reads));
+	return true;
 }
 
 /* Which commands a mode is about. */

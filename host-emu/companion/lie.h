@@ -61,11 +61,8 @@ struct lie {
 	uint32_t reads[LIE_REGISTERS];
 };
 
-/** lie_names() - the names of the modes, for messages */
-const char *lie_names(void);
-
-/** lie_name() - the name of one mode */
-const char *lie_name(enum lie_mode mode);
+/* Of enum lie_mode. */
+extern const struct names lie_modes;
 
 /** lie_set() - begin to lie by the mode of this name; false when there is none */
 bool lie_set(struct lie *lie, const char *name);

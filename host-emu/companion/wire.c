@@ -10,26 +10,7 @@ static const char *const layout_names[WIRE_LAYOUTS] = {
 	[WIRE_WIDE] = "wide",
 };
 
-const char *wire_layout_names(void)
-{
-	return "rfc, wide";
-}
-
-const char *wire_layout_name(enum wire_layout layout)
-{
-	return layout_names[layout];
-}
-
-bool wire_layout_parse(const char *name, enum wire_layout *layout)
-{
-	for (int i = 0; i < WIRE_LAYOUTS; i++) {
-		if (!strcmp(name, layout_names[i])) {
-			*layout = i;
-			return true;
-		}
-	}
-	return false;
-}
+const struct names wire_layouts = NAMES(layout_names);
 
 size_t wire_request_size(enum wire_layout layout, uint32_t type)
 {

@@ -12,6 +12,8 @@
 
 #include <linux/apple_dma.h>
 
+#include "lib/names.h"
+
 /** enum wire_layout - the layout of map entries that a host speaks */
 enum wire_layout {
 	WIRE_RFC,
@@ -46,14 +48,8 @@ struct wire_unmap {
 /* Room for any entry. */
 #define WIRE_MAX_ENTRY	sizeof(struct apple_dma_map_resp_wide)
 
-/** wire_layout_names() - the names of the layouts, for messages */
-const char *wire_layout_names(void);
-
-/** wire_layout_name() - the name of one layout */
-const char *wire_layout_name(enum wire_layout layout);
-
-/** wire_layout_parse() - the layout of this name; false when there is none */
-bool wire_layout_parse(const char *name, enum wire_layout *layout);
+/* Of enum wire_layout. */
+extern const struct names wire_layouts;
 
 /**
  * wire_request_size() - bytes from one request to the next

@@ -31,26 +31,7 @@ static const char *const policy_names[DART_POLICIES] = {
 	[DART_REUSE] = "reuse",
 };
 
-const char *dart_policy_names(void)
-{
-	return "high, random, fragmented, reuse";
-}
-
-const char *dart_policy_name(enum dart_policy policy)
-{
-	return policy_names[policy];
-}
-
-bool dart_policy_parse(const char *name, enum dart_policy *policy)
-{
-	for (int i = 0; i < DART_POLICIES; i++) {
-		if (!strcmp(name, policy_names[i])) {
-			*policy = i;
-			return true;
-		}
-	}
-	return false;
-}
+const struct names dart_policies = NAMES(policy_names);
 
 struct dart *dart_create(const struct dart_config *config)
 {

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/names.h"
+
 #define DART_PAGE_SHIFT		14
 #define DART_PAGE_SIZE		(UINT64_C(1) << DART_PAGE_SHIFT)
 #define DART_PAGE_MASK		(~(DART_PAGE_SIZE - 1))
@@ -109,17 +111,8 @@ struct dart_usage {
 
 struct dart;
 
-/** dart_policy_names() - the names of the policies, for messages */
-const char *dart_policy_names(void);
-
-/** dart_policy_name() - the name of one policy */
-const char *dart_policy_name(enum dart_policy policy);
-
-/**
- * dart_policy_parse() - the policy of this name
- * Return: false when there is none; @policy is then left alone.
- */
-bool dart_policy_parse(const char *name, enum dart_policy *policy);
+/* Of enum dart_policy. */
+extern const struct names dart_policies;
 
 /**
  * dart_create() - a DART without mappings

@@ -20,22 +20,7 @@ static const char *const names[DEXT_LIES] = {
 	[DEXT_LIE_BAD_STATUS] = "bad-status",
 };
 
-const char *dext_lie_names(void)
-{
-	return "none, no-output, short-output, short-length, long-length, zero-address, "
-	       "wrong-address, all-ones, bad-status";
-}
-
-bool dext_lie_parse(const char *name, enum dext_lie *lie)
-{
-	for (int i = 0; i < DEXT_LIES; i++) {
-		if (!strcmp(name, names[i])) {
-			*lie = i;
-			return true;
-		}
-	}
-	return false;
-}
+const struct names dext_lies = NAMES(names);
 
 IOReturn dext_lie(enum dext_lie lie, uint32_t selector, uint64_t *out, uint32_t *out_count)
 {

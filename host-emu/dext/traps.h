@@ -11,6 +11,8 @@
 
 #include <IOKit/IOReturn.h>
 
+#include "lib/names.h"
+
 /** enum dext_lie - what is wrong in answers that say Success */
 enum dext_lie {
 	DEXT_LIE_NONE,
@@ -40,11 +42,8 @@ struct dext_traps {
 	bool busy;
 };
 
-/** dext_lie_names() - for messages */
-const char *dext_lie_names(void);
-
-/** dext_lie_parse() - the lie of this name; false when there is none */
-bool dext_lie_parse(const char *name, enum dext_lie *lie);
+/* Of enum dext_lie. */
+extern const struct names dext_lies;
 
 /** dext_lie() - make an answer wrong that was Success; returns the status to give */
 IOReturn dext_lie(enum dext_lie lie, uint32_t selector, uint64_t *out, uint32_t *out_count);

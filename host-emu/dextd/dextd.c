@@ -68,8 +68,7 @@ static void write_unit(FILE *to, const struct unit *unit)
 	for (unsigned int i = 0; i < unit->dev->vectors; i++)
 		raised += unit->dev->raised[i];
 	fprintf(to, "{\"model\": \"%s\", \"bdf\": \"%02x:%02x.%x\"",
-		unit->options.model == MODEL_NVME ? "nvme" : "dma-engine", bdf >> 8,
-		bdf >> 3 & 31, bdf & 7);
+		device_models.name[unit->options.model], bdf >> 8, bdf >> 3 & 31, bdf & 7);
 	fprintf(to, ", \"calls\": %" PRIu64 ", \"raised\": %" PRIu64 ", \"pended\": %" PRIu64
 		", \"merged\": %" PRIu64 ", \"dropped\": %" PRIu64 ", \"completed\": %" PRIu64,
 		totals.calls, raised, totals.interrupts.pended, totals.interrupts.merged,

@@ -9,6 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const models[] = {
+	[MODEL_ENGINE] = "dma-engine",
+	[MODEL_NVME] = "nvme",
+};
+
+const struct names device_models = NAMES(models);
+
 /* A number with K, M, G or T behind it; all of @text. */
 static bool parse_number(const char *text, uint64_t most, uint64_t *value)
 {
@@ -127,9 +134,9 @@ static bool set(struct device_options *options, const char *key, const char *val
 	} else if (!strcmp(key, "bdf")) {
 		ok = parse_bdf(value, &options->bdf);
 	} else if (!strcmp(key, "iova")) {
-		ok = dart_policy_parse(value, &options->dart.policy);
+		ok = names_parse(&dart_policies, value, &options->dart.policy);
 	} else if (!strcmp(key, "lie")) {
-		ok = dext_lie_parse(value, &options->traps.lie);
+		ok = names_parse(&dext_lies, value, &options->traps.lie);
 	} else if (!strcmp(key, "file")) {
 		ok = *value && strlen(value) < sizeof(options->nvme.file);
 		if (ok)
@@ -161,13 +168,9 @@ bool options_parse(const char *text, struct device_options *options, char *why, 
 	}
 	snprintf(copy, sizeof(copy), "%s", text);
 	word = strsep(&rest, ",");
-	if (!strcmp(word, "nvme")) {
-		options->model = MODEL_NVME;
-	} else if (!strcmp(word, "dma-engine")) {
-		options->model = MODEL_ENGINE;
-	} else {
-		snprintf(why, why_size, "there is no device '%s'; there are nvme and dma-engine",
-			 word);
+	if (!names_parse(&device_models, word, &options->model)) {
+		snprintf(why, why_size, "there is no device '%s'; there are %s", word,
+			 names_list(&device_models));
 		return false;
 	}
 	while ((word = strsep(&rest, ",")) != NULL) {

@@ -13,6 +13,9 @@
 
 enum device_model { MODEL_ENGINE, MODEL_NVME };
 
+/* Of enum device_model. */
+extern const struct names device_models;
+
 /**
  * struct device_options - one device
  * @msi: its interrupts are MSI, not MSI-X

@@ -341,7 +341,7 @@ static void set_lie(struct rig *rig, struct fuzz_input *input)
 	const enum lie_mode mode = fuzz_byte(input) % LIE_NO_ANSWER;
 
 	rig->guest.regs.lie.after = fuzz_byte(input);
-	CHECK(lie_set(&rig->guest.regs.lie, lie_name(mode)));
+	CHECK(lie_set(&rig->guest.regs.lie, lie_modes.name[mode]));
 }
 
 static void step(struct rig *rig, struct fuzz_input *input)

@@ -13,8 +13,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(AppleDma, APPLE_DMA)
 enum companion_forget {
 	COMPANION_FORGET_NOTHING,
 	COMPANION_FORGET_REGISTERS,	/* the command page */
-	COMPANION_FORGET_ALL,		/* and what is registered, behind an apple-dart */
-	COMPANION_FORGET_MODES
+	COMPANION_FORGET_ALL		/* and what is registered, behind an apple-dart */
 };
 
 struct AppleDma {

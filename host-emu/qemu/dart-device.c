@@ -3,21 +3,23 @@
 #include "dart-device.h"
 
 #include "discard.h"
+#include "property.h"
 
 #include <linux/apple_dma.h>
 
-static const char *const enforce_names[APPLE_ENFORCE_MODES] = {
+static const char *const enforce_names[] = {
 	[APPLE_ENFORCE_AUTO] = "auto",
 	[APPLE_ENFORCE_ON] = "on",
 	[APPLE_ENFORCE_OFF] = "off",
 };
 
+static const struct names enforce_modes = NAMES(enforce_names);
+
 AppleDart *apple_dart_find(const char *id, Error **errp)
 {
-	g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", id ? id : "");
-	Object *object = id ? object_resolve_path(path, NULL) : NULL;
+	Object *object = property_object(id, TYPE_APPLE_DART);
 
-	if (object && object_dynamic_cast(object, TYPE_APPLE_DART) && DEVICE(object)->realized)
+	if (object && DEVICE(object)->realized)
 		return APPLE_DART(object);
 	error_setg(errp, "dart=%s names no apple-dart; create it first: "
 		   "-device apple-dart,id=%s,port=...", id ? id : "", id ? id : "dart0");
@@ -64,11 +66,10 @@ uint32_t apple_dart_managed_bdf(const AppleDart *dart)
 
 static PCIBus *bus_behind(const char *port_id, Error **errp)
 {
-	g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", port_id ? port_id : "");
-	Object *object = port_id ? object_resolve_path(path, NULL) : NULL;
+	Object *object = property_object(port_id, TYPE_PCI_BRIDGE);
 	PCIBus *bus;
 
-	if (!object || !object_dynamic_cast(object, TYPE_PCI_BRIDGE)) {
+	if (!object) {
 		error_setg(errp, "port=%s names no PCI bridge; create it first: "
 			   "-device pcie-root-port,id=%s", port_id ? port_id : "",
 			   port_id ? port_id : "rp0");
@@ -123,11 +124,8 @@ static void write_stats(Notifier *notifier, void *data)
 {
 	AppleDart *dart = container_of(notifier, AppleDart, exit);
 	g_autofree char *json = stats_now(dart);
-	g_autofree char *line = g_strdup_printf("%s\n", json);
-	g_autoptr(GError) error = NULL;
 
-	if (!g_file_set_contents(dart->stats_file, line, -1, &error))
-		error_report("stats=%s: %s", dart->stats_file, error->message);
+	property_write_stats(dart->stats_file, json);
 }
 
 static void unrealize(AppleDart *dart)
@@ -184,15 +182,16 @@ fail:
 
 static char *get_iova(Object *obj, Error **errp)
 {
-	return g_strdup(dart_policy_name(APPLE_DART(obj)->config.policy));
+	return g_strdup(dart_policies.name[APPLE_DART(obj)->config.policy]);
 }
 
 static void set_iova(Object *obj, const char *value, Error **errp)
 {
 	if (DEVICE(obj)->realized)
 		error_setg(errp, "iova cannot be changed any more");
-	else if (!dart_policy_parse(value, &APPLE_DART(obj)->config.policy))
-		error_setg(errp, "iova=%s: allowed are %s", value, dart_policy_names());
+	else
+		property_set_name(&dart_policies, "iova", value, &APPLE_DART(obj)->config.policy,
+				  errp);
 }
 
 static char *get_enforce(Object *obj, Error **errp)
@@ -204,14 +203,8 @@ static void set_enforce(Object *obj, const char *value, Error **errp)
 {
 	AppleDart *dart = APPLE_DART(obj);
 
-	for (int i = 0; i < APPLE_ENFORCE_MODES; i++) {
-		if (!strcmp(value, enforce_names[i])) {
-			dart->enforce = i;
-			dart_glue_enforce(&dart->glue, apple_dart_enforced(dart));
-			return;
-		}
-	}
-	error_setg(errp, "enforce=%s: allowed are auto, on, off", value);
+	if (property_set_name(&enforce_modes, "enforce", value, &dart->enforce, errp))
+		dart_glue_enforce(&dart->glue, apple_dart_enforced(dart));
 }
 
 static bool get_enforced(Object *obj, Error **errp)
@@ -231,14 +224,7 @@ static char *get_stats(Object *obj, Error **errp)
 
 static void set_stats(Object *obj, const char *value, Error **errp)
 {
-	AppleDart *dart = APPLE_DART(obj);
-
-	if (DEVICE(obj)->realized) {
-		error_setg(errp, "the file for stats cannot be changed any more");
-		return;
-	}
-	g_free(dart->stats_file);
-	dart->stats_file = g_strdup(value);
+	property_set_stats(obj, &APPLE_DART(obj)->stats_file, value, errp);
 }
 
 static APPLE_PROPERTY properties[] = {
@@ -287,13 +273,4 @@ static const TypeInfo type = {
 	.class_init = class_init,
 };
 
-static void register_types(void)
-{
-	type_register_static(&type);
-}
-
-__attribute__((constructor))
-static void register_module(void)
-{
-	register_module_init(register_types, MODULE_INIT_MIGRATION);
-}
+APPLE_REGISTER_TYPE(type)

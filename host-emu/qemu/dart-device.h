@@ -15,8 +15,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(AppleDart, APPLE_DART)
 enum apple_enforce {
 	APPLE_ENFORCE_AUTO,	/* from the first command page since the last reset */
 	APPLE_ENFORCE_ON,
-	APPLE_ENFORCE_OFF,
-	APPLE_ENFORCE_MODES
+	APPLE_ENFORCE_OFF
 };
 
 struct AppleDart {

@@ -181,14 +181,4 @@ static const TypeInfo region_type = {
 	.class_init = region_class_init,
 };
 
-static void register_types(void)
-{
-	type_register_static(&region_type);
-}
-
-/* Not type_init(): newer series check that list of types before this runs. */
-__attribute__((constructor))
-static void register_module(void)
-{
-	register_module_init(register_types, MODULE_INIT_MIGRATION);
-}
+APPLE_REGISTER_TYPE(region_type)

@@ -43,12 +43,12 @@ static void names_and_policies_agree(void **state)
 
 	(void)state;
 	for (int i = 0; i < DART_POLICIES; i++) {
-		assert_true(dart_policy_parse(dart_policy_name(i), &policy));
+		assert_true(names_parse(&dart_policies, dart_policies.name[i], &policy));
 		assert_int_equal(policy, i);
-		assert_non_null(strstr(dart_policy_names(), dart_policy_name(i)));
+		assert_non_null(strstr(names_list(&dart_policies), dart_policies.name[i]));
 	}
-	assert_false(dart_policy_parse("identity", &policy));
-	assert_false(dart_policy_parse("", &policy));
+	assert_false(names_parse(&dart_policies, "identity", &policy));
+	assert_false(names_parse(&dart_policies, "", &policy));
 }
 
 static void width_of_the_space_has_bounds(void **state)
@@ -363,7 +363,7 @@ static void fill_space(enum dart_policy policy, unsigned int bits)
 		count++;
 		if (s->iova < PAGE || s->iova > last - PAGE || s->len > last - PAGE - s->iova + 1)
 			fail_msg("%s, %u bits: mapping %zu is at %#jx, and has %#jx bytes",
-				 dart_policy_name(policy), bits, count, (uintmax_t)s->iova,
+				 dart_policies.name[policy], bits, count, (uintmax_t)s->iova,
 				 (uintmax_t)s->len);
 	}
 	assert_true(count > 4096);
