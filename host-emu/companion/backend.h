@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 /**
- * struct backend_usage - what is registered now, and what the device did
+ * struct backend_usage - what is registered now, and the faults of the device
  * @regions: registered through this companion
  * @bytes: their sizes, as asked for
  * @dart_entries: of the whole DART
@@ -46,7 +46,7 @@ struct backend;
  * @usage: for statistics
  * @program: the guest has given the companion a command page; may be NULL
  * @managed_bdf: of the device, as the guest numbers it now
- * @release: the companion goes, and its registrations with it
+ * @release: end all registrations and free the backend
  */
 struct backend_ops {
 	IOReturn (*map)(struct backend *backend, uint64_t handle, uint64_t va, uint64_t size,

@@ -18,7 +18,7 @@ struct answer {
 	size_t size;
 };
 
-/* Each entry is a synchronous call, on the vCPU that rang, as on a real host. */
+/* Each entry is a synchronous call on the vCPU that rang, as on a real host. */
 static void take_time(const struct registers *regs)
 {
 	struct timespec latency = {
@@ -30,7 +30,7 @@ static void take_time(const struct registers *regs)
 		;
 }
 
-/* Ask the extension; sets all of the answer. Every error collapses to IOERR. */
+/* Ask the extension and fill in the answer. Every error becomes IOERR. */
 static void register_range(struct registers *regs, struct wire_map *map)
 {
 	struct backend *backend = regs->backend;
@@ -118,7 +118,7 @@ static uint32_t do_unmap(struct registers *regs, const void *request, struct ans
 	return status;
 }
 
-/* Every entry, in order, whatever became of the one before. */
+/* Process every entry in order, also after one has failed. */
 static uint32_t run(struct registers *regs, const struct wire_command *command, bool *write_status)
 {
 	const size_t req_size = wire_request_size(regs->layout, command->type);
@@ -204,7 +204,7 @@ void registers_doorbell(struct registers *regs)
 	regs->later = lie_is(&regs->lie, LIE_REWRITE);
 }
 
-/* All that a batch can have been answered with is something else now. */
+/* LIE_REWRITE: overwrite everything that the batch was answered with. */
 static void rewrite(struct registers *regs)
 {
 	uint8_t page[sizeof(struct apple_dma_cmd)], garbage[WIRE_MAX_ENTRY];

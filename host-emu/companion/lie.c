@@ -43,7 +43,7 @@ bool lie_set(struct lie *lie, const char *name)
 	return true;
 }
 
-/* Which commands a mode is about. */
+/* Does a mode concern this command? */
 static bool concerns(enum lie_mode mode, uint32_t type)
 {
 	switch (mode) {

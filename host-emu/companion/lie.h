@@ -48,7 +48,7 @@ enum lie_mode {
 };
 
 /**
- * struct lie - one host's habit
+ * struct lie - how one host lies
  * @mode: what is wrong
  * @after: entries that are answered honestly first
  * @seen: entries since @mode was set
@@ -64,16 +64,16 @@ struct lie {
 /* Of enum lie_mode. */
 extern const struct names lie_modes;
 
-/** lie_set() - begin to lie by the mode of this name; false when there is none */
+/** lie_set() - set the mode by its name; false when there is none */
 bool lie_set(struct lie *lie, const char *name);
 
-/** lie_due() - one more entry: is its answer to be wrong? */
+/** lie_due() - count an entry; must its answer be wrong? */
 bool lie_due(struct lie *lie, uint32_t type);
 
-/** lie_is() - is it time for this mode, which is not about entries? */
+/** lie_is() - is this mode, which does not concern entries, due? */
 bool lie_is(const struct lie *lie, enum lie_mode mode);
 
-/** lie_unanswered() - is a doorbell to do nothing now? */
+/** lie_unanswered() - must a doorbell do nothing now? */
 bool lie_unanswered(const struct lie *lie);
 
 /**

@@ -53,7 +53,7 @@ void registers_write(struct registers *regs, uint64_t offset, uint32_t value);
 void registers_doorbell(struct registers *regs);
 
 /**
- * registers_later() - what a host that lies does after a doorbell has returned
+ * registers_later() - what a lying host does after a doorbell has returned
  *
  * To be called LIE_LATER_MS after the last write that left @later set.
  */

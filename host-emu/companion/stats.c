@@ -15,7 +15,7 @@ void stats_peak(struct companion_stats *stats, const struct backend_usage *now)
 		stats->peak_bytes = now->bytes;
 }
 
-/* What is not known is null, and never 0. */
+/* An unknown count is null, never 0. */
 static void dart_json(char *text, size_t size, const struct backend_usage *now)
 {
 	if (now->dart_unknown)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Between guest memory and numbers: the command page and the batch entries.
+ * The command page and the batch entries, to and from guest memory.
  * The format itself is <linux/apple_dma.h>; the buffers have no alignment.
  */
 #ifndef APPLE_DMA_WIRE_H

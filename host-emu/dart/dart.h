@@ -148,7 +148,7 @@ enum dart_status dart_map(struct dart *dart, uint64_t va, uint64_t size, uint64_
 
 /**
  * dart_map_owned() - dart_map() of memory that is not of this process
- * @owner: what tells whose addresses these are; dart_find() gives it back
+ * @owner: identifies the owner of the addresses; dart_find() returns it
  */
 enum dart_status dart_map_owned(struct dart *dart, void *owner, uint64_t va, uint64_t size,
 				uint64_t avoid, struct dart_segment *segments,
@@ -177,12 +177,12 @@ bool dart_lookup(struct dart *dart, uint64_t iova, uint64_t *va);
 bool dart_find(struct dart *dart, uint64_t iova, uint64_t *va, void **owner);
 
 /**
- * dart_stale() - memory was taken away from the guest, and others will be there
+ * dart_stale() - the guest lost memory, and will find other memory at its address
  * @va: its address
  * @size: bytes; only whole pages count
  *
  * The platform holds on to what was mapped: until dart_unmap() a device would
- * reach the old memory, where nobody looks. Here it is no more translated.
+ * reach the old memory, which the guest no longer sees. Here such an access faults.
  */
 void dart_stale(struct dart *dart, uint64_t va, uint64_t size);
 

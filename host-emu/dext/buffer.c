@@ -75,7 +75,7 @@ IOReturn dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uin
 	bar = &dev->bars[type - DEXT_MEMORY_BAR0];
 	if (!bar->size)
 		return kIOReturnNotFound;
-	/* Registers cannot be memory here: nothing would see the access. */
+	/* Registers cannot be mapped here: the model would not see the access. */
 	if (!bar->here)
 		return kIOReturnUnsupported;
 	*fd = bar->fd;

@@ -66,7 +66,7 @@ IOReturn dext_set_irq_mask(struct dext_client *client, const uint64_t *in, uint6
 IOReturn dext_wait_interrupt(struct dext_client *client,
 			     const struct dext_completion *completion);
 
-/** dext_interrupt() - a vector of the device fired; @arg is the extension */
+/** dext_interrupt() - the device raised a vector; @arg is the extension */
 void dext_interrupt(void *arg, unsigned int vector);
 
 /** dext_drop_regions() - end every region of a client */

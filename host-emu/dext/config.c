@@ -39,7 +39,7 @@ IOReturn dext_config_read(struct dext_client *client, const uint64_t *in, uint64
 
 	if (!is_width(width, 4))
 		return kIOReturnBadArgument;
-	/* The platform does not tell where it put a BAR. */
+	/* The platform hides the addresses of BARs. */
 	if (width == 4 && !(offset & 3) && offset >= PCI_BAR0 && offset < PCI_BAR5_END) {
 		const struct physical_bar *bar = &dev->bars[(offset - PCI_BAR0) / 4];
 
@@ -59,7 +59,7 @@ IOReturn dext_config_write(struct dext_client *client, const uint64_t *in, uint6
 	return kIOReturnSuccess;
 }
 
-/* BARs that are there, counted from 0. */
+/* The memory index counts the BARs that exist. */
 static unsigned int memory_index(const struct physical *dev, unsigned int bar)
 {
 	unsigned int index = 0;
@@ -91,7 +91,7 @@ IOReturn dext_get_bar_info(struct dext_client *client, const uint64_t *in, uint6
 	return kIOReturnSuccess;
 }
 
-/* The platform's accessors have no error: what is not there reads all ones. */
+/* The platform's accessors return no error: what does not exist reads as all ones. */
 IOReturn dext_mmio_read(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	struct physical *dev = client->dext->device;

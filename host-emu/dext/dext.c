@@ -9,8 +9,8 @@
 #include "client.h"
 
 /*
- * The claim belongs to the driver: a client that never claimed may act while
- * another one has.
+ * The claim is one of the whole driver: while one client has it, all of them
+ * may act.
  */
 static IOReturn claim(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
@@ -27,7 +27,7 @@ static IOReturn claim(struct dext_client *client, const uint64_t *in, uint64_t *
 	return kIOReturnSuccess;
 }
 
-/* What the client holds goes when it dies, not here. */
+/* What the client holds is freed when it is closed, not here. */
 static IOReturn terminate(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	(void)client;
@@ -119,7 +119,7 @@ void dext_close(struct dext_client *client)
 
 	if (!client)
 		return;
-	/* The device is stopped before what it may be using goes. */
+	/* Stop the device before its memory is unmapped. */
 	if (client->dext->opener == client) {
 		dext_set_command(client->dext, false);
 		client->dext->opener = NULL;
@@ -164,7 +164,7 @@ static IOReturn call(struct dext_client *client, uint32_t selector, const uint64
 	return method->call(client, in, out);
 }
 
-/* Slow calls, and the call at which the device is pulled out. */
+/* Delay a call; true once the device is pulled out. */
 static bool is_lost(struct dext *dext)
 {
 	const struct dext_traps *traps = &dext->traps;

@@ -99,12 +99,12 @@ struct dext *dext_create(struct dart *dart);
 void dext_destroy(struct dext *dext);
 
 /**
- * dext_attach() - give it its physical device, before any client is opened
+ * dext_attach() - connect the physical device, before any client is opened
  * @dev: behind the same DART; must outlive the extension
  */
 void dext_attach(struct dext *dext, struct physical *dev);
 
-/** dext_set_traps() - from now on; calls are counted from here */
+/** dext_set_traps() - set them and begin to count calls */
 void dext_set_traps(struct dext *dext, const struct dext_traps *traps);
 
 /** dext_open() - a new user client, ended by dext_close(); NULL without memory */
@@ -117,10 +117,10 @@ struct dext_client *dext_open(struct dext *dext);
 struct dext_client *dext_open_for(struct dext *dext, struct memory *memory);
 
 /**
- * dext_close() - the client dies: its regions go, and its claim if it was first
+ * dext_close() - end a client with its regions, and its claim if it was the first
  *
- * When it was the one that opened the device, every other client gets NotOpen
- * until one of them claims again. NULL is allowed.
+ * If it opened the device, the other clients get NotOpen until one of them claims
+ * again. NULL is allowed.
  */
 void dext_close(struct dext_client *client);
 
@@ -162,8 +162,8 @@ void dext_get_interrupts(const struct dext_client *client, struct dext_interrupt
 /**
  * struct dext_totals - what an extension has done
  * @calls: external methods, since the traps were set
- * @clients: user clients now
- * @interrupts: of all clients, those that have gone too
+ * @clients: user clients that are open
+ * @interrupts: of all clients, including those that are closed
  */
 struct dext_totals {
 	uint64_t calls;

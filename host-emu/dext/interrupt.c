@@ -59,7 +59,7 @@ IOReturn dext_wait_interrupt(struct dext_client *client, const struct dext_compl
 		return kIOReturnNotReady;
 	if (!completion || !completion->complete)
 		return kIOReturnBadArgument;
-	/* A wait that was armed before is forgotten, and never completed. */
+	/* A wait that was armed before is dropped and never completed. */
 	client->wait = *completion;
 	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
 		pending |= __atomic_load_n(&client->page->pending[i], __ATOMIC_ACQUIRE);

@@ -38,7 +38,7 @@ static void unmap_chunks(struct dart *dart, struct region *region)
 		dart_unmap(dart, region->chunk[--region->chunks].iova);
 }
 
-/* One chunk, which must be one segment of its whole length. */
+/* Map one chunk; it must be a single segment. */
 static IOReturn map_chunk(struct dext_client *client, struct region *region, uint64_t handle)
 {
 	struct dart *dart = client->dext->dart;
@@ -100,7 +100,7 @@ IOReturn dext_register_region(struct dext_client *client, const uint64_t *in, ui
 	tree_insert(&client->regions, &region->node);
 	client->bytes += size;
 
-	/* Only the first chunk is reported, also when there are more. */
+	/* Only the first chunk is reported, even when there are more. */
 	out[0] = 1;
 	out[1] = region->chunk[0].iova;
 	out[2] = region->chunk[0].len;

@@ -31,7 +31,7 @@ enum dext_lie {
  * struct dext_traps - all zero is none
  * @latency_us: every call takes that much longer, in microseconds
  * @lost_after: the device is pulled out after so many calls; 0 is never
- * @lie: and after how many calls it begins
+ * @lie: wrong answers, after @lie_after calls
  * @busy: another driver has the device: Claim says ExclusiveAccess
  */
 struct dext_traps {

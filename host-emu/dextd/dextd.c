@@ -18,7 +18,7 @@
 
 static struct unit units[PROTOCOL_MAX_SERVICES];
 static unsigned int unit_count;
-static struct server *volatile server;	/* NULL when there is none to stop */
+static struct server *volatile server;	/* for the signal handler; NULL when there is none */
 static volatile sig_atomic_t ended, wanted;
 
 static void say(const char *text)
@@ -78,7 +78,7 @@ static void write_unit(FILE *to, const struct unit *unit)
 		dart.entries, dart.bytes, dart.read_faults, dart.write_faults);
 }
 
-/* Under another name until it is whole: someone may be waiting for it. */
+/* Write under another name and rename it: a reader never sees half a file. */
 static bool write_stats(const char *path)
 {
 	char part[4096];
@@ -113,7 +113,7 @@ static void on_signal(int signal)
 
 static bool serve(const char *path, const char *stats)
 {
-	/* What is being written is written to its end. */
+	/* SA_RESTART: a signal does not cut a write short. */
 	const struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
 	struct server *done;
 	char why[512];
@@ -135,14 +135,14 @@ static bool serve(const char *path, const char *stats)
 		ok = server_run(server);
 		if (!wanted)
 			continue;
-		/* First: it may be wanted again while they are written. */
+		/* Clear it first: another signal may come during the write. */
 		wanted = 0;
 		if (stats)
 			write_stats(stats);
 	} while (ok && !ended);
 	if (!ok)
 		say(strerror(errno));
-	/* A signal may still come. */
+	/* Clear it before it is destroyed: a signal may still come. */
 	done = server;
 	server = NULL;
 	server_destroy(done);

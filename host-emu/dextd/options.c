@@ -16,7 +16,7 @@ static const char *const models[] = {
 
 const struct names device_models = NAMES(models);
 
-/* A number with K, M, G or T behind it; all of @text. */
+/* All of @text is a number, perhaps with the unit K, M, G or T. */
 static bool parse_number(const char *text, uint64_t most, uint64_t *value)
 {
 	static const char units[] = "KMGT";
@@ -41,7 +41,7 @@ static bool parse_number(const char *text, uint64_t most, uint64_t *value)
 	return true;
 }
 
-/* One number in hex, and what must stand behind it. */
+/* One hexadecimal number and the character that must follow it. */
 static bool parse_hex(const char **text, unsigned long most, char behind, unsigned long *value)
 {
 	char *end;
@@ -65,7 +65,7 @@ static bool parse_bdf(const char *text, uint16_t *bdf)
 	return true;
 }
 
-/* Keys that have a number, and what it may be. */
+/* Keys with a number, and its limits. */
 static const struct {
 	const char *key;
 	uint64_t least, most;

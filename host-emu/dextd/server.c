@@ -56,7 +56,7 @@ static void say(const struct server *server, const struct connection *c, const c
 	server->log(line);
 }
 
-/* The client's fault: it is told why, and gone at the end of the turn. */
+/* The client is at fault: tell it why, and close it at the end of the turn. */
 static void refuse(struct connection *c, const char *why)
 {
 	if (c->ended)
@@ -289,7 +289,7 @@ bool server_turn(struct server *server, int timeout_ms)
 		if (c->fd >= 0 && fds[i + 2].revents && !c->ended)
 			serve(c);
 	}
-	/* A completion may have ended any of them. */
+	/* A completion may have ended any connection. */
 	for (unsigned int i = 0; i < SERVER_CLIENTS; i++)
 		if (server->connections[i].fd >= 0 && server->connections[i].ended)
 			drop(&server->connections[i]);
@@ -318,7 +318,7 @@ void server_stop(struct server *server)
 	(void)done;
 }
 
-/* Is anybody listening at the address? A socket that nobody has is removed. */
+/* Does another process listen at the address? A stale socket is removed. */
 static bool in_use(const struct sockaddr_un *address)
 {
 	const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);

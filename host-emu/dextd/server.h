@@ -27,7 +27,7 @@ struct server *server_create(const char *path, char *why, size_t why_size);
 /** server_add() - serve one more device; false when there are too many */
 bool server_add(struct server *server, struct dext *dext, struct physical *dev);
 
-/** server_set_log() - who is told, in sentences; nobody is for NULL */
+/** server_set_log() - a function for messages; NULL for none */
 void server_set_log(struct server *server, void (*log)(const char *text));
 
 /** server_run() - serve until the next server_stop(); false when it cannot go on */
@@ -38,13 +38,13 @@ void server_stop(struct server *server);
 
 /**
  * server_adopt() - a client on a socket that is connected already
- * @fd: taken, also for an error
- * @pid: whose memory is its; 0 for the process at the other end
+ * @fd: consumed, also on an error
+ * @pid: the process whose memory the client registers; 0 for the peer of the socket
  * Return: false when there is no room.
  */
 bool server_adopt(struct server *server, int fd, int pid);
 
-/** server_turn() - what server_run() repeats, waiting at most so long; -1 for ever */
+/** server_turn() - one turn of server_run(), waiting at most so long; -1 for ever */
 bool server_turn(struct server *server, int timeout_ms);
 
 /** server_clients() - connections now; from the thread of server_run() */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the fuzzing targets share: an input that is eaten, and a device. */
+/* What the fuzzing targets share: reading the input, and a device. */
 #ifndef APPLE_DMA_FUZZ_H
 #define APPLE_DMA_FUZZ_H
 
@@ -9,7 +9,7 @@
 
 #include "dextd/unit.h"
 
-/** struct fuzz_input - what is left of it */
+/** struct fuzz_input - the rest of the input */
 struct fuzz_input {
 	const uint8_t *at;
 	size_t left;

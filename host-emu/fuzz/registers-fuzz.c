@@ -148,7 +148,7 @@ static void check_writes(const struct rig *rig, const struct batch *batch, uint6
 	CHECK(!memcmp(last->bytes, &regs->status, 4));
 }
 
-/* The three who count agree: the companion, the extension and the DART. */
+/* The counts of the companion, the extension and the DART agree. */
 static void check_counts(const struct rig *rig)
 {
 	const struct guest *guest = &rig->guest;
@@ -221,7 +221,7 @@ static uint64_t length(struct fuzz_input *input)
 	return fuzz_number(input, 8);
 }
 
-/* Also of ROM: what is in it is up to whoever made it. */
+/* ROM, too: its contents are arbitrary. */
 static void poke(uint64_t gpa, const void *from, size_t size)
 {
 	uint8_t *at = guest_at(gpa, size);
@@ -383,7 +383,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input input = { data, size };
 	const uint8_t dart = fuzz_byte(&input), host = fuzz_byte(&input);
-	/* A fragmented one takes ten times as long to make. */
+	/* A fragmented space takes ten times as long to set up. */
 	const struct dart_config config = {
 		.policy = (dart & 15) == 15 ? DART_FRAGMENTED :
 			  dart & 2 ? DART_REUSE : dart & 1 ? DART_RANDOM : DART_HIGH,

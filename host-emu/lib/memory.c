@@ -35,7 +35,7 @@ struct memory *memory_own(void)
 	return &own;
 }
 
-/* Where a range is mapped here; NULL when no share has all of it. */
+/* The address of a shared range in this process; NULL when no share covers it all. */
 static uint8_t *shared(const struct memory_peer *peer, uint64_t va, size_t len)
 {
 	for (unsigned int i = 0; i < peer->shares; i++) {
@@ -101,7 +101,7 @@ const char *memory_peer_share(struct memory_peer *peer, uint64_t va, uint64_t si
 		return "the range of the shared memory is empty or wraps";
 	if (peer->shares == MEMORY_SHARES)
 		return "too many ranges of shared memory";
-	/* A file that shrinks would end this process. */
+	/* If the file shrank, an access would kill this process. */
 	seals = fcntl(fd, F_GET_SEALS);
 	if (seals < 0 || !(seals & F_SEAL_SHRINK))
 		return "shared memory must be a memfd with F_SEAL_SHRINK";

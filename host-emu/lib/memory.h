@@ -31,7 +31,7 @@ struct memory {
 	const struct memory_ops *ops;
 };
 
-/** struct memory_share - a part that is mapped in this process as well */
+/** struct memory_share - a range that is mapped in this process, too */
 struct memory_share {
 	uint64_t va;
 	uint64_t size;
@@ -41,7 +41,7 @@ struct memory_share {
 /**
  * struct memory_peer - the memory of another process
  * @pid: it
- * @share: what needs no system call, in the order in which it was shared
+ * @share: ranges that need no system call, in the order in which they were shared
  * @shares: how many there are
  */
 struct memory_peer {
@@ -58,10 +58,10 @@ struct memory *memory_own(void);
 void memory_peer_init(struct memory_peer *peer, pid_t pid);
 
 /**
- * memory_peer_share() - a range of it is that of a file
+ * memory_peer_share() - map a shared range of it here
  * @fd: the file, sealed so that it cannot shrink; not kept
  *
- * Return: NULL, or what is wrong with it.
+ * Return: NULL, or a sentence that says what is wrong.
  */
 const char *memory_peer_share(struct memory_peer *peer, uint64_t va, uint64_t size, int fd,
 			      uint64_t offset);

@@ -2,7 +2,7 @@
 /* A treap: a binary tree by key that is a heap by a hash of the key. */
 #include "tree.h"
 
-/* splitmix64's finaliser: well spread, and the same in every run. */
+/* splitmix64's finaliser: spreads well, and gives the same value in every run. */
 static uint64_t hash(uint64_t x)
 {
 	x += 0x9e3779b97f4a7c15ULL;

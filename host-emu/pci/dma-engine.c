@@ -6,7 +6,7 @@
 #include <string.h>
 
 struct channel {
-	uint32_t command;		/* of the transfer that runs or ran */
+	uint32_t command;		/* of the running or the last transfer */
 	uint32_t state;
 	uint64_t bus;
 	uint32_t offset;
@@ -162,7 +162,7 @@ static void write_channel(struct engine *engine, struct channel *channel, uint64
 		command(engine, channel, value);
 		return;
 	}
-	/* What a transfer runs with does not change under it. */
+	/* The registers of a running channel do not change. */
 	if (channel->state == CHANNEL_RUNNING)
 		return;
 	if (reg == CHANNEL_BUS_LO || reg == CHANNEL_BUS_HI)

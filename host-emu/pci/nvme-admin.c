@@ -15,7 +15,7 @@ static void put(uint8_t *data, unsigned int offset, unsigned int width, uint64_t
 		data[offset + i] = (uint8_t)(value >> (8 * i));
 }
 
-/* Padded with blanks, as identify has its strings. */
+/* Strings of identify are padded with blanks. */
 static void put_text(uint8_t *data, unsigned int offset, unsigned int width, const char *text)
 {
 	const size_t len = strlen(text);
@@ -54,7 +54,7 @@ static void identify_controller(const struct nvme *nvme, uint8_t *data)
 	put(data, 2048, 2, 2500);		/* power state 0 */
 }
 
-/* Unique among the controllers of a machine, as drivers want it. */
+/* Drivers want it unique among the controllers of a machine. */
 static void put_eui64(const struct nvme *nvme, uint8_t *at)
 {
 	const uint8_t eui64[8] = {
@@ -213,7 +213,7 @@ static uint16_t set_features(struct nvme *nvme, const struct nvme_command *comma
 	if (!id || id == 3 || id >= NVME_FEATURES)
 		return INVALID(NVME_INVALID_FIELD);
 	if (id == NVME_FEATURE_QUEUES) {
-		/* As many as there are, whatever was asked for. */
+		/* Grant all queues, whatever was asked for. */
 		if ((value & 0xffff) == 0xffff || value >> 16 == 0xffff)
 			return INVALID(NVME_INVALID_FIELD);
 		*result = nvme->features[id];
@@ -250,14 +250,14 @@ uint16_t nvme_admin(struct nvme *nvme, const struct nvme_command *command, uint3
 	case NVME_IDENTIFY:
 		return identify(nvme, command);
 	case NVME_ABORT:
-		*result = 1;		/* done already, so not aborted */
+		*result = 1;		/* the command is complete already, so it is not aborted */
 		return NVME_OK;
 	case NVME_SET_FEATURES:
 		return set_features(nvme, command, result);
 	case NVME_GET_FEATURES:
 		return get_features(nvme, command, result);
 	case NVME_ASYNC_EVENT:
-		/* No event ever comes; the request ends with the controller. */
+		/* There are no events: the request stays open until the controller ends. */
 		if (nvme->events == NVME_EVENTS)
 			return INVALID(NVME_TOO_MANY_EVENTS);
 		nvme->events++;

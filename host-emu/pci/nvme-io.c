@@ -14,7 +14,7 @@ struct pieces {
 	unsigned int count;
 };
 
-/* Entries of a list, which goes on in another page when one is full. */
+/* Read entries of a PRP list; a full page continues in another one. */
 static uint16_t walk_list(struct nvme *nvme, uint64_t list, uint32_t left, struct pieces *pieces)
 {
 	const uint32_t page = nvme_page(nvme);
@@ -27,7 +27,7 @@ static uint16_t walk_list(struct nvme *nvme, uint64_t list, uint32_t left, struc
 		uint64_t room = (page - (list & (page - 1))) / sizeof(entries[0]);
 		unsigned int n, i;
 
-		/* The last place of a page leads on, unless it ends the transfer. */
+		/* The last entry of a page links to the next page, unless it ends the transfer. */
 		n = pages < room ? pages : room;
 		n = n < 512 ? n : 512;
 		if (!physical_dma_read(&nvme->dev, list, entries, n * sizeof(entries[0])))
@@ -46,7 +46,7 @@ static uint16_t walk_list(struct nvme *nvme, uint64_t list, uint32_t left, struc
 			list += n * sizeof(entries[0]);
 			continue;
 		}
-		/* It begins a page, so that every round but the first takes entries. */
+		/* The link must be aligned to a page, so that every later round reads entries. */
 		if (entries[i] & (page - 1))
 			return INVALID(NVME_INVALID_PRP_OFFSET);
 		list = entries[i];

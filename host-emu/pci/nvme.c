@@ -17,7 +17,7 @@
 
 #include "nvme-controller.h"
 
-#define TURN	8	/* commands of a queue before the next one has its turn */
+#define TURN	8	/* most commands of a queue before the next queue is served */
 
 static uint64_t capabilities(void)
 {
@@ -33,7 +33,7 @@ static void fail(struct nvme *nvme)
 	nvme->csts |= NVME_CSTS_CFS;
 }
 
-/* Everything that does not survive CC.EN = 0. */
+/* Reset what does not survive CC.EN = 0. */
 static void disable(struct nvme *nvme)
 {
 	memset(nvme->sqs, 0, sizeof(nvme->sqs));
@@ -93,7 +93,7 @@ static void set_cc(struct nvme *nvme, uint32_t value)
 	}
 }
 
-/* What is no doorbell, or no value for it, changes nothing. */
+/* A write that is no doorbell, or has no valid value, changes nothing. */
 static void ring(struct nvme *nvme, uint64_t offset, uint32_t value)
 {
 	const uint64_t id = (offset - NVME_DOORBELLS) / 8;
@@ -192,8 +192,8 @@ static void nvme_write(struct physical *dev, unsigned int bar, uint64_t offset,
 }
 
 /*
- * The byte with the phase is written last, and alone: memory of another
- * process is copied to in an order of the kernel's choice.
+ * The byte with the phase is written last and alone: the kernel may copy to
+ * another process in any order.
  */
 static bool post(struct nvme *nvme, struct nvme_cq *cq, struct nvme_completion *entry)
 {

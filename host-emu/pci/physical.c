@@ -38,7 +38,7 @@ static uint32_t get(const uint8_t *config, unsigned int offset, unsigned int wid
 	return value;
 }
 
-/* The start of a new capability of this size, linked to those before. */
+/* Append a capability of this size to the list; returns its offset. */
 static unsigned int add_capability(struct physical *dev, uint8_t id, unsigned int size)
 {
 	const unsigned int at = dev->next_capability;
@@ -227,7 +227,7 @@ bool physical_work(struct physical *dev)
 	return has(dev, PCI_COMMAND_MASTER) && dev->ops->work(dev);
 }
 
-/* One access, cut where a page of the DART ends. */
+/* One access, split at the pages of the DART. */
 static bool dma(struct physical *dev, uint64_t iova, uint8_t *to, const uint8_t *from,
 		uint64_t len)
 {
@@ -241,7 +241,7 @@ static bool dma(struct physical *dev, uint64_t iova, uint8_t *to, const uint8_t 
 		bool ok;
 
 		n = len - done < left ? len - done : left;
-		/* It must not go on at 0. */
+		/* The address must not wrap to 0. */
 		ok = at >= iova && dart_find(dev->dart, at, &va, &owner);
 		if (ok) {
 			memory = owner ? owner : memory_own();

@@ -33,7 +33,7 @@
 #define PCI_COMMAND_MEMORY	0x0002
 #define PCI_COMMAND_MASTER	0x0004
 
-/** enum physical_bar_type - as GetBARInfo tells it, and the low bits of a BAR */
+/** enum physical_bar_type - as in GetBARInfo, and in the low bits of a BAR */
 enum physical_bar_type {
 	BAR_M32 = 0,
 	BAR_IO = 1,
@@ -49,7 +49,7 @@ struct physical;
  * @bar_read: of registers; aligned, in the BAR, @width 1, 2, 4 or 8
  * @bar_write: the same; must not take long, see @work
  * @reset: to the state after power on; configuration space is done already
- * @work: some of what is left to do; false when there is nothing
+ * @work: do a step of the work that is left; false when there is none
  * @destroy: free it
  */
 struct physical_ops {
@@ -80,8 +80,8 @@ struct physical_bar {
  * struct physical - a device
  * @bdf: bus << 8 | device << 3 | function
  * @vectors: of its MSI-X table; without one, of its MSI capability
- * @lost: it was pulled out: reads are all ones, nothing else happens
- * @raise: who takes its interrupts, with @raise_arg; may be NULL
+ * @lost: it was pulled out: reads are all ones, writes and DMA do nothing
+ * @raise: called for each interrupt, with @raise_arg; may be NULL
  * @raised: interrupts of each vector that left the device
  */
 struct physical {
@@ -115,7 +115,7 @@ struct physical_id {
 
 /**
  * physical_init() - for a model's constructor: no BAR, an Express capability
- * @dart: behind which it is; must outlive it
+ * @dart: what translates its DMA; must outlive it
  */
 void physical_init(struct physical *dev, const struct physical_ops *ops, struct dart *dart,
 		   uint16_t bdf, const struct physical_id *id);
@@ -136,7 +136,7 @@ void physical_add_msix(struct physical *dev, unsigned int bar, uint32_t table, u
 
 /**
  * physical_add_msi() - for a model's constructor: 64 bits, a mask for each vector
- * @vectors: the next power of two is what it has, at most 32
+ * @vectors: rounded up to a power of two, at most 32
  */
 void physical_add_msi(struct physical *dev, unsigned int vectors);
 
@@ -164,7 +164,7 @@ void physical_bar_write(struct physical *dev, unsigned int bar, uint64_t offset,
 /** physical_reset() - a function level reset */
 void physical_reset(struct physical *dev);
 
-/** physical_work() - let it work; false when it has nothing to do */
+/** physical_work() - a step of its work; false when there is none */
 bool physical_work(struct physical *dev);
 
 /** physical_dma_read() - by the device: false for a fault, or without bus mastering */

@@ -45,7 +45,7 @@ int protocol_send(int socket, uint16_t type, uint32_t id, const void *payload, u
 	return sent < 0 ? errno : 0;
 }
 
-/* How many files came; the first is kept, for the caller to close. */
+/* Count the files that came and close all but the first, which the caller closes. */
 static unsigned int take_files(struct msghdr *message, int *fd)
 {
 	struct cmsghdr *head = CMSG_FIRSTHDR(message);
@@ -54,7 +54,7 @@ static unsigned int take_files(struct msghdr *message, int *fd)
 
 	if (!head || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
 		return 0;
-	/* There may be room for one more than asked for. */
+	/* The kernel may deliver one file more than was asked for. */
 	for (size_t at = CMSG_LEN(0); at + sizeof(file) <= head->cmsg_len; at += sizeof(file)) {
 		memcpy(&file, (const uint8_t *)head + at, sizeof(file));
 		if (count++)
@@ -102,7 +102,7 @@ int protocol_receive(int socket, struct protocol_message *message, int *fd, cons
 	while (len < 0 && errno == EINTR);
 	if (len < 0)
 		return 0;
-	/* An empty packet looks like the end, but may have files with it. */
+	/* An empty packet looks like the end of the connection, but may carry files. */
 	files = take_files(&head, fd);
 	if (!len && !files)
 		return 0;

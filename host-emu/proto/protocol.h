@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What dextd and the Linux IOKit say to each other, on a UNIX socket of type
+ * The messages between dextd and the Linux IOKit, on a UNIX socket of type
  * SOCK_SEQPACKET, in the byte order of the machine. One packet is one message:
  * a header, and exactly the payload that its type says. Documentation/dext.md
  * has the rules. One connection is one user client.

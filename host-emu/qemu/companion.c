@@ -36,7 +36,7 @@ static void later(void *opaque)
 	registers_later(&dma->regs);
 }
 
-/* Narrower and wider accesses behave as the known hosts make them behave. */
+/* Narrower and wider accesses behave as on the known hosts. */
 static const MemoryRegionOps bar_ops = {
 	.read = bar_read,
 	.write = bar_write,
@@ -72,7 +72,7 @@ void companion_set_backend(AppleDma *dma, struct backend *backend, const char *n
 	dma->name = g_strdup(name);
 }
 
-/* One that is part of a passthrough device has been given its backend. */
+/* The companion of a passthrough device has its backend already. */
 static bool find_backend(AppleDma *dma, Error **errp)
 {
 	AppleDart *dart;
@@ -120,8 +120,8 @@ static void release_backend(AppleDma *dma)
 }
 
 /*
- * A CPU may have found the BAR before, and wait for the big lock: it comes
- * afterwards.
+ * Another CPU may be in an access to the BAR, waiting for the big lock. It
+ * runs after this, and finds no backend.
  */
 static void leave(PCIDevice *pdev)
 {
@@ -137,7 +137,7 @@ static void leave(PCIDevice *pdev)
 	release_backend(dma);
 }
 
-/* The known hosts forget nothing; a guest that was suspended to RAM comes here, too. */
+/* The known hosts forget nothing. Resume from suspend to RAM is a reset, too. */
 static void reset(DeviceState *dev)
 {
 	AppleDma *dma = APPLE_DMA(dev);
@@ -242,7 +242,7 @@ static const VMStateDescription vmstate = {
 	.unmigratable = 1,
 };
 
-/* Unlike the others these may be set at any time. */
+/* Unlike the other properties these may be set at any time. */
 static void instance_init(Object *obj)
 {
 	AppleDma *dma = APPLE_DMA(obj);

@@ -32,7 +32,7 @@ struct AppleDma {
 };
 
 /**
- * companion_set_backend() - before realize, for one that no dart= is for
+ * companion_set_backend() - before realize, for a companion without dart=
  * @backend: released when the companion is unrealized
  * @name: for statistics
  */

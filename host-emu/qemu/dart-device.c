@@ -45,7 +45,7 @@ void apple_dart_program(AppleDart *dart)
 	set_programmed(dart, true);
 }
 
-/* Firmware may use the devices again; the mappings themselves stay. */
+/* Firmware may use the devices again. The mappings stay. */
 static void system_reset(void *opaque)
 {
 	set_programmed(opaque, false);
@@ -105,7 +105,7 @@ static bool check(const AppleDart *dart, Error **errp)
 	return true;
 }
 
-/* Its own counts: a companion's end when it is pulled out. */
+/* The DART counts for itself: a companion's counts end when it is pulled out. */
 static char *stats_now(const AppleDart *dart)
 {
 	const char *id = DEVICE(dart)->id;
@@ -165,7 +165,7 @@ static void realize(DeviceState *dev, Error **errp)
 		error_setg_errno(errp, errno, "fault-log=%s cannot be written", dart->fault_file);
 		goto fail;
 	}
-	/* Its port may be behind a switch that is pulled; the DART stays. */
+	/* The DART stays when a switch above its port is pulled: keep the port. */
 	object_ref(OBJECT(dart->glue.bus->parent_dev));
 	dart->glue.owner = OBJECT(dart);
 	dart_glue_attach(&dart->glue);

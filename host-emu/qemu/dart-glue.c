@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Between QEMU's DMA and the DART: each function on the bus has an address
- * space with an IOMMU region over all of it, MSI doorbells around that, and
- * guest memory untranslated over all while the DART does not enforce.
+ * Between QEMU's DMA and the DART. Each function on the bus has an address space
+ * with three layers: an IOMMU region over all of it, the MSI doorbells above
+ * that, and, while the DART does not enforce, guest memory above both.
  */
 #include "dart-glue.h"
 
@@ -61,7 +61,7 @@ static bool continues(struct apple_dart_space *space, uint64_t iova, bool write)
 	return same;
 }
 
-/* An access was translated. This is on the path of every transfer: mostly no lock. */
+/* An access was translated. This is the path of every transfer: avoid the lock. */
 static void end_fault(struct apple_dart_space *space)
 {
 	if (!qatomic_read(&space->fault_open))
@@ -108,7 +108,7 @@ static IOMMUTLBEntry translate(IOMMUMemoryRegion *iommu, hwaddr addr, IOMMUAcces
 	return entry;
 }
 
-/* vhost and vfio would keep translations of their own. */
+/* Refuse vhost and vfio: they would cache translations. */
 static int notify_flag_changed(IOMMUMemoryRegion *iommu, IOMMUNotifierFlag old_flags,
 			       IOMMUNotifierFlag new_flags, Error **errp)
 {

@@ -14,7 +14,7 @@
  * struct extension - a claimed device
  * @connection: its user client
  * @name: of the device on the host, such as 01:00.0
- * @gone: a call has found nobody; the device is to look as if pulled out
+ * @gone: a call found no extension or device; the device must look pulled out
  */
 struct extension {
 	io_connect_t connection;

@@ -12,7 +12,7 @@ static void free_companion(VfioApple *dev)
 		qdev_unrealize(DEVICE(&dev->companion));
 }
 
-/* The next free slot, so that it does not take one that the user may mean. */
+/* The next free slot after the device; lower slots are left to the user. */
 static int companion_slot(VfioApple *dev)
 {
 	PCIDevice *pdev = PCI_DEVICE(dev);
@@ -36,7 +36,7 @@ static bool make_companion(VfioApple *dev, Error **errp)
 	PCI_DEVICE(&dev->companion)->devfn = companion_slot(dev);
 	if (qdev_realize(DEVICE(&dev->companion), BUS(bus), errp))
 		return true;
-	/* It does not release what it was not realized with. */
+	/* It was not realized, so it has not released its backend. */
 	if (dev->companion.regs.backend)
 		backend->ops->release(backend);
 	companion_set_backend(&dev->companion, NULL, NULL);
@@ -58,7 +58,7 @@ static bool check_bus(VfioApple *dev, Error **errp)
 	if (pci_bus_is_root(bus))
 		return true;
 	error_setg(errp, "vfio-apple-pci must be on a root bus, such as bus=pcie.0: its companion "
-		   "is beside it, and tells its address there once and for all");
+		   "is beside it, and reports its address there, which must not change");
 	return false;
 }
 

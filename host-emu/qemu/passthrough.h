@@ -46,7 +46,7 @@ struct passthrough_capabilities {
  * struct passthrough_counts - for statistics
  * @taken: vectors that the extension said are pending
  * @delivered: of these, those given to the guest
- * @unwanted: of these, those that the guest does not use any more
+ * @unwanted: of these, those that the guest no longer uses
  * @resets: of the device
  * @held: configuration writes of which nothing went to the device
  * @failures: calls for interrupts that failed, and were made again
@@ -87,7 +87,7 @@ struct VfioApple {
 /* Configuration space. */
 
 /**
- * passthrough_config_init() - take it over from the device
+ * passthrough_config_init() - copy it from the device
  *
  * The BARs must be there. Undone by passthrough_config_exit().
  */
@@ -112,7 +112,7 @@ void passthrough_bars_exit(VfioApple *dev);
 /* Interrupts. */
 
 /**
- * passthrough_interrupts_init() - be told of them
+ * passthrough_interrupts_init() - set them up and wait for them
  *
  * Configuration space must be there. Undone by passthrough_interrupts_exit().
  */

@@ -3,8 +3,8 @@
  * The QEMU device apple-slot: what is in a pcie-root-port can be pulled out.
  *
  * QEMU's own device_del asks the guest first, by the slot's attention button.
- * A slot without that button tells the guest of what has happened to it, as a
- * Thunderbolt port does. It is QEMU that puts a device in again, device_add.
+ * A slot without that button tells the guest only afterwards, as a Thunderbolt
+ * port does. QEMU's device_add puts a device in again.
  */
 #include "compat.h"
 
@@ -56,8 +56,8 @@ static bool get_empty(Object *obj, Error **errp)
 }
 
 /*
- * QEMU takes out at once what is in a slot without power. Its nvme has been seen
- * to crash with requests under way, of 7.2: so they end first.
+ * QEMU removes a device at once from a slot without power. The nvme of QEMU 7.2
+ * can crash with requests in flight, so drain them first.
  */
 static void set_empty(Object *obj, bool value, Error **errp)
 {

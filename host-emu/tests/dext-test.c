@@ -149,7 +149,7 @@ static void register_reports_one_segment(void **state)
 	expect(f, 0, 0, 0);
 }
 
-/* Each call has every later reason to fail, too. */
+/* Each call would also fail all later checks. */
 static void register_checks_in_this_order(void **state)
 {
 	const struct dart_config config = { .max_bytes = 16384, .max_entries = 2, .iova_bits = 47 };
@@ -288,7 +288,7 @@ static void claim_is_of_the_driver_not_of_the_client(void **state)
 	assert_int_equal(simple(f->client, SELECTOR_CLAIM), kIOReturnSuccess);
 	/* The second never claimed. */
 	assert_int_equal(reg(second, 1, VA, 64, NULL), kIOReturnSuccess);
-	/* The third opened it: without it, it is closed, whoever else claimed. */
+	/* The third client opened the device: closing that client closes it for all. */
 	dext_close(third);
 	assert_int_equal(reg(f->client, 1, VA, 64, NULL), kIOReturnNotOpen);
 	assert_int_equal(reg(second, 2, VA, 64, NULL), kIOReturnNotOpen);

@@ -196,7 +196,7 @@ static void addresses_that_are_given_again(void **state)
 								 (uintptr_t)b->memory + memory[i],
 								 REGION_SIZE, &b->bus[i ? two : one],
 								 NULL), kIOReturnSuccess);
-		/* Not where it has a page more than the one that went. */
+		/* Not when it needs one page more than the range that was freed. */
 		again += b->bus[one] / DART_PAGE_SIZE == was / DART_PAGE_SIZE;
 		memset(b->buffer, (int)round + 1, 64);
 		memset(b->memory + memory[0], 0, 64);

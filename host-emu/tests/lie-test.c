@@ -39,7 +39,7 @@ static void lies_begin_after_exactly_n_entries(void **state)
 	assert_false(lie_due(&lie, APPLE_DMA_CMD_MAP));
 }
 
-/* Not an entry is answered wrongly; but the doorbell, when it is time. */
+/* Entries are answered honestly; the doorbell is not, once it is due. */
 static void some_lies_are_not_about_entries(void **state)
 {
 	static const char *const modes[] = { "no-answer", "late", "gone", "rewrite", "fickle",
@@ -108,7 +108,7 @@ static void json_has_every_counter(void **state)
 	free(json);
 }
 
-/* Where nobody knows the DART, it has not counted nothing. */
+/* An unknown count is null, not 0. */
 static void json_says_what_is_not_known(void **state)
 {
 	const struct companion_stats stats = { 0 };
