@@ -45,22 +45,14 @@ struct dext_client {
 /** dext_status() - the IOReturn for what the DART says */
 IOReturn dext_status(enum dart_status status);
 
-/* Methods: @in and @out have the size that the table of selectors says. */
-IOReturn dext_register_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_unregister_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_probe_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_allocate_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_free_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_get_identity(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_config_read(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_config_write(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_get_bar_info(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_mmio_read(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_mmio_write(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_reset_device(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_setup_interrupts(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_check_interrupt(struct dext_client *client, const uint64_t *in, uint64_t *out);
-IOReturn dext_set_irq_mask(struct dext_client *client, const uint64_t *in, uint64_t *out);
+/* A method: @in and @out have the size that the table of selectors says. */
+typedef IOReturn dext_method(struct dext_client *client, const uint64_t *in, uint64_t *out);
+
+dext_method dext_register_region, dext_unregister_region, dext_probe_region;
+dext_method dext_allocate_buffer, dext_free_buffer;
+dext_method dext_get_identity, dext_config_read, dext_config_write, dext_reset_device;
+dext_method dext_get_bar_info, dext_mmio_read, dext_mmio_write;
+dext_method dext_setup_interrupts, dext_check_interrupt, dext_set_irq_mask;
 
 /** dext_wait_interrupt() - the asynchronous method */
 IOReturn dext_wait_interrupt(struct dext_client *client,

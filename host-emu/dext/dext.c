@@ -39,7 +39,7 @@ static IOReturn terminate(struct dext_client *client, const uint64_t *in, uint64
 enum { CLAIMED = 1, DEVICE = 2 };
 
 static const struct method {
-	IOReturn (*call)(struct dext_client *client, const uint64_t *in, uint64_t *out);
+	dext_method *call;
 	uint32_t in_count;
 	uint32_t out_count;
 	unsigned int needs;

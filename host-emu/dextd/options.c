@@ -65,22 +65,27 @@ static bool parse_bdf(const char *text, uint16_t *bdf)
 	return true;
 }
 
-/* Keys with a number, and its limits. */
+#define NUMBER(key, member, least, most)						\
+	{ key, least, most, offsetof(struct device_options, member),			\
+	  sizeof(((struct device_options *)NULL)->member) }
+
+/* Keys with a number, its limits, and where it goes: 32 or 64 bits. */
 static const struct {
 	const char *key;
 	uint64_t least, most;
+	size_t offset, size;
 } numbers[] = {
-	{ "size", 0, INT64_MAX },
-	{ "block", 512, 4096 },
-	{ "queues", 1, 64 },
-	{ "seed", 0, UINT64_MAX },
-	{ "max-bytes", DART_PAGE_SIZE, UINT64_MAX },
-	{ "max-entries", 1, UINT32_MAX },
-	{ "max-segment", 0, UINT64_MAX },
-	{ "iova-bits", DART_MIN_IOVA_BITS, DART_MAX_IOVA_BITS },
-	{ "latency-us", 0, UINT32_MAX },
-	{ "lost-after", 0, UINT64_MAX },
-	{ "lie-after", 0, UINT64_MAX },
+	NUMBER("size", nvme.size, 0, INT64_MAX),
+	NUMBER("block", nvme.block, 512, 4096),
+	NUMBER("queues", nvme.queues, 1, 64),
+	NUMBER("seed", dart.seed, 0, UINT64_MAX),
+	NUMBER("max-bytes", dart.max_bytes, DART_PAGE_SIZE, UINT64_MAX),
+	NUMBER("max-entries", dart.max_entries, 1, UINT32_MAX),
+	NUMBER("max-segment", dart.max_segment, 0, UINT64_MAX),
+	NUMBER("iova-bits", dart.iova_bits, DART_MIN_IOVA_BITS, DART_MAX_IOVA_BITS),
+	NUMBER("latency-us", traps.latency_us, 0, UINT32_MAX),
+	NUMBER("lost-after", traps.lost_after, 0, UINT64_MAX),
+	NUMBER("lie-after", traps.lie_after, 0, UINT64_MAX),
 };
 
 static bool set_number(struct device_options *options, const char *key, const char *value,
@@ -88,6 +93,7 @@ static bool set_number(struct device_options *options, const char *key, const ch
 {
 	uint64_t number;
 	size_t i = 0;
+	void *to;
 
 	while (i < sizeof(numbers) / sizeof(numbers[0]) && strcmp(numbers[i].key, key))
 		i++;
@@ -95,28 +101,11 @@ static bool set_number(struct device_options *options, const char *key, const ch
 	if (!*known || !parse_number(value, numbers[i].most, &number) ||
 	    number < numbers[i].least)
 		return false;
-	if (!strcmp(key, "size"))
-		options->nvme.size = number;
-	else if (!strcmp(key, "block"))
-		options->nvme.lba_shift = number == 4096 ? 12 : 9;
-	else if (!strcmp(key, "queues"))
-		options->nvme.queues = (unsigned int)number;
-	else if (!strcmp(key, "seed"))
-		options->dart.seed = number;
-	else if (!strcmp(key, "max-bytes"))
-		options->dart.max_bytes = number;
-	else if (!strcmp(key, "max-entries"))
-		options->dart.max_entries = (uint32_t)number;
-	else if (!strcmp(key, "max-segment"))
-		options->dart.max_segment = number;
-	else if (!strcmp(key, "iova-bits"))
-		options->dart.iova_bits = (unsigned int)number;
-	else if (!strcmp(key, "latency-us"))
-		options->traps.latency_us = (uint32_t)number;
-	else if (!strcmp(key, "lost-after"))
-		options->traps.lost_after = number;
+	to = (uint8_t *)options + numbers[i].offset;
+	if (numbers[i].size == sizeof(uint64_t))
+		*(uint64_t *)to = number;
 	else
-		options->traps.lie_after = number;
+		*(uint32_t *)to = (uint32_t)number;
 	return strcmp(key, "block") || number == 512 || number == 4096;
 }
 
@@ -156,7 +145,7 @@ bool options_parse(const char *text, struct device_options *options, char *why, 
 	char copy[1024], *rest = copy, *word, *value;
 
 	*options = (struct device_options){
-		.bdf = 0x0100, .nvme = { .lba_shift = 9, .queues = 8 },
+		.bdf = 0x0100, .nvme = { .block = 512, .queues = 8 },
 		.dart = {
 			.policy = DART_HIGH, .seed = 1, .iova_bits = 47,
 			.max_bytes = UINT64_C(1536) << 20, .max_entries = 65536,

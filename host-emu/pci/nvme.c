@@ -309,7 +309,7 @@ static bool open_disk(struct nvme *nvme, const struct nvme_options *options, cha
 			 (unsigned long long)size, strerror(errno));
 		return false;
 	}
-	nvme->blocks = size >> options->lba_shift;
+	nvme->blocks = size >> nvme->lba_shift;
 	if (!nvme->blocks)
 		snprintf(why, why_size, "the disk has not even one block");
 	return nvme->blocks;
@@ -329,7 +329,7 @@ struct physical *nvme_create(struct dart *dart, uint16_t bdf, bool msi,
 		return NULL;
 	physical_init(&nvme->dev, &ops, dart, bdf, &id);
 	nvme->fd = -1;
-	nvme->lba_shift = options->lba_shift;
+	nvme->lba_shift = options->block == 4096 ? 12 : 9;
 	nvme->max_queues = options->queues;
 	nvme->buffer = malloc(NVME_MAX_TRANSFER);
 	/* BAR4 is prefetchable memory without a use, for a client to map. */

@@ -20,13 +20,13 @@
  * struct nvme_options - what a controller is made of
  * @file: of the disk; empty for memory
  * @size: of the disk in bytes; 0 for that of the file
- * @lba_shift: of the disk's blocks
+ * @block: of the disk, 512 or 4096 bytes
  * @queues: most I/O queues
  */
 struct nvme_options {
 	char file[512];
 	uint64_t size;
-	unsigned int lba_shift;
+	unsigned int block;
 	unsigned int queues;
 };
 

@@ -48,21 +48,24 @@ static char *stats_now(AppleDma *dma)
 {
 	const char *id = DEVICE(dma)->id;
 	struct backend_usage usage = { 0 };
+	char *json, *copy;
 
 	if (!id)
 		id = dma->name ? dma->name : TYPE_APPLE_DMA;
 	if (dma->regs.backend)
 		dma->regs.backend->ops->usage(dma->regs.backend, &usage);
-	return stats_json(&dma->regs.stats, id, &usage);
+	json = stats_json(&dma->regs.stats, id, &usage);
+	copy = g_strdup(json);
+	free(json);
+	return copy;
 }
 
 static void write_stats(Notifier *notifier, void *data)
 {
 	AppleDma *dma = container_of(notifier, AppleDma, exit);
-	char *json = stats_now(dma);
+	g_autofree char *json = stats_now(dma);
 
 	property_write_stats(dma->stats_file, json);
-	free(json);
 }
 
 void companion_set_backend(AppleDma *dma, struct backend *backend, const char *name)
@@ -213,16 +216,11 @@ static void set_forget(Object *obj, const char *value, Error **errp)
 static char *get_stats(Object *obj, Error **errp)
 {
 	AppleDma *dma = APPLE_DMA(obj);
-	char *json, *copy;
 
-	if (!dma->regs.backend) {
-		error_setg(errp, "stats: the device is not realized");
-		return NULL;
-	}
-	json = stats_now(dma);
-	copy = g_strdup(json);
-	free(json);
-	return copy;
+	if (dma->regs.backend)
+		return stats_now(dma);
+	error_setg(errp, "stats: the device is not realized");
+	return NULL;
 }
 
 static void set_stats(Object *obj, const char *value, Error **errp)
