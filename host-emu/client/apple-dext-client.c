@@ -8,7 +8,6 @@
 
 #include "selectors.h"
 
-#define EXTENSION_CLASS		CFSTR("VFIOUserPCIDriver")
 #define FIRST_BAR_MEMORY	1	/* memory type of BAR0 */
 #define BARS			6
 #define BAR_PREFETCHABLE	0x08
@@ -44,7 +43,7 @@ static bool is_extension(io_service_t service)
 	if (!class)
 		return false;
 	is = CFGetTypeID(class) == CFStringGetTypeID() &&
-	     CFStringCompare((CFStringRef)class, EXTENSION_CLASS, 0) == kCFCompareEqualTo;
+	     CFStringCompare((CFStringRef)class, CFSTR(EXTENSION_CLASS), 0) == kCFCompareEqualTo;
 	CFRelease(class);
 	return is;
 }

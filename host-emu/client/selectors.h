@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The extension's external methods, by number, with their inputs : outputs. */
+/* The numbers and names that the driver extension and its clients share. */
 #ifndef APPLE_DEXT_SELECTORS_H
 #define APPLE_DEXT_SELECTORS_H
 
+#define EXTENSION_CLASS		"VFIOUserPCIDriver"
+#define EXTENSION_VECTORS	256	/* that CheckInterrupt and SetIRQMask have bits for */
+#define EXTENSION_WORDS		(EXTENSION_VECTORS / 64)
+
+/* The external methods, with their inputs : outputs. */
 enum {
 	SELECTOR_GET_IDENTITY = 0,		/* - : bus, device, function, vendor, device, class */
 	SELECTOR_CLAIM = 1,			/* - */

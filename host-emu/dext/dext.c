@@ -58,9 +58,9 @@ static const struct method {
 	[SELECTOR_MMIO_READ] = { dext_mmio_read, 3, 1, DEVICE },
 	[SELECTOR_MMIO_WRITE] = { dext_mmio_write, 4, 0, DEVICE },
 	[SELECTOR_SETUP_INTERRUPTS] = { dext_setup_interrupts, 0, 1, CLAIMED | DEVICE },
-	[SELECTOR_CHECK_INTERRUPT] = { dext_check_interrupt, 0, DEXT_IRQ_WORDS, 0 },
+	[SELECTOR_CHECK_INTERRUPT] = { dext_check_interrupt, 0, EXTENSION_WORDS, 0 },
 	[SELECTOR_WAIT_INTERRUPT] = { NULL, 0, 0, 0 },
-	[SELECTOR_SET_IRQ_MASK] = { dext_set_irq_mask, DEXT_IRQ_WORDS, 0, 0 },
+	[SELECTOR_SET_IRQ_MASK] = { dext_set_irq_mask, EXTENSION_WORDS, 0, 0 },
 	[SELECTOR_RESET_DEVICE] = { dext_reset_device, 0, 0, CLAIMED | DEVICE },
 };
 

@@ -23,9 +23,6 @@
 #define DEXT_MAX_REGIONS	65536			/* of one client */
 #define DEXT_CHUNK_SIZE		(UINT64_C(1536) << 20)
 #define DEXT_MAX_CHUNKS		128			/* of one region */
-
-#define DEXT_MAX_VECTORS	256
-#define DEXT_IRQ_WORDS		(DEXT_MAX_VECTORS / 64)
 #define DEXT_MAX_ARGUMENTS	16			/* scalars, of any selector */
 
 /** enum dext_memory_type - what dext_get_memory() gives */
@@ -43,8 +40,8 @@ enum dext_memory_type {
  * Both sides change its words atomically.
  */
 struct dext_interrupt_page {
-	uint64_t pending[DEXT_IRQ_WORDS];
-	uint64_t enabled[DEXT_IRQ_WORDS];
+	uint64_t pending[EXTENSION_WORDS];
+	uint64_t enabled[EXTENSION_WORDS];
 };
 
 struct dext;

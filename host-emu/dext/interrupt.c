@@ -14,9 +14,9 @@ IOReturn dext_setup_interrupts(struct dext_client *client, const uint64_t *in, u
 	client->page = memory_object("apple-interrupts", DEXT_INTERRUPT_PAGE, &client->page_fd);
 	if (!client->page)
 		return kIOReturnNoMemory;
-	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
+	for (unsigned int i = 0; i < EXTENSION_WORDS; i++)
 		client->page->enabled[i] = UINT64_MAX;
-	out[0] = vectors < DEXT_MAX_VECTORS ? vectors : DEXT_MAX_VECTORS;
+	out[0] = vectors < EXTENSION_VECTORS ? vectors : EXTENSION_VECTORS;
 	return kIOReturnSuccess;
 }
 
@@ -25,7 +25,7 @@ IOReturn dext_check_interrupt(struct dext_client *client, const uint64_t *in, ui
 	(void)in;
 	if (!client->page)
 		return kIOReturnNotReady;
-	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
+	for (unsigned int i = 0; i < EXTENSION_WORDS; i++)
 		out[i] = __atomic_exchange_n(&client->page->pending[i], 0, __ATOMIC_ACQ_REL);
 	return kIOReturnSuccess;
 }
@@ -35,7 +35,7 @@ IOReturn dext_set_irq_mask(struct dext_client *client, const uint64_t *in, uint6
 	(void)out;
 	if (!client->page)
 		return kIOReturnNotReady;
-	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
+	for (unsigned int i = 0; i < EXTENSION_WORDS; i++)
 		__atomic_store_n(&client->page->enabled[i], in[i], __ATOMIC_RELEASE);
 	return kIOReturnSuccess;
 }
@@ -61,7 +61,7 @@ IOReturn dext_wait_interrupt(struct dext_client *client, const struct dext_compl
 		return kIOReturnBadArgument;
 	/* A wait that was armed before is dropped and never completed. */
 	client->wait = *completion;
-	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
+	for (unsigned int i = 0; i < EXTENSION_WORDS; i++)
 		pending |= __atomic_load_n(&client->page->pending[i], __ATOMIC_ACQUIRE);
 	if (pending)
 		complete(client);
@@ -90,7 +90,7 @@ void dext_interrupt(void *arg, unsigned int vector)
 	struct dext *dext = arg;
 
 	for (struct dext_client *client = dext->clients; client; client = client->next)
-		if (client->page && vector < DEXT_MAX_VECTORS)
+		if (client->page && vector < EXTENSION_VECTORS)
 			deliver(client, vector);
 }
 

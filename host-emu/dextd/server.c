@@ -106,7 +106,7 @@ static void list(struct connection *c, const struct protocol_message *message)
 	struct protocol_services services = { .count = c->server->service_count };
 
 	for (unsigned int i = 0; i < services.count; i++)
-		strcpy(services.class[i], PROTOCOL_CLASS);
+		strcpy(services.class[i], EXTENSION_CLASS);
 	answer(c, PROTOCOL_LIST | PROTOCOL_REPLY, message->header.id, &services, sizeof(services),
 	       -1);
 }

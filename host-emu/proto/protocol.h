@@ -16,7 +16,6 @@
 #define PROTOCOL_MAX_SERVICES	16
 #define PROTOCOL_NAME		64
 #define PROTOCOL_TEXT		256
-#define PROTOCOL_CLASS		"VFIOUserPCIDriver"
 
 /**
  * enum protocol_type - a reply has the type of its request, with PROTOCOL_REPLY

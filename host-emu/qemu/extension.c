@@ -4,6 +4,8 @@
 
 #include <CoreFoundation/CoreFoundation.h>
 
+#include "client/selectors.h"
+
 static GSList *extensions;	/* that are open */
 
 struct region {
@@ -49,8 +51,7 @@ static bool is_extension(io_service_t service)
 	if (!class)
 		return false;
 	is = CFGetTypeID(class) == CFStringGetTypeID() &&
-	     CFStringCompare((CFStringRef)class, CFSTR("VFIOUserPCIDriver"), 0) ==
-	     kCFCompareEqualTo;
+	     CFStringCompare((CFStringRef)class, CFSTR(EXTENSION_CLASS), 0) == kCFCompareEqualTo;
 	CFRelease(class);
 	return is;
 }

@@ -65,10 +65,10 @@ static bool add_msix(VfioApple *dev, uint8_t at, Error **errp)
 				      PCI_MSIX_FLAGS_QSIZE) + 1;
 	struct passthrough_bar *table_bar, *pba_bar;
 
-	if (vectors > PASSTHROUGH_VECTORS) {
+	if (vectors > EXTENSION_VECTORS) {
 		error_setg(errp, "host=%s has %u MSI-X vectors, and the driver extension passes "
 			   "on %u at most: a device with more cannot be passed through",
-			   dev->extension->name, vectors, PASSTHROUGH_VECTORS);
+			   dev->extension->name, vectors, EXTENSION_VECTORS);
 		return false;
 	}
 	table_bar = bar_at(dev, table, (uint64_t)vectors * PCI_MSIX_ENTRY_SIZE, errp);

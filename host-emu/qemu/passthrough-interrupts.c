@@ -74,12 +74,12 @@ static void deliver(VfioApple *dev, unsigned int vector)
 /* False when the call failed. */
 static bool take(VfioApple *dev)
 {
-	uint64_t pending[PASSTHROUGH_WORDS];
+	uint64_t pending[EXTENSION_WORDS];
 
 	if (failed(dev, apple_dext_read_pending_irqs(dev->extension->connection, pending),
 		   "CheckInterrupt"))
 		return false;
-	for (unsigned int i = 0; i < PASSTHROUGH_WORDS; i++) {
+	for (unsigned int i = 0; i < EXTENSION_WORDS; i++) {
 		while (pending[i]) {
 			deliver(dev, 64 * i + ctz64(pending[i]));
 			pending[i] &= pending[i] - 1;
@@ -134,7 +134,7 @@ static void release_vector(PCIDevice *pdev, unsigned int vector)
 void passthrough_interrupts_update(VfioApple *dev)
 {
 	PCIDevice *pdev = PCI_DEVICE(dev);
-	uint64_t wanted[PASSTHROUGH_WORDS] = { 0 };
+	uint64_t wanted[EXTENSION_WORDS] = { 0 };
 	const unsigned int count = used_by_msi(pdev);
 
 	if (msix_present(pdev) && msix_enabled(pdev))

@@ -6,15 +6,13 @@
 #ifndef APPLE_DMA_PASSTHROUGH_H
 #define APPLE_DMA_PASSTHROUGH_H
 
+#include "client/selectors.h"
 #include "companion.h"
 #include "compat.h"
 #include "extension.h"
 
 #define TYPE_VFIO_APPLE "vfio-apple-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(VfioApple, VFIO_APPLE)
-
-#define PASSTHROUGH_VECTORS	256	/* that CheckInterrupt and SetIRQMask know */
-#define PASSTHROUGH_WORDS	(PASSTHROUGH_VECTORS / 64)
 
 /**
  * struct passthrough_bar - a memory BAR
@@ -75,7 +73,7 @@ struct VfioApple {
 	struct passthrough_bar bars[PCI_ROM_SLOT];
 
 	uint32_t vectors;
-	uint64_t used[PASSTHROUGH_WORDS];	/* by the guest */
+	uint64_t used[EXTENSION_WORDS];	/* by the guest */
 	bool mask_unset;			/* the extension has not taken @used */
 	EventNotifier event;
 	QEMUTimer *retry;
