@@ -1,39 +1,39 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The two commands to know are `make demo` and `make check`.
+# Begin with `make demo` and `make check`.
 
-# The newest kernel headers that are installed.
+# The newest installed kernel headers.
 KDIR ?= $(lastword $(shell ls -d /lib/modules/*/build 2>/dev/null | sort -V))
 
 .PHONY: help
 help:
 	@echo 'make demo      a VM with an NVMe disk behind the emulated DART, end to end'
 	@echo 'make demo-passthrough   the same through a driver extension, as on a Mac'
-	@echo 'make check     the quick set of tests, for every change; 15 minutes'
+	@echo 'make check     the quick set of tests for every change; 15 minutes'
 	@echo 'make check-full   every test; long'
-	@echo 'make bench     what mapping costs beside other IOMMUs, into build/bench; 45 minutes'
-	@echo '               (scripts/bench --quick: 10; --help for parts of it)'
-	@echo 'make kernels   every kernel of the Debian mirror: built, sparse, booted; prints the matrix'
-	@echo 'make soak MINUTES=10   a random mixture of all that may happen to a guest, with'
-	@echo '               verified data (scripts/soak --seed S for the same again)'
-	@echo 'make compat    stock devices and drivers behind the DART, a table into build/compat;'
+	@echo 'make bench     the cost of mappings compared with other IOMMUs, into build/bench;'
+	@echo '               45 minutes (scripts/bench --quick: 10; --help for parts of it)'
+	@echo 'make kernels   build, check and boot every kernel of the Debian mirror; prints the matrix'
+	@echo 'make soak MINUTES=10   random events in guests with verified data'
+	@echo '               (scripts/soak --seed S repeats a run)'
+	@echo 'make compat    stock devices and drivers behind the DART, tables into build/compat;'
 	@echo '               long (scripts/compat --help for parts of it)'
 	@echo
 	@echo 'make module    build apple_dma.ko against KDIR, with W=1'
 	@echo '               (KDIR=$(if $(KDIR),$(KDIR),none found: install linux-headers-amd64 or set it))'
-	@echo 'make install   the module for that kernel, loaded early at boot; make uninstall takes it out'
-	@echo 'make dkms-install   the same for each kernel, those to come too; make dkms-remove'
+	@echo 'make install   the module for that kernel, loaded early at boot; make uninstall removes it'
+	@echo 'make dkms-install   the same for all present and future kernels; make dkms-remove'
 	@echo 'make deb       Debian packages, into build/deb'
 	@echo 'make install-tools   the command apple-dma, its manual and completion;'
 	@echo '               PREFIX=$(PREFIX), DESTDIR'
 	@echo
 	@echo 'make emulator  build the host emulator for the installed QEMU'
-	@echo 'make kunit     the KUnit suites: in user-mode Linux, and in a debug kernel'
+	@echo 'make kunit     the KUnit suites in user-mode Linux and in a debug kernel'
 	@echo 'make unit      unit tests of the emulator: DART, extension, companion'
 	@echo 'make fuzz      libFuzzer on the extension, its socket, its NVMe controller and the'
 	@echo '               companion, FUZZ_SECONDS each (default 600)'
 	@echo 'make static    static checks only: sparse, coccinelle, clang-tidy, shellcheck ...'
-	@echo 'make clean     remove what was built here (caches stay in ~/.cache/apple-dma)'
+	@echo 'make clean     remove build results (caches stay in ~/.cache/apple-dma)'
 	@echo
 	@echo 'scripts/testbed run --help   boot a guest with any QEMU device behind the DART'
 

@@ -4,9 +4,9 @@
  *
  * A page that goes to a balloon, or that free-page reporting or virtio-mem
  * hands back, is other memory of the host when it returns. A window that was
- * registered before still leads to the old one. Live mappings keep their pages
- * from going; so with any such device in the guest only live windows of exact
- * granules are safe, and the engine is told so.
+ * registered before still leads to the old one. A live mapping keeps its pages
+ * in the guest. So with any such device only live windows of exact granules are
+ * safe, and the engine is told so.
  */
 
 #include <linux/pci.h>
@@ -19,7 +19,7 @@
 
 #define VIRTIO_PCI_VENDOR	0x1af4
 #define VIRTIO_PCI_BALLOON_OLD	0x1002
-/* What the PCI device ID of a virtio device of version 1 is counted from. */
+/* PCI device ID of virtio 1: this plus the virtio ID. */
 #define VIRTIO_PCI_ID_BASE	0x1040
 
 static bool balloon_takes_memory(u32 virtio_id)
@@ -34,7 +34,7 @@ static bool balloon_pci_takes_memory(struct pci_dev *pdev)
 		balloon_takes_memory(pdev->device - VIRTIO_PCI_ID_BASE));
 }
 
-/* On a transport without a device ID of its own, the virtio device tells. */
+/* virtio-mmio has no device ID of its own; its virtio device has. */
 static int balloon_child_takes_memory(struct device *dev, void *data)
 {
 	return dev->bus && !strcmp(dev->bus->name, "virtio") &&
@@ -116,12 +116,7 @@ int apple_dma_balloon_start(struct apple_dma *ad)
 	return 0;
 }
 
-/**
- * apple_dma_balloon_stop() - undo apple_dma_balloon_start()
- * @ad: the companion
- *
- * Context: may sleep.
- */
+/* Undo apple_dma_balloon_start(); may sleep. */
 void apple_dma_balloon_stop(struct apple_dma *ad)
 {
 	bus_unregister_notifier(&platform_bus_type, &ad->balloon.platform);

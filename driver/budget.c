@@ -22,34 +22,19 @@
 
 /* ---- the budget ---- */
 
-/**
- * apple_dma_budget_bytes() - the bytes that may be registered
- * @e: the engine; its lock is held
- *
- * Return: the limit, or what the host was seen to allow if that is less.
- */
+/* The bytes that may be registered: the limit, or less if the host has less. */
 u64 apple_dma_budget_bytes(struct apple_dma_engine *e)
 {
 	return min(e->limits.bytes, e->learned.bytes);
 }
 
-/**
- * apple_dma_budget_entries() - the registrations that may be made
- * @e: the engine; its lock is held
- *
- * Return: the limit, or what the host was seen to allow if that is less.
- */
+/* The same for registrations. */
 u64 apple_dma_budget_entries(struct apple_dma_engine *e)
 {
 	return min(e->limits.entries, e->learned.entries);
 }
 
-/**
- * apple_dma_budget_allows() - does one more window keep to the limits?
- * @e: the engine; its lock is held
- * @size: bytes of the window
- * @cause: set to why not, if it does not
- */
+/* Does one more window of @size bytes keep to the limits? If not, @cause is set. */
 bool apple_dma_budget_allows(struct apple_dma_engine *e, u64 size,
 			     enum apple_dma_fail *cause)
 {
@@ -65,12 +50,7 @@ bool apple_dma_budget_allows(struct apple_dma_engine *e, u64 size,
 	return true;
 }
 
-/**
- * apple_dma_budget_has_room() - does the host seem to have room for more?
- * @e: the engine; its lock is held
- * @bytes: so many bytes more
- * @entries: so many registrations more
- */
+/* Does the host seem to have room for @bytes more in @entries registrations? */
 bool apple_dma_budget_has_room(struct apple_dma_engine *e, u64 bytes,
 			       u64 entries)
 {
@@ -80,10 +60,7 @@ bool apple_dma_budget_has_room(struct apple_dma_engine *e, u64 bytes,
 
 /* ---- what the host teaches ---- */
 
-/**
- * apple_dma_budget_forget() - nothing is known of the host, or not any more
- * @e: the engine; its lock is held, or nobody else knows of it yet
- */
+/* Nothing is known of the host, or not any more. */
 void apple_dma_budget_forget(struct apple_dma_engine *e)
 {
 	memset(&e->learned, 0, sizeof(e->learned));
@@ -93,13 +70,13 @@ void apple_dma_budget_forget(struct apple_dma_engine *e)
 	e->learned.most_bytes = U64_MAX;
 }
 
-/* Is it over? Then what was refused may be asked for again. */
+/* May what was refused be asked for again? */
 static bool budget_expired(const struct apple_dma_belief *b)
 {
 	return !b->wait || time_after(jiffies, b->until);
 }
 
-/* Learned just now: believed for a while, for longer if it was lately. */
+/* Just learned: believed for a while, and for longer if it was refused lately. */
 static void budget_believe(struct apple_dma_belief *b)
 {
 	if (!b->wait || time_after(jiffies, b->until + REFUSED_MAX))
@@ -109,12 +86,7 @@ static void budget_believe(struct apple_dma_belief *b)
 	b->until = jiffies + b->wait;
 }
 
-/**
- * apple_dma_budget_expire() - forget what is too old to be believed
- * @e: the engine; its lock is held
- *
- * The waiting time stays: what is refused again soon is believed for longer.
- */
+/* Forget what is too old. What is refused again soon is then believed for longer. */
 void apple_dma_budget_expire(struct apple_dma_engine *e)
 {
 	struct apple_dma_learned *l = &e->learned;
@@ -129,7 +101,7 @@ void apple_dma_budget_expire(struct apple_dma_engine *e)
 	l->most_bytes = U64_MAX;
 }
 
-/* There is a limit: the host refused to have so many bytes and registrations. */
+/* There is a limit: the host refused to hold so many bytes and registrations. */
 static void budget_believe_in_limit(struct apple_dma_engine *e, u64 bytes,
 				    u64 entries)
 {
@@ -140,7 +112,7 @@ static void budget_believe_in_limit(struct apple_dma_engine *e, u64 bytes,
 
 /**
  * apple_dma_budget_learn_limit() - the host refused, and took it after an eviction
- * @e: the engine; its lock is held
+ * @e: the engine
  * @bytes: bytes that were registered when it refused
  * @entries: registrations at that time
  * @size: bytes that it refused
@@ -158,11 +130,7 @@ void apple_dma_budget_learn_limit(struct apple_dma_engine *e, u64 bytes,
 	budget_believe_in_limit(e, bytes + size, entries + 1);
 }
 
-/**
- * apple_dma_budget_learn_shape() - the host refused a window for its size
- * @e: the engine; its lock is held
- * @shape: the largest shared window to ask for from now on, bytes
- */
+/* The host refused a window for its size: @shape is the largest to ask for now. */
 void apple_dma_budget_learn_shape(struct apple_dma_engine *e, u64 shape)
 {
 	e->learned.shape = min(e->learned.shape, shape);
@@ -191,8 +159,8 @@ static bool budget_refused_for_itself(struct apple_dma_engine *e, u64 phys,
 }
 
 /*
- * Where is there a place for a range? In that of a larger one that contains it, as
- * what contains the larger one contains this one, too.
+ * A slot for a range: that of a larger one that contains it, one that is too old,
+ * or the next in turn.
  */
 static unsigned int budget_own_place(struct apple_dma_learned *l,
 				     const struct apple_dma_range *range)
@@ -211,11 +179,7 @@ static unsigned int budget_own_place(struct apple_dma_learned *l,
 	return i;
 }
 
-/**
- * apple_dma_budget_learn_own() - the host takes other ranges, but not this one
- * @e: the engine; its lock is held
- * @range: the range
- */
+/* The host takes other ranges, but not this one. */
 void apple_dma_budget_learn_own(struct apple_dma_engine *e,
 				const struct apple_dma_range *range)
 {
@@ -228,13 +192,12 @@ void apple_dma_budget_learn_own(struct apple_dma_engine *e,
 
 /**
  * apple_dma_budget_learn_refusal() - the host refused exact granules
- * @e: the engine; its lock is held
- * @r: what it refused
+ * @e: the engine
+ * @r: what it refused, although idle windows were given back
  *
- * Giving idle windows back did not help. The range itself may be the reason. If
- * the host also refuses a range in another place, with no less registered, there
- * is a limit: then nothing as large is asked for. Smaller ranges may still fit;
- * the smallest is a granule.
+ * The range itself may be the reason. If the host also refuses a range in another
+ * place, with no less registered, there is a limit: then nothing as large is asked
+ * for. Smaller ranges may still fit.
  */
 void apple_dma_budget_learn_refusal(struct apple_dma_engine *e,
 				    const struct apple_dma_refusal *r)
@@ -242,7 +205,7 @@ void apple_dma_budget_learn_refusal(struct apple_dma_engine *e,
 	struct apple_dma_learned *l = &e->learned;
 
 	apple_dma_budget_expire(e);
-	/* What it refused when it had more says nothing of now. */
+	/* A refusal when more was registered than now proves no limit. */
 	if (e->stats.mapped_bytes < l->refused_bytes ||
 	    e->stats.mapped_entries < l->refused_entries) {
 		l->refused.size = 0;
@@ -266,10 +229,7 @@ void apple_dma_budget_learn_refusal(struct apple_dma_engine *e,
 	}
 }
 
-/**
- * apple_dma_budget_learn_success() - the host took all that was asked for
- * @e: the engine; its lock is held
- */
+/* The host took all that it was asked for. */
 void apple_dma_budget_learn_success(struct apple_dma_engine *e)
 {
 	struct apple_dma_learned *l = &e->learned;
@@ -283,7 +243,7 @@ void apple_dma_budget_learn_success(struct apple_dma_engine *e)
 	       e->stats.mapped_entries > l->refused_entries;
 	if (l->refused.size &&
 	    apple_dma_index_find(e, l->refused.phys, l->refused.size)) {
-		/* It has taken what it refused. With as much, it has room. */
+		/* It took what it had refused: it has room with as much. */
 		l->refused.size = 0;
 		if (more || !l->limit) {
 			l->belief.wait = 0;
@@ -308,12 +268,12 @@ void apple_dma_budget_learn_success(struct apple_dma_engine *e)
 
 /**
  * apple_dma_budget_refused_lately() - is the host known to refuse a range?
- * @e: the engine; its lock is held
+ * @e: the engine
  * @phys: guest-physical address
  * @size: bytes
  *
- * Return: false if the refusal is too old, or if something was given back since
- * that may have been in the way.
+ * Return: false if the refusal is too old, or if something that may have been in
+ * the way was given back since.
  */
 bool apple_dma_budget_refused_lately(struct apple_dma_engine *e, u64 phys,
 				     u64 size)
@@ -332,7 +292,7 @@ bool apple_dma_budget_refused_lately(struct apple_dma_engine *e, u64 phys,
 
 /**
  * apple_dma_budget_retry_is_pointless() - would giving windows back not help?
- * @e: the engine; its lock is held
+ * @e: the engine
  * @phys: guest-physical address of what the host refused
  * @size: its bytes
  *
@@ -363,17 +323,13 @@ static u64 budget_left_of(u64 limit, u64 used, u64 idle)
 	return limit - min(used, limit);
 }
 
-/**
- * apple_dma_budget_never_fits() - is a window too large even if all idle ones go?
- * @e: the engine; its lock is held
- * @size: bytes of the window
- */
+/* Is a window of @size bytes too large even if all idle windows go? */
 bool apple_dma_budget_never_fits(struct apple_dma_engine *e, u64 size)
 {
 	u64 entries, bytes;
 	int i;
 
-	/* A sum may miss what moves from CPU to CPU meanwhile. */
+	/* The sum over CPUs is not exact while windows change: read it twice. */
 	for (i = 0; i < 2; i++) {
 		apple_dma_counters_idle(e, &entries, &bytes);
 		if (size <= budget_left_of(apple_dma_budget_bytes(e),
@@ -385,13 +341,7 @@ bool apple_dma_budget_never_fits(struct apple_dma_engine *e, u64 size)
 	return true;
 }
 
-/**
- * apple_dma_budget_left() - what the byte limit has left if all idle windows go
- * @e: the engine; its lock is not held
- *
- * Context: any.
- * Return: bytes.
- */
+/* The bytes that are left if all idle windows go. The lock is not held. */
 u64 apple_dma_budget_left(struct apple_dma_engine *e)
 {
 	u64 entries, bytes, room;

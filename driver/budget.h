@@ -14,6 +14,7 @@ struct apple_dma_refusal;
 
 /* Why a mapping failed; engine.c has the sentences. */
 enum apple_dma_fail {
+	APPLE_DMA_FAIL_NONE,	/* it did not */
 	APPLE_DMA_FAIL_BYTES,	/* the byte budget is used up */
 	APPLE_DMA_FAIL_ENTRIES,	/* the entry budget is used up */
 	APPLE_DMA_FAIL_HOST,	/* the host refused the exact granules */
@@ -62,8 +63,8 @@ struct apple_dma_belief {
  *	large is asked for, wherever it is; 0 for none
  * @refused_bytes: with so many bytes registered
  * @refused_entries: and so many registrations
- * @most_bytes: it is no limit if so many bytes are registered; U64_MAX if there
- *	is none
+ * @most_bytes: no limit any more once so many bytes are registered; U64_MAX if
+ *	there is none
  * @most_entries: and so many registrations
  * @belief: in all of the above
  * @own: ranges that it refuses although it takes others

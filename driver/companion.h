@@ -7,11 +7,11 @@
 
 #include <linux/dma-map-ops.h>
 #include <linux/kref.h>
-#include <linux/list.h>
 #include <linux/pci.h>
-#include <linux/workqueue.h>
 
 #include "balloon.h"
+#include "claim.h"
+#include "coherent.h"
 #include "engine.h"
 #include "managed.h"
 #include "transport.h"
@@ -23,34 +23,29 @@
  *	that an op finds its companion from the device's ops pointer
  * @engine: the windows
  * @transport: the way to the host
+ * @claim: which device is the passthrough device
  * @managed: the passthrough device
  * @balloon: looks for what takes memory from the guest
  * @debugfs: its folder there, or NULL, or an error
  * @leaked_bytes: memory not given back because the device may still reach it
  * @ref: held while the companion is bound, and while it has orphans
- * @memory: struct apple_dma_memory, what drivers have allocated
- * @orphans: how many of @memory have outlived their driver
- * @orphaned: orphans hold a reference to the companion and to the module
- * @orphanage: in the list of companions that are @orphaned
- * @draining: the windows of new orphans are not gone from the host yet
- * @reap: drops what orphans hold when the last one is gone
+ * @coherent: what drivers have allocated
  */
 struct apple_dma {
 	struct pci_dev *pdev;
 	struct dma_map_ops ops;
 	struct apple_dma_engine engine;
 	struct apple_dma_transport transport;
+	struct apple_dma_claim claim;
 	struct apple_dma_managed managed;
 	struct apple_dma_balloon balloon;
 	struct dentry *debugfs;
 	atomic64_t leaked_bytes;
 	struct kref ref;
-	struct list_head memory;
-	u64 orphans;
-	bool orphaned;
-	struct list_head orphanage;
-	bool draining;
-	struct work_struct reap;
+	struct apple_dma_coherent coherent;
 };
+
+struct apple_dma *apple_dma_companion_new(struct pci_dev *pdev);
+void apple_dma_companion_put(struct apple_dma *ad);
 
 #endif /* APPLE_DMA_COMPANION_H */

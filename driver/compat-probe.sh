@@ -51,9 +51,6 @@ fi
 		'void *p(struct dma_map_ops *o) { return o->map_phys; }' "$@"
 	probe ALLOC_PAGES_OP \
 		'void *p(struct dma_map_ops *o) { return o->alloc_pages_op; }' "$@"
-	probe SHRINKER_ALLOC \
-		'#include <linux/shrinker.h>
-		void *p(struct shrinker *s) { return s->private_data; }' "$@"
 	probe USE_DMA_IOMMU \
 		'#include <linux/iommu-dma.h>
 		bool p(struct device *d) { return use_dma_iommu(d); }' "$@"

@@ -9,7 +9,6 @@
 
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
-#include <linux/shrinker.h>
 
 #include "compat-probed.h"
 
@@ -49,99 +48,6 @@ static inline bool apple_dma_compat_behind_iommu(struct device *dev)
 #else
 	return false;
 #endif
-}
-
-/**
- * struct apple_dma_shrinker - a shrinker, and what it is of
- * @shrinker: allocated by the kernel, or part of this
- * @data: apple_dma_compat_shrinker_data()
- * @registered: the kernel knows it
- */
-struct apple_dma_shrinker {
-#ifdef APPLE_DMA_HAVE_SHRINKER_ALLOC
-	struct shrinker *shrinker;
-#else
-	struct shrinker shrinker;
-	void *data;
-#endif
-	bool registered;
-};
-
-typedef unsigned long apple_dma_shrinker_fn(struct shrinker *shrinker,
-					    struct shrink_control *control);
-
-/**
- * apple_dma_compat_shrinker_data() - whose shrinker is called?
- * @shrinker: as the kernel passes it
- *
- * Return: @data of apple_dma_compat_shrinker_register().
- */
-static inline void *apple_dma_compat_shrinker_data(struct shrinker *shrinker)
-{
-#ifdef APPLE_DMA_HAVE_SHRINKER_ALLOC
-	return shrinker->private_data;
-#else
-	return container_of(shrinker, struct apple_dma_shrinker,
-			    shrinker)->data;
-#endif
-}
-
-/**
- * apple_dma_compat_shrinker_register() - be called when memory is short
- * @s: the shrinker; zeroed
- * @data: what it is of
- * @count: how many objects could go
- * @scan: let some go
- *
- * Context: may sleep.
- * Return: 0 or -ENOMEM.
- */
-static inline int
-apple_dma_compat_shrinker_register(struct apple_dma_shrinker *s, void *data,
-				   apple_dma_shrinker_fn *count,
-				   apple_dma_shrinker_fn *scan)
-{
-#ifdef APPLE_DMA_HAVE_SHRINKER_ALLOC
-	s->shrinker = shrinker_alloc(0, "apple_dma");
-	if (!s->shrinker)
-		return -ENOMEM;
-	s->shrinker->private_data = data;
-	s->shrinker->count_objects = count;
-	s->shrinker->scan_objects = scan;
-	s->shrinker->seeks = DEFAULT_SEEKS;
-	shrinker_register(s->shrinker);
-#else
-	int err;
-
-	s->data = data;
-	s->shrinker.count_objects = count;
-	s->shrinker.scan_objects = scan;
-	s->shrinker.seeks = DEFAULT_SEEKS;
-	err = register_shrinker(&s->shrinker, "apple_dma");
-	if (err)
-		return err;
-#endif
-	s->registered = true;
-	return 0;
-}
-
-/**
- * apple_dma_compat_shrinker_unregister() - undo what was registered, if it was
- * @s: the shrinker
- *
- * Context: may sleep; @count and @scan do not run any more afterwards.
- */
-static inline void
-apple_dma_compat_shrinker_unregister(struct apple_dma_shrinker *s)
-{
-	if (!s->registered)
-		return;
-#ifdef APPLE_DMA_HAVE_SHRINKER_ALLOC
-	shrinker_free(s->shrinker);
-#else
-	unregister_shrinker(&s->shrinker);
-#endif
-	s->registered = false;
 }
 
 #endif /* APPLE_DMA_COMPAT_H */

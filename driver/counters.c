@@ -10,12 +10,9 @@
 /**
  * apple_dma_counters_live() - what drivers have mapped
  * @e: the engine
- * @stats: @live_mappings, @live_bytes and, as long as nothing is subtracted,
- *	@hits are set
+ * @stats: @live_mappings and @live_bytes are set; @hits is set to all maps
  *
- * A moment's picture, unless nothing else goes on.
- *
- * Context: any.
+ * Exact when nothing runs. Context: any.
  */
 void apple_dma_counters_live(struct apple_dma_engine *e,
 			     struct apple_dma_stats *stats)
@@ -37,16 +34,7 @@ void apple_dma_counters_live(struct apple_dma_engine *e,
 	stats->live_bytes = max(bytes, 0LL);
 }
 
-/**
- * apple_dma_counters_idle() - how much is idle
- * @e: the engine
- * @entries: where to put the number of windows
- * @bytes: where to put their bytes
- *
- * A moment's picture, unless nothing else goes on.
- *
- * Context: any.
- */
+/* How many windows are idle, and their bytes. Exact when nothing runs. Context: any. */
 void apple_dma_counters_idle(struct apple_dma_engine *e, u64 *entries,
 			     u64 *bytes)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * apple_dma/<companion>/windows in debugfs: every registration, a line each. It
- * is for people who look at one guest, and not a promise, as sysfs is.
+ * apple_dma/<companion>/windows in debugfs: every registration, a line each.
+ * For debugging; unlike sysfs, it may change.
  */
 
 #include <linux/debugfs.h>
@@ -19,9 +19,9 @@ static const char *const debugfs_states[] = {
 };
 
 /*
- * There may be 64k windows. They are walked by their starts, which no two of
- * them share: the position is the granule of the next one, and the lock is held
- * for one look. A window that is there all the while is seen once.
+ * There may be 64k windows, so the lock is held for one at a time. The position
+ * is the granule where a window starts; no two start in the same. A window that
+ * exists during all of the walk is seen once.
  */
 static void *debugfs_find(struct seq_file *m, loff_t *pos)
 {
@@ -84,14 +84,7 @@ DEFINE_SEQ_ATTRIBUTE(apple_dma_windows);
 
 static struct dentry *debugfs_root;
 
-/**
- * apple_dma_debugfs_add() - list the windows of a companion
- * @ad: the companion
- *
- * A kernel without debugfs goes without.
- *
- * Context: may sleep.
- */
+/* List the windows of a companion, if the kernel has debugfs; may sleep. */
 void apple_dma_debugfs_add(struct apple_dma *ad)
 {
 	ad->debugfs = debugfs_create_dir(dev_name(ad->engine.dev), debugfs_root);
@@ -99,30 +92,17 @@ void apple_dma_debugfs_add(struct apple_dma *ad)
 			    &apple_dma_windows_fops);
 }
 
-/**
- * apple_dma_debugfs_remove() - undo apple_dma_debugfs_add(), if it was called
- * @ad: the companion
- *
- * Nobody reads the list any more when it returns.
- *
- * Context: may sleep.
- */
+/* Nobody reads the list any more when this returns; may sleep. */
 void apple_dma_debugfs_remove(struct apple_dma *ad)
 {
 	debugfs_remove(ad->debugfs);
 }
 
-/**
- * apple_dma_debugfs_init() - once for the module
- */
 void apple_dma_debugfs_init(void)
 {
 	debugfs_root = debugfs_create_dir(KBUILD_MODNAME, NULL);
 }
 
-/**
- * apple_dma_debugfs_exit() - undo apple_dma_debugfs_init()
- */
 void apple_dma_debugfs_exit(void)
 {
 	debugfs_remove(debugfs_root);

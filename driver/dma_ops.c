@@ -3,18 +3,20 @@
  * The dma_map_ops of a passthrough device: arguments in, engine calls out.
  *
  * Every op works in atomic context; only allocation may sleep, and only if
- * its gfp says so. Devices are coherent (managed.c sees to it), so there are
- * no sync ops.
+ * its gfp says so. There are no sync ops: managed.c refuses devices that are not
+ * cache coherent.
  */
 
 #include <linux/mm.h>
 #include <linux/scatterlist.h>
 
+#include "coherent.h"
 #include "companion.h"
+#include "compat.h"
 #include "dma_ops.h"
 #include "hit.h"
-#include "memory.h"
 #include "pin.h"
+#include "quarantine.h"
 
 /* What drivers are told is a good size: likely to be inside one window. */
 #define OPT_MAPPING_SIZE	(256UL << 10)
@@ -25,82 +27,20 @@ static struct apple_dma *dma_ops_companion(struct device *dev)
 	return container_of(get_dma_ops(dev), struct apple_dma, ops);
 }
 
+/* The highest device address that a device reaches. */
 static u64 dma_ops_reach(struct device *dev, u64 mask)
 {
 	return min_not_zero(mask, dev->bus_dma_limit);
-}
-
-static u64 dma_ops_streaming_reach(struct device *dev)
-{
-	return dma_ops_reach(dev, dma_get_mask(dev));
-}
-
-static u64 dma_ops_coherent_reach(struct device *dev)
-{
-	return dma_ops_reach(dev, dev->coherent_dma_mask);
-}
-
-/*
- * The device may still reach these pages: a reference that is never dropped
- * keeps the page allocator from giving them to somebody else. Slab memory
- * cannot be kept in this way.
- */
-static void dma_ops_quarantine(struct apple_dma *ad, phys_addr_t phys,
-			       size_t size)
-{
-	unsigned long pfn = PHYS_PFN(phys);
-	unsigned long last = PHYS_PFN(phys + size - 1);
-
-	for (; pfn <= last; pfn++)
-		if (pfn_valid(pfn) &&
-		    folio_try_get(page_folio(pfn_to_page(pfn))))
-			atomic64_add(PAGE_SIZE, &ad->leaked_bytes);
-}
-
-static void dma_ops_quarantine_sg(struct apple_dma *ad, struct scatterlist *sgl,
-				  int nents)
-{
-	struct scatterlist *sg;
-	int i;
-
-	for_each_sg(sgl, sg, nents, i)
-		dma_ops_quarantine(ad, sg_phys(sg), sg->length);
-}
-
-/**
- * apple_dma_keep_left() - keep the pages that a driver left mapped
- * @ad: the companion, broken; its device has no driver
- *
- * The driver may free them without a word, and the host still has them.
- *
- * Context: any.
- */
-void apple_dma_keep_left(struct apple_dma *ad)
-{
-	struct apple_dma_range range;
-	u64 phys = 0;
-
-	while (apple_dma_engine_left(&ad->engine, &phys, &range))
-		if (range.size)
-			dma_ops_quarantine(ad, range.phys, range.size);
 }
 
 static noinline dma_addr_t dma_ops_map_slowly(struct apple_dma *ad,
 					      phys_addr_t phys, size_t size,
 					      u64 mask, unsigned long attrs)
 {
-	bool broken = READ_ONCE(ad->engine.broken);
-	dma_addr_t addr;
-
 	if (attrs & DMA_ATTR_MMIO)
 		return apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_NOT_RAM,
 					size);
-	addr = apple_dma_pin(&ad->engine, phys, size, mask);
-	/* It broke just now: the host may have mapped this all the same. */
-	if (addr == DMA_MAPPING_ERROR && !broken &&
-	    READ_ONCE(ad->engine.broken))
-		dma_ops_quarantine(ad, phys, size);
-	return addr;
+	return apple_dma_quarantine_map(ad, phys, size, mask);
 }
 
 /* What is not guest RAM, such as MMIO, is in no window. */
@@ -110,21 +50,12 @@ static __always_inline dma_addr_t dma_ops_map_range(struct device *dev,
 						    unsigned long attrs)
 {
 	struct apple_dma *ad = dma_ops_companion(dev);
-	u64 mask = dma_ops_streaming_reach(dev);
+	u64 mask = dma_ops_reach(dev, dma_get_mask(dev));
 	dma_addr_t addr = apple_dma_hit(&ad->engine, phys, size, mask);
 
 	if (likely(addr != DMA_MAPPING_ERROR))
 		return apple_dma_traced_map(&ad->engine, phys, size, addr);
 	return dma_ops_map_slowly(ad, phys, size, mask, attrs);
-}
-
-static noinline void dma_ops_unmap_slowly(struct apple_dma *ad, dma_addr_t addr,
-					  size_t size)
-{
-	phys_addr_t phys;
-
-	if (apple_dma_unpin(&ad->engine, addr, size, &phys) == -EIO)
-		dma_ops_quarantine(ad, phys, size);
 }
 
 static __always_inline void dma_ops_unmap_range(struct device *dev,
@@ -136,7 +67,7 @@ static __always_inline void dma_ops_unmap_range(struct device *dev,
 	if (likely(apple_dma_unhit(&ad->engine, addr, size, &phys)))
 		apple_dma_traced_unmap(&ad->engine, addr, size);
 	else
-		dma_ops_unmap_slowly(ad, addr, size);
+		apple_dma_quarantine_unmap(ad, addr, size);
 }
 
 #ifdef APPLE_DMA_HAVE_MAP_PHYS
@@ -186,7 +117,7 @@ static int apple_dma_map_sg(struct device *dev, struct scatterlist *sgl,
 			    unsigned long attrs)
 {
 	struct apple_dma *ad = dma_ops_companion(dev);
-	bool broken = READ_ONCE(ad->engine.broken);
+	u64 mask = dma_ops_reach(dev, dma_get_mask(dev));
 	int err;
 
 	if (nents < 1)
@@ -196,10 +127,7 @@ static int apple_dma_map_sg(struct device *dev, struct scatterlist *sgl,
 				 sgl->length);
 		return -EREMOTEIO;
 	}
-	err = apple_dma_pin_sg(&ad->engine, sgl, nents,
-			       dma_ops_streaming_reach(dev));
-	if (err && !broken && READ_ONCE(ad->engine.broken))
-		dma_ops_quarantine_sg(ad, sgl, nents);
+	err = apple_dma_quarantine_map_sg(ad, sgl, nents, mask);
 	return err ?: nents;
 }
 
@@ -207,28 +135,7 @@ static void apple_dma_unmap_sg(struct device *dev, struct scatterlist *sgl,
 			       int nents, enum dma_data_direction dir,
 			       unsigned long attrs)
 {
-	struct apple_dma *ad = dma_ops_companion(dev);
-
-	if (apple_dma_unpin_sg(&ad->engine, sgl, nents) == -EIO)
-		dma_ops_quarantine_sg(ad, sgl, nents);
-}
-
-static void *apple_dma_alloc(struct device *dev, size_t size, dma_addr_t *addr,
-			     gfp_t gfp, unsigned long attrs)
-{
-	struct page *page;
-
-	if (attrs & DMA_ATTR_NO_WARN)
-		gfp |= __GFP_NOWARN;
-	page = apple_dma_memory_alloc(dma_ops_companion(dev), dev, size, addr,
-				      gfp, dma_ops_coherent_reach(dev));
-	return page ? page_address(page) : NULL;
-}
-
-static void apple_dma_free(struct device *dev, size_t size, void *vaddr,
-			   dma_addr_t addr, unsigned long attrs)
-{
-	apple_dma_memory_free(size, virt_to_page(vaddr), addr);
+	apple_dma_quarantine_unmap_sg(dma_ops_companion(dev), sgl, nents);
 }
 
 static struct page *apple_dma_alloc_pages(struct device *dev, size_t size,
@@ -236,15 +143,46 @@ static struct page *apple_dma_alloc_pages(struct device *dev, size_t size,
 					  enum dma_data_direction dir,
 					  gfp_t gfp)
 {
-	return apple_dma_memory_alloc(dma_ops_companion(dev), dev, size, addr,
-				      gfp, dma_ops_coherent_reach(dev));
+	u64 mask = dma_ops_reach(dev, dev->coherent_dma_mask);
+
+	return apple_dma_coherent_alloc(dma_ops_companion(dev), dev, size, addr,
+					gfp, mask);
 }
 
+static void *apple_dma_alloc(struct device *dev, size_t size, dma_addr_t *addr,
+			     gfp_t gfp, unsigned long attrs)
+{
+	struct page *page = apple_dma_alloc_pages(dev, size, addr,
+						  DMA_BIDIRECTIONAL, gfp);
+
+	return page ? page_address(page) : NULL;
+}
+
+/*
+ * A driver may free memory while its device is unbound: the ops, and the
+ * companion with them, may go at any time, but the companion's memory only
+ * after a grace period.
+ */
 static void apple_dma_free_pages(struct device *dev, size_t size,
 				 struct page *page, dma_addr_t addr,
 				 enum dma_data_direction dir)
 {
-	apple_dma_memory_free(size, page, addr);
+	const struct dma_map_ops *ops;
+	struct apple_dma *ad = NULL;
+
+	rcu_read_lock();
+	ops = get_dma_ops(dev);
+	if (apple_dma_is_ours(ops))
+		ad = container_of(ops, struct apple_dma, ops);
+	apple_dma_coherent_free(ad, size, page, addr);
+	rcu_read_unlock();
+}
+
+static void apple_dma_free(struct device *dev, size_t size, void *vaddr,
+			   dma_addr_t addr, unsigned long attrs)
+{
+	apple_dma_free_pages(dev, size, virt_to_page(vaddr), addr,
+			     DMA_BIDIRECTIONAL);
 }
 
 static int apple_dma_mmap(struct device *dev, struct vm_area_struct *vma,
@@ -273,8 +211,8 @@ static int apple_dma_get_sgtable(struct device *dev, struct sg_table *sgt,
 }
 
 /*
- * Nobody can ask the host for an address below some limit, so any mask of 32
- * bits and more is worth a try; each address is checked against it.
+ * The host cannot be asked for an address below a limit. So any mask of 32 bits
+ * and more is accepted, and each address is checked against it.
  */
 static int apple_dma_supported(struct device *dev, u64 mask)
 {
@@ -282,9 +220,9 @@ static int apple_dma_supported(struct device *dev, u64 mask)
 }
 
 /*
- * More than 32 bits, so that a driver that has the choice takes its wide
- * descriptors; and less than what GPUs reach (40 bits and more), because a
- * device that reaches less than this is given memory below 4 GiB, in vain.
+ * More than 32 bits, so that drivers choose wide descriptors. Less than GPUs
+ * reach (40 bits and more): a device that reaches less than this is given memory
+ * below 4 GiB, which is of no use here.
  */
 static u64 apple_dma_required_mask(struct device *dev)
 {
@@ -299,8 +237,8 @@ static size_t apple_dma_max_mapping_size(struct device *dev)
 		    max_t(u64, APPLE_DMA_GRANULE_SIZE, PAGE_SIZE);
 
 	/*
-	 * Drivers cut their requests to this, and a request is a list of pages
-	 * that may lie in a granule each: it has to fit when all else is gone.
+	 * Drivers limit a request to this. Each of its pages may lie in a
+	 * granule of its own, and all must fit when nothing else is mapped.
 	 */
 	return min_t(u64, pages, limits->entries) << PAGE_SHIFT;
 }
@@ -333,13 +271,7 @@ const struct dma_map_ops apple_dma_ops = {
 	.opt_mapping_size = apple_dma_opt_mapping_size,
 };
 
-/**
- * apple_dma_is_ours() - were these ops installed by some companion?
- * @ops: a device's dma_map_ops, or NULL
- *
- * Context: any.
- * Return: true if @ops is a copy of apple_dma_ops.
- */
+/* Are these ops, or NULL, a companion's copy of apple_dma_ops? */
 bool apple_dma_is_ours(const struct dma_map_ops *ops)
 {
 	return ops && ops->alloc == apple_dma_ops.alloc;

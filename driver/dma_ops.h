@@ -7,11 +7,8 @@
 
 #include <linux/dma-map-ops.h>
 
-struct apple_dma;
-
 extern const struct dma_map_ops apple_dma_ops;
 
 bool apple_dma_is_ours(const struct dma_map_ops *ops);
-void apple_dma_keep_left(struct apple_dma *ad);
 
 #endif /* APPLE_DMA_DMA_OPS_H */

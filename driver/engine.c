@@ -15,13 +15,7 @@
 
 /* ---- counters ---- */
 
-/**
- * apple_dma_engine_snapshot() - copy the counters
- * @e: the engine
- * @stats: where to
- *
- * Context: any.
- */
+/* Copy the counters. Context: any. */
 void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 			       struct apple_dma_stats *stats)
 {
@@ -42,14 +36,26 @@ void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 
 /* ---- knobs ---- */
 
-/* Say whether hits need the lock. The lock is held. */
-static void engine_set_fast(struct apple_dma_engine *e)
+/* Set whether hits may do without the lock. */
+static void __engine_set_fast(struct apple_dma_engine *e)
 {
+	lockdep_assert_held(&e->lock);
 	WRITE_ONCE(e->fast, apple_dma_engine_lazy(e) && !e->broken &&
 		   !e->stopped && !e->closed);
 }
 
-/* Change the mode, or be unsafe from now on; what does not suit goes back. */
+/* Map nothing more; hits may still be under way. */
+static void engine_close(struct apple_dma_engine *e)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	e->closed = true;
+	__engine_set_fast(e);
+	spin_unlock_irqrestore(&e->lock, flags);
+}
+
+/* Change the mode, or become unsafe. Windows that do not fit the mode go back. */
 static void engine_change_mode(struct apple_dma_engine *e,
 			       enum apple_dma_mode mode, bool unsafe)
 {
@@ -61,24 +67,22 @@ static void engine_change_mode(struct apple_dma_engine *e,
 		e->unsafe = true;
 	else
 		e->mode = mode;
-	engine_set_fast(e);
+	__engine_set_fast(e);
 	spin_unlock_irqrestore(&e->lock, flags);
 	/* No hit of the old mode is under way after this. */
 	synchronize_rcu();
-	if (apple_dma_engine_strict(e))
+	if (!apple_dma_engine_lazy(e))
 		apple_dma_idle_retire(e, 0, U64_MAX, "mode");
-	else if (!apple_dma_engine_lazy(e))
-		apple_dma_idle_flush(e, UINT_MAX, "mode");
 	mutex_unlock(&e->knobs);
 }
 
 /**
  * apple_dma_engine_set_mode() - keep idle windows, or do not
  * @e: the engine
- * @mode: what from now on
+ * @mode: the new mode
  *
- * After a change to strict, windows that are still in use go with their last
- * mapping and take no new one.
+ * After a change to strict, windows in use take no new mapping, and go with
+ * their last one.
  *
  * Context: may sleep.
  */
@@ -92,9 +96,8 @@ void apple_dma_engine_set_mode(struct apple_dma_engine *e,
  * apple_dma_engine_set_unsafe() - the guest gives memory back to the host
  * @e: the engine
  *
- * A window may then lead to memory that the host has replaced. From now on
- * only live windows of exact granules are kept, whatever the mode; there is no
- * way back.
+ * An idle window may then lead to memory that the host has replaced. From now on
+ * the engine is strict, whatever the mode. There is no way back.
  *
  * Context: may sleep.
  */
@@ -104,7 +107,7 @@ void apple_dma_engine_set_unsafe(struct apple_dma_engine *e)
 }
 
 /**
- * apple_dma_engine_set_idle_ms() - for how long idle windows are kept
+ * apple_dma_engine_set_idle_ms() - set how long idle windows are kept
  * @e: the engine
  * @idle_ms: milliseconds, 0 for as long as there is room
  *
@@ -114,19 +117,13 @@ void apple_dma_engine_set_idle_ms(struct apple_dma_engine *e,
 				  unsigned int idle_ms)
 {
 	WRITE_ONCE(e->idle_ms, idle_ms);
-	/* The next look may be far off with the old value. */
+	/* With the old value the next look may be far off. */
 	apple_dma_idle_stop(e);
 	if (!READ_ONCE(e->stopped))
 		apple_dma_idle_arm(e);
 }
 
-/**
- * apple_dma_engine_set_batch() - how many entries go in one doorbell
- * @e: the engine
- * @batch: 1 to what the host and the command page allow
- *
- * Context: any.
- */
+/* Set how many entries go in one doorbell: 1 to APPLE_DMA_BATCH_MAX. Context: any. */
 void apple_dma_engine_set_batch(struct apple_dma_engine *e, u32 batch)
 {
 	unsigned long flags;
@@ -136,12 +133,7 @@ void apple_dma_engine_set_batch(struct apple_dma_engine *e, u32 batch)
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 
-/**
- * apple_dma_engine_flush() - give all idle windows back
- * @e: the engine
- *
- * Context: may sleep.
- */
+/* Give all idle windows back. May sleep. */
 void apple_dma_engine_flush(struct apple_dma_engine *e)
 {
 	apple_dma_idle_flush(e, UINT_MAX, "flush");
@@ -150,12 +142,12 @@ void apple_dma_engine_flush(struct apple_dma_engine *e)
 /* ---- while the guest sleeps ---- */
 
 /**
- * apple_dma_engine_suspend() - ring no more until apple_dma_engine_resume()
+ * apple_dma_engine_suspend() - do not call the host until apple_dma_engine_resume()
  * @e: the engine; the device and its driver sleep
  *
- * The companion's registers may be gone when the guest wakes. Nothing is left
- * that the clock, memory pressure or the search for leftovers would ask the
- * host to release; what is mapped stays.
+ * The companion's registers may be gone when the guest wakes. After this, neither
+ * the ager nor the search for leftovers has anything to ask the host for. What is
+ * mapped stays.
  *
  * Context: may sleep.
  */
@@ -178,7 +170,7 @@ static bool engine_ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	while (n < apple_dma_engine_batch(e)) {
+	while (n < e->limits.batch) {
 		w = apple_dma_index_next(e, *phys);
 		if (!w)
 			break;
@@ -194,30 +186,26 @@ static bool engine_ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
 				       e->host_ops->reason(e->host));
 		n = 0;
 	}
-	for (i = 0; i < n; i++) {
-		w = apple_dma_index_next(e, entry[i].gpa);
-		if (entry[i].err || entry[i].iova == w->iova)
-			continue;
-		apple_dma_index_retire(e, w);
-		w->moved = true;
-		*moved = true;
-	}
+	for (i = 0; i < n; i++)
+		*moved |= !entry[i].err && entry[i].iova !=
+			  apple_dma_index_next(e, entry[i].gpa)->iova;
 	spin_unlock_irqrestore(&e->lock, flags);
 	return n;
 }
 
 /**
  * apple_dma_engine_resume() - undo apple_dma_engine_suspend()
- * @e: the engine; the companion's registers are programmed, and neither the
- *	device nor its driver is awake
+ * @e: the engine; the companion's registers are programmed, and the device and
+ *	its driver are still asleep
  *
- * The known hosts keep what is registered. Where this one did not, it is
- * registered anew, and where that gives another device address, those that the
- * driver has lead nowhere. No more is mapped there; elsewhere it is, as a driver
- * may wait for ever for a mapping, and has to come to its end.
+ * The known hosts keep what is registered. If this one did not, it is registered
+ * anew. If a window gets another device address, the driver's addresses lead
+ * nowhere, or to other memory of its own. Then nothing more is mapped until
+ * apple_dma_engine_open().
  *
  * Context: may sleep.
- * Return: false if the driver has to be probed again.
+ * Return: false if the driver has to be probed again. Until then the caller keeps
+ * the device from doing DMA.
  */
 bool apple_dma_engine_resume(struct apple_dma_engine *e)
 {
@@ -226,16 +214,19 @@ bool apple_dma_engine_resume(struct apple_dma_engine *e)
 
 	while (engine_ask_again(e, &phys, &moved))
 		;
+	if (moved)
+		engine_close(e);
 	apple_dma_recover_resume(e);
 	return !moved;
 }
 
 /**
- * apple_dma_engine_freeze() - an image of the guest is about to be made, or loaded
+ * apple_dma_engine_freeze() - a hibernation image is about to be made or loaded
  * @e: the engine; the device and its driver sleep
  *
- * A search for leftovers that is under way in an image would go on in it
- * before the companion's registers are its own again.
+ * Stops the search for leftovers: in an image it would go on before the
+ * companion's registers are programmed. apple_dma_recover_resume() undoes this in
+ * the same kernel. An image that was loaded calls apple_dma_recover_again().
  *
  * Context: may sleep.
  */
@@ -244,65 +235,23 @@ void apple_dma_engine_freeze(struct apple_dma_engine *e)
 	apple_dma_recover_stop(e);
 }
 
-/**
- * apple_dma_engine_thaw() - undo apple_dma_engine_freeze(), in the same kernel
- * @e: the engine
- *
- * Context: any.
- */
-void apple_dma_engine_thaw(struct apple_dma_engine *e)
-{
-	apple_dma_recover_resume(e);
-}
-
-/**
- * apple_dma_engine_restore() - the same, in an image that has been loaded
- * @e: the engine; apple_dma_engine_resume() is to follow
- *
- * The kernel that has loaded it left what its own drivers had mapped, whatever
- * has been looked for before.
- *
- * Context: any.
- */
-void apple_dma_engine_restore(struct apple_dma_engine *e)
-{
-	apple_dma_recover_again(e);
-}
-
 /* ---- life of an engine ---- */
 
-/**
- * apple_dma_engine_open() - a driver may map from now on
- * @e: the engine
- *
- * Context: any.
- */
+/* A driver may map from now on. Context: any. */
 void apple_dma_engine_open(struct apple_dma_engine *e)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->closed = false;
-	engine_set_fast(e);
+	__engine_set_fast(e);
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 
-/**
- * apple_dma_engine_close() - the driver is gone: nothing is mapped any more
- * @e: the engine
- *
- * Until apple_dma_engine_open(). No hit is under way when it returns.
- *
- * Context: may sleep.
- */
+/* No driver may map until apple_dma_engine_open(); no hit is under way. May sleep. */
 void apple_dma_engine_close(struct apple_dma_engine *e)
 {
-	unsigned long flags;
-
-	spin_lock_irqsave(&e->lock, flags);
-	e->closed = true;
-	engine_set_fast(e);
-	spin_unlock_irqrestore(&e->lock, flags);
+	engine_close(e);
 	synchronize_rcu();
 }
 
@@ -310,7 +259,7 @@ void apple_dma_engine_close(struct apple_dma_engine *e)
  * apple_dma_engine_abandon() - end all mappings of a driver that is gone
  * @e: the engine, closed
  *
- * The windows are still registered; apple_dma_engine_release() is to follow.
+ * The windows are still registered; call apple_dma_engine_release() next.
  *
  * Context: any.
  * Return: how many mappings were left behind.
@@ -325,13 +274,7 @@ u64 apple_dma_engine_abandon(struct apple_dma_engine *e)
 	spin_lock_irqsave(&e->lock, flags);
 	for (node = rb_first(&e->iova); node; node = rb_next(node)) {
 		w = rb_entry(node, struct apple_dma_window, iova_node);
-		if (apple_dma_window_live(w) > 0) {
-			if (apple_dma_window_live(w) > w->guarded)
-				set_bit(APPLE_DMA_WINDOW_LEFT, &w->flags);
-			/* A map that began before still has its guard. */
-			atomic64_set(&w->live, 1 + w->guarded);
-			apple_dma_window_put(e, w, 0);
-		}
+		apple_dma_window_abandon(e, w);
 	}
 	apple_dma_counters_live(e, &live);
 	e->abandoned += live.live_mappings;
@@ -341,12 +284,12 @@ u64 apple_dma_engine_abandon(struct apple_dma_engine *e)
 }
 
 /**
- * apple_dma_engine_release() - give all windows without a mapping back
+ * apple_dma_engine_release() - give back all windows without a mapping
  * @e: the engine
  *
  * Context: may sleep.
- * Return: true if all are gone from the host; false if the companion is
- * broken, so that the device may still reach them.
+ * Return: false if the companion is broken, so that the device may still reach
+ * them.
  */
 bool apple_dma_engine_release(struct apple_dma_engine *e)
 {
@@ -355,13 +298,13 @@ bool apple_dma_engine_release(struct apple_dma_engine *e)
 }
 
 /**
- * apple_dma_engine_left() - what a driver left mapped, and the host still has
+ * apple_dma_engine_left() - windows that a driver left mapped, and the host still has
  * @e: the engine, broken
  * @phys: guest-physical address to look from; set to where to go on
- * @range: set to the range of the next window, of size 0 if nothing was left
- *	in it; all of it, as nobody knows which part the mappings were
+ * @range: set to the whole range of the next window; size 0 if nothing was left
+ *	mapped in it
  *
- * What it has told of, it does not tell again.
+ * Each window is reported once.
  *
  * Context: any.
  * Return: false if there is no next window.
@@ -398,10 +341,9 @@ static void apple_dma_engine_alert(struct work_struct *work)
 
 /**
  * apple_dma_engine_stop() - map nothing more, release everything
- * @e: the engine
+ * @e: the engine; its device is stopped
  *
- * Unmaps that come later are taken as done. The caller has stopped the
- * device.
+ * Later unmaps succeed and do nothing.
  *
  * Context: may sleep.
  */
@@ -478,7 +420,7 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 }
 
 /**
- * apple_dma_engine_create() - the same, with the guest's memory and a shrinker
+ * apple_dma_engine_create() - apple_dma_engine_init(), and where memory is
  * @e: the engine; zeroed
  * @dev: names it in the log
  * @limits: its budget
@@ -497,25 +439,19 @@ int apple_dma_engine_create(struct apple_dma_engine *e, struct device *dev,
 	if (err)
 		return err;
 	err = apple_dma_ram_init(e);
-	if (err)
-		goto destroy;
+	if (err) {
+		apple_dma_engine_destroy(e);
+		return err;
+	}
 	apple_dma_oldmem_init(e);
-	err = apple_dma_shrinker_start(e);
-	if (err)
-		goto destroy;
 	return 0;
-
-destroy:
-	apple_dma_engine_destroy(e);
-	return err;
 }
 
 /**
  * apple_dma_engine_destroy() - free what an engine holds
  * @e: the engine, stopped
  *
- * Windows that a broken host still has are freed without asking it. What was
- * allocated may still be freed afterwards.
+ * Windows that a broken host still has are freed without asking it.
  *
  * Context: may sleep.
  */
@@ -523,7 +459,6 @@ void apple_dma_engine_destroy(struct apple_dma_engine *e)
 {
 	struct apple_dma_window *w, *next;
 
-	apple_dma_shrinker_stop(e);
 	apple_dma_ram_exit(e);
 	/* The last windows given back are freed after this. */
 	rcu_barrier();

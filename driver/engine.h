@@ -19,7 +19,6 @@
 #include <linux/xarray.h>
 
 #include "budget.h"
-#include "compat.h"
 #include "counters.h"
 #include "host.h"
 #include "ram.h"
@@ -28,9 +27,6 @@
 enum apple_dma_mode {
 	APPLE_DMA_MODE_CACHED,	/* kept while idle; shapes follow the room left */
 	APPLE_DMA_MODE_STRICT,	/* exact granules, gone before unmap returns */
-	APPLE_DMA_MODE_FIXED,	/* a baseline to compare with: always 256 KiB,
-				 * gone at the last unmap, an entry a doorbell
-				 */
 	APPLE_DMA_MODE_COUNT
 };
 
@@ -78,7 +74,6 @@ enum apple_dma_mode {
  * @map_scratch: entries of the batch under construction
  * @unmap_scratch: the same for releases
  * @knobs: one change of @mode, @unsafe at a time
- * @shrinker: gives back idle windows when the guest is short of memory
  */
 struct apple_dma_engine {
 	bool fast;
@@ -122,24 +117,12 @@ struct apple_dma_engine {
 	struct apple_dma_map_entry map_scratch[APPLE_DMA_BATCH_MAX];
 	struct apple_dma_unmap_entry unmap_scratch[APPLE_DMA_BATCH_MAX];
 	struct mutex knobs; /* changes of mode, unsafe */
-	struct apple_dma_shrinker shrinker;
 };
 
-/* Is the engine in a mode that gives a window back at its last unmap? */
+/* Are idle windows kept? Otherwise the engine is strict. */
 static inline bool apple_dma_engine_lazy(const struct apple_dma_engine *e)
 {
 	return e->mode == APPLE_DMA_MODE_CACHED && !e->unsafe;
-}
-
-static inline bool apple_dma_engine_strict(const struct apple_dma_engine *e)
-{
-	return e->mode == APPLE_DMA_MODE_STRICT || e->unsafe;
-}
-
-/* Entries of one doorbell. */
-static inline u32 apple_dma_engine_batch(const struct apple_dma_engine *e)
-{
-	return e->mode == APPLE_DMA_MODE_FIXED ? 1 : e->limits.batch;
 }
 
 int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
@@ -165,8 +148,6 @@ void apple_dma_engine_flush(struct apple_dma_engine *e);
 void apple_dma_engine_suspend(struct apple_dma_engine *e);
 bool apple_dma_engine_resume(struct apple_dma_engine *e);
 void apple_dma_engine_freeze(struct apple_dma_engine *e);
-void apple_dma_engine_thaw(struct apple_dma_engine *e);
-void apple_dma_engine_restore(struct apple_dma_engine *e);
 void apple_dma_engine_set_batch(struct apple_dma_engine *e, u32 batch);
 void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 			       struct apple_dma_stats *stats);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Idle windows: those without a mapping, kept for the next one.
+ * When idle windows, those without a mapping, go back to the host.
  */
 #ifndef APPLE_DMA_IDLE_H
 #define APPLE_DMA_IDLE_H
@@ -8,8 +8,6 @@
 #include "window.h"
 
 void apple_dma_idle_init(struct apple_dma_engine *e);
-bool apple_dma_idle_close(struct apple_dma_engine *e,
-			  struct apple_dma_window *w);
 u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries);
 struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
 						  u64 bytes, u64 entries);
@@ -24,7 +22,5 @@ void apple_dma_idle_retire(struct apple_dma_engine *e, u64 start, u64 end,
 			   const char *cause);
 void apple_dma_idle_arm(struct apple_dma_engine *e);
 void apple_dma_idle_stop(struct apple_dma_engine *e);
-int apple_dma_shrinker_start(struct apple_dma_engine *e);
-void apple_dma_shrinker_stop(struct apple_dma_engine *e);
 
 #endif /* APPLE_DMA_IDLE_H */

@@ -32,48 +32,20 @@ INTERVAL_TREE_DEFINE(struct apple_dma_window, phys_node, u64, phys_last,
 
 /* ---- the trees ---- */
 
-/* Is this the range that the window was made for, to the granule? */
-static bool index_made_for(const struct apple_dma_window *w, u64 phys, u64 size)
-{
-	return w->first == round_down(phys, APPLE_DMA_GRANULE_SIZE) &&
-	       apple_dma_window_end(w) ==
-	       round_up(phys + size, APPLE_DMA_GRANULE_SIZE);
-}
-
-/**
- * apple_dma_index_find() - a window for a range
- * @e: the engine; its lock is held
- * @phys: guest-physical address
- * @size: bytes
- *
- * In strict mode only a window of exactly the granules of the range counts.
- *
- * Return: a window, ACTIVE or PLANNED, or NULL.
- */
+/* A window that fits a range, or NULL: apple_dma_window_fits(). */
 struct apple_dma_window *apple_dma_index_find(struct apple_dma_engine *e,
 					      u64 phys, u64 size)
 {
 	struct apple_dma_window *w;
 
 	lockdep_assert_held(&e->lock);
-	for_each_overlap(w, e, phys, phys) {
-		if (w->state > APPLE_DMA_WINDOW_ACTIVE ||
-		    !apple_dma_window_covers(w, phys, size))
-			continue;
-		if (!apple_dma_engine_strict(e) || index_made_for(w, phys, size))
+	for_each_overlap(w, e, phys, phys)
+		if (apple_dma_window_fits(e, w, phys, size))
 			return w;
-	}
 	return NULL;
 }
 
-/**
- * apple_dma_index_busy() - is a range in a window that stays, whatever goes?
- * @e: the engine; its lock is held
- * @phys: guest-physical address
- * @size: bytes
- *
- * Return: true if it is in a window that is in use.
- */
+/* Is a range inside a window in use, so that it stays whatever goes? */
 bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size)
 {
 	struct apple_dma_window *w;
@@ -87,15 +59,9 @@ bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size)
 	return false;
 }
 
-/**
- * apple_dma_index_next() - walk over windows
- * @e: the engine; its lock is held
- * @phys: guest-physical address
- *
- * Windows that overlap are not all seen by who goes on behind the end of one;
- * go on behind its start.
- *
- * Return: the window with the lowest start that is not below @phys, or NULL.
+/*
+ * The window with the lowest start that is not below @phys, or NULL. Windows
+ * overlap: to walk over all of them, go on behind the start of one, not its end.
  */
 struct apple_dma_window *apple_dma_index_next(struct apple_dma_engine *e,
 					      u64 phys)
@@ -109,13 +75,7 @@ struct apple_dma_window *apple_dma_index_next(struct apple_dma_engine *e,
 	return NULL;
 }
 
-/**
- * apple_dma_index_handle_taken() - is a window registered as @handle?
- * @e: the engine; its lock is held
- * @handle: guest-physical start address
- *
- * Return: true if the host would call a window that starts there a duplicate.
- */
+/* Does a window start at @handle, so that the host refuses another there? */
 bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle)
 {
 	struct apple_dma_window *w;
@@ -127,13 +87,7 @@ bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle)
 	return false;
 }
 
-/**
- * apple_dma_index_find_iova() - the window that a device address is in
- * @e: the engine; its lock is held
- * @iova: device address
- *
- * Return: the window, or NULL.
- */
+/* The window that a device address is in, or NULL. */
 struct apple_dma_window *
 apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova)
 {
@@ -154,9 +108,12 @@ apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova)
 	return NULL;
 }
 
-/* Returns the window whose device addresses are in the way, or NULL. */
-static struct apple_dma_window *index_insert_iova(struct apple_dma_engine *e,
-						  struct apple_dma_window *w)
+/*
+ * Enter the device address of a PLANNED window; @w->iova is set. Returns false if
+ * another window has some of the device addresses.
+ */
+bool apple_dma_index_confirm(struct apple_dma_engine *e,
+			     struct apple_dma_window *w)
 {
 	struct rb_node **link = &e->iova.rb_node;
 	struct rb_node *parent = NULL;
@@ -171,11 +128,11 @@ static struct apple_dma_window *index_insert_iova(struct apple_dma_engine *e,
 		else if (other->iova + other->size <= w->iova)
 			link = &parent->rb_right;
 		else
-			return other;
+			return false;
 	}
 	rb_link_node(&w->iova_node, parent, link);
 	rb_insert_color(&w->iova_node, &e->iova);
-	return NULL;
+	return true;
 }
 
 /* ---- the xarrays ---- */
@@ -248,8 +205,8 @@ static void index_empty(struct apple_dma_engine *e, struct xarray *xa,
 	xas_unlock(&xas);
 }
 
-static void index_empty_phys(struct apple_dma_engine *e,
-			     struct apple_dma_window *w)
+/* Let no hit find a window to map in. Unmaps still find it. */
+void apple_dma_index_hide(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	struct apple_dma_window *other;
 	bool overlaps = false;
@@ -264,14 +221,10 @@ static void index_empty_phys(struct apple_dma_engine *e,
 	index_empty(e, &e->by_phys, w, w->phys, overlaps);
 }
 
-/**
- * apple_dma_index_publish() - let hits find a window
- * @e: the engine; its lock is held
- * @w: an ACTIVE window
- *
- * Only in cached mode: in the others nothing is hit, and a window that came and
- * went would have filled and emptied its slots for nobody. Then, and where
- * memory is short, it may be worth another try later: @w->indexed.
+/*
+ * Let hits find an ACTIVE window. Only in cached mode: otherwise no lookup would
+ * use the slots. Where memory is short, some are missing: @w->indexed is false, and
+ * a later call may fill them.
  */
 void apple_dma_index_publish(struct apple_dma_engine *e,
 			     struct apple_dma_window *w)
@@ -285,60 +238,19 @@ void apple_dma_index_publish(struct apple_dma_engine *e,
 
 /* ---- coming and going ---- */
 
-/**
- * apple_dma_index_add() - enter a planned window
- * @e: the engine; its lock is held
- * @w: the window, its handle not taken
- */
+/* Enter a PLANNED window. Its handle is not taken. */
 void apple_dma_index_add(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	RB_CLEAR_NODE(&w->iova_node);
 	phys_tree_insert(w, &e->phys);
 }
 
-/**
- * apple_dma_index_confirm() - enter the device address of a window
- * @e: the engine; its lock is held
- * @w: the window; @w->iova is set
- *
- * Return: NULL, or the window that has some of the device addresses.
- */
-struct apple_dma_window *apple_dma_index_confirm(struct apple_dma_engine *e,
-						 struct apple_dma_window *w)
-{
-	struct apple_dma_window *other = index_insert_iova(e, w);
-
-	if (!other) {
-		w->state = APPLE_DMA_WINDOW_ACTIVE;
-		apple_dma_index_publish(e, w);
-	}
-	return other;
-}
-
-/**
- * apple_dma_index_retire() - let nothing more be mapped in a window
- * @e: the engine; its lock is held
- * @w: an ACTIVE window
- */
-void apple_dma_index_retire(struct apple_dma_engine *e,
-			    struct apple_dma_window *w)
-{
-	w->state = APPLE_DMA_WINDOW_RETIRED;
-	index_empty_phys(e, w);
-}
-
-/**
- * apple_dma_index_remove() - the opposite of apple_dma_index_add()
- * @e: the engine; its lock is held
- * @w: the window
- *
- * Hits that found it before may still look at it until a grace period is over.
- */
+/* Undo apple_dma_index_add(). Hits may see the window until a grace period ends. */
 void apple_dma_index_remove(struct apple_dma_engine *e,
 			    struct apple_dma_window *w)
 {
 	if (!RB_EMPTY_NODE(&w->iova_node)) {
-		index_empty_phys(e, w);
+		apple_dma_index_hide(e, w);
 		if (w->slots)
 			index_empty(e, &e->by_iova, w, w->iova, false);
 		rb_erase(&w->iova_node, &e->iova);

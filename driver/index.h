@@ -17,12 +17,12 @@ apple_dma_index_next(struct apple_dma_engine *e, u64 phys);
 bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle);
 void apple_dma_index_add(struct apple_dma_engine *e,
 			 struct apple_dma_window *w);
-struct apple_dma_window *apple_dma_index_confirm(struct apple_dma_engine *e,
-						 struct apple_dma_window *w);
+bool apple_dma_index_confirm(struct apple_dma_engine *e,
+			     struct apple_dma_window *w);
 void apple_dma_index_publish(struct apple_dma_engine *e,
 			     struct apple_dma_window *w);
-void apple_dma_index_retire(struct apple_dma_engine *e,
-			    struct apple_dma_window *w);
+void apple_dma_index_hide(struct apple_dma_engine *e,
+			  struct apple_dma_window *w);
 void apple_dma_index_remove(struct apple_dma_engine *e,
 			    struct apple_dma_window *w);
 

@@ -11,7 +11,6 @@
 
 #include "companion.h"
 #include "debugfs.h"
-#include "dma_ops.h"
 #include "pm.h"
 #include "sysfs.h"
 #include "window.h"
@@ -85,22 +84,16 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	void __iomem *bar;
 	int err;
 
-	ad = kzalloc(sizeof(*ad), GFP_KERNEL);
+	ad = apple_dma_companion_new(pdev);
 	if (!ad)
 		return -ENOMEM;
-	ad->pdev = pci_dev_get(pdev);
-	ad->ops = apple_dma_ops;
-	kref_init(&ad->ref);
-	INIT_LIST_HEAD(&ad->memory);
-	INIT_LIST_HEAD(&ad->orphanage);
 	pci_set_drvdata(pdev, ad);
-
 	err = apple_dma_map_bar(pdev, &bar);
 	if (err)
-		goto free;
+		goto put;
 	err = apple_dma_transport_init(&ad->transport, &pdev->dev, bar);
 	if (err)
-		goto free;
+		goto put;
 	apple_dma_limits(ad, &limits);
 	err = apple_dma_engine_create(&ad->engine, &pdev->dev, &limits,
 				      &apple_dma_transport_ops, &ad->transport);
@@ -117,14 +110,13 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		goto stop_balloon;
 	err = apple_dma_transport_start(&ad->transport);
 	if (err)
-		goto giveup_managed;
-	err = apple_dma_managed_start(ad);
-	if (err)
-		goto stop_managed;
+		goto exit_managed;
 	err = sysfs_create_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
 	if (err)
-		goto stop_managed;
-	apple_dma_managed_show(ad);
+		goto stop_engine;
+	err = apple_dma_managed_start(ad);
+	if (err)
+		goto remove_group;
 	apple_dma_debugfs_add(ad);
 
 	dev_info(&pdev->dev,
@@ -133,22 +125,21 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		 limits.entries, limits.batch);
 	return 0;
 
-stop_managed:
-	apple_dma_managed_stop(ad);
+remove_group:
+	sysfs_remove_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
+stop_engine:
 	apple_dma_engine_stop(&ad->engine);
 	apple_dma_transport_clear(&ad->transport);
-	goto stop_balloon;
-giveup_managed:
-	apple_dma_managed_giveup(ad);
+exit_managed:
+	apple_dma_managed_exit(ad);
 stop_balloon:
 	apple_dma_balloon_stop(ad);
 destroy_engine:
 	apple_dma_engine_destroy(&ad->engine);
 free_transport:
 	apple_dma_transport_free(&ad->transport, ad->engine.broken);
-free:
-	pci_set_drvdata(pdev, NULL);
-	apple_dma_put(ad);
+put:
+	apple_dma_companion_put(ad);
 	return err;
 }
 
@@ -157,16 +148,15 @@ static void apple_dma_remove(struct pci_dev *pdev)
 	struct apple_dma *ad = pci_get_drvdata(pdev);
 
 	apple_dma_debugfs_remove(ad);
-	apple_dma_managed_hide(ad);
-	sysfs_remove_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
 	apple_dma_managed_stop(ad);
-	apple_dma_balloon_stop(ad);
+	sysfs_remove_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
 	apple_dma_engine_stop(&ad->engine);
 	apple_dma_transport_clear(&ad->transport);
-	apple_dma_transport_free(&ad->transport, ad->engine.broken);
+	apple_dma_managed_exit(ad);
+	apple_dma_balloon_stop(ad);
 	apple_dma_engine_destroy(&ad->engine);
-	pci_set_drvdata(pdev, NULL);
-	apple_dma_put(ad);
+	apple_dma_transport_free(&ad->transport, ad->engine.broken);
+	apple_dma_companion_put(ad);
 }
 
 /*

@@ -2,106 +2,48 @@
 /*
  * The passthrough device of a companion.
  *
- * It is found by MANAGED_BDF in the companion's PCI domain, now or when it
- * appears. A device link makes the driver core keep the order: the device
- * has no driver while the companion has none. The module's ops are on the
- * device from BIND_DRIVER, after the bus has set up DMA and before the probe,
- * to UNBOUND_DRIVER, after the last devres is freed; so long the module is
- * pinned.
+ * It is there when the companion is probed, or appears later. A device link
+ * makes the driver core keep the order: the device has no driver while the
+ * companion has none. The module's ops are on the device, and the module is
+ * pinned, from BIND_DRIVER, after the bus has set up DMA and before the probe,
+ * to UNBOUND_DRIVER, after the last devres is freed.
  *
  * A failed probe says DRIVER_NOT_BOUND while devres still has memory to free
  * through the ops. So they are taken away by a work item, which waits for the
  * probe to end by taking the device's lock.
  */
 
-#include <linux/list.h>
 #include <linux/module.h>
 #include <linux/pci.h>
-#include <linux/rcupdate.h>
-#include <linux/slab.h>
-#include <linux/sysfs.h>
 
+#include "claim.h"
+#include "coherent.h"
 #include "companion.h"
+#include "compat.h"
 #include "dma_ops.h"
-#include "memory.h"
+#include "quarantine.h"
 #include "sysfs.h"
 #include "work.h"
 
-/* What helps where the host took the device's address too early. */
-#define PLACE_HINT \
-	"put the companion on bus 0, beside the device, and not behind a root port or a bridge: the host takes the address before the guest has numbered its buses"
-
-/* Companions that manage a device; two must not manage the same one. */
-static DEFINE_MUTEX(managed_claims_lock);
-static LIST_HEAD(managed_claims);
-
-static bool managed_is(const struct apple_dma *ad, struct device *dev)
+/* A reference to the device, or NULL while it is not there. */
+static struct device *managed_get(struct apple_dma *ad)
 {
-	struct pci_dev *pdev = to_pci_dev(dev);
+	struct device *dev;
 
-	return pci_domain_nr(pdev->bus) == pci_domain_nr(ad->pdev->bus) &&
-	       pdev->bus->number == ad->managed.bus &&
-	       pdev->devfn == ad->managed.devfn;
+	mutex_lock(&ad->managed.lock);
+	dev = get_device(ad->managed.dev);
+	mutex_unlock(&ad->managed.lock);
+	return dev;
 }
 
-static int managed_claim(struct apple_dma *ad)
-{
-	struct apple_dma *other;
-	int err = 0;
+/* ---- ops on and off; the driver of the device does not change ---- */
 
-	mutex_lock(&managed_claims_lock);
-	list_for_each_entry(other, &managed_claims, managed.claim)
-		if (pci_domain_nr(other->pdev->bus) ==
-		    pci_domain_nr(ad->pdev->bus) &&
-		    other->managed.bus == ad->managed.bus &&
-		    other->managed.devfn == ad->managed.devfn)
-			err = -EBUSY;
-	if (!err)
-		list_add(&ad->managed.claim, &managed_claims);
-	mutex_unlock(&managed_claims_lock);
-	return err;
-}
-
-static void managed_unclaim(struct apple_dma *ad)
-{
-	mutex_lock(&managed_claims_lock);
-	list_del(&ad->managed.claim);
-	mutex_unlock(&managed_claims_lock);
-}
-
-/* Can this device be the one that a companion manages? */
-static int managed_check_device(struct apple_dma *ad, struct pci_dev *pdev)
-{
-	struct device *dev = &ad->pdev->dev;
-
-	if (pdev == ad->pdev) {
-		dev_err(dev, "the host says that the companion manages itself\n");
-		return -EINVAL;
-	}
-	/* A host that read the address too early names the host bridge. */
-	if (pci_is_bridge(pdev) ||
-	    (pdev->class >> 16 == PCI_BASE_CLASS_BRIDGE &&
-	     pdev->class >> 8 != PCI_CLASS_BRIDGE_OTHER)) {
-		dev_err(dev, "the host says that the companion manages the bridge %s; %s\n",
-			pci_name(pdev), PLACE_HINT);
-		return -EINVAL;
-	}
-	if (pdev->vendor == APPLE_DMA_PCI_VENDOR_ID &&
-	    pdev->device == APPLE_DMA_PCI_DEVICE_ID) {
-		dev_err(dev, "the host says that the companion manages another companion, %s\n",
-			pci_name(pdev));
-		return -EINVAL;
-	}
-	return 0;
-}
-
-/* ---- ops on and off; the device's lock and managed.lock are held ---- */
-
-static void managed_attach(struct apple_dma *ad, struct device *dev)
+static void __managed_attach(struct apple_dma *ad, struct device *dev)
 {
 	const struct dma_map_ops *ops = get_dma_ops(dev);
 
-	/* Ops of a companion that was here before serve its orphans only. */
+	lockdep_assert_held(&ad->managed.lock);
+	/* Ops of an earlier companion serve its orphans only. */
 	if (apple_dma_compat_behind_iommu(dev) ||
 	    (ops && !apple_dma_is_ours(ops))) {
 		dev_err(&ad->pdev->dev,
@@ -115,22 +57,20 @@ static void managed_attach(struct apple_dma *ad, struct device *dev)
 			dev_name(dev));
 		return;
 	}
-	if (!ad->managed.attached) {
-		if (!try_module_get(THIS_MODULE)) {
-			dev_err(&ad->pdev->dev,
-				"%s is bound to a driver while apple_dma is being unloaded; its DMA cannot work\n",
-				dev_name(dev));
-			return;
-		}
-		ad->managed.attached = true;
+	if (!ad->managed.attached && !try_module_get(THIS_MODULE)) {
+		dev_err(&ad->pdev->dev,
+			"%s is bound to a driver while apple_dma is being unloaded; its DMA cannot work\n",
+			dev_name(dev));
+		return;
 	}
+	ad->managed.attached = true;
 	apple_dma_engine_open(&ad->engine);
 	set_dma_ops(dev, &ad->ops);
 }
 
 /*
- * A device without a driver has ops only for memory that its last one has yet
- * to free, perhaps by way of a companion that was here before.
+ * A device without a driver has ops only while memory of its last driver is not
+ * freed; they may be those of an earlier companion.
  */
 static void managed_leave_ops(struct device *dev)
 {
@@ -138,17 +78,18 @@ static void managed_leave_ops(struct device *dev)
 
 	/* On some kernels the core has taken them off already. */
 	if (!ops || apple_dma_is_ours(ops))
-		set_dma_ops(dev, apple_dma_memory_ops(dev));
+		set_dma_ops(dev, apple_dma_coherent_ops(dev));
 }
 
 /*
- * A driver that was told that its device is gone has not stopped it. The next
- * driver finds it as if it had been.
+ * A driver that was told that its device is gone did not stop it. Stop it for
+ * the next driver.
  */
-static void managed_bring_back(struct apple_dma *ad, struct device *dev)
+static void __managed_bring_back(struct apple_dma *ad, struct device *dev)
 {
 	struct pci_dev *pdev = to_pci_dev(dev);
 
+	lockdep_assert_held(&ad->managed.lock);
 	if (!ad->managed.offline)
 		return;
 	ad->managed.offline = false;
@@ -157,21 +98,22 @@ static void managed_bring_back(struct apple_dma *ad, struct device *dev)
 }
 
 /* The driver is gone: nothing that it mapped stays on the host. */
-static void managed_detach(struct apple_dma *ad, struct device *dev)
+static void __managed_detach(struct apple_dma *ad, struct device *dev)
 {
 	u64 left, fresh;
 	bool released;
 
+	lockdep_assert_held(&ad->managed.lock);
 	if (!ad->managed.attached)
 		return;
-	managed_bring_back(ad, dev);
+	__managed_bring_back(ad, dev);
 	apple_dma_engine_close(&ad->engine);
-	fresh = apple_dma_memory_orphan(ad, &left);
+	fresh = apple_dma_coherent_orphan(ad, &left);
 	released = apple_dma_engine_release(&ad->engine);
-	apple_dma_memory_drained(ad, !released);
+	apple_dma_coherent_drained(ad, !released);
 	if (left > fresh) {
 		if (!released)
-			apple_dma_keep_left(ad);
+			apple_dma_quarantine_left(ad);
 		dev_warn(&ad->pdev->dev,
 			 "the driver of %s left %llu DMA mappings behind; they are %s\n",
 			 dev_name(dev), left - fresh,
@@ -186,99 +128,57 @@ static void managed_detach(struct apple_dma *ad, struct device *dev)
 	module_put(THIS_MODULE);
 }
 
-static void apple_dma_release(struct kref *ref)
-{
-	struct apple_dma *ad = container_of(ref, struct apple_dma, ref);
-
-	put_device(ad->managed.dev);
-	pci_dev_put(ad->pdev);
-	kfree(ad);
-}
-
-/**
- * apple_dma_put() - drop a reference to a companion
- * @ad: the companion
- *
- * Context: may sleep.
- */
-void apple_dma_put(struct apple_dma *ad)
-{
-	kref_put(&ad->ref, apple_dma_release);
-}
-
 /**
  * apple_dma_managed_reap() - the last orphan is gone
  * @work: the companion's
  *
- * So can be the ops, if nobody else needs them, and the companion.
+ * Takes the ops off if nobody else needs them, and drops what orphans held.
  *
  * Context: may sleep.
  */
 void apple_dma_managed_reap(struct work_struct *work)
 {
-	struct apple_dma *ad = container_of(work, struct apple_dma, reap);
-	struct apple_dma_managed *m = &ad->managed;
+	struct apple_dma *ad = container_of(work, struct apple_dma,
+					    coherent.reap);
 	struct device *dev;
 
-	if (!apple_dma_memory_reap(ad))
+	if (!apple_dma_coherent_reap(ad))
 		return;
-	mutex_lock(&m->lock);
-	dev = m->dev ? get_device(m->dev) : NULL;
-	mutex_unlock(&m->lock);
+	dev = managed_get(ad);
 	if (dev) {
 		device_lock(dev);
-		mutex_lock(&m->lock);
-		if (!m->attached && get_dma_ops(dev) == &ad->ops)
+		mutex_lock(&ad->managed.lock);
+		if (!ad->managed.attached && get_dma_ops(dev) == &ad->ops)
 			managed_leave_ops(dev);
-		mutex_unlock(&m->lock);
+		mutex_unlock(&ad->managed.lock);
 		device_unlock(dev);
 		put_device(dev);
 	}
-	/* Whoever freed the last orphan is still in the module. */
-	synchronize_rcu();
-	apple_dma_put(ad);
+	apple_dma_companion_put(ad);
 	module_put(THIS_MODULE);
 }
 
-/* ---- the device comes and goes; managed.lock is held ---- */
-
-static void managed_show_link(struct apple_dma *ad)
-{
-	struct apple_dma_managed *m = &ad->managed;
-
-	if (m->visible && m->dev &&
-	    sysfs_add_link_to_group(&ad->pdev->dev.kobj, APPLE_DMA_SYSFS_GROUP,
-				    &m->dev->kobj, "managed"))
-		dev_warn(&ad->pdev->dev, "cannot make the sysfs link to %s\n",
-			 dev_name(m->dev));
-}
-
-static void managed_hide_link(struct apple_dma *ad)
-{
-	struct apple_dma_managed *m = &ad->managed;
-
-	if (m->visible && m->dev)
-		sysfs_remove_link_from_group(&ad->pdev->dev.kobj,
-					     APPLE_DMA_SYSFS_GROUP, "managed");
-}
+/* ---- the device comes and goes ---- */
 
 /*
- * The device is there. If it is being @bound to a driver there is no later
- * chance: without ops it would use addresses that are no device addresses. So
- * it has to do without the link, should there be no memory for one again;
- * apple_dma_managed_stop() takes the driver off then, which else the core does.
+ * The device is there. If there is no memory for the link it is not managed, and
+ * the next event tries again. No event follows when it is being @bound to a
+ * driver: without ops the driver would use addresses that are no device
+ * addresses. So it is managed without the link then, and not the core but
+ * apple_dma_managed_stop() takes the driver off.
  */
-static int managed_found(struct apple_dma *ad, struct device *dev, bool bound)
+static int __managed_found(struct apple_dma *ad, struct device *dev, bool bound)
 {
 	struct apple_dma_managed *m = &ad->managed;
 
+	lockdep_assert_held(&m->lock);
 	if (m->dev)
 		return 0;
-	if (managed_check_device(ad, to_pci_dev(dev)))
+	if (apple_dma_claim_check(ad, to_pci_dev(dev)))
 		return -EINVAL;
 	/*
-	 * No flag for its removal: without the companion's driver the device
-	 * cannot do DMA, so the core is to keep its driver off until then.
+	 * No flag that removes the link: as long as the companion has no driver
+	 * the device cannot do DMA, and the core keeps it without one.
 	 */
 	if (!device_link_add(dev, &ad->pdev->dev, 0)) {
 		dev_err(&ad->pdev->dev, "cannot link %s to the companion\n",
@@ -287,18 +187,9 @@ static int managed_found(struct apple_dma *ad, struct device *dev, bool bound)
 			return -EINVAL;
 	}
 	m->dev = get_device(dev);
-	managed_show_link(ad);
+	apple_dma_sysfs_link(ad, dev);
 	dev_info(&ad->pdev->dev, "manages the DMA of %s\n", dev_name(dev));
 	return 0;
-}
-
-static void managed_gone(struct apple_dma *ad)
-{
-	struct apple_dma_managed *m = &ad->managed;
-
-	managed_hide_link(ad);
-	put_device(m->dev);
-	m->dev = NULL;
 }
 
 static int apple_dma_managed_notify(struct notifier_block *nb,
@@ -308,22 +199,22 @@ static int apple_dma_managed_notify(struct notifier_block *nb,
 	struct apple_dma_managed *m = &ad->managed;
 	struct device *dev = data;
 
-	if (!managed_is(ad, dev))
+	if (!apple_dma_claim_is(ad, to_pci_dev(dev)))
 		return NOTIFY_DONE;
 
 	mutex_lock(&m->lock);
 	switch (action) {
 	case BUS_NOTIFY_ADD_DEVICE:
-		managed_found(ad, dev, false);
+		__managed_found(ad, dev, false);
 		break;
 	case BUS_NOTIFY_BIND_DRIVER:
-		managed_found(ad, dev, true);
+		__managed_found(ad, dev, true);
 		if (m->dev == dev)
-			managed_attach(ad, dev);
+			__managed_attach(ad, dev);
 		break;
 	case BUS_NOTIFY_UNBOUND_DRIVER:
 		if (m->dev == dev)
-			managed_detach(ad, dev);
+			__managed_detach(ad, dev);
 		break;
 	case BUS_NOTIFY_DRIVER_NOT_BOUND:
 		if (m->dev == dev)
@@ -331,8 +222,10 @@ static int apple_dma_managed_notify(struct notifier_block *nb,
 		break;
 	case BUS_NOTIFY_REMOVED_DEVICE:
 		if (m->dev == dev) {
-			managed_detach(ad, dev);
-			managed_gone(ad);
+			__managed_detach(ad, dev);
+			apple_dma_sysfs_unlink(ad);
+			put_device(dev);
+			m->dev = NULL;
 		}
 		break;
 	}
@@ -340,10 +233,7 @@ static int apple_dma_managed_notify(struct notifier_block *nb,
 	return NOTIFY_OK;
 }
 
-/*
- * Where the companion's own probe has not ended, the core puts this off until
- * it has.
- */
+/* The core defers this while the companion's own probe has not ended. */
 static void managed_bind_again(struct apple_dma *ad, struct device *dev)
 {
 	int err = device_attach(dev);
@@ -362,7 +252,7 @@ static void apple_dma_managed_work(struct work_struct *work)
 	bool reattach, lost;
 
 	mutex_lock(&m->lock);
-	dev = m->dev ? get_device(m->dev) : NULL;
+	dev = get_device(m->dev);
 	lost = m->lost;
 	m->lost = false;
 	reattach = m->reattach || lost;
@@ -376,7 +266,7 @@ static void apple_dma_managed_work(struct work_struct *work)
 	device_lock(dev);
 	mutex_lock(&m->lock);
 	if (!dev->driver && m->dev == dev)
-		managed_detach(ad, dev);
+		__managed_detach(ad, dev);
 	mutex_unlock(&m->lock);
 	device_unlock(dev);
 
@@ -385,17 +275,11 @@ static void apple_dma_managed_work(struct work_struct *work)
 	put_device(dev);
 }
 
-static struct pci_dev *managed_get_device(struct apple_dma *ad)
-{
-	return pci_get_domain_bus_and_slot(pci_domain_nr(ad->pdev->bus),
-					   ad->managed.bus, ad->managed.devfn);
-}
-
 /*
  * A driver that was bound without the ops has device addresses that mean
- * nothing to the host. Nothing but a new probe helps.
+ * nothing to the host; only a new probe helps. Returns true if it was released.
  */
-static void managed_release_unmapped(struct apple_dma *ad, struct pci_dev *pdev)
+static bool managed_release_unmapped(struct apple_dma *ad, struct pci_dev *pdev)
 {
 	struct device_driver *driver;
 	bool bound;
@@ -409,10 +293,9 @@ static void managed_release_unmapped(struct apple_dma *ad, struct pci_dev *pdev)
 			   "%s was bound to %s before apple_dma was there; it is probed again\n",
 			   pci_name(pdev), driver->name);
 	device_unlock(&pdev->dev);
-	if (!bound)
-		return;
-	device_release_driver(&pdev->dev);
-	ad->managed.released = true;
+	if (bound)
+		device_release_driver(&pdev->dev);
+	return bound;
 }
 
 /**
@@ -423,9 +306,7 @@ static void managed_release_unmapped(struct apple_dma *ad, struct pci_dev *pdev)
  * If the device is there already and has a driver, it loses it here, before
  * the host starts to enforce what the companion maps.
  *
- * Context: may sleep; the companion is being probed. Undone by
- * apple_dma_managed_giveup(), or by apple_dma_managed_stop() once
- * apple_dma_managed_start() was called.
+ * Context: may sleep; the companion is being probed.
  * Return: 0; -EINVAL or -EBUSY after a message.
  */
 int apple_dma_managed_init(struct apple_dma *ad, u32 bdf)
@@ -434,55 +315,53 @@ int apple_dma_managed_init(struct apple_dma *ad, u32 bdf)
 	struct pci_dev *pdev;
 	int err;
 
-	if (bdf > U16_MAX) {
-		dev_err(&ad->pdev->dev,
-			"the host names %#x as the managed device, which is no PCI address\n",
-			bdf);
-		return -EINVAL;
-	}
 	mutex_init(&m->lock);
 	INIT_WORK(&m->work, apple_dma_managed_work);
-	INIT_WORK(&ad->reap, apple_dma_managed_reap);
-	m->bus = bdf >> 8;
-	m->devfn = bdf & 0xff;
-	if (!m->bus && ad->pdev->bus->number) {
-		dev_err(&ad->pdev->dev,
-			"the host names %02x:%02x.%x as the managed device, but the companion is on bus %02x; %s\n",
-			m->bus, PCI_SLOT(m->devfn), PCI_FUNC(m->devfn),
-			ad->pdev->bus->number, PLACE_HINT);
-		return -EINVAL;
-	}
-
-	err = managed_claim(ad);
-	if (err) {
-		dev_err(&ad->pdev->dev,
-			"another companion manages %02x:%02x.%x already\n",
-			m->bus, PCI_SLOT(m->devfn), PCI_FUNC(m->devfn));
+	INIT_WORK(&ad->coherent.reap, apple_dma_managed_reap);
+	err = apple_dma_claim_init(ad, bdf);
+	if (err)
 		return err;
-	}
 
-	pdev = managed_get_device(ad);
+	pdev = apple_dma_claim_get(ad);
 	if (!pdev)
 		return 0;
-	err = managed_check_device(ad, pdev);
+	err = apple_dma_claim_check(ad, pdev);
 	if (err)
-		managed_unclaim(ad);
+		apple_dma_claim_exit(ad);
 	else
-		managed_release_unmapped(ad, pdev);
+		m->released = managed_release_unmapped(ad, pdev);
 	pci_dev_put(pdev);
 	return err;
 }
 
 /**
+ * apple_dma_managed_exit() - undo apple_dma_managed_init()
+ * @ad: the companion
+ *
+ * Where apple_dma_managed_start() was not called, a device that lost its driver
+ * is bound to it again; its DMA will still fail.
+ *
+ * Context: may sleep.
+ */
+void apple_dma_managed_exit(struct apple_dma *ad)
+{
+	struct pci_dev *pdev = apple_dma_claim_get(ad);
+
+	apple_dma_claim_exit(ad);
+	if (pdev && ad->managed.released)
+		managed_bind_again(ad, &pdev->dev);
+	pci_dev_put(pdev);
+}
+
+/**
  * apple_dma_managed_start() - begin to look after the device
- * @ad: the companion, ready to map
+ * @ad: the companion, ready to map; its sysfs group exists
  *
  * From here on the ops are installed at every bind. A device that is there
  * already is bound to its driver by a work item.
  *
  * Context: may sleep; the companion is being probed.
- * Return: 0 or an error after a message; apple_dma_managed_stop() is to be
- * called in both cases.
+ * Return: 0 or an error.
  */
 int apple_dma_managed_start(struct apple_dma *ad)
 {
@@ -490,23 +369,27 @@ int apple_dma_managed_start(struct apple_dma *ad)
 	struct pci_dev *pdev;
 	int err;
 
+	m->released = false;
 	m->nb.notifier_call = apple_dma_managed_notify;
 	err = bus_register_notifier(&pci_bus_type, &m->nb);
 	if (err)
 		return err;
 
-	pdev = managed_get_device(ad);
+	pdev = apple_dma_claim_get(ad);
 	if (!pdev) {
 		dev_info(&ad->pdev->dev,
 			 "waits for its device %02x:%02x.%x to appear\n",
-			 m->bus, PCI_SLOT(m->devfn), PCI_FUNC(m->devfn));
+			 ad->claim.bus, PCI_SLOT(ad->claim.devfn),
+			 PCI_FUNC(ad->claim.devfn));
 		return 0;
 	}
 
 	mutex_lock(&m->lock);
-	err = managed_found(ad, &pdev->dev, false);
+	err = __managed_found(ad, &pdev->dev, false);
 	mutex_unlock(&m->lock);
-	if (!err) {
+	if (err) {
+		apple_dma_managed_stop(ad);
+	} else {
 		/* It may have been bound again before it was linked. */
 		managed_release_unmapped(ad, pdev);
 		m->reattach = true;
@@ -517,35 +400,7 @@ int apple_dma_managed_start(struct apple_dma *ad)
 }
 
 /**
- * apple_dma_managed_show() - make the device visible in sysfs
- * @ad: the companion; its sysfs group exists
- *
- * Context: may sleep.
- */
-void apple_dma_managed_show(struct apple_dma *ad)
-{
-	mutex_lock(&ad->managed.lock);
-	ad->managed.visible = true;
-	managed_show_link(ad);
-	mutex_unlock(&ad->managed.lock);
-}
-
-/**
- * apple_dma_managed_hide() - undo apple_dma_managed_show()
- * @ad: the companion
- *
- * Context: may sleep.
- */
-void apple_dma_managed_hide(struct apple_dma *ad)
-{
-	mutex_lock(&ad->managed.lock);
-	managed_hide_link(ad);
-	ad->managed.visible = false;
-	mutex_unlock(&ad->managed.lock);
-}
-
-/**
- * apple_dma_managed_stop() - leave the device alone
+ * apple_dma_managed_stop() - undo apple_dma_managed_start()
  * @ad: the companion
  *
  * The driver core has unbound the device by now, because of the link. If it
@@ -556,52 +411,43 @@ void apple_dma_managed_hide(struct apple_dma *ad)
 void apple_dma_managed_stop(struct apple_dma *ad)
 {
 	struct apple_dma_managed *m = &ad->managed;
-	struct device *dev;
+	struct device *dev = managed_get(ad);
 
-	mutex_lock(&m->lock);
-	dev = m->dev ? get_device(m->dev) : NULL;
-	mutex_unlock(&m->lock);
 	if (dev && dev->driver && get_dma_ops(dev) == &ad->ops)
 		device_release_driver(dev);
 	put_device(dev);
 	bus_unregister_notifier(&pci_bus_type, &m->nb);
 	cancel_work_sync(&m->work);
 
-	if (m->dev) {
-		device_lock(m->dev);
-		mutex_lock(&m->lock);
-		managed_detach(ad, m->dev);
-		mutex_unlock(&m->lock);
-		device_unlock(m->dev);
-	}
-	managed_unclaim(ad);
+	if (!m->dev)
+		return;
+	device_lock(m->dev);
+	mutex_lock(&m->lock);
+	__managed_detach(ad, m->dev);
+	mutex_unlock(&m->lock);
+	device_unlock(m->dev);
+	apple_dma_sysfs_unlink(ad);
 }
 
-/**
- * apple_dma_managed_giveup() - leave the device as it was found
- * @ad: the companion, whose probe failed before apple_dma_managed_start()
- *
- * A device that lost its driver gets it back, for what it is worth.
- *
- * Context: may sleep.
- */
-void apple_dma_managed_giveup(struct apple_dma *ad)
-{
-	struct pci_dev *pdev = managed_get_device(ad);
+/* ---- what others say of the device ---- */
 
-	managed_unclaim(ad);
-	if (pdev && ad->managed.released)
-		managed_bind_again(ad, &pdev->dev);
-	pci_dev_put(pdev);
+static void __managed_offline(struct apple_dma_managed *m)
+{
+	lockdep_assert_held(&m->lock);
+	if (!m->dev || !m->attached || m->offline)
+		return;
+	m->offline = true;
+	WRITE_ONCE(to_pci_dev(m->dev)->error_state,
+		   pci_channel_io_perm_failure);
 }
 
 /**
  * apple_dma_managed_offline() - tell the device's driver that it is gone
  * @e: the engine of the companion, broken
  *
- * Drivers take a map that is refused for a passing one, and try again: nvme for
- * ever, so that it could not be unbound any more. That a device is gone they all
- * understand. Until the driver is unbound.
+ * A driver takes a map that is refused for a passing failure, and tries again:
+ * nvme for ever, so that it could not be unbound any more. All of them
+ * understand that a device is gone. Ends when the driver is unbound.
  *
  * Context: may sleep.
  */
@@ -611,21 +457,13 @@ void apple_dma_managed_offline(struct apple_dma_engine *e)
 	struct apple_dma_managed *m = &ad->managed;
 
 	mutex_lock(&m->lock);
-	if (m->dev && m->attached && !m->offline) {
-		m->offline = true;
-		WRITE_ONCE(to_pci_dev(m->dev)->error_state,
-			   pci_channel_io_perm_failure);
-	}
+	__managed_offline(m);
 	mutex_unlock(&m->lock);
 }
 
-/**
- * apple_dma_managed_lose() - what the device's driver has mapped is gone
- * @ad: the companion
- *
- * Followed by apple_dma_managed_probe_again().
- *
- * Context: may sleep.
+/*
+ * What the device's driver has mapped is gone. To be followed by
+ * apple_dma_managed_cut_off() and apple_dma_managed_probe_again(). May sleep.
  */
 void apple_dma_managed_lose(struct apple_dma *ad)
 {
@@ -640,12 +478,24 @@ void apple_dma_managed_lose(struct apple_dma *ad)
 	mutex_unlock(&m->lock);
 }
 
-/**
- * apple_dma_managed_probe_again() - after apple_dma_managed_lose(), if it was
- * @ad: the companion
- *
- * Context: may sleep; devices are awake.
+/*
+ * After apple_dma_managed_lose(): the device does no DMA, and its driver is told
+ * that it is gone, until it is unbound. The device's configuration is restored, and
+ * its driver is still asleep. May sleep.
  */
+void apple_dma_managed_cut_off(struct apple_dma *ad)
+{
+	struct apple_dma_managed *m = &ad->managed;
+
+	mutex_lock(&m->lock);
+	if (m->lost) {
+		pci_clear_master(to_pci_dev(m->dev));
+		__managed_offline(m);
+	}
+	mutex_unlock(&m->lock);
+}
+
+/* After apple_dma_managed_lose(), when all devices are awake. May sleep. */
 void apple_dma_managed_probe_again(struct apple_dma *ad)
 {
 	struct apple_dma_managed *m = &ad->managed;
@@ -656,21 +506,16 @@ void apple_dma_managed_probe_again(struct apple_dma *ad)
 	mutex_unlock(&m->lock);
 }
 
-/**
- * apple_dma_managed_quiesce() - keep the device from doing DMA
- * @ad: the companion
- *
- * For shutdown: not every driver stops its device there, and what it maps is
- * about to be released.
- *
- * Context: may sleep.
+/*
+ * Keep the device from doing DMA. For shutdown: not every driver stops its
+ * device there, and what is mapped is about to be released. May sleep.
  */
 void apple_dma_managed_quiesce(struct apple_dma *ad)
 {
 	mutex_lock(&ad->managed.lock);
 	if (ad->managed.dev) {
-		/* To a device that is gone nothing would be written. */
-		managed_bring_back(ad, ad->managed.dev);
+		/* Nothing is written to a device that is said to be gone. */
+		__managed_bring_back(ad, ad->managed.dev);
 		pci_clear_master(to_pci_dev(ad->managed.dev));
 	}
 	mutex_unlock(&ad->managed.lock);

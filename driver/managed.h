@@ -6,7 +6,6 @@
 #define APPLE_DMA_MANAGED_H
 
 #include <linux/device.h>
-#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/workqueue.h>
@@ -16,48 +15,37 @@ struct apple_dma_engine;
 
 /**
  * struct apple_dma_managed - the passthrough device of one companion
- * @lock: protects @dev, @attached, @reattach, @offline, @visible, @lost
- * @claim: in the list of all managed devices
+ * @lock: protects @dev, @attached, @reattach, @offline, @lost
  * @nb: on the PCI bus: sees the device come, bind, unbind and go
  * @work: what cannot be done in a notifier
- * @bus: bus number of MANAGED_BDF
- * @devfn: device and function of MANAGED_BDF
  * @dev: the device, with a reference; NULL while it is not there
  * @attached: the module's ops are on @dev, and the module is pinned
  * @reattach: @work is to bind @dev to its driver again
- * @released: the device lost its driver to be probed again
+ * @released: the device lost its driver in the probe, and is not managed yet
  * @offline: @dev is said to be gone, until it has no driver any more
- * @visible: the companion's sysfs group exists
  * @lost: the driver's device addresses lead nowhere; @work is to unbind it first
  */
 struct apple_dma_managed {
-	struct mutex lock; /* dev, attached, reattach, offline, visible, lost */
-	struct list_head claim;
+	struct mutex lock; /* dev, attached, reattach, offline, lost */
 	struct notifier_block nb;
 	struct work_struct work;
-	u8 bus;
-	u8 devfn;
 	struct device *dev;
 	bool attached;
 	bool reattach;
 	bool released;
 	bool offline;
-	bool visible;
 	bool lost;
 };
 
-void apple_dma_put(struct apple_dma *ad);
-
 int apple_dma_managed_init(struct apple_dma *ad, u32 bdf);
+void apple_dma_managed_exit(struct apple_dma *ad);
 int apple_dma_managed_start(struct apple_dma *ad);
-void apple_dma_managed_show(struct apple_dma *ad);
-void apple_dma_managed_hide(struct apple_dma *ad);
 void apple_dma_managed_stop(struct apple_dma *ad);
-void apple_dma_managed_giveup(struct apple_dma *ad);
 void apple_dma_managed_reap(struct work_struct *work);
 void apple_dma_managed_quiesce(struct apple_dma *ad);
 void apple_dma_managed_offline(struct apple_dma_engine *e);
 void apple_dma_managed_lose(struct apple_dma *ad);
+void apple_dma_managed_cut_off(struct apple_dma *ad);
 void apple_dma_managed_probe_again(struct apple_dma *ad);
 
 #endif /* APPLE_DMA_MANAGED_H */

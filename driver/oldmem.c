@@ -5,8 +5,8 @@
  * A crash kernel has a small part of the machine's memory, none of which its
  * predecessor used: no registration of that kernel is ever in the way, and none
  * has a handle in RAM that this kernel knows. But they count against the host's
- * limits. Where the old kernel's memory is stands in the headers of
- * /proc/vmcore; what the boot loader passed is gone by the time a module loads.
+ * limits. The headers of /proc/vmcore say where the old kernel had memory; what
+ * the boot loader passed is gone by the time a module loads.
  */
 
 #include <linux/crash_dump.h>
@@ -59,7 +59,7 @@ static unsigned int oldmem_read_ranges(struct file *file, const Elf64_Ehdr *ehdr
  * Does nothing in a kernel that was booted in another way. Without the ranges,
  * registrations of the old kernel stay on the host.
  *
- * Context: may sleep; by whoever loads the module, whose /proc is read.
+ * Context: may sleep; reads the /proc of the process that loads the module.
  */
 void apple_dma_oldmem_init(struct apple_dma_engine *e)
 {

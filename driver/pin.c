@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pins: mappings of drivers inside windows.
+ * Mappings of drivers inside windows.
  *
  * A hit finds its window under RCU and counts itself in there; a miss, and
  * everything in a mode other than cached, takes the engine's lock, with
@@ -10,14 +10,14 @@
 
 #include <linux/scatterlist.h>
 
+#include "cover.h"
 #include "hit.h"
 #include "idle.h"
 #include "index.h"
 #include "pin.h"
 #include "recover.h"
-#include "shape.h"
 
-/* What map_log_failure() has no better words for. */
+/* For the log; map_log_failure() says more about some causes. */
 static const char *const map_fail_texts[APPLE_DMA_FAIL_COUNT] = {
 	[APPLE_DMA_FAIL_BYTES] = "the byte budget is used up (module parameter max_bytes)",
 	[APPLE_DMA_FAIL_ENTRIES] = "the entry budget is used up (module parameter max_entries)",
@@ -30,78 +30,35 @@ static const char *const map_fail_texts[APPLE_DMA_FAIL_COUNT] = {
 };
 
 /**
- * struct failure - why something could not be mapped
- * @cause: why; APPLE_DMA_FAIL_COUNT if it could
+ * struct map_failure - why something could not be mapped
+ * @cause: why
  * @size: bytes
  * @addr: with APPLE_DMA_FAIL_MASK: the address that the host chose
  * @mask: and the highest that the device reaches
  */
-struct failure {
+struct map_failure {
 	enum apple_dma_fail cause;
 	u64 size;
 	u64 addr;
 	u64 mask;
 };
 
-/**
- * struct emptied - windows that a call has left without a mapping
- * @windows: closed, to be given back; none where the mode keeps idle windows
- * @n: how many
- */
-struct emptied {
-	struct list_head windows;
-	unsigned int n;
-};
-
-#define EMPTIED_INIT(name)	{ .windows = LIST_HEAD_INIT((name).windows) }
-
 /* ---- what is not a hit; the lock is held ---- */
 
-/*
- * A window has gone idle. Where the mode keeps nothing idle, one that was not on
- * the list before is the caller's to give back; one that was, goes with the list.
- */
-static void map_went_idle(struct apple_dma_engine *e,
-			  struct apple_dma_window *w, struct emptied *emptied)
-{
-	if (apple_dma_engine_lazy(e) || e->broken) {
-		apple_dma_window_list(e, w);
-	} else if (apple_dma_idle_close(e, w)) {
-		list_add_tail(&w->list, &emptied->windows);
-		emptied->n++;
-	}
-}
-
-/* End one use of a window. Returns false if there was none to end. */
-static bool map_end_use(struct apple_dma_engine *e, struct apple_dma_window *w,
-			u64 addr, struct emptied *emptied)
-{
-	int live;
-
-	/* The last one is the guard of who made it. */
-	if (w->guarded && apple_dma_window_live(w) <= 1)
-		return false;
-	live = apple_dma_window_end_use(e, w, addr);
-	if (!live)
-		map_went_idle(e, w, emptied);
-	return live >= 0;
-}
-
 /* One doorbell for what is emptied: at most a batch. */
-static void map_settle(struct apple_dma_engine *e, struct emptied *emptied)
+static void map_settle(struct apple_dma_engine *e,
+		       struct apple_dma_emptied *emptied)
 {
-	if (!emptied->n)
-		return;
-	apple_dma_window_give_back(e, &emptied->windows, "unmap");
-	emptied->n = 0;
+	apple_dma_window_give_back(e, emptied, "unmap");
 }
 
 /* The same when it is a whole batch. Then the lock is dropped, too. */
-static void map_settle_batch(struct apple_dma_engine *e, struct emptied *emptied,
+static void map_settle_batch(struct apple_dma_engine *e,
+			     struct apple_dma_emptied *emptied,
 			     unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	if (emptied->n < apple_dma_engine_batch(e))
+	if (emptied->n < e->limits.batch)
 		return;
 	map_settle(e, emptied);
 	spin_unlock_irqrestore(&e->lock, *flags);
@@ -113,7 +70,7 @@ static void map_settle_batch(struct apple_dma_engine *e, struct emptied *emptied
  * -ESHUTDOWN if its window is gone from the host, too.
  */
 static int map_end(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
-		   struct emptied *emptied)
+		   struct apple_dma_emptied *emptied)
 {
 	struct apple_dma_window *w = apple_dma_index_find_iova(e, addr);
 
@@ -121,7 +78,7 @@ static int map_end(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
 		return -ESHUTDOWN;
 	if (w)
 		*phys = w->phys + (addr - w->iova);
-	if (w && map_end_use(e, w, addr, emptied)) {
+	if (w && apple_dma_window_end_use(e, w, addr, emptied)) {
 		apple_dma_count_unmap(e, size);
 		trace_unmap(e->dev, addr, size);
 	} else if (!w || !e->stopped) {
@@ -132,7 +89,8 @@ static int map_end(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
 }
 
 /* Count and log a failure. The lock is not held. */
-static void map_log_failure(struct apple_dma_engine *e, const struct failure *f)
+static void map_log_failure(struct apple_dma_engine *e,
+			    const struct map_failure *f)
 {
 	unsigned long flags;
 
@@ -168,103 +126,102 @@ static void map_log_bad_unmap(struct apple_dma_engine *e, u64 addr)
 			    addr);
 }
 
-/* The windows that a miss has made are the mappings' from now on. */
-static void map_drop_guards(struct apple_dma_engine *e, struct list_head *fresh,
-			    struct emptied *emptied, unsigned long *flags)
-	__must_hold(&e->lock)
-{
-	struct apple_dma_window *w;
-
-	while (!list_empty(fresh)) {
-		w = list_first_entry(fresh, struct apple_dma_window, list);
-		list_del_init(&w->list);
-		w->guarded = false;
-		clear_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
-		/* A driver that unmaps too often may have ended the guard. */
-		if (!map_end_use(e, w, 0, emptied) && !apple_dma_window_live(w))
-			map_went_idle(e, w, emptied);
-		map_settle_batch(e, emptied, flags);
-	}
-}
-
-/* May the range be mapped at all? COUNT if so, or why not. */
-static enum apple_dma_fail map_check(struct apple_dma_engine *e, u64 phys,
-				     u64 size)
+/* May the range be mapped at all? */
+static enum apple_dma_fail map_check(struct apple_dma_engine *e,
+				     const struct apple_dma_range *r)
 {
 	if (e->broken || e->stopped || e->closed)
 		return APPLE_DMA_FAIL_BROKEN;
-	if (!apple_dma_valid_range(phys, size))
+	if (!apple_dma_valid_range(r->phys, r->size))
 		return APPLE_DMA_FAIL_NOT_RAM;
-	return APPLE_DMA_FAIL_COUNT;
+	return APPLE_DMA_FAIL_NONE;
 }
 
-static struct apple_dma_window *map_find(struct apple_dma_engine *e, u64 phys,
-					 u64 size)
+/*
+ * A window for a range, or NULL. New windows come in the order of the ranges:
+ * *at is the one that was used last, or the head of @fresh.
+ */
+static struct apple_dma_window *map_window(struct apple_dma_engine *e,
+					   const struct apple_dma_range *r,
+					   struct list_head *fresh,
+					   struct list_head **at)
 {
-	struct apple_dma_window *w = apple_dma_index_find(e, phys, size);
+	struct apple_dma_window *w;
 
-	/* There may have been no memory for it the last time. */
+	if (!list_is_last(*at, fresh)) {
+		w = list_entry((*at)->next, struct apple_dma_window, list);
+		if (apple_dma_window_fits(e, w, r->phys, r->size)) {
+			*at = &w->list;
+			return w;
+		}
+	}
+	w = apple_dma_index_find(e, r->phys, r->size);
+	/* There may have been no memory for its slots the last time. */
 	if (w && !w->indexed)
 		apple_dma_index_publish(e, w);
 	return w;
 }
 
-/*
- * The host refused exact granules. Is it worth another try, with less of what
- * is idle on it? *@left is how many windows may go for it: those that were idle
- * at the first try. The lock is dropped if so.
- */
-static bool map_try_with_less(struct apple_dma_engine *e,
-			      enum apple_dma_fail cause, u64 phys, u64 size,
-			      s64 *left, unsigned long *flags)
-	__must_hold(&e->lock)
+/* Map in a window; @f has why the device cannot. */
+static dma_addr_t map_take(struct apple_dma_engine *e,
+			   struct apple_dma_window *w,
+			   const struct apple_dma_range *r, u64 mask,
+			   struct map_failure *f)
 {
-	u64 entries, bytes, went;
+	dma_addr_t addr = apple_dma_take(e, w, r->phys, r->size, mask);
+	bool fresh = w->fresh;
 
-	if (cause != APPLE_DMA_FAIL_HOST || e->broken ||
-	    apple_dma_budget_retry_is_pointless(e, phys, size))
-		return false;
-	if (*left < 0) {
-		apple_dma_counters_idle(e, &entries, &bytes);
-		*left = entries;
+	w->fresh = false;
+	if (addr == DMA_MAPPING_ERROR) {
+		f->cause = APPLE_DMA_FAIL_MASK;
+		f->addr = w->iova + (r->phys - w->phys);
+		f->mask = mask;
+	} else {
+		e->stats.misses += fresh;
+		trace_map(e->dev, r->phys, addr, r->size, !fresh);
 	}
-	if (!*left)
-		return false;
-	went = apple_dma_idle_evict(e, size, 1);
-	*left -= min_t(s64, went, *left);
-	if (!went)
-		return false;
-	spin_unlock_irqrestore(&e->lock, *flags);
-	spin_lock_irqsave(&e->lock, *flags);
-	return true;
+	return addr;
 }
 
 /*
- * Map in a window that was looked for, and made if need be; @f has why it is
- * not there, if it is not.
+ * Map the ranges of a request that are not mapped. The hits of a list are mapped
+ * first, so that no window that the list uses goes to make room. If a range cannot
+ * be mapped, @f has why; the ranges before it are mapped.
  */
-static dma_addr_t map_take(struct apple_dma_engine *e,
-			   struct apple_dma_window *w, u64 phys, u64 size,
-			   u64 mask, struct failure *f)
+static void map_request(struct apple_dma_engine *e,
+			struct apple_dma_request *req, u64 mask,
+			struct map_failure *f,
+			struct apple_dma_emptied *emptied,
+			unsigned long *flags)
+	__must_hold(&e->lock)
 {
-	dma_addr_t addr = DMA_MAPPING_ERROR;
-	bool fresh;
+	struct apple_dma_window *w;
+	LIST_HEAD(fresh);
+	struct list_head *at = &fresh;
 
-	if (e->broken) {
-		f->cause = APPLE_DMA_FAIL_BROKEN;
-	} else if (w) {
-		addr = apple_dma_take(e, w, phys, size, mask);
-		fresh = test_and_clear_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
-		if (addr == DMA_MAPPING_ERROR) {
-			f->cause = APPLE_DMA_FAIL_MASK;
-			f->addr = w->iova + (phys - w->phys);
-			f->mask = mask;
-		} else {
-			e->stats.misses += fresh;
-			trace_map(e->dev, phys, addr, size, !fresh);
-		}
+	f->cause = APPLE_DMA_FAIL_NONE;
+	for (; req->left && !f->cause; apple_dma_request_next(req)) {
+		dma_addr_t *addr = apple_dma_request_addr(req);
+
+		if (*addr != DMA_MAPPING_ERROR)
+			continue;
+		f->size = req->range.size;
+		do {
+			w = NULL;
+			f->cause = map_check(e, &req->range);
+			if (!f->cause)
+				w = map_window(e, &req->range, &fresh, &at);
+		} while (!w && !f->cause &&
+			 apple_dma_cover(e, req, &fresh, &f->cause, flags));
+		if (w)
+			*addr = map_take(e, w, &req->range, mask, f);
 	}
-	return addr;
+	while (!list_empty(&fresh)) {
+		apple_dma_window_unguard(e, list_first_entry(&fresh,
+							     struct apple_dma_window,
+							     list), emptied);
+		map_settle_batch(e, emptied, flags);
+	}
 }
 
 /* ---- one range ---- */
@@ -272,47 +229,21 @@ static dma_addr_t map_take(struct apple_dma_engine *e,
 static noinline dma_addr_t map_slow(struct apple_dma_engine *e, u64 phys,
 				    u64 size, u64 mask)
 {
-	const struct apple_dma_todo todo = {
-		.one = { .phys = phys, .size = size },
-		.left = 1,
-	};
-	dma_addr_t addr = DMA_MAPPING_ERROR;
-	struct apple_dma_window *w = NULL;
-	struct emptied emptied = EMPTIED_INIT(emptied);
-	struct failure f = { .size = size };
+	struct apple_dma_request req = apple_dma_request_one(phys, size);
+	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
+	struct map_failure f;
 	unsigned long flags;
-	LIST_HEAD(fresh);
-	s64 left = -1;
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
-again:
-	do {
-		f.cause = map_check(e, phys, size);
-		if (f.cause != APPLE_DMA_FAIL_COUNT)
-			goto out;
-		w = map_find(e, phys, size);
-		if (w)
-			break;
-		/* Where the lock was dropped somebody may have made it. */
-	} while (apple_dma_make_room(e, todo, &flags));
-	if (!w) {
-		apple_dma_cover(e, todo, &fresh, &f.cause);
-		w = map_find(e, phys, size);
-		if (!w &&
-		    map_try_with_less(e, f.cause, phys, size, &left, &flags))
-			goto again;
-	}
-	addr = map_take(e, w, phys, size, mask, &f);
-out:
-	map_drop_guards(e, &fresh, &emptied, &flags);
-	if (addr == DMA_MAPPING_ERROR && f.cause == APPLE_DMA_FAIL_HOST)
+	map_request(e, &req, mask, &f, &emptied, &flags);
+	if (f.cause == APPLE_DMA_FAIL_HOST)
 		apple_dma_recover_start(e);
 	map_settle(e, &emptied);
 	spin_unlock_irqrestore(&e->lock, flags);
-	if (addr == DMA_MAPPING_ERROR)
+	if (f.cause)
 		map_log_failure(e, &f);
-	return addr;
+	return req.addr;
 }
 
 /**
@@ -349,7 +280,7 @@ dma_addr_t apple_dma_pin(struct apple_dma_engine *e, phys_addr_t phys,
 dma_addr_t apple_dma_refuse(struct apple_dma_engine *e,
 			    enum apple_dma_fail cause, size_t size)
 {
-	const struct failure f = { .cause = cause, .size = size };
+	const struct map_failure f = { .cause = cause, .size = size };
 
 	map_log_failure(e, &f);
 	return DMA_MAPPING_ERROR;
@@ -358,7 +289,7 @@ dma_addr_t apple_dma_refuse(struct apple_dma_engine *e,
 static noinline int map_unmap_slow(struct apple_dma_engine *e, u64 addr,
 				   u64 size, u64 *phys)
 {
-	struct emptied emptied = EMPTIED_INIT(emptied);
+	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 	unsigned long flags;
 	int err;
 
@@ -422,68 +353,9 @@ static int map_hit_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 	return left;
 }
 
-/*
- * The rest. The hits are mapped already, so that what this makes room with is
- * not what the same list needs. @f is set to why an entry could not be mapped.
- */
-static void map_miss_list(struct apple_dma_engine *e, struct scatterlist *sgl,
-			  int nents, u64 mask, bool exact, struct failure *f,
-			  struct emptied *emptied, unsigned long *flags)
-	__must_hold(&e->lock)
-{
-	struct scatterlist *sg;
-	bool rang = false;
-	LIST_HEAD(fresh);
-	int i;
-
-	f->cause = APPLE_DMA_FAIL_COUNT;
-	for_each_sg(sgl, sg, nents, i) {
-		struct apple_dma_window *w;
-		u64 phys = sg_phys(sg);
-		s64 left = -1;
-
-		if (sg_dma_address(sg) != DMA_MAPPING_ERROR)
-			continue;
-		f->size = sg->length;
-again:
-		f->cause = map_check(e, phys, sg->length);
-		if (f->cause != APPLE_DMA_FAIL_COUNT)
-			break;
-		w = map_find(e, phys, sg->length);
-		if (!w && rang) {
-			/* Let interrupts in between two batches. */
-			rang = false;
-			spin_unlock_irqrestore(&e->lock, *flags);
-			spin_lock_irqsave(&e->lock, *flags);
-			goto again;
-		}
-		if (!w) {
-			struct apple_dma_todo todo = {
-				.sg = sg,
-				.left = nents - i,
-				.exact = exact,
-			};
-
-			if (apple_dma_make_room(e, todo, flags))
-				goto again;
-			apple_dma_cover(e, todo, &fresh, &f->cause);
-			rang = true;
-			w = map_find(e, phys, sg->length);
-			if (!w && map_try_with_less(e, f->cause, phys,
-						    sg->length, &left, flags))
-				goto again;
-		}
-		sg_dma_address(sg) = map_take(e, w, phys, sg->length, mask, f);
-		if (sg_dma_address(sg) == DMA_MAPPING_ERROR)
-			break;
-		f->cause = APPLE_DMA_FAIL_COUNT;
-	}
-	map_drop_guards(e, &fresh, emptied, flags);
-}
-
-/* Undo what of a list is mapped. */
+/* Unmap the mapped entries of a list. */
 static void map_end_list(struct apple_dma_engine *e, struct scatterlist *sgl,
-			 int nents, struct emptied *emptied,
+			 int nents, struct apple_dma_emptied *emptied,
 			 unsigned long *flags)
 	__must_hold(&e->lock)
 {
@@ -505,12 +377,12 @@ static void map_end_list(struct apple_dma_engine *e, struct scatterlist *sgl,
  * The lock is not held.
  */
 static bool map_list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
-			  int nents, bool all, struct failure *f)
+			  int nents, bool all, struct map_failure *f)
 {
 	struct scatterlist *sg;
 	int i;
 
-	/* Where nothing is mapped, map_miss_list() says why. */
+	/* Where nothing is mapped, map_check() says why. */
 	if (READ_ONCE(e->broken) || READ_ONCE(e->stopped) ||
 	    READ_ONCE(e->closed) || !apple_dma_cannot_fit(e, sgl, nents, all))
 		return true;
@@ -522,12 +394,14 @@ static bool map_list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
 }
 
 /* The list again, in exact granules, if that may help. It is not mapped. */
-static void map_miss_list_exactly(struct apple_dma_engine *e,
-				  struct scatterlist *sgl, int nents, u64 mask,
-				  struct failure *f, struct emptied *emptied,
-				  unsigned long *flags)
+static void map_list_exactly(struct apple_dma_engine *e,
+			     struct scatterlist *sgl, int nents, u64 mask,
+			     struct map_failure *f,
+			     struct apple_dma_emptied *emptied,
+			     unsigned long *flags)
 	__must_hold(&e->lock)
 {
+	struct apple_dma_request req = apple_dma_request_list(sgl, nents, true);
 	bool fits;
 
 	spin_unlock_irqrestore(&e->lock, *flags);
@@ -536,8 +410,8 @@ static void map_miss_list_exactly(struct apple_dma_engine *e,
 	if (!fits)
 		return;
 	apple_dma_idle_release(e, flags, "room");
-	map_miss_list(e, sgl, nents, mask, true, f, emptied, flags);
-	if (f->cause != APPLE_DMA_FAIL_COUNT)
+	map_request(e, &req, mask, f, emptied, flags);
+	if (f->cause)
 		map_end_list(e, sgl, nents, emptied, flags);
 }
 
@@ -559,8 +433,9 @@ static void map_miss_list_exactly(struct apple_dma_engine *e,
 int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		     int nents, u64 mask)
 {
-	struct emptied emptied = EMPTIED_INIT(emptied);
-	struct failure f;
+	struct apple_dma_request req;
+	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
+	struct map_failure f;
 	unsigned long flags;
 	bool fits;
 
@@ -568,24 +443,26 @@ int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		return 0;
 
 	fits = map_list_fits(e, sgl, nents, false, &f);
+	req = apple_dma_request_list(sgl, nents, false);
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
 	if (fits)
-		map_miss_list(e, sgl, nents, mask, false, &f, &emptied, &flags);
-	if (f.cause != APPLE_DMA_FAIL_COUNT)
+		map_request(e, &req, mask, &f, &emptied, &flags);
+	if (f.cause)
 		map_end_list(e, sgl, nents, &emptied, &flags);
 	/* Large windows for some may have left no room for the rest. */
 	if (f.cause == APPLE_DMA_FAIL_BYTES && apple_dma_engine_lazy(e))
-		map_miss_list_exactly(e, sgl, nents, mask, &f, &emptied, &flags);
+		map_list_exactly(e, sgl, nents, mask, &f, &emptied, &flags);
 	if (f.cause == APPLE_DMA_FAIL_HOST)
 		apple_dma_recover_start(e);
 	map_settle(e, &emptied);
 	spin_unlock_irqrestore(&e->lock, flags);
 
-	if (f.cause == APPLE_DMA_FAIL_COUNT)
-		return 0;
-	map_log_failure(e, &f);
+	if (f.cause)
+		map_log_failure(e, &f);
 	switch (f.cause) {
+	case APPLE_DMA_FAIL_NONE:
+		return 0;
 	case APPLE_DMA_FAIL_BYTES:
 	case APPLE_DMA_FAIL_ENTRIES:
 	case APPLE_DMA_FAIL_MEMORY:
@@ -613,7 +490,7 @@ int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 		       int nents)
 {
-	struct emptied emptied = EMPTIED_INIT(emptied);
+	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 	struct scatterlist *sg = sgl;
 	unsigned long flags;
 	bool broken;

@@ -7,6 +7,7 @@
 
 #include "companion.h"
 #include "pm.h"
+#include "recover.h"
 
 /* The last to go to sleep, and the first to wake: the device link says so. */
 static int apple_dma_pm_suspend_noirq(struct device *dev)
@@ -25,6 +26,15 @@ static int apple_dma_pm_resume_noirq(struct device *dev)
 	apple_dma_transport_program(&ad->transport);
 	if (!apple_dma_engine_resume(&ad->engine))
 		apple_dma_managed_lose(ad);
+	return 0;
+}
+
+/* The device has its configuration back, and its driver is not awake yet. */
+static int apple_dma_pm_resume(struct device *dev)
+{
+	struct apple_dma *ad = dev_get_drvdata(dev);
+
+	apple_dma_managed_cut_off(ad);
 	return 0;
 }
 
@@ -79,7 +89,7 @@ static int apple_dma_pm_thaw(struct device *dev)
 {
 	struct apple_dma *ad = dev_get_drvdata(dev);
 
-	apple_dma_engine_thaw(&ad->engine);
+	apple_dma_recover_resume(&ad->engine);
 	return 0;
 }
 
@@ -88,16 +98,18 @@ static int apple_dma_pm_restore_noirq(struct device *dev)
 {
 	struct apple_dma *ad = dev_get_drvdata(dev);
 
-	apple_dma_engine_restore(&ad->engine);
+	apple_dma_recover_again(&ad->engine);
 	return apple_dma_pm_resume_noirq(dev);
 }
 
 const struct dev_pm_ops apple_dma_pm_ops = {
 	.suspend_noirq = apple_dma_pm_suspend_noirq,
 	.resume_noirq = apple_dma_pm_resume_noirq,
+	.resume = apple_dma_pm_resume,
 	.freeze = apple_dma_pm_freeze,
 	.thaw = apple_dma_pm_thaw,
 	.restore_noirq = apple_dma_pm_restore_noirq,
+	.restore = apple_dma_pm_resume,
 	.complete = apple_dma_pm_complete,
 };
 

@@ -4,8 +4,8 @@
  *
  * The host maps what lies in one piece of guest RAM, and a window may be
  * larger than what was asked for. So the pieces are known here, and kept up to
- * date when memory comes and goes. Windows that lead to memory that goes take
- * no more mappings: what comes back there later is other memory of the host.
+ * date when memory comes and goes. A window in memory that goes takes no more
+ * mappings: what comes back there later is other memory of the host.
  */
 
 #include <linux/ioport.h>
@@ -120,7 +120,7 @@ static void ram_replace(struct apple_dma_engine *e, struct apple_dma_range *r,
  * @ranges: the pieces, in any order
  * @n: how many
  *
- * For who does not want to have the guest's own, apple_dma_ram_init().
+ * In place of the guest's own memory, which apple_dma_ram_init() finds.
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
@@ -202,12 +202,12 @@ static int apple_dma_ram_notify(struct notifier_block *nb, unsigned long action,
 			e->ram.gone(e, start, end);
 		break;
 	case MEM_OFFLINE:
-		/* What was in use there until now may have got new windows. */
+		/* Windows may have been made there since it began to go. */
 		e->ram.gone(e, start, end);
 		break;
 	case MEM_ONLINE:
 	case MEM_CANCEL_OFFLINE:
-		/* Without it, windows there are small: no reason to refuse. */
+		/* If this fails, windows there are small; that is allowed. */
 		ram_add(e, start, end);
 		break;
 	}

@@ -2,14 +2,13 @@
 /*
  * What an earlier kernel left registered on the host.
  *
- * The host forgets nothing when a guest is reset. A registration in the way of
- * a window is released when the host refuses the window (window.c). But what
- * is not in the way still counts against the host's limits, and nobody can ask
- * for a list. So when one was in the way, and when the host refuses something
- * that our budget has room for, every handle that an earlier kernel can have
- * used is released once: handles are multiples of the granule in guest RAM, in
- * a crash kernel in that of its predecessor too; the coarse ones first, because
- * most windows are large.
+ * The host keeps registrations when a guest is reset. One that is in the way of
+ * a window is released when the host refuses the window (window.c). The others
+ * still count against the host's limits, and the host cannot list them. So when one
+ * was in the way, or when the host refuses something that the budget has room for,
+ * every handle that an earlier kernel can have used is released once. Handles are
+ * multiples of the granule in guest RAM; in a crash kernel also in the RAM of the
+ * kernel that crashed. Coarse handles come first, because most windows are large.
  */
 
 #include <linux/mm.h>
@@ -20,14 +19,14 @@
 #include "recover.h"
 #include "work.h"
 
-/* Alignments of handles, each pass without those of the one before. */
+/* Alignment of the handles of each pass, without those of the pass before. */
 static const u64 recover_strides[] = { 4 << 20, 1 << 20, 256 << 10, 64 << 10,
 				       APPLE_DMA_GRANULE_SIZE };
 
 /* Handles looked at with interrupts off; most may be holes. */
 #define SWEEP_STEPS	4096
 
-/* How long an allocation waits for the search: a deadline, not a measure. */
+/* How long an allocation waits for the search. */
 #define WAIT_MS		60000
 
 /*
@@ -108,10 +107,7 @@ static void apple_dma_recover_work(struct work_struct *work)
 		   found);
 }
 
-/**
- * apple_dma_recover_init() - prepare for leftovers
- * @e: the engine
- */
+/* Prepare the search for leftovers. */
 void apple_dma_recover_init(struct apple_dma_engine *e)
 {
 	INIT_WORK(&e->sweep, apple_dma_recover_work);
@@ -122,9 +118,9 @@ void apple_dma_recover_init(struct apple_dma_engine *e)
  * apple_dma_recover_start() - look for leftovers, once in an engine's life
  * @e: the engine; its lock is held
  *
- * A registration was in the way, or the host refused exact granules that the
- * budget has room for: what was to be mapped has failed then; later maps find
- * the room that this makes.
+ * Called when a registration was in the way, or when the host refused exact
+ * granules that the budget has room for. That map fails; later ones find the room
+ * that this makes.
  *
  * Context: any.
  */
@@ -139,11 +135,11 @@ void apple_dma_recover_start(struct apple_dma_engine *e)
 }
 
 /**
- * apple_dma_recover_wait() - let a search that has begun come to its end
+ * apple_dma_recover_wait() - wait for a search that has begun
  * @e: the engine
  *
  * Context: may sleep.
- * Return: how many registrations of an earlier kernel were released up to now.
+ * Return: how many registrations of an earlier kernel were released so far.
  */
 u64 apple_dma_recover_wait(struct apple_dma_engine *e)
 {
@@ -153,12 +149,7 @@ u64 apple_dma_recover_wait(struct apple_dma_engine *e)
 	return READ_ONCE(e->stats.recovered);
 }
 
-/**
- * apple_dma_recover_resume() - begin again what apple_dma_recover_stop() took away
- * @e: the engine
- *
- * Context: any.
- */
+/* Start a search again that apple_dma_recover_stop() stopped. Context: any. */
 void apple_dma_recover_resume(struct apple_dma_engine *e)
 {
 	unsigned long flags;
@@ -171,12 +162,7 @@ void apple_dma_recover_resume(struct apple_dma_engine *e)
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 
-/**
- * apple_dma_recover_again() - another kernel has run: there may be more to find
- * @e: the engine, asleep; no search is under way
- *
- * Context: any.
- */
+/* Another kernel has run: search again when there is a reason. The engine sleeps. */
 void apple_dma_recover_again(struct apple_dma_engine *e)
 {
 	unsigned long flags;
@@ -187,12 +173,7 @@ void apple_dma_recover_again(struct apple_dma_engine *e)
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 
-/**
- * apple_dma_recover_stop() - wait for a search to end, and let none begin
- * @e: the engine, stopped or asleep
- *
- * Context: may sleep.
- */
+/* Stop the search and let none begin: the engine is stopped or asleep. May sleep. */
 void apple_dma_recover_stop(struct apple_dma_engine *e)
 {
 	cancel_work_sync(&e->sweep);

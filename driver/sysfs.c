@@ -12,64 +12,72 @@
 #include "companion.h"
 #include "sysfs.h"
 
+#define SYSFS_GROUP	"apple_dma"
+
 static struct apple_dma *sysfs_companion(struct device *dev)
 {
 	return pci_get_drvdata(to_pci_dev(dev));
 }
 
-#define NAMED_STATS_ATTR(name, field)					\
-static ssize_t name##_show(struct device *dev,				\
-			   struct device_attribute *attr, char *buf)	\
-{									\
-	struct apple_dma_stats stats;					\
-									\
-	apple_dma_engine_snapshot(&sysfs_companion(dev)->engine, &stats);	\
-	return sysfs_emit(buf, "%llu\n", stats.field);			\
-}									\
-static DEVICE_ATTR_RO(name)
+/* ---- counters ---- */
 
-#define STATS_ATTR(field)		NAMED_STATS_ATTR(field, field)
-#define FAILURES_ATTR(name, cause)					\
-	NAMED_STATS_ATTR(failures_##name, failures[APPLE_DMA_FAIL_##cause])
+static size_t sysfs_offset(struct device_attribute *attr)
+{
+	return (size_t)container_of(attr, struct dev_ext_attribute, attr)->var;
+}
 
-#define DOORBELL_ATTR(name, field)					\
-static ssize_t name##_show(struct device *dev,				\
-			   struct device_attribute *attr, char *buf)	\
-{									\
-	return sysfs_emit(buf, "%llu\n",				\
-			  READ_ONCE(sysfs_companion(dev)->transport.field));	\
-}									\
-static DEVICE_ATTR_RO(name)
+/* A u64 of struct apple_dma_stats. */
+static ssize_t sysfs_stat_show(struct device *dev,
+			       struct device_attribute *attr, char *buf)
+{
+	struct apple_dma_stats stats;
 
-STATS_ATTR(mapped_bytes);
-STATS_ATTR(mapped_entries);
-STATS_ATTR(live_bytes);
-STATS_ATTR(live_mappings);
-STATS_ATTR(peak_bytes);
-STATS_ATTR(peak_entries);
-STATS_ATTR(idle_bytes);
-STATS_ATTR(idle_entries);
-STATS_ATTR(hits);
-STATS_ATTR(misses);
-STATS_ATTR(slow_paths);
-STATS_ATTR(evictions);
-STATS_ATTR(refusals);
-STATS_ATTR(learned_bytes);
-STATS_ATTR(learned_entries);
-STATS_ATTR(window_bytes);
-STATS_ATTR(recovered);
-STATS_ATTR(bad_unmaps);
+	apple_dma_engine_snapshot(&sysfs_companion(dev)->engine, &stats);
+	return sysfs_emit(buf, "%llu\n",
+			  *(u64 *)((void *)&stats + sysfs_offset(attr)));
+}
 
-FAILURES_ATTR(bytes, BYTES);
-FAILURES_ATTR(entries, ENTRIES);
-FAILURES_ATTR(host, HOST);
-FAILURES_ATTR(mask, MASK);
-FAILURES_ATTR(alignment, ALIGN);
-FAILURES_ATTR(handle, HANDLE);
-FAILURES_ATTR(memory, MEMORY);
-FAILURES_ATTR(not_ram, NOT_RAM);
-FAILURES_ATTR(broken, BROKEN);
-FAILURES_ATTR(bug, BUG);
+/* A u64 of struct apple_dma. */
+static ssize_t sysfs_u64_show(struct device *dev, struct device_attribute *attr,
+			      char *buf)
+{
+	const void *ad = sysfs_companion(dev);
+
+	return sysfs_emit(buf, "%llu\n",
+			  READ_ONCE(*(u64 *)(ad + sysfs_offset(attr))));
+}
+
+/* A u32 of struct apple_dma. */
+static ssize_t sysfs_u32_show(struct device *dev, struct device_attribute *attr,
+			      char *buf)
+{
+	const void *ad = sysfs_companion(dev);
+
+	return sysfs_emit(buf, "%u\n",
+			  READ_ONCE(*(u32 *)(ad + sysfs_offset(attr))));
+}
+
+#define SYSFS_ATTR(_name, _mode, _show, _store, _struct, _field, _type)	\
+	(&((struct dev_ext_attribute){					\
+		.attr = __ATTR(_name, _mode, _show, _store),		\
+		.var = (void *)(offsetof(_struct, _field) +		\
+				BUILD_BUG_ON_ZERO(sizeof(_type) !=	\
+						  sizeof_field(_struct, _field))), \
+	}).attr.attr)
+
+#define STAT(_name)							\
+	SYSFS_ATTR(_name, 0444, sysfs_stat_show, NULL,			\
+		   struct apple_dma_stats, _name, u64)
+#define FAILURES(_name, _cause)						\
+	SYSFS_ATTR(_name, 0444, sysfs_stat_show, NULL,			\
+		   struct apple_dma_stats,				\
+		   failures[APPLE_DMA_FAIL_##_cause], u64)
+#define U64(_name, _field)						\
+	SYSFS_ATTR(_name, 0444, sysfs_u64_show, NULL,			\
+		   struct apple_dma, _field, u64)
+#define U32(_name, _mode, _store, _field)				\
+	SYSFS_ATTR(_name, _mode, sysfs_u32_show, _store,		\
+		   struct apple_dma, _field, u32)
 
 static ssize_t map_failures_show(struct device *dev,
 				 struct device_attribute *attr, char *buf)
@@ -84,28 +92,6 @@ static ssize_t map_failures_show(struct device *dev,
 	return sysfs_emit(buf, "%llu\n", sum);
 }
 static DEVICE_ATTR_RO(map_failures);
-
-static ssize_t limit_bytes_show(struct device *dev,
-				struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%llu\n",
-			  sysfs_companion(dev)->engine.limits.bytes);
-}
-static DEVICE_ATTR_RO(limit_bytes);
-
-static ssize_t limit_entries_show(struct device *dev,
-				  struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%u\n",
-			  sysfs_companion(dev)->engine.limits.entries);
-}
-static DEVICE_ATTR_RO(limit_entries);
-
-DOORBELL_ATTR(doorbells, doorbells);
-DOORBELL_ATTR(requests, requests);
-DOORBELL_ATTR(batches, batches);
-DOORBELL_ATTR(doorbell_ns_min, ns_min);
-DOORBELL_ATTR(doorbell_ns_max, ns_max);
 
 static ssize_t doorbell_ns_mean_show(struct device *dev,
 				     struct device_attribute *attr, char *buf)
@@ -137,7 +123,6 @@ static DEVICE_ATTR_RO(leaked_bytes);
 static const char *const sysfs_mode_names[APPLE_DMA_MODE_COUNT] = {
 	[APPLE_DMA_MODE_CACHED] = "cached",
 	[APPLE_DMA_MODE_STRICT] = "strict",
-	[APPLE_DMA_MODE_FIXED] = "fixed",
 };
 
 /**
@@ -179,13 +164,6 @@ static ssize_t mode_store(struct device *dev, struct device_attribute *attr,
 }
 static DEVICE_ATTR_RW(mode);
 
-static ssize_t idle_ms_show(struct device *dev, struct device_attribute *attr,
-			    char *buf)
-{
-	return sysfs_emit(buf, "%u\n",
-			  READ_ONCE(sysfs_companion(dev)->engine.idle_ms));
-}
-
 static ssize_t idle_ms_store(struct device *dev, struct device_attribute *attr,
 			     const char *buf, size_t count)
 {
@@ -196,14 +174,6 @@ static ssize_t idle_ms_store(struct device *dev, struct device_attribute *attr,
 		return err;
 	apple_dma_engine_set_idle_ms(&sysfs_companion(dev)->engine, idle_ms);
 	return count;
-}
-static DEVICE_ATTR_RW(idle_ms);
-
-static ssize_t batch_max_show(struct device *dev,
-			      struct device_attribute *attr, char *buf)
-{
-	return sysfs_emit(buf, "%u\n",
-			  READ_ONCE(sysfs_companion(dev)->engine.limits.batch));
 }
 
 static ssize_t batch_max_store(struct device *dev,
@@ -221,7 +191,6 @@ static ssize_t batch_max_store(struct device *dev,
 	apple_dma_engine_set_batch(&ad->engine, batch);
 	return count;
 }
-static DEVICE_ATTR_RW(batch_max);
 
 static ssize_t flush_store(struct device *dev, struct device_attribute *attr,
 			   const char *buf, size_t count)
@@ -238,53 +207,68 @@ static ssize_t flush_store(struct device *dev, struct device_attribute *attr,
 static DEVICE_ATTR_WO(flush);
 
 static struct attribute *apple_dma_attrs[] = {
-	&dev_attr_mapped_bytes.attr,
-	&dev_attr_mapped_entries.attr,
-	&dev_attr_live_bytes.attr,
-	&dev_attr_live_mappings.attr,
-	&dev_attr_idle_bytes.attr,
-	&dev_attr_idle_entries.attr,
-	&dev_attr_peak_bytes.attr,
-	&dev_attr_peak_entries.attr,
-	&dev_attr_limit_bytes.attr,
-	&dev_attr_limit_entries.attr,
-	&dev_attr_learned_bytes.attr,
-	&dev_attr_learned_entries.attr,
-	&dev_attr_window_bytes.attr,
-	&dev_attr_doorbells.attr,
-	&dev_attr_requests.attr,
-	&dev_attr_batches.attr,
-	&dev_attr_doorbell_ns_min.attr,
+	STAT(mapped_bytes),
+	STAT(mapped_entries),
+	STAT(live_bytes),
+	STAT(live_mappings),
+	STAT(idle_bytes),
+	STAT(idle_entries),
+	STAT(peak_bytes),
+	STAT(peak_entries),
+	U64(limit_bytes, engine.limits.bytes),
+	U32(limit_entries, 0444, NULL, engine.limits.entries),
+	STAT(learned_bytes),
+	STAT(learned_entries),
+	STAT(window_bytes),
+	U64(doorbells, transport.doorbells),
+	U64(requests, transport.requests),
+	U64(batches, transport.batches),
+	U64(doorbell_ns_min, transport.ns_min),
 	&dev_attr_doorbell_ns_mean.attr,
-	&dev_attr_doorbell_ns_max.attr,
-	&dev_attr_hits.attr,
-	&dev_attr_misses.attr,
-	&dev_attr_slow_paths.attr,
-	&dev_attr_evictions.attr,
-	&dev_attr_refusals.attr,
+	U64(doorbell_ns_max, transport.ns_max),
+	STAT(hits),
+	STAT(misses),
+	STAT(slow_paths),
+	STAT(evictions),
+	STAT(refusals),
 	&dev_attr_map_failures.attr,
-	&dev_attr_failures_bytes.attr,
-	&dev_attr_failures_entries.attr,
-	&dev_attr_failures_host.attr,
-	&dev_attr_failures_mask.attr,
-	&dev_attr_failures_alignment.attr,
-	&dev_attr_failures_handle.attr,
-	&dev_attr_failures_memory.attr,
-	&dev_attr_failures_not_ram.attr,
-	&dev_attr_failures_broken.attr,
-	&dev_attr_failures_bug.attr,
-	&dev_attr_recovered.attr,
-	&dev_attr_bad_unmaps.attr,
+	FAILURES(failures_bytes, BYTES),
+	FAILURES(failures_entries, ENTRIES),
+	FAILURES(failures_host, HOST),
+	FAILURES(failures_mask, MASK),
+	FAILURES(failures_alignment, ALIGN),
+	FAILURES(failures_handle, HANDLE),
+	FAILURES(failures_memory, MEMORY),
+	FAILURES(failures_not_ram, NOT_RAM),
+	FAILURES(failures_broken, BROKEN),
+	FAILURES(failures_bug, BUG),
+	STAT(recovered),
+	STAT(bad_unmaps),
 	&dev_attr_leaked_bytes.attr,
 	&dev_attr_broken.attr,
 	&dev_attr_mode.attr,
-	&dev_attr_idle_ms.attr,
-	&dev_attr_batch_max.attr,
+	U32(idle_ms, 0644, idle_ms_store, engine.idle_ms),
+	U32(batch_max, 0644, batch_max_store, engine.limits.batch),
 	&dev_attr_flush.attr,
 	NULL
 };
 
 const struct attribute_group apple_dma_sysfs_group = {
-	.name = APPLE_DMA_SYSFS_GROUP,
+	.name = SYSFS_GROUP,
 	.attrs = apple_dma_attrs,
 };
+
+/* Show which device the companion manages: a link in the group. */
+void apple_dma_sysfs_link(struct apple_dma *ad, struct device *dev)
+{
+	if (sysfs_add_link_to_group(&ad->pdev->dev.kobj, SYSFS_GROUP,
+				    &dev->kobj, "managed"))
+		dev_warn(&ad->pdev->dev, "cannot make the sysfs link to %s\n",
+			 dev_name(dev));
+}
+
+void apple_dma_sysfs_unlink(struct apple_dma *ad)
+{
+	sysfs_remove_link_from_group(&ad->pdev->dev.kobj, SYSFS_GROUP,
+				     "managed");
+}

@@ -5,12 +5,15 @@
 #ifndef APPLE_DMA_SYSFS_H
 #define APPLE_DMA_SYSFS_H
 
+#include <linux/device.h>
 #include <linux/sysfs.h>
 
-#define APPLE_DMA_SYSFS_GROUP	"apple_dma"
+struct apple_dma;
 
 extern const struct attribute_group apple_dma_sysfs_group;
 
 int apple_dma_sysfs_mode(const char *name);
+void apple_dma_sysfs_link(struct apple_dma *ad, struct device *dev);
+void apple_dma_sysfs_unlink(struct apple_dma *ad);
 
 #endif /* APPLE_DMA_SYSFS_H */

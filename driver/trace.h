@@ -78,9 +78,8 @@ TRACE_EVENT(window_create,
 
 /*
  * A window is gone from the host. @cause: age (idle for idle_ms), room (for
- * others), pressure (the guest is short of memory), flush, suspend, mode (it was
- * changed), unmap (the last one, where the mode keeps nothing idle), offline
- * (its memory goes), close (the driver of the device, or the companion, goes).
+ * others), flush, suspend, mode (it was changed), unmap (the last one, in strict
+ * mode), offline (its memory goes), close (the driver or the companion goes).
  */
 TRACE_EVENT(window_evict,
 	    TP_PROTO(const struct device *dev, u64 phys, u64 iova, u64 size,

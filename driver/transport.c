@@ -3,7 +3,7 @@
  * The way to the host: command page, batches, doorbell.
  *
  * The host may write to the shared page at any time and may write anything.
- * So nothing in it is believed twice: the answer is filled with a pattern
+ * So nothing in it is read twice: the answer is filled with a pattern
  * before the doorbell, copied out once after it, and checked. What the
  * protocol does not allow is -EPROTO, and the host is not asked again.
  */
@@ -31,42 +31,42 @@ static_assert(RESP_OFFSET + APPLE_DMA_BATCH_MAX *
 /* The wide layout's status word is the last one that a probe can see. */
 #define PROBE_RESP_SIZE	sizeof(struct apple_dma_map_resp_wide)
 
-static void *apple_dma_req(struct apple_dma_transport *t)
+static void *transport_req(struct apple_dma_transport *t)
 {
 	return t->page + REQ_OFFSET;
 }
 
 /*
- * Copy from the shared page once. After the barrier the compiler cannot go
- * back to the page for a value that it has already handed out.
+ * Copy from the shared page once. The barrier keeps the compiler from reading
+ * the page again where the copy is used.
  */
-static void copy_once(void *dst, const void *src, size_t size)
+static void transport_copy_once(void *dst, const void *src, size_t size)
 {
 	memcpy(dst, src, size);
 	barrier();
 }
 
 /* The same for one word. */
-static u32 read_word(const __le32 *word)
+static u32 transport_read_word(const __le32 *word)
 {
 	__le32 copy;
 
-	copy_once(&copy, word, sizeof(copy));
+	transport_copy_once(&copy, word, sizeof(copy));
 	return le32_to_cpu(copy);
 }
 
-static int broke(struct apple_dma_transport *t, const char *reason)
+static int transport_broke(struct apple_dma_transport *t, const char *reason)
 {
 	t->reason = reason;
 	return -EPROTO;
 }
 
 /*
- * The write traps: how long is the host away? The clock is one that may be read
- * in any context, and may step back a little.
+ * Ring, and measure how long the host takes: the write traps. The clock may be
+ * read in any context; it may step back a little.
  */
-static void write_doorbell(struct apple_dma_transport *t, u32 type, u32 count,
-			   u64 bytes)
+static void transport_write_doorbell(struct apple_dma_transport *t, u32 type,
+				     u32 count, u64 bytes)
 {
 	u64 start = ktime_get_mono_fast_ns(), ns;
 
@@ -89,8 +89,8 @@ static void write_doorbell(struct apple_dma_transport *t, u32 type, u32 count,
  * Run one batch, of so many bytes, whose requests are in place. Returns the
  * batch status, OK or IOERR, or -EPROTO.
  */
-static int ring(struct apple_dma_transport *t, u32 type, u32 count, u64 bytes,
-		size_t resp_size)
+static int transport_ring(struct apple_dma_transport *t, u32 type, u32 count,
+			  u64 bytes, size_t resp_size)
 {
 	struct apple_dma_cmd *cmd = t->page;
 
@@ -102,48 +102,103 @@ static int ring(struct apple_dma_transport *t, u32 type, u32 count, u64 bytes,
 	cmd->req_gpa = cpu_to_le64(t->page_gpa + REQ_OFFSET);
 	cmd->resp_gpa = cpu_to_le64(t->page_gpa + RESP_OFFSET);
 
-	/* The host reads the page while the write traps: all of it, first. */
+	/* The host reads the page while the write traps: complete it first. */
 	wmb();
-	write_doorbell(t, type, count, bytes);
-	/* The batch is done; nothing below may be read from before it. */
+	transport_write_doorbell(t, type, count, bytes);
+	/* Nothing of the answer is read before the batch is done. */
 	mb();
 
-	switch (read_word(&cmd->status)) {
+	switch (transport_read_word(&cmd->status)) {
 	case APPLE_DMA_STATUS_OK:
 		return APPLE_DMA_STATUS_OK;
 	case APPLE_DMA_STATUS_IOERR:
 		return APPLE_DMA_STATUS_IOERR;
 	case APPLE_DMA_STATUS_INVAL:
-		return broke(t, "it called a valid batch invalid");
+		return transport_broke(t, "it called a valid batch invalid");
 	case UNWRITTEN:
-		/* Nobody is there: ones from hardware, zeros from some hosts. */
+		/* A device that is gone reads as ones, with some hosts as zeros. */
 		if (readl(t->bar + APPLE_DMA_REG_VERSION) != APPLE_DMA_VERSION)
-			return broke(t, "it is gone from the bus");
-		return broke(t, "it did not write the status of a batch");
+			return transport_broke(t, "it is gone from the bus");
+		return transport_broke(t, "it did not write the status of a batch");
 	default:
-		return broke(t, "it wrote an unknown batch status");
+		return transport_broke(t, "it wrote an unknown batch status");
 	}
 }
 
+static int apple_dma_transport_unmap(void *host,
+				     struct apple_dma_unmap_entry *entries,
+				     unsigned int n)
+{
+	struct apple_dma_transport *t = host;
+	struct apple_dma_unmap_req *req = transport_req(t);
+	bool failed = false;
+	unsigned int i;
+	u64 bytes = 0;
+	int status;
+
+	if (!n || n > APPLE_DMA_BATCH_MAX)
+		return transport_broke(t, "(it did not: the module made a bad batch)");
+
+	for (i = 0; i < n; i++) {
+		req[i].id = cpu_to_le64(entries[i].handle);
+		req[i].size = cpu_to_le64(entries[i].len);
+		bytes += entries[i].len;
+	}
+
+	status = transport_ring(t, APPLE_DMA_CMD_UNMAP, n, bytes,
+				n * sizeof(struct apple_dma_unmap_resp));
+	if (status < 0)
+		return status;
+
+	for (i = 0; i < n; i++) {
+		struct apple_dma_unmap_resp resp;
+
+		transport_copy_once(&resp,
+				    t->page + RESP_OFFSET + i * sizeof(resp),
+				    sizeof(resp));
+		switch (le32_to_cpu(resp.status)) {
+		case APPLE_DMA_STATUS_OK:
+			entries[i].err = 0;
+			break;
+		case APPLE_DMA_STATUS_IOERR:
+		case APPLE_DMA_STATUS_INVAL:
+			entries[i].err = -EIO;
+			failed = true;
+			break;
+		case UNWRITTEN:
+			return transport_broke(t, "it did not answer an unmap entry");
+		default:
+			return transport_broke(t, "it wrote an unknown unmap status");
+		}
+		if (le64_to_cpu(resp.id) != entries[i].handle)
+			return transport_broke(t, "it answered an unmap with another handle");
+	}
+
+	if (status != (failed ? APPLE_DMA_STATUS_IOERR : APPLE_DMA_STATUS_OK))
+		return transport_broke(t, "a batch status contradicts its unmap entries");
+	return 0;
+}
+
 /* One map response, the same for both layouts. */
-struct map_answer {
+struct transport_answer {
 	u64 id;
 	u64 iova;
 	u64 len;
 	u32 status;
 };
 
-static void put_map_request(struct apple_dma_transport *t, unsigned int i,
-			    const struct apple_dma_map_entry *entry)
+static void transport_put_map_request(struct apple_dma_transport *t,
+				      unsigned int i,
+				      const struct apple_dma_map_entry *entry)
 {
 	if (t->wide) {
-		struct apple_dma_map_req_wide *req = apple_dma_req(t);
+		struct apple_dma_map_req_wide *req = transport_req(t);
 
 		req[i].gpa = cpu_to_le64(entry->gpa);
 		req[i].len = cpu_to_le64(entry->len);
 		req[i].flags = 0;
 	} else {
-		struct apple_dma_map_req *req = apple_dma_req(t);
+		struct apple_dma_map_req *req = transport_req(t);
 
 		req[i].gpa = cpu_to_le64(entry->gpa);
 		req[i].len = cpu_to_le32(entry->len);
@@ -151,15 +206,16 @@ static void put_map_request(struct apple_dma_transport *t, unsigned int i,
 	}
 }
 
-static void get_map_answer(struct apple_dma_transport *t, unsigned int i,
-			   struct map_answer *answer)
+static void transport_get_map_answer(struct apple_dma_transport *t,
+				     unsigned int i,
+				     struct transport_answer *answer)
 {
 	const void *array = t->page + RESP_OFFSET;
 
 	if (t->wide) {
 		struct apple_dma_map_resp_wide resp;
 
-		copy_once(&resp, array + i * sizeof(resp), sizeof(resp));
+		transport_copy_once(&resp, array + i * sizeof(resp), sizeof(resp));
 		answer->id = le64_to_cpu(resp.id);
 		answer->iova = le64_to_cpu(resp.dma_addr);
 		answer->len = le64_to_cpu(resp.dma_len);
@@ -167,7 +223,7 @@ static void get_map_answer(struct apple_dma_transport *t, unsigned int i,
 	} else {
 		struct apple_dma_map_resp resp;
 
-		copy_once(&resp, array + i * sizeof(resp), sizeof(resp));
+		transport_copy_once(&resp, array + i * sizeof(resp), sizeof(resp));
 		answer->id = le64_to_cpu(resp.id);
 		answer->iova = le64_to_cpu(resp.dma_addr);
 		answer->len = le32_to_cpu(resp.dma_len);
@@ -176,12 +232,13 @@ static void get_map_answer(struct apple_dma_transport *t, unsigned int i,
 }
 
 /*
- * Check one answer. Sets entry->err; *undo when the host mapped less than was
- * asked, which it calls a success.
+ * Check one answer. Sets entry->err, and *undo if the host mapped less than was
+ * asked and called that a success.
  */
-static int check_map_answer(struct apple_dma_transport *t,
-			    struct apple_dma_map_entry *entry,
-			    const struct map_answer *answer, bool *undo)
+static int transport_check_map_answer(struct apple_dma_transport *t,
+				      struct apple_dma_map_entry *entry,
+				      const struct transport_answer *answer,
+				      bool *undo)
 {
 	*undo = false;
 	entry->iova = 0;
@@ -194,35 +251,31 @@ static int check_map_answer(struct apple_dma_transport *t,
 	case APPLE_DMA_STATUS_INVAL:
 		return 0;
 	case UNWRITTEN:
-		return broke(t, "it did not answer a map entry");
+		return transport_broke(t, "it did not answer a map entry");
 	default:
-		return broke(t, "it wrote an unknown map status");
+		return transport_broke(t, "it wrote an unknown map status");
 	}
 
 	if (answer->id != entry->gpa)
-		return broke(t, "it answered a map with another handle");
+		return transport_broke(t, "it answered a map with another handle");
 	if (answer->len < entry->len) {
 		*undo = true;
 		return 0;
 	}
 	if (answer->len > entry->len)
-		return broke(t, "it mapped more than was asked");
+		return transport_broke(t, "it mapped more than was asked");
 	if (!answer->iova)
-		return broke(t, "it chose device address 0");
+		return transport_broke(t, "it chose device address 0");
 	if ((answer->iova ^ entry->gpa) & APPLE_DMA_GRANULE_MASK)
-		return broke(t, "it moved the offset inside a granule");
+		return transport_broke(t, "it moved the offset inside a granule");
 	/* The last granule holds DMA_MAPPING_ERROR. */
 	if (answer->iova > U64_MAX - APPLE_DMA_GRANULE_MASK - entry->len)
-		return broke(t, "its device address runs past 2^64");
+		return transport_broke(t, "its device address runs past 2^64");
 
 	entry->iova = answer->iova;
 	entry->err = 0;
 	return 0;
 }
-
-static int apple_dma_transport_unmap(void *host,
-				     struct apple_dma_unmap_entry *entries,
-				     unsigned int n);
 
 static int apple_dma_transport_map(void *host,
 				   struct apple_dma_map_entry *entries,
@@ -238,23 +291,24 @@ static int apple_dma_transport_map(void *host,
 	int err;
 
 	if (!n || n > APPLE_DMA_BATCH_MAX)
-		return broke(t, "(it did not: the module made a bad batch)");
+		return transport_broke(t, "(it did not: the module made a bad batch)");
 
 	for (i = 0; i < n; i++) {
-		put_map_request(t, i, &entries[i]);
+		transport_put_map_request(t, i, &entries[i]);
 		bytes += entries[i].len;
 	}
 
-	status = ring(t, APPLE_DMA_CMD_MAP, n, bytes, n * stride);
+	status = transport_ring(t, APPLE_DMA_CMD_MAP, n, bytes, n * stride);
 	if (status < 0)
 		return status;
 
 	for (i = 0; i < n; i++) {
-		struct map_answer answer;
+		struct transport_answer answer;
 		bool short_of;
 
-		get_map_answer(t, i, &answer);
-		err = check_map_answer(t, &entries[i], &answer, &short_of);
+		transport_get_map_answer(t, i, &answer);
+		err = transport_check_map_answer(t, &entries[i], &answer,
+						 &short_of);
 		if (err)
 			return err;
 		if (short_of) {
@@ -266,68 +320,15 @@ static int apple_dma_transport_map(void *host,
 	}
 
 	if (status != (failed ? APPLE_DMA_STATUS_IOERR : APPLE_DMA_STATUS_OK))
-		return broke(t, "a batch status contradicts its map entries");
+		return transport_broke(t, "a batch status contradicts its map entries");
 
 	if (!undo)
 		return 0;
 	err = apple_dma_transport_unmap(t, t->undo, undo);
 	for (i = 0; !err && i < undo; i++)
 		if (t->undo[i].err)
-			err = broke(t, "it does not release a partial mapping");
+			err = transport_broke(t, "it does not release a partial mapping");
 	return err;
-}
-
-static int apple_dma_transport_unmap(void *host,
-				     struct apple_dma_unmap_entry *entries,
-				     unsigned int n)
-{
-	struct apple_dma_transport *t = host;
-	struct apple_dma_unmap_req *req = apple_dma_req(t);
-	bool failed = false;
-	unsigned int i;
-	u64 bytes = 0;
-	int status;
-
-	if (!n || n > APPLE_DMA_BATCH_MAX)
-		return broke(t, "(it did not: the module made a bad batch)");
-
-	for (i = 0; i < n; i++) {
-		req[i].id = cpu_to_le64(entries[i].handle);
-		req[i].size = cpu_to_le64(entries[i].len);
-		bytes += entries[i].len;
-	}
-
-	status = ring(t, APPLE_DMA_CMD_UNMAP, n, bytes,
-		      n * sizeof(struct apple_dma_unmap_resp));
-	if (status < 0)
-		return status;
-
-	for (i = 0; i < n; i++) {
-		struct apple_dma_unmap_resp resp;
-
-		copy_once(&resp, t->page + RESP_OFFSET + i * sizeof(resp),
-			  sizeof(resp));
-		switch (le32_to_cpu(resp.status)) {
-		case APPLE_DMA_STATUS_OK:
-			entries[i].err = 0;
-			break;
-		case APPLE_DMA_STATUS_IOERR:
-		case APPLE_DMA_STATUS_INVAL:
-			entries[i].err = -EIO;
-			failed = true;
-			break;
-		case UNWRITTEN:
-			return broke(t, "it did not answer an unmap entry");
-		default:
-			return broke(t, "it wrote an unknown unmap status");
-		}
-		if (le64_to_cpu(resp.id) != entries[i].handle)
-			return broke(t, "it answered an unmap with another handle");
-	}
-
-	if (status != (failed ? APPLE_DMA_STATUS_IOERR : APPLE_DMA_STATUS_OK))
-		return broke(t, "a batch status contradicts its unmap entries");
-	return 0;
 }
 
 static const char *apple_dma_transport_reason(void *host)
@@ -343,7 +344,7 @@ const struct apple_dma_host_ops apple_dma_transport_ops = {
 	.reason = apple_dma_transport_reason,
 };
 
-static bool is_refusal(u32 status)
+static bool transport_is_refusal(u32 status)
 {
 	return status == APPLE_DMA_STATUS_IOERR ||
 	       status == APPLE_DMA_STATUS_INVAL;
@@ -353,15 +354,15 @@ static bool is_refusal(u32 status)
  * Find out which map layout the host uses. A map of length 0 goes nowhere;
  * the host writes only its status, and where it lands tells the layout.
  */
-static int probe_layout(struct apple_dma_transport *t)
+static int transport_probe_layout(struct apple_dma_transport *t)
 {
 	const void *resp = t->page + RESP_OFFSET;
 	u32 rfc_word, wide_word;
 	bool rfc, wide;
 	int status;
 
-	memset(apple_dma_req(t), 0, sizeof(struct apple_dma_map_req_wide));
-	status = ring(t, APPLE_DMA_CMD_MAP, 1, 0, PROBE_RESP_SIZE);
+	memset(transport_req(t), 0, sizeof(struct apple_dma_map_req_wide));
+	status = transport_ring(t, APPLE_DMA_CMD_MAP, 1, 0, PROBE_RESP_SIZE);
 	if (status < 0) {
 		dev_err(t->dev,
 			"the host did not pass the layout probe: %s\n",
@@ -369,19 +370,19 @@ static int probe_layout(struct apple_dma_transport *t)
 		return -ENODEV;
 	}
 
-	rfc_word = read_word(resp + offsetof(struct apple_dma_map_resp,
-					     status));
-	wide_word = read_word(resp + offsetof(struct apple_dma_map_resp_wide,
-					      status));
-	rfc = is_refusal(rfc_word);
-	wide = is_refusal(wide_word);
+	rfc_word = transport_read_word(resp +
+			offsetof(struct apple_dma_map_resp, status));
+	wide_word = transport_read_word(resp +
+			offsetof(struct apple_dma_map_resp_wide, status));
+	rfc = transport_is_refusal(rfc_word);
+	wide = transport_is_refusal(wide_word);
 
 	if (status != APPLE_DMA_STATUS_IOERR || rfc == wide ||
 	    (rfc ? wide_word : rfc_word) != UNWRITTEN) {
 		dev_err(t->dev,
 			"the host answers the layout probe in no known way (batch status %d, words %#x and %#x); it needs a newer apple_dma\n",
 			status, rfc_word, wide_word);
-		broke(t, "it answers the layout probe in no known way");
+		transport_broke(t, "it answers the layout probe in no known way");
 		return -ENODEV;
 	}
 
@@ -428,24 +429,14 @@ int apple_dma_transport_init(struct apple_dma_transport *t,
 	return 0;
 }
 
-/**
- * apple_dma_transport_program() - tell the host where the command page is
- * @t: the transport
- *
- * Context: any.
- */
+/* Tell the host where the command page is; any context. */
 void apple_dma_transport_program(struct apple_dma_transport *t)
 {
 	writel(upper_32_bits(t->page_gpa), t->bar + APPLE_DMA_REG_CMD_GPA_HI);
 	writel(lower_32_bits(t->page_gpa), t->bar + APPLE_DMA_REG_CMD_GPA_LO);
 }
 
-/**
- * apple_dma_transport_clear() - make the host forget the command page
- * @t: the transport
- *
- * Context: any.
- */
+/* Make the host forget the command page; any context. */
 void apple_dma_transport_clear(struct apple_dma_transport *t)
 {
 	writel(0, t->bar + APPLE_DMA_REG_CMD_GPA_LO);
@@ -465,7 +456,7 @@ int apple_dma_transport_start(struct apple_dma_transport *t)
 	int err;
 
 	apple_dma_transport_program(t);
-	err = probe_layout(t);
+	err = transport_probe_layout(t);
 	if (err)
 		apple_dma_transport_clear(t);
 	return err;

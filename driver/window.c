@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Windows coming and going: what is registered with the host.
+ * The life of a window, from its plan to its end; window.h has the picture. Nothing
+ * here decides which windows there are: cover.c and idle.c do.
  *
- * A window is one registration: a guest-physical range and the device address
- * that the host chose for it. Mappings inside a window share it. Nothing here
- * decides which windows there are; shape.c and idle.c do.
+ * The list of idle windows: engine->idle and, for large windows, engine->idle_large
+ * have every window that may be idle, coldest first. A hit takes no lock, so it
+ * leaves the list alone: a window on it may be in use. Whoever looks for idle
+ * windows takes such a window off the list. When it goes idle again, it is pushed
+ * on a lock-free stack, engine->freed, which is emptied into the list. So an idle
+ * window is always LISTED: on the stack or on a list.
+ *
+ * A window is closed by changing its count from 0 to CLOSED in one step. Only
+ * windows that are LISTED are closed, so that nobody pushes one that is freed.
+ *
+ * Unless a function says otherwise, the engine's lock is held.
  */
 
 #include <linux/slab.h>
@@ -17,13 +26,16 @@
 /* Windows kept back for mappings made when no memory is to be had. */
 #define WINDOW_RESERVE		64
 
+/* Windows above this are not kept idle where there is no room for such. */
+#define WINDOW_LARGE		(64ULL << 10)
+
 static struct kmem_cache *window_cache;
 
-/**
- * apple_dma_window_break() - the host broke the protocol
- * @e: the engine; its lock is held
- * @handle: of what, or of the first of a batch
- * @reason: what it did, for the log; a string constant
+/* ---- what the host answers ---- */
+
+/*
+ * The host broke the protocol. @handle: of what, or of the first of a batch.
+ * @reason: for the log; a string constant.
  */
 void apple_dma_window_break(struct apple_dma_engine *e, u64 handle,
 			    const char *reason)
@@ -59,6 +71,21 @@ int apple_dma_window_unmap(struct apple_dma_engine *e, unsigned int n)
 	return err;
 }
 
+/* Put the handles of windows into @e->unmap_scratch. Returns how many. */
+static unsigned int window_handles(struct apple_dma_engine *e,
+				   struct list_head *windows)
+{
+	struct apple_dma_unmap_entry *entry = e->unmap_scratch;
+	struct apple_dma_window *w;
+
+	list_for_each_entry(w, windows, list) {
+		entry->handle = w->phys;
+		entry->len = w->size;
+		entry++;
+	}
+	return entry - e->unmap_scratch;
+}
+
 /**
  * apple_dma_window_plan() - a window that the host is to be asked for
  * @e: the engine; its lock is held
@@ -78,6 +105,7 @@ struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
 {
 	struct apple_dma_window *w;
 
+	lockdep_assert_held(&e->lock);
 	if (WARN_ON_ONCE(!size || ((phys | size) & APPLE_DMA_GRANULE_MASK))) {
 		*cause = APPLE_DMA_FAIL_BUG;
 		return NULL;
@@ -109,54 +137,38 @@ static void window_free(struct rcu_head *rcu)
 	mempool_free(w, w->engine->pool);
 }
 
-/**
- * apple_dma_window_forget() - a window that the host does not have, or not any more
- * @e: the engine; its lock is held
- * @w: the window, without a mapping; it is freed after a grace period
- */
-void apple_dma_window_forget(struct apple_dma_engine *e,
-			     struct apple_dma_window *w)
+/* The host does not have a window, or not any more: it is freed. */
+static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	apple_dma_index_remove(e, w);
 	list_del(&w->list);
 	e->stats.mapped_bytes -= w->size;
 	e->stats.mapped_entries--;
+	/* Hits may still look at it. */
 	call_rcu(&w->rcu, window_free);
 }
 
-/*
- * The host has mapped a planned window: it is ACTIVE, guarded, and on @fresh.
- *
- * A host that forgot what was registered while the guest slept may give the
- * address of a window that has moved. The driver still holds that address, and
- * must not get it a second time: the window is RETIRED then, and stays until its
- * guard is dropped, so that the host gives the next one another address. Returns
- * false in that case.
- */
-static bool window_confirm(struct apple_dma_engine *e,
+/* The host has mapped a planned window: it is ACTIVE, guarded, and on @fresh. */
+static void window_confirm(struct apple_dma_engine *e,
 			   struct apple_dma_window *w, u64 iova,
 			   struct list_head *fresh)
 {
-	struct apple_dma_window *other;
-
 	w->iova = iova;
-	__set_bit(APPLE_DMA_WINDOW_FRESH, &w->flags);
-	atomic64_set(&w->live, 1);
-	other = apple_dma_index_confirm(e, w);
-	if (other && !other->moved) {
+	if (!apple_dma_index_confirm(e, w)) {
 		apple_dma_window_break(e, w->phys,
 				       "it gave the same device address twice");
-		return true;
+		return;
 	}
-	if (other)
-		w->state = APPLE_DMA_WINDOW_RETIRED;
 	w->guarded = true;
+	w->fresh = true;
+	w->state = APPLE_DMA_WINDOW_ACTIVE;
+	atomic64_set(&w->live, 1);
+	apple_dma_index_publish(e, w);
 	list_move_tail(&w->list, fresh);
 	e->stats.peak_bytes = max(e->stats.peak_bytes, e->stats.mapped_bytes);
 	e->stats.peak_entries = max(e->stats.peak_entries,
 				    e->stats.mapped_entries);
 	trace_window_create(e->dev, w->phys, iova, w->size);
-	return !other;
 }
 
 /* The host refused @w. */
@@ -208,12 +220,12 @@ static void window_map_planned(struct apple_dma_engine *e,
 			if (!least || w->size < least->size)
 				least = w;
 			trace_host_error(e->dev, w->phys, "it refused a window");
-		} else if (!e->broken &&
-			   !window_confirm(e, w, entry->iova, fresh)) {
-			refusal->moved = true;
-		} else if (least && w->size >= least->size) {
-			refusal->own.phys = least->phys;
-			refusal->own.size = least->size;
+		} else if (!e->broken) {
+			window_confirm(e, w, entry->iova, fresh);
+			if (least && w->size >= least->size) {
+				refusal->own.phys = least->phys;
+				refusal->own.size = least->size;
+			}
 		}
 		entry++;
 	}
@@ -232,20 +244,14 @@ static void window_release_leftovers(struct apple_dma_engine *e,
 {
 	struct apple_dma_unmap_entry *entry = e->unmap_scratch;
 	struct apple_dma_window *w, *next;
-	unsigned int n = 0, found = 0;
+	unsigned int n, found = 0;
 
 	if (e->clean) {
 		list_splice_tail_init(list, real);
 		return;
 	}
-	list_for_each_entry(w, list, list) {
-		entry[n].handle = w->phys;
-		entry[n].len = w->size;
-		n++;
-	}
-	if (!n || e->broken)
-		return;
-	if (apple_dma_window_unmap(e, n))
+	n = window_handles(e, list);
+	if (!n || e->broken || apple_dma_window_unmap(e, n))
 		return;
 	list_for_each_entry_safe(w, next, list, list) {
 		if (entry->err)
@@ -262,8 +268,7 @@ static void window_release_leftovers(struct apple_dma_engine *e,
  * apple_dma_window_submit() - register planned windows with the host
  * @e: the engine; its lock is held
  * @planned: at most a batch of windows; empty afterwards
- * @fresh: where those go that are registered; each is guarded as if by
- *	apple_dma_window_get()
+ * @fresh: where those go that are registered, each of them guarded
  * @refusal: set to what was refused, and is forgotten
  *
  * One doorbell, and up to two more if some are refused.
@@ -276,11 +281,12 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 	struct apple_dma_window *w, *next;
 	LIST_HEAD(real);
 
+	lockdep_assert_held(&e->lock);
 	memset(refusal, 0, sizeof(*refusal));
 	window_map_planned(e, planned, fresh, refusal);
 	if (!list_empty(planned)) {
 		window_release_leftovers(e, planned, &real, refusal);
-		/* Some were refused for what is gone now: that tells nothing. */
+		/* Leftovers caused some of the refusals, and are gone. */
 		if (!list_empty(planned))
 			refusal->own.size = 0;
 		window_map_planned(e, planned, fresh, refusal);
@@ -288,36 +294,217 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 	list_splice_tail_init(planned, &real);
 	list_for_each_entry_safe(w, next, &real, list) {
 		window_refused(refusal, w);
-		apple_dma_window_forget(e, w);
+		window_forget(e, w);
 	}
 }
 
+/* ---- idle windows: the list ---- */
+
+static struct list_head *window_list_of(struct apple_dma_engine *e,
+					const struct apple_dma_window *w)
+{
+	return w->size > WINDOW_LARGE ? &e->idle_large : &e->idle;
+}
+
+static void window_enlist(struct apple_dma_engine *e,
+			  struct apple_dma_window *w)
+{
+	list_add_tail(&w->list, window_list_of(e, w));
+	e->listed++;
+}
+
+/* List what has gone idle. */
+void apple_dma_window_drain(struct apple_dma_engine *e)
+{
+	struct llist_node *first = llist_del_all(&e->freed);
+	struct apple_dma_window *w, *next;
+
+	first = llist_reverse_order(first);
+	llist_for_each_entry_safe(w, next, first, freed) {
+		/* A driver unmapped too often; the guard is still there. */
+		if (w->guarded)
+			clear_bit(APPLE_DMA_WINDOW_LISTED, &w->flags);
+		else
+			window_enlist(e, w);
+	}
+}
+
+/*
+ * The window that has been on its list for longest, of all or of the large ones;
+ * or NULL. It may be in use.
+ */
+struct apple_dma_window *apple_dma_window_coldest(struct apple_dma_engine *e,
+						  bool large)
+{
+	struct apple_dma_window *a =
+		list_first_entry_or_null(&e->idle_large,
+					 struct apple_dma_window, list);
+	struct apple_dma_window *b =
+		list_first_entry_or_null(&e->idle, struct apple_dma_window,
+					 list);
+
+	if (large || !b)
+		return a;
+	return a && (s32)(a->seen - b->seen) <= 0 ? a : b;
+}
+
+/* Take a window in use off its list. */
+void apple_dma_window_delist(struct apple_dma_engine *e,
+			     struct apple_dma_window *w)
+{
+	list_del_init(&w->list);
+	e->listed--;
+	clear_bit(APPLE_DMA_WINDOW_LISTED, &w->flags);
+	/* Pairs with the cmpxchg in apple_dma_window_unuse(). */
+	smp_mb__after_atomic();
+	if (!apple_dma_window_live(w) &&
+	    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags)) {
+		w->seen = READ_ONCE(w->stamp);
+		window_enlist(e, w);
+	}
+}
+
+/* Move a window on its list to the hot end. */
+void apple_dma_window_spare(struct apple_dma_engine *e,
+			    struct apple_dma_window *w)
+{
+	w->seen = READ_ONCE(w->stamp);
+	list_move_tail(&w->list, window_list_of(e, w));
+}
+
+/* ---- the end ---- */
+
+/* Close a window that is LISTED. Returns false if it is in use again. */
+static bool window_close(struct apple_dma_engine *e, struct apple_dma_window *w,
+			 struct apple_dma_emptied *closed)
+{
+	if (atomic64_cmpxchg(&w->live, 0, APPLE_DMA_WINDOW_CLOSED))
+		return false;
+	w->state = APPLE_DMA_WINDOW_DEAD;
+	this_cpu_dec(e->percpu->idle_entries);
+	this_cpu_sub(e->percpu->idle_bytes, w->size);
+	list_move_tail(&w->list, &closed->windows);
+	closed->n++;
+	return true;
+}
+
+/*
+ * Close an idle window on its list, and move it to @closed. Returns false if it is
+ * in use again; then it stays where it is.
+ */
+bool apple_dma_window_close(struct apple_dma_engine *e,
+			    struct apple_dma_window *w,
+			    struct apple_dma_emptied *closed)
+{
+	if (!window_close(e, w, closed))
+		return false;
+	e->listed--;
+	return true;
+}
+
+/*
+ * A window has gone idle. Where the mode keeps nothing idle, it is the caller's to
+ * give back, unless it is LISTED: then it goes with the list.
+ */
+static void window_went_idle(struct apple_dma_engine *e,
+			     struct apple_dma_window *w,
+			     struct apple_dma_emptied *emptied)
+{
+	if (test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags))
+		return;
+	if (!apple_dma_engine_lazy(e) && !e->broken &&
+	    window_close(e, w, emptied))
+		return;
+	w->seen = READ_ONCE(w->stamp);
+	llist_add(&w->freed, &e->freed);
+}
+
 /**
- * apple_dma_window_give_back() - unregister windows: one doorbell
+ * apple_dma_window_end_use() - a mapping ends, with the lock held
  * @e: the engine; its lock is held
- * @batch: at most a batch of windows, DEAD
+ * @w: the window
+ * @addr: the device address that was mapped
+ * @emptied: where the window goes that is closed by this
+ *
+ * Return: false if nothing was mapped there.
+ */
+bool apple_dma_window_end_use(struct apple_dma_engine *e,
+			      struct apple_dma_window *w, u64 addr,
+			      struct apple_dma_emptied *emptied)
+{
+	int live;
+
+	/* The last use is the guard of whoever made the window. */
+	if (w->guarded && apple_dma_window_live(w) <= 1)
+		return false;
+	live = apple_dma_window_unuse(e, w, addr);
+	if (!live)
+		window_went_idle(e, w, emptied);
+	return live >= 0;
+}
+
+/**
+ * apple_dma_window_unguard() - the mappings alone keep the window from now on
+ * @e: the engine; its lock is held
+ * @w: a guarded window; it is taken off the list of new ones
+ * @emptied: where it goes if it is closed by this
+ */
+void apple_dma_window_unguard(struct apple_dma_engine *e,
+			      struct apple_dma_window *w,
+			      struct apple_dma_emptied *emptied)
+{
+	list_del_init(&w->list);
+	w->guarded = false;
+	w->fresh = false;
+	/* A driver that unmaps too often may have ended the guard. */
+	if (!apple_dma_window_end_use(e, w, 0, emptied) &&
+	    !apple_dma_window_live(w))
+		window_went_idle(e, w, emptied);
+}
+
+/* Let nothing more be mapped in an ACTIVE window. No hit is under way. */
+void apple_dma_window_retire(struct apple_dma_engine *e,
+			     struct apple_dma_window *w)
+{
+	w->state = APPLE_DMA_WINDOW_RETIRED;
+	apple_dma_index_hide(e, w);
+}
+
+/* The driver is gone: end all mappings in a window that the host has confirmed. */
+void apple_dma_window_abandon(struct apple_dma_engine *e,
+			      struct apple_dma_window *w)
+{
+	if (apple_dma_window_live(w) <= 0)
+		return;
+	if (apple_dma_window_live(w) > w->guarded)
+		set_bit(APPLE_DMA_WINDOW_LEFT, &w->flags);
+	/* A map that began before still has its guard. */
+	atomic64_set(&w->live, 1 + w->guarded);
+	apple_dma_window_put(e, w, 0);
+}
+
+/**
+ * apple_dma_window_give_back() - have the host release windows: one doorbell
+ * @e: the engine; its lock is held
+ * @emptied: at most a batch of windows; empty afterwards
  * @cause: why, for the trace; see trace.h
  *
  * Return: 0, or -EPROTO when the engine is broken; then the windows stay in
- * the index, DEAD, as long as the engine. @batch is empty in any case.
+ * the index, DEAD, as long as the engine.
  */
 int apple_dma_window_give_back(struct apple_dma_engine *e,
-			       struct list_head *batch, const char *cause)
+			       struct apple_dma_emptied *emptied,
+			       const char *cause)
 {
 	struct apple_dma_unmap_entry *entry = e->unmap_scratch;
 	struct apple_dma_window *w, *next;
-	unsigned int n = 0;
 
-	list_for_each_entry(w, batch, list) {
-		entry[n].handle = w->phys;
-		entry[n].len = w->size;
-		n++;
-	}
-	if (!n)
+	lockdep_assert_held(&e->lock);
+	if (!emptied->n)
 		return 0;
 	if (!e->broken)
-		apple_dma_window_unmap(e, n);
-	list_for_each_entry_safe(w, next, batch, list) {
+		apple_dma_window_unmap(e, window_handles(e, &emptied->windows));
+	list_for_each_entry_safe(w, next, &emptied->windows, list) {
 		if (!e->broken && entry->err)
 			apple_dma_window_break(e, w->phys,
 					       "it does not release a mapping that it made");
@@ -327,38 +514,28 @@ int apple_dma_window_give_back(struct apple_dma_engine *e,
 			continue;
 		}
 		trace_window_evict(e->dev, w->phys, w->iova, w->size, cause);
-		apple_dma_window_forget(e, w);
+		window_forget(e, w);
 	}
+	emptied->n = 0;
 	return e->broken ? -EPROTO : 0;
 }
 
 /* ---- where windows live ---- */
 
-/**
- * apple_dma_window_pool() - memory for the windows of an engine
- *
- * Context: may sleep.
- * Return: a pool that has some in reserve for atomic context, or NULL.
- */
+/* A pool for the windows of an engine, with a reserve for atomic context; or NULL. */
 mempool_t *apple_dma_window_pool(void)
 {
 	return mempool_create_slab_pool(WINDOW_RESERVE, window_cache);
 }
 
-/**
- * apple_dma_window_init() - once for the module: make the slab cache
- *
- * Return: 0 or -ENOMEM.
- */
+/* Once for the module: make the slab cache. Returns 0 or -ENOMEM. */
 int apple_dma_window_init(void)
 {
 	window_cache = KMEM_CACHE(apple_dma_window, 0);
 	return window_cache ? 0 : -ENOMEM;
 }
 
-/**
- * apple_dma_window_exit() - undo apple_dma_window_init()
- */
+/* Undo apple_dma_window_init(). */
 void apple_dma_window_exit(void)
 {
 	kmem_cache_destroy(window_cache);

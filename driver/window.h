@@ -11,12 +11,26 @@
 
 #include "engine.h"
 
-/* The life of a window. Only one that is ACTIVE can be mapped in. */
+/*
+ * The life of a window. Only window.c changes @state, @guarded, @fresh and the
+ * LISTED bit; @live changes there and in the three inline functions below.
+ *
+ *            the host                     closed:               the host
+ *            confirms         retire      @live 0 -> CLOSED     releases it
+ *   PLANNED ---------> ACTIVE ------> RETIRED ------------> DEAD ---------> freed
+ *      |                  |                                  ^ |
+ *      | refused          +----------------------------------+ | broken host
+ *      v                              closed                   v
+ *    freed                                        stays DEAD until the engine goes
+ *
+ * Whoever registers a window guards it: the guard is one use of it, and the window
+ * is not closed before the guard is dropped.
+ */
 enum apple_dma_window_state {
 	APPLE_DMA_WINDOW_PLANNED,	/* counted; the host has not answered */
-	APPLE_DMA_WINDOW_ACTIVE,
+	APPLE_DMA_WINDOW_ACTIVE,	/* can be mapped in */
 	APPLE_DMA_WINDOW_RETIRED,	/* takes no new mapping */
-	APPLE_DMA_WINDOW_DEAD,		/* being given back, or the host kept it */
+	APPLE_DMA_WINDOW_DEAD,		/* closed; to be released by the host */
 };
 
 /* In struct apple_dma_window.live of a window that cannot be taken. */
@@ -27,23 +41,23 @@ enum apple_dma_window_state {
  * @phys: guest-physical start, the handle too; constant
  * @size: bytes; constant
  * @iova: device address of @phys; constant once ACTIVE
- * @live: mappings inside, and guards of who works with it, and the sum of the
- *	mappings' pages: apple_dma_window_use(); or CLOSED
+ * @live: mappings inside, and guards, and the sum of the mappings' pages:
+ *	apple_dma_window_use(); or CLOSED
  * @stamp: jiffies when @live last became 0
- * @flags: APPLE_DMA_WINDOW_LISTED, _LEFT and _FRESH
+ * @flags: APPLE_DMA_WINDOW_LISTED and _LEFT
  * @first: where the range starts that it was made for; @phys or higher
  * @engine: whose it is
  * @state: enum apple_dma_window_state
- * @guarded: one of @live is a guard; @list is one of new windows
+ * @guarded: one of @live is a guard; @list is a list of new windows
+ * @fresh: @guarded, and nothing was mapped in it yet by its maker
  * @shared: larger than the granules of the range that it was made for; constant
- * @moved: the host has it at another address than @iova since the guest slept
  * @slots: engine->by_phys and engine->by_iova may lead to it
  * @indexed: they do, from all of it
  * @seen: @stamp when it got its place in engine->freed or engine->idle
  * @phys_node: in engine->phys, always
  * @phys_last: last guest-physical address in the subtree of @phys_node
  * @iova_node: in engine->iova, once the host has confirmed it
- * @list: engine->idle, a list of a batch, or one of windows that are emptied
+ * @list: engine->idle, a list of new windows, or struct apple_dma_emptied
  * @freed: engine->freed
  * @rcu: to free it
  *
@@ -61,8 +75,8 @@ struct apple_dma_window {
 	struct apple_dma_engine *engine;
 	u8 state;
 	bool guarded;
+	bool fresh;
 	bool shared;
-	bool moved;
 	bool slots;
 	bool indexed;
 	u32 seen;
@@ -74,21 +88,16 @@ struct apple_dma_window {
 	struct rcu_head rcu;
 };
 
-/* What is promised of the memory that a window costs. */
+/* The documented limit of the memory that a window costs. */
 static_assert(sizeof(struct apple_dma_window) <= 256);
 
 /* Bit of @flags: on engine->freed or engine->idle, or about to be. */
 #define APPLE_DMA_WINDOW_LISTED	0
-/* The same: the driver went and left something mapped in it. */
+/* Bit of @flags: the driver went and left something mapped in it. */
 #define APPLE_DMA_WINDOW_LEFT	1
-/* The same: new, and nothing was mapped in it by who it was made for. */
-#define APPLE_DMA_WINDOW_FRESH	2
 
 /* The largest shared window, bytes: the largest piece the buddy allocator has. */
 #define APPLE_DMA_WINDOW_MAX	(4ULL << 20)
-
-/* Windows of mode=fixed. */
-#define APPLE_DMA_WINDOW_FIXED	(256ULL << 10)
 
 static inline u64 apple_dma_window_end(const struct apple_dma_window *w)
 {
@@ -112,12 +121,34 @@ static inline bool apple_dma_window_covers(const struct apple_dma_window *w,
 	return offset < w->size && size - 1 < w->size - offset;
 }
 
+/**
+ * apple_dma_window_fits() - may a range be mapped in a window?
+ * @e: the engine
+ * @w: the window
+ * @phys: guest-physical address
+ * @size: bytes
+ *
+ * In strict mode only a window of exactly the granules of the range fits. A
+ * PLANNED window fits: it will be there.
+ */
+static inline bool apple_dma_window_fits(const struct apple_dma_engine *e,
+					 const struct apple_dma_window *w,
+					 u64 phys, u64 size)
+{
+	return w->state <= APPLE_DMA_WINDOW_ACTIVE &&
+	       apple_dma_window_covers(w, phys, size) &&
+	       (apple_dma_engine_lazy(e) ||
+		(w->first == round_down(phys, APPLE_DMA_GRANULE_SIZE) &&
+		 apple_dma_window_end(w) ==
+		 round_up(phys + size, APPLE_DMA_GRANULE_SIZE)));
+}
+
 /*
  * What one mapping adds to struct apple_dma_window.live: 1 to the count, in the
- * low half, and the number of its page to a sum, in the high half. Where the count
- * would come to 0 and the sum would not, something was unmapped that was not
- * mapped, and something else still is. Within a page drivers are not that exact,
- * and no other IOMMU asks them to be. A guard has no address.
+ * low half, and the number of its page to a sum, in the high half. If the count
+ * would become 0 and the sum would not, this address was not mapped, and another
+ * one still is. Offsets in a page do not count: drivers need not be that exact with
+ * any IOMMU. A guard has no address.
  */
 static inline u64 apple_dma_window_use(u64 addr)
 {
@@ -156,19 +187,12 @@ static inline bool apple_dma_window_get(struct apple_dma_engine *e,
 	return true;
 }
 
-/**
- * apple_dma_window_end_use() - undo apple_dma_window_get(), and list nothing
- * @e: the engine
- * @w: the window
- * @addr: the device address that was mapped; 0 for a guard
- *
- * Context: any, under RCU.
- * Return: how many uses are left; -1 if there was none to end. After a 0 the
- * window has to be listed, or closed.
+/*
+ * End one use of a window, and list nothing. Returns how many are left, or -1 if
+ * there was none to end. After a 0 the window has to be listed or closed.
  */
-static inline int apple_dma_window_end_use(struct apple_dma_engine *e,
-					   struct apple_dma_window *w,
-					   u64 addr)
+static inline int apple_dma_window_unuse(struct apple_dma_engine *e,
+					 struct apple_dma_window *w, u64 addr)
 {
 	const u64 use = apple_dma_window_use(addr);
 	s64 live = atomic64_read(&w->live);
@@ -192,18 +216,6 @@ static inline int apple_dma_window_end_use(struct apple_dma_engine *e,
 	return (u32)left;
 }
 
-/* A window that has gone idle: to engine->freed, unless it is LISTED already. */
-static inline void apple_dma_window_list(struct apple_dma_engine *e,
-					 struct apple_dma_window *w)
-{
-	/* Ordered after @live by the cmpxchg; pairs with delist(). */
-	if (!test_bit(APPLE_DMA_WINDOW_LISTED, &w->flags) &&
-	    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags)) {
-		w->seen = READ_ONCE(w->stamp);
-		llist_add(&w->freed, &e->freed);
-	}
-}
-
 /**
  * apple_dma_window_put() - undo apple_dma_window_get()
  * @e: the engine
@@ -218,12 +230,28 @@ static inline void apple_dma_window_list(struct apple_dma_engine *e,
 static inline bool apple_dma_window_put(struct apple_dma_engine *e,
 					struct apple_dma_window *w, u64 addr)
 {
-	int live = apple_dma_window_end_use(e, w, addr);
+	int live = apple_dma_window_unuse(e, w, addr);
 
-	if (!live)
-		apple_dma_window_list(e, w);
+	/* The cmpxchg orders this after @live; pairs with window_delist(). */
+	if (!live && !test_bit(APPLE_DMA_WINDOW_LISTED, &w->flags) &&
+	    !test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags)) {
+		w->seen = READ_ONCE(w->stamp);
+		llist_add(&w->freed, &e->freed);
+	}
 	return live >= 0;
 }
+
+/**
+ * struct apple_dma_emptied - windows that a call has left without a mapping
+ * @windows: DEAD; none where the mode keeps idle windows
+ * @n: how many
+ */
+struct apple_dma_emptied {
+	struct list_head windows;
+	unsigned int n;
+};
+
+#define APPLE_DMA_EMPTIED_INIT(name)	{ LIST_HEAD_INIT((name).windows) }
 
 /**
  * struct apple_dma_refusal - what the host refused of a batch
@@ -235,7 +263,6 @@ static inline bool apple_dma_window_put(struct apple_dma_engine *e,
  * @disjoint: two of those others neither overlap nor touch
  * @own: the smallest behind which it took one as large; of size 0 if there is
  *	none
- * @moved: it gave the address of a window that has moved
  * @leftovers: registrations of an earlier kernel that were in the way, and are
  *	released
  */
@@ -247,7 +274,6 @@ struct apple_dma_refusal {
 	struct apple_dma_range exact;
 	bool disjoint;
 	struct apple_dma_range own;
-	bool moved;
 	unsigned int leftovers;
 };
 
@@ -257,16 +283,35 @@ mempool_t *apple_dma_window_pool(void);
 struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
 					       u64 phys, u64 size, u64 first,
 					       enum apple_dma_fail *cause);
-void apple_dma_window_forget(struct apple_dma_engine *e,
-			     struct apple_dma_window *w);
 void apple_dma_window_submit(struct apple_dma_engine *e,
 			     struct list_head *planned,
 			     struct list_head *fresh,
 			     struct apple_dma_refusal *refusal);
+bool apple_dma_window_end_use(struct apple_dma_engine *e,
+			      struct apple_dma_window *w, u64 addr,
+			      struct apple_dma_emptied *emptied);
+void apple_dma_window_unguard(struct apple_dma_engine *e,
+			      struct apple_dma_window *w,
+			      struct apple_dma_emptied *emptied);
+void apple_dma_window_retire(struct apple_dma_engine *e,
+			     struct apple_dma_window *w);
+void apple_dma_window_abandon(struct apple_dma_engine *e,
+			      struct apple_dma_window *w);
+void apple_dma_window_drain(struct apple_dma_engine *e);
+struct apple_dma_window *apple_dma_window_coldest(struct apple_dma_engine *e,
+						  bool large);
+void apple_dma_window_delist(struct apple_dma_engine *e,
+			     struct apple_dma_window *w);
+void apple_dma_window_spare(struct apple_dma_engine *e,
+			    struct apple_dma_window *w);
+bool apple_dma_window_close(struct apple_dma_engine *e,
+			    struct apple_dma_window *w,
+			    struct apple_dma_emptied *closed);
+int apple_dma_window_give_back(struct apple_dma_engine *e,
+			       struct apple_dma_emptied *emptied,
+			       const char *cause);
+int apple_dma_window_unmap(struct apple_dma_engine *e, unsigned int n);
 void apple_dma_window_break(struct apple_dma_engine *e, u64 handle,
 			    const char *reason);
-int apple_dma_window_unmap(struct apple_dma_engine *e, unsigned int n);
-int apple_dma_window_give_back(struct apple_dma_engine *e,
-			       struct list_head *batch, const char *cause);
 
 #endif /* APPLE_DMA_WINDOW_H */

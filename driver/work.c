@@ -10,43 +10,26 @@
 
 static struct workqueue_struct *apple_dma_wq;
 
-/**
- * apple_dma_work_queue() - run work in process context
- * @work: the work
- *
- * Context: any.
- */
+/* Run work in process context. Context: any. */
 void apple_dma_work_queue(struct work_struct *work)
 {
 	queue_work(apple_dma_wq, work);
 }
 
-/**
- * apple_dma_work_queue_after() - run work after a delay
- * @work: the work; nothing changes if it is queued already
- * @delay: jiffies
- *
- * Context: any.
- */
+/* The same after @delay jiffies. Nothing changes if it is queued. Context: any. */
 void apple_dma_work_queue_after(struct delayed_work *work, unsigned long delay)
 {
 	queue_delayed_work(apple_dma_wq, work, delay);
 }
 
-/**
- * apple_dma_work_init() - create the workqueue when the module is loaded
- *
- * Return: 0 or -ENOMEM.
- */
+/* Create the workqueue, when the module is loaded. */
 int apple_dma_work_init(void)
 {
 	apple_dma_wq = alloc_workqueue(KBUILD_MODNAME, WQ_UNBOUND, 0);
 	return apple_dma_wq ? 0 : -ENOMEM;
 }
 
-/**
- * apple_dma_work_exit() - wait for all work and destroy the workqueue
- */
+/* Wait for all work, and destroy the workqueue. */
 void apple_dma_work_exit(void)
 {
 	destroy_workqueue(apple_dma_wq);

@@ -238,7 +238,7 @@ static void put_devices(void)
 	memset(&board, 0, sizeof(board));
 }
 
-/* The device that the host names, as driver/managed.c finds it. */
+/* The device that the host names, as driver/claim.c finds it. */
 static struct pci_dev *managed_by(struct pci_dev *companion)
 {
 	void __iomem *bar;

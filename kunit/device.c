@@ -31,9 +31,8 @@ struct device_fixture *device_new(struct kunit *test,
 	ad = d->f->ad;
 	ad->ops = apple_dma_ops;
 	kref_init(&ad->ref);
-	INIT_LIST_HEAD(&ad->memory);
-	INIT_LIST_HEAD(&ad->orphanage);
-	INIT_WORK(&ad->reap, apple_dma_managed_reap);
+	apple_dma_coherent_init(ad);
+	INIT_WORK(&ad->coherent.reap, apple_dma_managed_reap);
 	mutex_init(&ad->managed.lock);
 	d->dev = root_device_register("apple_dma_device");
 	if (IS_ERR(d->dev))
@@ -57,9 +56,9 @@ void device_close(struct kunit *test)
 
 	if (!test->priv)
 		return;
-	flush_work(&d->f->ad->reap);
-	EXPECT(test, list_empty(&d->f->ad->memory));
-	EXPECT_EQ(test, d->f->ad->orphans, 0);
+	flush_work(&d->f->ad->coherent.reap);
+	EXPECT(test, xa_empty(&d->f->ad->coherent.records));
+	EXPECT_EQ(test, d->f->ad->coherent.orphans, 0);
 	EXPECT_EQ(test, kref_read(&d->f->ad->ref), 1);
 	fixture_close(test);
 	if (d->dev) {
@@ -100,7 +99,8 @@ u64 device_failures(struct device_fixture *d, enum apple_dma_fail cause)
  */
 bool device_reaped(struct device_fixture *d)
 {
-	flush_work(&d->f->ad->reap);
-	return !d->f->ad->orphaned && kref_read(&d->f->ad->ref) == 1 &&
+	flush_work(&d->f->ad->coherent.reap);
+	return list_empty(&d->f->ad->coherent.orphaned) &&
+	       kref_read(&d->f->ad->ref) == 1 &&
 	       get_dma_ops(d->dev) != &d->f->ad->ops;
 }

@@ -297,16 +297,16 @@ static void pages_left_on_a_broken_host_are_kept(struct kunit *test)
 	addr = apple_dma_pin(d->f->e, page_to_phys(page), PAGE_SIZE, ANY);
 	CHECK(test, addr != DMA_MAPPING_ERROR);
 	apple_dma_engine_close(d->f->e);
-	CHECK_EQ(test, apple_dma_memory_orphan(d->f->ad, &left), 0);
+	CHECK_EQ(test, apple_dma_coherent_orphan(d->f->ad, &left), 0);
 	CHECK_EQ(test, left, 1);
 	d->f->host->breaks = 1;
 	CHECK(test, !apple_dma_engine_release(d->f->e));
-	apple_dma_memory_drained(d->f->ad, true);
-	apple_dma_keep_left(d->f->ad);
+	apple_dma_coherent_drained(d->f->ad, true);
+	apple_dma_quarantine_left(d->f->ad);
 	EXPECT_EQ(test, page_count(page), 2);
 	/* Only the first page of such a block has a count of its own. */
 	EXPECT_EQ(test, atomic64_read(&d->f->ad->leaked_bytes), PAGE_SIZE);
-	apple_dma_keep_left(d->f->ad);
+	apple_dma_quarantine_left(d->f->ad);
 	EXPECT_EQ(test, page_count(page), 2);
 	apple_dma_unpin(d->f->e, addr, PAGE_SIZE, &phys);
 	put_page(page);

@@ -54,21 +54,6 @@ static void strict_windows_become_cached(struct kunit *test)
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 }
 
-/* 256 KiB around the page, and gone with the last mapping. */
-static void fixed_is_fixed(struct kunit *test)
-{
-	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_FIXED);
-	dma_addr_t a = fixture_pin(f, 300 * KIB, PAGE), b = fixture_pin(f, 400 * KIB, PAGE);
-
-	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 256 * KIB);
-	CHECK(test, fake_host_has(f->host, FAKE_RAM + 256 * KIB));
-	CHECK_EQ(test, fixture_unpin(f, a, PAGE), 0);
-	CHECK_EQ(test, fixture_doorbells(f), 1);
-	CHECK_EQ(test, fixture_unpin(f, b, PAGE), 0);
-	CHECK_EQ(test, fixture_doorbells(f), 1);
-	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
-}
-
 /* A guest that gives memory back is strict, whatever it is told. */
 static void unsafe_is_strict_for_ever(struct kunit *test)
 {
@@ -333,11 +318,6 @@ static void each_doorbell_breaks_strict(struct kunit *test)
 	break_each_doorbell(test, APPLE_DMA_MODE_STRICT, APPLE_DMA_MODE_CACHED);
 }
 
-static void each_doorbell_breaks_fixed(struct kunit *test)
-{
-	break_each_doorbell(test, APPLE_DMA_MODE_FIXED, APPLE_DMA_MODE_FIXED);
-}
-
 /*
  * A driver that unmaps after the shutdown. What a broken host kept it may still
  * reach, and what is said of it is true; what it gave back, it does not.
@@ -373,7 +353,6 @@ static struct kunit_case engine_cases[] = {
 	KUNIT_CASE(strict_leaves_nothing),
 	KUNIT_CASE(strict_does_not_share_more),
 	KUNIT_CASE(strict_windows_become_cached),
-	KUNIT_CASE(fixed_is_fixed),
 	KUNIT_CASE(unsafe_is_strict_for_ever),
 	KUNIT_CASE(closed_maps_nothing),
 	KUNIT_CASE(hits_are_waited_for),
@@ -383,7 +362,6 @@ static struct kunit_case engine_cases[] = {
 	KUNIT_CASE(what_was_left_is_told),
 	KUNIT_CASE(each_doorbell_breaks),
 	KUNIT_CASE(each_doorbell_breaks_strict),
-	KUNIT_CASE(each_doorbell_breaks_fixed),
 	KUNIT_CASE(unmap_after_stop),
 	KUNIT_CASE(unmap_after_orderly_stop),
 	{ }

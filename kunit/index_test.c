@@ -8,6 +8,9 @@
 #include "hit.h"
 #include "suites.h"
 
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
+
 #define WINDOWS		8
 
 /**
@@ -64,7 +67,11 @@ static bool confirm(struct windows *ws, struct apple_dma_window *w, u64 iova)
 
 	w->iova = iova * GRANULE;
 	atomic64_set(&w->live, 1);
-	fits = !apple_dma_index_confirm(ws->f->e, w);
+	fits = apple_dma_index_confirm(ws->f->e, w);
+	if (fits) {
+		w->state = APPLE_DMA_WINDOW_ACTIVE;
+		apple_dma_index_publish(ws->f->e, w);
+	}
 	unlock(ws->f, flags);
 	return fits;
 }
@@ -86,8 +93,12 @@ static void forget(struct windows *ws, struct apple_dma_window *w)
 	for (i = 0; i < ws->n; i++)
 		if (ws->w[i] == w)
 			ws->w[i] = ws->w[--ws->n];
-	apple_dma_window_forget(ws->f->e, w);
+	apple_dma_index_remove(ws->f->e, w);
+	ws->f->e->stats.mapped_bytes -= w->size;
+	ws->f->e->stats.mapped_entries--;
 	unlock(ws->f, flags);
+	seam_gone(w);
+	mempool_free(w, ws->f->e->pool);
 }
 
 static void forget_all(struct windows *ws)
@@ -329,7 +340,7 @@ static void retired_has_an_address_only(struct kunit *test)
 	struct apple_dma_window *w = enter(&ws, 0, 4, 100);
 	unsigned long flags = lock(ws.f);
 
-	apple_dma_index_retire(ws.f->e, w);
+	apple_dma_window_retire(ws.f->e, w);
 	unlock(ws.f, flags);
 	CHECK(test, !phys_slot(&ws, 0));
 	CHECK(test, !find(&ws, 0, 1));

@@ -157,7 +157,7 @@ static void late_free_is_safe(struct kunit *test)
 	check_counters(test, 0, 0, 0);
 	CHECK_EQ(test, doorbells(0) - before, 1);
 	CHECK(test, has_ops(0));
-	CHECK_EQ(test, board_ad(0)->orphans, 1);
+	CHECK_EQ(test, board_ad(0)->coherent.orphans, 1);
 	refs = module_refcount(THIS_MODULE);
 
 	board_free(0);
@@ -165,7 +165,7 @@ static void late_free_is_safe(struct kunit *test)
 	CHECK(test, board_wait(is_unpinned));
 	CHECK_EQ(test, module_refcount(THIS_MODULE), refs - 1);
 	CHECK_EQ(test, doorbells(0) - before, 1);
-	CHECK_EQ(test, board_ad(0)->orphans, 0);
+	CHECK_EQ(test, board_ad(0)->coherent.orphans, 0);
 }
 
 /* Who binds again finds its old memory still its own. */
@@ -180,7 +180,7 @@ static void late_free_after_rebind(struct kunit *test)
 	board_free(0);
 	CHECK(test, has_ops(0));
 	check_counters(test, 0, 1, 1);
-	CHECK_EQ(test, board_ad(0)->orphans, 0);
+	CHECK_EQ(test, board_ad(0)->coherent.orphans, 0);
 }
 
 /* The link: without the companion's driver the device has none. */
@@ -322,19 +322,19 @@ static void wrong_device_that_comes_late(struct kunit *test)
 		board.companion[0], board.companion[1], board.device[0]->bus->self
 	};
 	struct apple_dma_managed *m = &board_ad(0)->managed;
-	u8 bus = m->bus, devfn = m->devfn;
+	struct apple_dma_claim *claim = &board_ad(0)->claim, own = *claim;
 	unsigned int i;
 
 	CHECK(test, wrong[2]);
 	board_unplug(test, 0);
 	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
-		m->bus = wrong[i]->bus->number;
-		m->devfn = wrong[i]->devfn;
+		claim->bus = wrong[i]->bus->number;
+		claim->devfn = wrong[i]->devfn;
 		m->nb.notifier_call(&m->nb, BUS_NOTIFY_ADD_DEVICE, &wrong[i]->dev);
 		CHECK(test, !m->dev);
 	}
-	m->bus = bus;
-	m->devfn = devfn;
+	claim->bus = own.bus;
+	claim->devfn = own.devfn;
 	board_plug(test, 0);
 	CHECK(test, board_wait(first_is_bound));
 	CHECK(test, has_ops(0));

@@ -7,7 +7,7 @@
 #   apple-dma-pure     objects of the driver that need no device, and their suites
 
 apple-dma-tested := $(addprefix $(apple-dma-driver)/, engine.o counters.o \
-	budget.o pin.o index.o window.o shape.o idle.o ram.o recover.o oldmem.o debugfs.o \
+	budget.o pin.o index.o window.o shape.o cover.o idle.o ram.o recover.o oldmem.o debugfs.o \
 	transport.o work.o)
 
 apple-dma-pure := $(apple-dma-tested) $(apple-dma-driver)/trace.o \

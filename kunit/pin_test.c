@@ -98,14 +98,6 @@ static void batch_can_be_changed(struct kunit *test)
 	list_costs(f, fixture_list(f, 0, 32, MIB, PAGE), 32, 4, 4, 32);
 }
 
-/* mode=fixed is the baseline: an entry a doorbell, nothing kept. */
-static void fixed_rings_once_a_window(struct kunit *test)
-{
-	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_FIXED);
-
-	list_costs(f, fixture_list(f, 0, 3, 256 * KIB, PAGE), 3, 3, 3, 3);
-}
-
 /* The same list again costs nothing, not even the lock. */
 static void hits_ring_nothing(struct kunit *test)
 {
@@ -320,6 +312,7 @@ static void guard_is_not_ended_by_others(struct kunit *test)
 	struct apple_dma_window *w;
 	enum apple_dma_fail cause;
 	struct apple_dma_refusal r;
+	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 	unsigned long flags;
 	LIST_HEAD(planned);
 	LIST_HEAD(fresh);
@@ -333,11 +326,10 @@ static void guard_is_not_ended_by_others(struct kunit *test)
 	EXPECT_EQ(test, apple_dma_window_live(w), 1);
 	EXPECT(test, list_is_singular(&fresh));
 	spin_lock_irqsave(&f->e->lock, flags);
-	list_del_init(&w->list);
-	w->guarded = false;
-	apple_dma_window_put(f->e, w, 0);
+	apple_dma_window_unguard(f->e, w, &emptied);
+	EXPECT_EQ(test, emptied.n, 1);
+	EXPECT_EQ(test, apple_dma_window_give_back(f->e, &emptied, "unmap"), 0);
 	spin_unlock_irqrestore(&f->e->lock, flags);
-	apple_dma_engine_flush(f->e);
 	CHECK_EQ(test, fixture_stats(f)->bad_unmaps, 1);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 }
@@ -350,7 +342,6 @@ static struct kunit_case pin_cases[] = {
 	KUNIT_CASE(long_strict_list_is_split),
 	KUNIT_CASE(strict_neighbours_share_granules),
 	KUNIT_CASE(batch_can_be_changed),
-	KUNIT_CASE(fixed_rings_once_a_window),
 	KUNIT_CASE(hits_ring_nothing),
 	KUNIT_CASE(list_fails_as_a_whole),
 	KUNIT_CASE(list_fits_in_exact_granules),

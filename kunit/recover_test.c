@@ -245,7 +245,7 @@ static void image_finds_what_another_kernel_left(struct kunit *test)
 	for (i = 0; i < 3; i++)
 		CHECK(test, fake_host_plant(f->host, begin() + i * MIB,
 					    GRANULE));
-	apple_dma_engine_restore(f->e);
+	apple_dma_recover_again(f->e);
 	CHECK(test, apple_dma_engine_resume(f->e));
 	addr = apple_dma_pin(f->e, begin() + MIB, GRANULE, ANY);
 	CHECK(test, addr != DMA_MAPPING_ERROR);
@@ -265,7 +265,7 @@ static void thaw_is_no_reason_to_search_again(struct kunit *test)
 	CHECK(test, ended(f));
 	fixture_doorbells(f);
 	apple_dma_engine_freeze(f->e);
-	apple_dma_engine_thaw(f->e);
+	apple_dma_recover_resume(f->e);
 	flush_work(&f->e->sweep);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 }

@@ -5,13 +5,15 @@
 #ifndef APPLE_DMA_ROOMS_H
 #define APPLE_DMA_ROOMS_H
 
+#include "coherent.h"
 #include "companion.h"
+#include "cover.h"
 #include "dma_ops.h"
 #include "debugfs.h"
 #include "idle.h"
 #include "index.h"
-#include "memory.h"
 #include "pin.h"
+#include "quarantine.h"
 #include "recover.h"
 #include "shape.h"
 #include "sysfs.h"

@@ -25,7 +25,7 @@ struct kunit_suite *const pure_suites[] = {
 struct kunit_suite *const device_suites[] = {
 #ifdef APPLE_DMA_KUNIT_DEVICES
 	&dma_ops_suite,
-	&memory_suite,
+	&coherent_suite,
 	&managed_suite,
 	&balloon_suite,
 	&sysfs_suite,

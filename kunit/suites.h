@@ -27,7 +27,7 @@ extern struct kunit_suite *const pure_suites[];
 
 /* What needs DMA operations per device; managed and those below need devices. */
 extern struct kunit_suite dma_ops_suite;
-extern struct kunit_suite memory_suite;
+extern struct kunit_suite coherent_suite;
 extern struct kunit_suite managed_suite;
 extern struct kunit_suite balloon_suite;
 extern struct kunit_suite sysfs_suite;

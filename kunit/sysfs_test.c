@@ -55,16 +55,16 @@ static const struct {
 static void failures_are_shown_by_cause(struct kunit *test)
 {
 	struct apple_dma_engine *e = &board_ad(0)->engine;
-	u64 before[APPLE_DMA_FAIL_COUNT];
+	u64 before[ARRAY_SIZE(failure_files)];
 	unsigned int i, k;
 
-	CHECK_EQ(test, ARRAY_SIZE(failure_files), APPLE_DMA_FAIL_COUNT);
-	for (i = 0; i < APPLE_DMA_FAIL_COUNT; i++)
+	CHECK_EQ(test, ARRAY_SIZE(failure_files), APPLE_DMA_FAIL_COUNT - 1);
+	for (i = 0; i < ARRAY_SIZE(failure_files); i++)
 		before[i] = shown(test, failure_files[i].name);
-	for (i = 0; i < APPLE_DMA_FAIL_COUNT; i++)
+	for (i = 0; i < ARRAY_SIZE(failure_files); i++)
 		for (k = 0; k < BIT(i); k++)
 			apple_dma_refuse(e, failure_files[i].cause, PAGE_SIZE);
-	for (i = 0, k = 0; i < APPLE_DMA_FAIL_COUNT; i++) {
+	for (i = 0, k = 0; i < ARRAY_SIZE(failure_files); i++) {
 		EXPECT_EQ(test, shown(test, failure_files[i].name) - before[i],
 			  BIT(i));
 		k += before[i] + BIT(i);

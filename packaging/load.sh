@@ -1,10 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# In the initramfs: load apple_dma before udev, which loads the drivers of what is
-# passed through. A script of init-top for initramfs-tools, which sorts by name those
-# that name no other, as udev's and this one; a pre-udev hook for dracut, which reads
-# it into its own shell: nothing here may exit.
+# In the initramfs: load apple_dma before udev loads the drivers of passed-through
+# devices. It is an init-top script for initramfs-tools, which runs scripts without
+# prereqs, as this one and udev's, in order of their names. It is a pre-udev hook for
+# dracut, which sources it into its own shell: nothing here may exit.
 
 if [ "${1:-}" != prereqs ] && ! modprobe -q apple_dma; then
 	for file in /sys/bus/pci/devices/*/modalias; do

@@ -27,7 +27,7 @@ BREAKS = (
     Break("duplicates are not released", "driver/window.c",
           "\tif (e->clean) {\n", "\tif (true) {\n",
           "recover.one_in_the_way_leads_to_the_others"),
-    Break("one that was in the way leads to no search", "driver/shape.c",
+    Break("one that was in the way leads to no search", "driver/cover.c",
           "\tif (refusal->leftovers)\n", "\tif (false)\n",
           "recover.one_in_the_way_leads_to_the_others"),
     Break("an image believes in the search before it was made", "driver/recover.c",
@@ -83,11 +83,11 @@ BREAKS = (
           "\t\tstamp = READ_ONCE(w->stamp);\n\t\tatomic64_set(&w->live, 0);\n",
           "idle.used_again_is_in_use"),
     Break("an unmap gives back whatever is idle", "driver/pin.c",
-          "\tapple_dma_window_give_back(e, &emptied->windows, \"unmap\");\n",
-          "\tapple_dma_window_give_back(e, &emptied->windows, \"unmap\");\n"
+          "\tapple_dma_window_give_back(e, emptied, \"unmap\");\n",
+          "\tapple_dma_window_give_back(e, emptied, \"unmap\");\n"
           "\tapple_dma_idle_evict(e, U64_MAX, U64_MAX);\n",
           "idle.unmap_gives_back_its_own_window"),
-    Break("a map that cannot fit gives back what is idle first", "driver/shape.c",
+    Break("a map that cannot fit gives back what is idle first", "driver/cover.c",
           "\t    apple_dma_budget_never_fits(e, est.first))\n",
           "\t    (false && apple_dma_budget_never_fits(e, est.first)))\n",
           "shape.what_cannot_fit_empties_nothing"),
@@ -97,17 +97,18 @@ BREAKS = (
 
     # ---- what the host teaches
     Break("a learned shape is a part of what was refused, and no power of the step",
-          "driver/shape.c",
-          "\twhile (shape > APPLE_DMA_GRANULE_SIZE && shape >= size)\n\t\tshape /= SHAPE_STEP;\n",
+          "driver/cover.c",
+          "\twhile (shape > APPLE_DMA_GRANULE_SIZE && shape >= size)\n"
+          "\t\tshape /= APPLE_DMA_SHAPE_STEP;\n",
           "\tshape = min(shape, size / 2);\n",
           "shape.refused_mixture_keeps_shapes"),
     Break("the refusal of one range is taken for a limit", "driver/budget.c",
           "\tif (r->disjoint)\n", "\tif (true)\n",
           "shape.refused_range_is_no_limit_when_all_is_busy"),
     Break("the host is not asked whether it takes back what went for a range that it refuses",
-          "driver/shape.c",
-          "\tif (went->size >= largest && shape_takes_back(e, went, fresh))\n",
-          "\tif (went->size >= largest && false && shape_takes_back(e, went, fresh))\n",
+          "driver/cover.c",
+          "\tif (went->size >= largest && cover_takes_back(e, went, fresh))\n",
+          "\tif (went->size >= largest && false && cover_takes_back(e, went, fresh))\n",
           "shape.refused_range_is_no_limit"),
 
     # ---- drivers at fault
@@ -130,7 +131,8 @@ BREAKS = (
           "\t\tif (m->dev == dev) {\n", "\t\tif (!m->dev) {\n",
           "managed.device_comes_late", "debug"),
     Break("a device that comes is not noticed", "driver/managed.c",
-          "\tif (!managed_is(ad, dev))\n", "\tif (!managed_is(ad, dev) || !m->dev)\n",
+          "\tif (!apple_dma_claim_is(ad, to_pci_dev(dev)))\n",
+          "\tif (!apple_dma_claim_is(ad, to_pci_dev(dev)) || !m->dev)\n",
           "managed.device_comes_late", "debug"),
     Break("nothing is released at shutdown", "driver/main.c",
           "\tapple_dma_managed_quiesce(ad);\n\tapple_dma_engine_stop(&ad->engine);\n",
@@ -140,7 +142,7 @@ BREAKS = (
           "\t\tpci_clear_master(to_pci_dev(ad->managed.dev));\n", "",
           "main.shutdown_stops_the_device", "debug"),
     Break("a device that is taken for gone is not stopped at shutdown", "driver/managed.c",
-          "\t\tmanaged_bring_back(ad, ad->managed.dev);\n", "",
+          "\t\t__managed_bring_back(ad, ad->managed.dev);\n", "",
           "main.shutdown_stops_the_device", "debug"),
 
     # ---- who is waited for, what is asked once, and for how long
@@ -188,11 +190,10 @@ BREAKS = (
           "void apple_dma_engine_freeze(struct apple_dma_engine *e)\n"
           "{\n",
           "recover.search_ends_before_an_image"),
-    Break("the lock is kept between two batches of a list that is mapped", "driver/pin.c",
-          "\t\t\trang = false;\n"
-          "\t\t\tspin_unlock_irqrestore(&e->lock, *flags);\n"
-          "\t\t\tspin_lock_irqsave(&e->lock, *flags);\n",
-          "\t\t\trang = false;\n",
+    Break("the lock is kept between two batches of a list that is mapped", "driver/cover.c",
+          "\t\treq->rang = false;\n"
+          "\t\tcover_relock(e, flags);\n",
+          "\t\treq->rang = false;\n",
           "pin.interrupts_are_let_in_between_batches"),
     Break("the lock is kept between two batches of a list that is unmapped", "driver/pin.c",
           "\tmap_settle(e, emptied);\n"
@@ -209,23 +210,15 @@ BREAKS = (
           "\t\t\tbreak;\n",
           "pin.long_list_fits_in_exact_granules"),
     Break("close does not wait for hits under way", "driver/engine.c",
-          "\tengine_set_fast(e);\n"
-          "\tspin_unlock_irqrestore(&e->lock, flags);\n"
+          "\tengine_close(e);\n"
           "\tsynchronize_rcu();\n",
-          "\tengine_set_fast(e);\n"
-          "\tspin_unlock_irqrestore(&e->lock, flags);\n",
+          "\tengine_close(e);\n",
           "engine.hits_are_waited_for"),
     Break("a change of mode does not wait for hits under way", "driver/engine.c",
           "\t/* No hit of the old mode is under way after this. */\n"
           "\tsynchronize_rcu();\n",
           "",
           "engine.hits_are_waited_for"),
-    Break("the shrinker gives back all idle windows, however few are asked for", "driver/idle.c",
-          "\tunsigned long n = apple_dma_idle_flush(e, min_t(unsigned long,\n"
-          "\t\t\t\t\t\t\tcontrol->nr_to_scan,\n"
-          "\t\t\t\t\t\t\tINT_MAX), \"pressure\");\n",
-          "\tunsigned long n = apple_dma_idle_flush(e, UINT_MAX, \"pressure\");\n",
-          "idle.pressure_takes_as_many_as_asked"),
     Break("large idle windows stay where room is short", "driver/idle.c",
           "\tif (!list_empty(&e->idle_large) || !llist_empty(&e->freed))\n"
           "\t\te->stats.evictions += idle_give_back(e, &large);\n",
@@ -260,19 +253,15 @@ BREAKS = (
           "\t\t\t\t    ehdr->e_phoff + i * sizeof(phdr)))\n",
           "\t\t\t\t    sizeof(*ehdr) + i * sizeof(phdr)))\n",
           "oldmem.memory_of_the_crashed_kernel_is_known"),
-    Break("an engine whose shrinker cannot be made is not destroyed", "driver/engine.c",
-          "\terr = apple_dma_shrinker_start(e);\n"
+    Break("an engine without a table of memory is not destroyed", "driver/engine.c",
+          "\tif (err) {\n"
+          "\t\tapple_dma_engine_destroy(e);\n"
+          "\t\treturn err;\n"
+          "\t}\n",
           "\tif (err)\n"
-          "\t\tgoto destroy;\n"
-          "\treturn 0;\n"
-          "\n"
-          "destroy:\n"
-          "\tapple_dma_engine_destroy(e);\n"
-          "\treturn err;\n",
-          "\treturn apple_dma_shrinker_start(e);\n"
-          "\n"
-          "destroy:\n"
-          "\tapple_dma_engine_destroy(e);\n"
-          "\treturn err;\n",
+          "\t\treturn err;\n",
           "fail.engine_start", report="Objects remaining in apple_dma_window"),
+    Break("a driver may map after the host gave its windows other addresses", "driver/engine.c",
+          "\tif (moved)\n\t\tengine_close(e);\n", "",
+          "idle.swapped_addresses_are_not_used"),
 )

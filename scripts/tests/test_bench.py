@@ -53,7 +53,7 @@ def test_a_wrong_word_names_those_there_are(args, said):
 
 
 def test_configurations_keep_their_order():
-    assert [each.name for each in config.choose("fixed,none")] == ["none", "fixed"]
+    assert [each.name for each in config.choose("strict,none")] == ["none", "strict"]
     with pytest.raises(UsageError):
         config.choose("")
 

@@ -91,3 +91,14 @@ def test_row_whose_faults_nobody_has_counted_is_not_good(counted):
                        {"result": "ok", "drivers": "nvme", "moved": "4096"}, counted, done)
     assert not row.good and row.result == "nobody has counted its faults"
     assert table.cells(row)[7] == "?"
+
+
+def lines_of(page):
+    """The cells of the last table that begins with a column `device`."""
+    text = (TOP / "Documentation" / page).read_text().rpartition("| device |")[2]
+    lines = text.partition("\n\n")[0].splitlines()[2:]
+    return [tuple(cell.strip() for cell in line.strip("|").split(" | ")) for line in lines]
+
+
+def test_documented_devices_are_those_of_the_documented_rows():
+    assert lines_of("compat.md") == table.devices(lines_of("compat-runs.md"))

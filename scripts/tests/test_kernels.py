@@ -79,7 +79,7 @@ def test_sparse_would_complain(tmp_path, name):
 
 
 def test_warning_fails_the_build(tmp_path):
-    source = changed(tmp_path, "driver/managed.c", "\tstruct apple_dma *ad = container_of(ref,",
+    source = changed(tmp_path, "driver/companion.c", "\tstruct apple_dma *ad = container_of(ref,",
                      "\tint unused;\n\tstruct apple_dma *ad = container_of(ref,")
     found = checks.check(kernel.find("6.1", arch.X86_64), arch.X86_64, source,
                          str(tmp_path / "built"))

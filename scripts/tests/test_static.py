@@ -67,7 +67,8 @@ def test_module_never_panics():
 def test_every_sysfs_file_is_documented():
     """And every documented one exists."""
     source = (TOP / "driver/sysfs.c").read_text()
-    files = set(re.findall(r"&dev_attr_(\w+)\.attr", source)) | {"managed"}
+    files = set(re.findall(r"^\t(?:&dev_attr_|STAT\(|FAILURES\(|U(?:64|32)\()(\w+)", source, re.M))
+    files |= {"managed"}
     text = (TOP / "Documentation/ABI/testing/sysfs-driver-apple-dma").read_text()
     assert files == set(re.findall(r"^What:.*/apple_dma/(\w+)$", text, re.M))
 

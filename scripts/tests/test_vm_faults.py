@@ -188,7 +188,7 @@ PLUG = {"device_link_add": NULL, "sysfs_add_link_to_group": ERROR}
 PROBE = {"pcim_enable_device": ERROR, "__devm_request_region": NULL, "pcim_iomap": NULL,
          "get_zeroed_page": NULL, "__alloc_percpu": NULL, "mempool_create": NULL,
          "walk_iomem_res_desc": ERROR, "register_memory_notifier": ERROR,
-         "register_shrinker": ERROR, "bus_register_notifier": ERROR, "sysfs_create_group": ERROR,
+         "bus_register_notifier": ERROR, "sysfs_create_group": ERROR,
          "debugfs_create_dir": ERROR, "debugfs_create_file": ERROR, **PLUG}
 SPARE = {"walk_iomem_res_desc", "sysfs_add_link_to_group", "debugfs_create_dir",
          "debugfs_create_file"}

@@ -80,7 +80,7 @@ FIELDS = {
     "doorbell": "companion op requests bytes ns",
     "host_error": "companion address what",
 }
-CAUSES = {"age", "room", "pressure", "flush", "mode", "unmap", "offline", "close", "suspend"}
+CAUSES = {"age", "room", "flush", "mode", "unmap", "offline", "close", "suspend"}
 
 
 def unpacked(text):

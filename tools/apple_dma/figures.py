@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from . import devices, units
 
 SHORTEST_RATE = 0.04     # seconds
-CAUSES = {"age": "idle for long", "room": "to make room", "pressure": "the guest was short of "
-          "memory", "flush": "by a write to flush", "mode": "the mode was changed",
+CAUSES = {"age": "idle for long", "room": "to make room",
+          "flush": "by a write to flush", "mode": "the mode was changed",
           "unmap": "at their last unmap", "offline": "their memory went offline",
           "close": "the driver went", "unknown": "for an unknown cause"}
 

@@ -3,9 +3,9 @@
  * apple-dma-pci wire format: the registers, the command page and the batch
  * entries that a guest and its host exchange.
  *
- * This header is the only place where the format is written down in code. The
- * guest module, the host emulator and the tests include it. Everything is
- * little endian. Documentation/protocol.md explains how hosts behave.
+ * This header is the only definition of the format in code. The guest module,
+ * the host emulator and the tests include it. Everything is little endian.
+ * Documentation/protocol.md explains how hosts behave.
  */
 #ifndef _UAPI_LINUX_APPLE_DMA_H
 #define _UAPI_LINUX_APPLE_DMA_H
@@ -21,7 +21,7 @@
 /* BAR0 registers, 32-bit accesses only. */
 #define APPLE_DMA_REG_VERSION		0x00	/* R: protocol version */
 #define APPLE_DMA_REG_MANAGED_BDF	0x04	/* R: bus << 8 | devfn served */
-#define APPLE_DMA_REG_MAX_ENTRIES	0x08	/* R: most entries in a batch */
+#define APPLE_DMA_REG_MAX_ENTRIES	0x08	/* R: maximum entries in a batch */
 #define APPLE_DMA_REG_STATUS		0x0c	/* R: result of the last doorbell */
 #define APPLE_DMA_REG_CMD_GPA_LO	0x10	/* W: command page, bits 31:0 */
 #define APPLE_DMA_REG_CMD_GPA_HI	0x14	/* W: command page, bits 63:32 */
@@ -64,16 +64,16 @@ struct apple_dma_cmd {
 };
 
 /*
- * Map entries exist in two layouts, both announced as VERSION 2: the one of
- * the QEMU RFC and a wider one. A MAP of length zero, which no host passes on,
- * tells them apart: only the status word of the response is written.
+ * Map entries have one of two layouts, both with VERSION 2: that of the QEMU
+ * RFC and a wider one. A MAP of length zero distinguishes them: no host performs
+ * it, and only the status word of the response is written.
  */
 
 /**
  * struct apple_dma_map_req - one range to map, RFC layout
  * @gpa: guest-physical address; also the handle of the mapping
  * @len: length in bytes
- * @flags: zero; hosts ignore it, every mapping is read-write
+ * @flags: zero; hosts ignore it, as every mapping is read-write
  */
 struct apple_dma_map_req {
 	__le64 gpa;
@@ -85,7 +85,7 @@ struct apple_dma_map_req {
  * struct apple_dma_map_resp - answer to one map request, RFC layout
  * @id: the handle, equal to the request's gpa
  * @dma_addr: the address the platform chose
- * @dma_len: bytes mapped at @dma_addr; less than asked is a failure
+ * @dma_len: bytes mapped at @dma_addr; fewer than requested is a failure
  * @status: APPLE_DMA_STATUS_*; the only word written on failure
  */
 struct apple_dma_map_resp {
@@ -111,7 +111,7 @@ struct apple_dma_map_req_wide {
  * struct apple_dma_map_resp_wide - answer to one map request, wide layout
  * @id: the handle, equal to the request's gpa
  * @dma_addr: the address the platform chose
- * @dma_len: bytes mapped at @dma_addr; less than asked is a failure
+ * @dma_len: bytes mapped at @dma_addr; fewer than requested is a failure
  * @status: APPLE_DMA_STATUS_*; the only word written on failure
  */
 struct apple_dma_map_resp_wide {
@@ -133,7 +133,7 @@ struct apple_dma_unmap_req {
 
 /**
  * struct apple_dma_unmap_resp - answer to one unmap request, both layouts
- * @id: the handle; written on failure too
+ * @id: the handle; also written on failure
  * @status: APPLE_DMA_STATUS_*
  * @reserved: not written
  */

@@ -11,7 +11,7 @@ depends() {
 	return 0
 }
 
-# Wanted whether or not it is loaded while the initramfs is made.
+# Install it even if it is not loaded while the initramfs is made.
 installkernel() {
 	if modinfo -k "${kernel:?}" -F filename apple_dma >/dev/null 2>&1; then
 		hostonly='' instmods apple_dma

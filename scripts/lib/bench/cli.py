@@ -20,7 +20,7 @@ PARTS = {"pairs": pairs, "instructions": instructions, "traces": traces,
          "steady": steady, "wall": wall, "iops": iops}
 
 # What --quick measures, and what of it on the oldest kernel, too.
-QUICK = "none,intel-lazy,virtio-lazy,cached,strict,fixed"
+QUICK = "none,intel-lazy,virtio-lazy,cached,strict"
 QUICK_OLDEST = ("none", "cached")
 
 

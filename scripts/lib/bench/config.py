@@ -49,7 +49,6 @@ CONFIGS = (
     Config("swiotlb", "swiotlb=force", append="swiotlb=force"),
     Config("cached", "apple_dma, cached", module="mode=cached"),
     Config("strict", "apple_dma, strict", module="mode=strict"),
-    Config("fixed", "apple_dma, fixed 256 KiB", module="mode=fixed"),
 )
 NAMES = tuple(config.name for config in CONFIGS)
 

@@ -9,7 +9,7 @@ from .config import CONFIGS
 from .wall import LATENCY, label
 
 WIDTH, LABELS, BAR, GAP, TITLE = 940, 320, 18, 6, 44
-COLOURS = {"none": "#777777", "cached": "#1f77b4", "strict": "#5fa2d0", "fixed": "#a6c8e4"}
+COLOURS = {"none": "#777777", "cached": "#1f77b4", "strict": "#5fa2d0"}
 OTHERS = "#d9a05b"
 LEAST = 10              # where a logarithmic axis begins
 

@@ -7,6 +7,8 @@ import shlex
 from dataclasses import asdict
 
 HEAD = ("device", "driver", "kernel", "mask", "moved", "doorbells", "peak", "faults", "result")
+DEVICES = ("device", "driver", "mask", "moved", "doorbells", "peak", "ok with", "result")
+NUMBERS = ("mask", "moved", "doorbells", "peak", "faults")
 WIDTHS = (26, 13, 7, 4, 9, 9, 6, 6, 0)
 
 
@@ -48,12 +50,41 @@ def caption(argv, seconds):
     return f"`{shlex.join(['scripts/compat', *argv])}`, {day}, {seconds / 60:.0f} min"
 
 
+def devices(found):
+    """A line for each device from the cells of all rows, fewest doorbells per MB first.
+
+    The figures are those of the device's first row; `ok with` names all rows that were ok.
+    The result is that of its first row that was not ok, if any.
+    """
+    by_name = {}
+    for row in found:
+        name, _, how = row[0].replace(" (", ", ").replace(")", "").partition(", ")
+        by_name.setdefault(name, []).append((how or row[2], row))
+    lines = []
+    for name, its in by_name.items():
+        first = its[0][1]
+        good = dict.fromkeys(how for how, row in its if row[8].startswith("ok"))
+        bad = [row[8] for _, row in its if not row[8].startswith("ok")]
+        lines.append((name, first[1], *first[3:7], ", ".join(good), (*bad, first[8])[0]))
+
+    def order(line):
+        megabytes = float(line[3].strip("- MB") or 0)
+        return not line[7].startswith("ok"), int(line[4]) / max(megabytes, 0.1)
+
+    return sorted(lines, key=order)
+
+
+def _table(heads, lines):
+    """In Markdown, numbers to the right."""
+    rule = ["--:" if name in NUMBERS else "---" for name in heads]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (heads, rule, *lines))
+
+
 def markdown(rows, above=""):
-    """All of it for a document."""
-    lines = ([above, ""] if above else []) + ["| " + " | ".join(HEAD) + " |",
-             "|---|---|---|" + "--:|" * 5 + "---|"]
-    lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    """All of it for a document: the devices, then each row."""
+    found = [cells(row) for row in rows]
+    return (f"{above}\n\n" if above else "") + f"{_table(DEVICES, devices(found))}\n" \
+        f"{_table(HEAD, found)}"
 
 
 def as_json(rows):

@@ -342,7 +342,7 @@ static void run_round(struct storm *s, u64 ops, u64 *seed)
 	static const enum apple_dma_mode modes[] = {
 		APPLE_DMA_MODE_CACHED, APPLE_DMA_MODE_CACHED,
 		APPLE_DMA_MODE_CACHED, APPLE_DMA_MODE_STRICT,
-		APPLE_DMA_MODE_STRICT, APPLE_DMA_MODE_FIXED,
+		APPLE_DMA_MODE_STRICT,
 	};
 	static const unsigned int idle[] = { 0, 1, 4, 100 };
 	struct fake_host_limits limits = host_limits(s, seed);

@@ -68,8 +68,7 @@ void truth_check_refusal(struct shadow *sh, const struct apple_dma_range *r,
 		storm_wrong(s, sh, "%#llx bytes at %#llx refused, with much room",
 			    r->size, r->phys);
 	}
-	/* Large windows for all of a list are what mode=fixed is about. */
-	if (!s->alone || s->fickle || (n > 1 && s->mode == APPLE_DMA_MODE_FIXED))
+	if (!s->alone || s->fickle)
 		return;
 
 	for (i = 0; i < n; i++) {

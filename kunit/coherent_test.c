@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * driver/memory.c: the record of what was allocated, memory that outlives its
+ * driver/coherent.c: the record of what was allocated, memory that outlives its
  * driver, and allocations that fail on the way.
  */
 
@@ -55,12 +55,12 @@ static u64 orphan(struct device_fixture *d, u64 *left)
 {
 	apple_dma_engine_close(d->f->e);
 	d->f->ad->managed.attached = false;
-	return apple_dma_memory_orphan(d->f->ad, left);
+	return apple_dma_coherent_orphan(d->f->ad, left);
 }
 
 static void drain(struct device_fixture *d)
 {
-	apple_dma_memory_drained(d->f->ad, !apple_dma_engine_release(d->f->e));
+	apple_dma_coherent_drained(d->f->ad, !apple_dma_engine_release(d->f->e));
 }
 
 /* Freed long after its window went: the host is not asked, the memory is back. */
@@ -76,11 +76,11 @@ static void orphan_is_only_memory(struct kunit *test)
 	drain(d);
 	/* Map, give back. */
 	EXPECT_EQ(test, fixture_doorbells(d->f), 2);
-	EXPECT(test, apple_dma_memory_ops(d->dev) == &d->f->ad->ops);
+	EXPECT(test, apple_dma_coherent_ops(d->dev) == &d->f->ad->ops);
 	EXPECT_EQ(test, kref_read(&d->f->ad->ref), 2);
 	put(d, p, addr);
 	EXPECT(test, device_reaped(d));
-	EXPECT(test, !apple_dma_memory_ops(d->dev));
+	EXPECT(test, !apple_dma_coherent_ops(d->dev));
 	EXPECT_EQ(test, fixture_doorbells(d->f), 0);
 	EXPECT_EQ(test, fixture_stats(d->f)->bad_unmaps, 0);
 }
@@ -100,7 +100,7 @@ static void last_orphan_reaps(struct kunit *test)
 	drain(d);
 	put(d, p[0], addr[0]);
 	EXPECT(test, !device_reaped(d));
-	EXPECT_EQ(test, d->f->ad->orphans, 1);
+	EXPECT_EQ(test, d->f->ad->coherent.orphans, 1);
 	put(d, p[2], addr[2]);
 	EXPECT(test, device_reaped(d));
 }
@@ -137,7 +137,7 @@ static void orphans_do_not_mix(struct kunit *test)
 	d->f->ad->managed.attached = true;
 	p = get(test, d, &addr);
 	put(d, old, old_addr);
-	flush_work(&d->f->ad->reap);
+	flush_work(&d->f->ad->coherent.reap);
 	/* The next driver needs the ops, and so does what follows. */
 	EXPECT(test, get_dma_ops(d->dev) == &d->f->ad->ops);
 	set_dma_ops(d->dev, &d->f->ad->ops);
@@ -145,6 +145,29 @@ static void orphans_do_not_mix(struct kunit *test)
 	EXPECT_EQ(test, device_leads(d, addr), virt_to_phys(p));
 	put(d, p, addr);
 	EXPECT_EQ(test, fixture_stats(d->f)->live_mappings, 0);
+}
+
+/*
+ * The device has another companion by then, whose ops are asked: the first one
+ * lives for its orphan, and is found.
+ */
+static void orphan_of_an_earlier_companion_is_freed(struct kunit *test)
+{
+	struct device_fixture *d = device_open(test);
+	struct apple_dma *later = fixture_memory(d->f, sizeof(*later));
+	dma_addr_t addr;
+	void *p = get(test, d, &addr);
+	u64 left;
+
+	later->ops = apple_dma_ops;
+	apple_dma_coherent_init(later);
+	EXPECT_EQ(test, orphan(d, &left), 1);
+	drain(d);
+	set_dma_ops(d->dev, &later->ops);
+	put(d, p, addr);
+	EXPECT(test, device_reaped(d));
+	EXPECT(test, get_dma_ops(d->dev) == &later->ops);
+	EXPECT_EQ(test, fixture_stats(d->f)->bad_unmaps, 0);
 }
 
 /* The host broke the protocol before the window was gone. */
@@ -215,11 +238,15 @@ static void bad_free_is_refused(struct kunit *test)
 
 	CHECK(test, page);
 	/* Not by way of the DMA API, which would find it, too. */
-	apple_dma_memory_free(PAGE_SIZE, page, addr);
+	rcu_read_lock();
+	apple_dma_coherent_free(d->f->ad, PAGE_SIZE, page, addr);
+	rcu_read_unlock();
 	EXPECT_EQ(test, page_count(page), 1);
 	EXPECT_EQ(test, fixture_stats(d->f)->live_mappings, 1);
 	put(d, p, addr);
-	apple_dma_memory_free(SIZE, virt_to_page(p), addr);
+	rcu_read_lock();
+	apple_dma_coherent_free(d->f->ad, SIZE, virt_to_page(p), addr);
+	rcu_read_unlock();
 	EXPECT_EQ(test, fixture_stats(d->f)->bad_unmaps, 0);
 	__free_page(page);
 }
@@ -248,7 +275,7 @@ static void fail_each_of(struct kunit *test, struct device_fixture *d)
 		CHECK_EQ(test, fixture_stats(d->f)->live_mappings, 0);
 		CHECK_EQ(test, fixture_stats(d->f)->mapped_entries, 0);
 		CHECK_EQ(test, seam_balance(), balance);
-		CHECK(test, list_empty(&d->f->ad->memory));
+		CHECK(test, xa_empty(&d->f->ad->coherent.records));
 		if (!failed)
 			break;
 	}
@@ -270,18 +297,19 @@ static void aligned_allocation_fails(struct kunit *test)
 				       .policy = FAKE_HOST_UNALIGNED));
 }
 
-static void memory_exit(struct kunit *test)
+static void coherent_exit(struct kunit *test)
 {
 	fail_disarm();
 	device_close(test);
 }
 
-static struct kunit_case memory_cases[] = {
+static struct kunit_case coherent_cases[] = {
 	KUNIT_CASE(waits_for_room_that_a_search_makes),
 	KUNIT_CASE(orphan_is_only_memory),
 	KUNIT_CASE(last_orphan_reaps),
 	KUNIT_CASE(freed_while_draining_waits),
 	KUNIT_CASE(orphans_do_not_mix),
+	KUNIT_CASE(orphan_of_an_earlier_companion_is_freed),
 	KUNIT_CASE(reachable_orphan_is_kept),
 	KUNIT_CASE(free_holds_no_lock_of_others),
 	KUNIT_CASE(too_large_is_a_failure_like_others),
@@ -291,8 +319,8 @@ static struct kunit_case memory_cases[] = {
 	{ }
 };
 
-struct kunit_suite memory_suite = {
-	.name = "memory",
-	.exit = memory_exit,
-	.test_cases = memory_cases,
+struct kunit_suite coherent_suite = {
+	.name = "coherent",
+	.exit = coherent_exit,
+	.test_cases = coherent_cases,
 };

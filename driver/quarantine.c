@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory that the device may still reach: nobody else is given it.
+ *
+ * That is so once the host has broken the protocol. What was mapped then stays
+ * reachable, and so may a range whose map failed, if the host broke the
+ * protocol during that map: it may have mapped it all the same. A map that is
+ * refused because the companion is broken already was never asked for.
+ */
+
+#include <linux/mm.h>
+#include <linux/scatterlist.h>
+
+#include "companion.h"
+#include "pin.h"
+#include "quarantine.h"
+
+/*
+ * Keep pages of a driver's: a reference that is never dropped keeps the page
+ * allocator from giving them to somebody else. Slab memory, and the later pages
+ * of a block that is not compound, cannot be kept in this way.
+ */
+static void quarantine_pages(struct apple_dma *ad, phys_addr_t phys,
+			     size_t size)
+{
+	unsigned long pfn = PHYS_PFN(phys);
+	unsigned long last = PHYS_PFN(phys + size - 1);
+
+	for (; pfn <= last; pfn++)
+		if (pfn_valid(pfn) &&
+		    folio_try_get(page_folio(pfn_to_page(pfn))))
+			atomic64_add(PAGE_SIZE, &ad->leaked_bytes);
+}
+
+static void quarantine_list(struct apple_dma *ad, struct scatterlist *sgl,
+			    int nents)
+{
+	struct scatterlist *sg;
+	int i;
+
+	for_each_sg(sgl, sg, nents, i)
+		quarantine_pages(ad, sg_phys(sg), sg->length);
+}
+
+/* Map. Sets *reachable if that failed, and the host may have done it. */
+static dma_addr_t quarantine_try(struct apple_dma *ad, phys_addr_t phys,
+				 size_t size, u64 mask, bool *reachable)
+{
+	bool broken = READ_ONCE(ad->engine.broken);
+	dma_addr_t addr = apple_dma_pin(&ad->engine, phys, size, mask);
+
+	if (addr == DMA_MAPPING_ERROR && !broken)
+		*reachable |= READ_ONCE(ad->engine.broken);
+	return addr;
+}
+
+/*
+ * ---- memory of a driver's: as apple_dma_pin() and the like; what the device
+ * may still reach is kept ----
+ */
+
+dma_addr_t apple_dma_quarantine_map(struct apple_dma *ad, phys_addr_t phys,
+				    size_t size, u64 mask)
+{
+	bool reachable = false;
+	dma_addr_t addr = quarantine_try(ad, phys, size, mask, &reachable);
+
+	if (reachable)
+		quarantine_pages(ad, phys, size);
+	return addr;
+}
+
+void apple_dma_quarantine_unmap(struct apple_dma *ad, dma_addr_t addr,
+				size_t size)
+{
+	phys_addr_t phys;
+
+	if (apple_dma_unpin(&ad->engine, addr, size, &phys) == -EIO)
+		quarantine_pages(ad, phys, size);
+}
+
+int apple_dma_quarantine_map_sg(struct apple_dma *ad, struct scatterlist *sgl,
+				int nents, u64 mask)
+{
+	bool broken = READ_ONCE(ad->engine.broken);
+	int err = apple_dma_pin_sg(&ad->engine, sgl, nents, mask);
+
+	if (err && !broken && READ_ONCE(ad->engine.broken))
+		quarantine_list(ad, sgl, nents);
+	return err;
+}
+
+void apple_dma_quarantine_unmap_sg(struct apple_dma *ad,
+				   struct scatterlist *sgl, int nents)
+{
+	if (apple_dma_unpin_sg(&ad->engine, sgl, nents) == -EIO)
+		quarantine_list(ad, sgl, nents);
+}
+
+/**
+ * apple_dma_quarantine_left() - keep the pages that a driver left mapped
+ * @ad: the companion, broken; its device has no driver
+ *
+ * The driver may free them without a word, and the host still has them.
+ *
+ * Context: any.
+ */
+void apple_dma_quarantine_left(struct apple_dma *ad)
+{
+	struct apple_dma_range range;
+	u64 phys = 0;
+
+	while (apple_dma_engine_left(&ad->engine, &phys, &range))
+		if (range.size)
+			quarantine_pages(ad, range.phys, range.size);
+}
+
+/* ---- blocks of the module's own, which it need not free ---- */
+
+/**
+ * apple_dma_quarantine_map_block() - map a block
+ * @ad: the companion
+ * @block: the first page
+ * @order: of @block
+ * @mask: highest device address the device reaches
+ * @reachable: set if the map failed and the device may reach the block all the
+ *	same; else left as it is
+ *
+ * Context: any.
+ * Return: as apple_dma_pin().
+ */
+dma_addr_t apple_dma_quarantine_map_block(struct apple_dma *ad,
+					  struct page *block,
+					  unsigned int order, u64 mask,
+					  bool *reachable)
+{
+	return quarantine_try(ad, page_to_phys(block), PAGE_SIZE << order, mask,
+			      reachable);
+}
+
+/* The end of a block: it is freed, or kept for good if it is @reachable. */
+void apple_dma_quarantine_free_block(struct apple_dma *ad, struct page *block,
+				     unsigned int order, bool reachable)
+{
+	if (reachable)
+		atomic64_add(PAGE_SIZE << order, &ad->leaked_bytes);
+	else
+		__free_pages(block, order);
+}
