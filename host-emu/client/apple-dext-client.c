@@ -8,7 +8,6 @@
 
 #include "selectors.h"
 
-#define EXTENSION_CLASS		CFSTR("VFIOUserPCIDriver")
 #define FIRST_BAR_MEMORY	1	/* memory type of BAR0 */
 #define BARS			6
 #define BAR_PREFETCHABLE	0x08
@@ -44,7 +43,7 @@ static bool is_extension(io_service_t service)
 	if (!class)
 		return false;
 	is = CFGetTypeID(class) == CFStringGetTypeID() &&
-	     CFStringCompare((CFStringRef)class, EXTENSION_CLASS, 0) == kCFCompareEqualTo;
+	     CFStringCompare((CFStringRef)class, CFSTR(EXTENSION_CLASS), 0) == kCFCompareEqualTo;
 	CFRelease(class);
 	return is;
 }
@@ -66,7 +65,7 @@ io_connect_t apple_dext_connect(uint8_t bus, uint8_t device, uint8_t function)
 
 	if (!matching)
 		return IO_OBJECT_NULL;
-	/* The dictionary is taken, whatever the result. */
+	/* The call consumes the dictionary, also when it fails. */
 	if (IOServiceGetMatchingServices(kIOMainPortDefault, matching, &services))
 		return IO_OBJECT_NULL;
 	while (found == IO_OBJECT_NULL &&
@@ -106,7 +105,7 @@ kern_return_t apple_dext_register_dma(io_connect_t connection, uint64_t iova, ui
 	kern_return_t ret;
 
 	ret = call(connection, SELECTOR_REGISTER_DMA_REGION, in, 3, out, 3);
-	/* It is registered, but nobody could use it. */
+	/* The region is registered but has no usable address: end it. */
 	if (ret == kIOReturnUnderrun)
 		apple_dext_unregister_dma(connection, iova);
 	if (ret != kIOReturnSuccess)
@@ -123,7 +122,7 @@ kern_return_t apple_dext_unregister_dma(io_connect_t connection, uint64_t iova)
 	return call(connection, SELECTOR_UNREGISTER_DMA_REGION, &iova, 1, NULL, 0);
 }
 
-/* A call with one output, which stays as it is when the call fails. */
+/* A call with one output, which is unchanged when the call fails. */
 static kern_return_t read_one(io_connect_t connection, uint32_t selector, const uint64_t *in,
 			      uint32_t in_count, uint64_t *out_value)
 {
@@ -177,7 +176,7 @@ kern_return_t apple_dext_config_read_block(io_connect_t connection, uint64_t off
 		ret = apple_dext_config_read(connection, offset, width, &value);
 		if (ret != kIOReturnSuccess)
 			return ret;
-		/* Configuration space is little endian whatever this machine is. */
+		/* Configuration space is little endian on every machine. */
 		for (size_t i = 0; i < width; i++)
 			to[i] = (uint8_t)(value >> (8 * i));
 		to += width;
@@ -223,7 +222,7 @@ kern_return_t apple_dext_map_bar(io_connect_t connection, uint8_t bar,
 		return ret;
 	if (type & BAR_PREFETCHABLE)
 		options |= MAP_WRITE_COMBINED;
-	/* The memory type counts all BARs; the index for MMIO only those there. */
+	/* The memory type counts all BARs, the MMIO index only those that exist. */
 	ret = IOConnectMapMemory64(connection, FIRST_BAR_MEMORY + bar, mach_task_self(), &addr,
 				   &size, options);
 	if (ret != kIOReturnSuccess)

@@ -182,11 +182,11 @@ kern_return_t apple_dext_set_irq_mask(io_connect_t connection, const uint64_t ma
  */
 kern_return_t apple_dext_read_pending_irqs(io_connect_t connection, uint64_t pending[4]);
 
-/** AppleDextInterruptNotify - who is told that vectors are pending */
+/** AppleDextInterruptNotify - a handler to notify of pending vectors */
 typedef struct AppleDextInterruptNotify AppleDextInterruptNotify;
 
 /**
- * apple_dext_interrupt_notify_create() - be told, once
+ * apple_dext_interrupt_notify_create() - ask for one notification
  * @connection: with interrupts set up
  * @handler_fn: called on a queue of its own when a vector is pending, and also
  *	when the connection has died: then taking the vectors fails
@@ -200,7 +200,7 @@ AppleDextInterruptNotify *apple_dext_interrupt_notify_create(io_connect_t connec
 							     void *opaque);
 
 /**
- * apple_dext_interrupt_notify_rearm() - be told once more
+ * apple_dext_interrupt_notify_rearm() - ask for one more notification
  * @notify: NULL, or one that is destroyed, is kIOReturnBadArgument
  *
  * After an error it may be tried again.
@@ -208,7 +208,7 @@ AppleDextInterruptNotify *apple_dext_interrupt_notify_create(io_connect_t connec
 kern_return_t apple_dext_interrupt_notify_rearm(AppleDextInterruptNotify *notify);
 
 /**
- * apple_dext_interrupt_notify_destroy() - be told no more
+ * apple_dext_interrupt_notify_destroy() - end the notifications
  * @notify: NULL, or one that is destroyed, is allowed
  *
  * The handler does not run any more when this returns, unless it is the

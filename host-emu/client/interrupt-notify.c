@@ -11,7 +11,7 @@
 
 struct AppleDextInterruptNotify {
 	AppleDextInterruptNotify *next;	/* of those that are not destroyed */
-	unsigned int users;		/* calls that have it; with the lock */
+	unsigned int users;		/* calls that use it; with the lock */
 	io_connect_t connection;
 	void (*handler_fn)(void *opaque);
 	void *opaque;
@@ -20,8 +20,8 @@ struct AppleDextInterruptNotify {
 };
 
 /*
- * A destroyed one is known by not being in the list. The lock is never held
- * during a call of the extension or of a handler.
+ * A notification that is not in the list is destroyed. The lock is never held
+ * during a call to the extension or to a handler.
  */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static AppleDextInterruptNotify *live;
@@ -48,7 +48,7 @@ static void completed(void *refcon, IOReturn result, void **args, uint32_t count
 	pthread_mutex_lock(&lock);
 	destroyed = !find(notify);
 	pthread_mutex_unlock(&lock);
-	/* Also after an error: the handler finds out when it takes the vectors. */
+	/* Call the handler after an error, too: taking the vectors then fails. */
 	if (!destroyed)
 		notify->handler_fn(notify->opaque);
 }
@@ -79,7 +79,7 @@ static void finish(void *context)
 	free(notify);
 }
 
-/* So many users less; it goes with the last one, and then this is true. */
+/* Drop users; the last one frees it and gets true. */
 static bool leave(AppleDextInterruptNotify *notify, unsigned int users)
 {
 	bool last;
@@ -90,7 +90,7 @@ static bool leave(AppleDextInterruptNotify *notify, unsigned int users)
 	pthread_mutex_unlock(&lock);
 	if (!last)
 		return false;
-	/* On its own queue it cannot wait for itself: it ends after this turn. */
+	/* A queue cannot wait for itself: free it after this turn. */
 	if (dispatch_get_specific(&queue_key) == notify)
 		dispatch_async_f(notify->queue, notify, finish);
 	else
@@ -99,8 +99,8 @@ static bool leave(AppleDextInterruptNotify *notify, unsigned int users)
 }
 
 /*
- * Nothing new is called back, and what runs has ended; false when it was
- * retired before. The caller has a user's right to it, and gives that back.
+ * Stop all callbacks and wait for a running one; false when that was done
+ * before. The caller counts as a user, and drops that itself.
  */
 static bool retire(AppleDextInterruptNotify *notify)
 {
@@ -144,7 +144,7 @@ AppleDextInterruptNotify *apple_dext_interrupt_notify_create(io_connect_t connec
 	dispatch_queue_set_specific(notify->queue, &queue_key, notify, NULL);
 	IONotificationPortSetDispatchQueue(notify->port, notify->queue);
 
-	/* The handler may already run, and re-arm, before this returns. */
+	/* The handler may run, and re-arm, before this returns. */
 	pthread_mutex_lock(&lock);
 	notify->next = live;
 	live = notify;

@@ -12,7 +12,7 @@ struct mapping {
 	struct tree_node node;		/* IOVA pages; first */
 	struct space_range taken;	/* of the space, for its end */
 	uint64_t va_page;
-	void *owner;			/* of the addresses; only handed back */
+	void *owner;			/* of the addresses; not used here */
 	bool *stale;			/* of each page, or NULL */
 };
 
@@ -31,26 +31,7 @@ static const char *const policy_names[DART_POLICIES] = {
 	[DART_REUSE] = "reuse",
 };
 
-const char *dart_policy_names(void)
-{
-	return "high, random, fragmented, reuse";
-}
-
-const char *dart_policy_name(enum dart_policy policy)
-{
-	return policy_names[policy];
-}
-
-bool dart_policy_parse(const char *name, enum dart_policy *policy)
-{
-	for (int i = 0; i < DART_POLICIES; i++) {
-		if (!strcmp(name, policy_names[i])) {
-			*policy = i;
-			return true;
-		}
-	}
-	return false;
-}
+const struct names dart_policies = NAMES(policy_names);
 
 struct dart *dart_create(const struct dart_config *config)
 {
@@ -172,7 +153,7 @@ static enum dart_status map_locked(struct dart *dart, void *owner, uint64_t va, 
 
 	for (uint64_t at = 0; at < pages; at += most) {
 		uint64_t n = pages - at < most ? pages - at : most;
-		/* The pages at which the address asked for is the address given. */
+		/* At these pages the IOVA would equal @va or @avoid. */
 		uint64_t same[2] = { page + at, (avoid >> DART_PAGE_SHIFT) + at };
 		enum dart_status status;
 		uint64_t iova_page, len;
@@ -249,7 +230,7 @@ bool dart_find(struct dart *dart, uint64_t iova, uint64_t *va, void **owner)
 	return found;
 }
 
-/* Pages of [@first, @last), by address, that a mapping leads to. */
+/* The part of a mapping whose memory is in the pages [@first, @last). */
 static void mark_stale(struct mapping *mapping, uint64_t first, uint64_t last)
 {
 	const uint64_t end = mapping->va_page + mapping->node.size;

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/names.h"
+
 #define DART_PAGE_SHIFT		14
 #define DART_PAGE_SIZE		(UINT64_C(1) << DART_PAGE_SHIFT)
 #define DART_PAGE_MASK		(~(DART_PAGE_SIZE - 1))
@@ -109,17 +111,8 @@ struct dart_usage {
 
 struct dart;
 
-/** dart_policy_names() - the names of the policies, for messages */
-const char *dart_policy_names(void);
-
-/** dart_policy_name() - the name of one policy */
-const char *dart_policy_name(enum dart_policy policy);
-
-/**
- * dart_policy_parse() - the policy of this name
- * Return: false when there is none; @policy is then left alone.
- */
-bool dart_policy_parse(const char *name, enum dart_policy *policy);
+/* Of enum dart_policy. */
+extern const struct names dart_policies;
 
 /**
  * dart_create() - a DART without mappings
@@ -155,7 +148,7 @@ enum dart_status dart_map(struct dart *dart, uint64_t va, uint64_t size, uint64_
 
 /**
  * dart_map_owned() - dart_map() of memory that is not of this process
- * @owner: what tells whose addresses these are; dart_find() gives it back
+ * @owner: identifies the owner of the addresses; dart_find() returns it
  */
 enum dart_status dart_map_owned(struct dart *dart, void *owner, uint64_t va, uint64_t size,
 				uint64_t avoid, struct dart_segment *segments,
@@ -184,12 +177,12 @@ bool dart_lookup(struct dart *dart, uint64_t iova, uint64_t *va);
 bool dart_find(struct dart *dart, uint64_t iova, uint64_t *va, void **owner);
 
 /**
- * dart_stale() - memory was taken away from the guest, and others will be there
+ * dart_stale() - the guest lost memory, and will find other memory at its address
  * @va: its address
  * @size: bytes; only whole pages count
  *
  * The platform holds on to what was mapped: until dart_unmap() a device would
- * reach the old memory, where nobody looks. Here it is no more translated.
+ * reach the old memory, which the guest no longer sees. Here such an access faults.
  */
 void dart_stale(struct dart *dart, uint64_t va, uint64_t size);
 

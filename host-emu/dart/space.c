@@ -8,7 +8,7 @@
 #define HIGH_SHIFT	39	/* DART_HIGH starts above this address */
 #define MIN_HOLES	4096
 #define MAX_HOLES	(1U << 20)
-#define HOLE_EVERY	12	/* pages, a little more than a hole and its gap have */
+#define HOLE_EVERY	12	/* pages; slightly more than a hole and its gap */
 
 /* xorshift64*; the state is never zero. */
 static uint64_t next_random(struct space *space)
@@ -43,9 +43,9 @@ static void drop_extent(struct space *space, struct tree_node *extent)
 }
 
 /*
- * Holes with used pages between them. Small ones for every mapping there may
- * be, as far as the space has room, and few large ones, which next-fit
- * placement of small mappings uses up.
+ * Holes with used pages between them: a small one for each possible mapping, as
+ * far as the space has room, and a few large ones. Next-fit placement of small
+ * mappings uses up the large ones.
  */
 static bool make_holes(struct space *space, uint32_t max_entries)
 {
@@ -89,7 +89,7 @@ bool space_init(struct space *space, const struct dart_config *config)
 
 	low = bits > HIGH_SHIFT + 1 ? HIGH_SHIFT : bits - 1;
 	space->first = config->policy == DART_RANDOM ? 1 : UINT64_C(1) << (low - DART_PAGE_SHIFT);
-	/* Neither page 0 nor the last one: 0 and ~0 are not addresses. */
+	/* Page 0 and the last page are never used: 0 and ~0 are not valid addresses. */
 	space->end = (UINT64_C(1) << (bits - DART_PAGE_SHIFT)) - 1;
 	space->cursor = space->first + next_random(space) % ((space->end - space->first) / 2);
 	if (config->policy == DART_FRAGMENTED)
@@ -103,7 +103,7 @@ void space_fini(struct space *space)
 		drop_extent(space, space->extents.root);
 }
 
-/* Where @count pages are free at or after @from, or else anywhere. */
+/* Find @count free pages at or after @from, or else anywhere. */
 static bool find(struct space *space, uint64_t from, uint64_t count, uint64_t *page)
 {
 	struct tree_node *extent = tree_floor(&space->extents, from);
@@ -160,7 +160,7 @@ enum dart_status space_cut(struct space *space, uint64_t page, uint64_t count)
 	}
 }
 
-/* Back into the free extents, joined with its neighbours. */
+/* Return a range to the free extents and join it with its neighbours. */
 static void release(struct space *space, struct space_range range)
 {
 	struct tree_node *extent;
@@ -176,7 +176,7 @@ static void release(struct space *space, struct space_range range)
 		range.count += extent->size;
 		drop_extent(space, extent);
 	}
-	/* Without memory the pages are lost to this DART, which is safe. */
+	/* Without memory the pages are never used again, which is safe. */
 	add_extent(space, range.page, range.count);
 }
 
@@ -195,7 +195,7 @@ static struct space_range *freed_at(struct space *space, unsigned int number)
 	return &space->freed[(space->freed_head + number) % DART_QUARANTINE];
 }
 
-/* DART_REUSE: from the range freed last that has @count pages; what is left stays. */
+/* DART_REUSE: take from the newest freed range with @count pages; keep the rest of it. */
 static bool take_freed(struct space *space, uint64_t count, const uint64_t avoid[2],
 		       struct space_range *taken)
 {
@@ -223,7 +223,7 @@ enum dart_status space_take(struct space *space, uint64_t count, const uint64_t 
 			    struct space_range *taken)
 {
 	const bool tight = space->policy == DART_FRAGMENTED || space->policy == DART_REUSE;
-	/* A free page behind each mapping, so that running over its end faults. */
+	/* Leave a page free after each mapping, so that an access past its end faults. */
 	const uint64_t guard = tight ? 0 : 1;
 	enum dart_status status;
 

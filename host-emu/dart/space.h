@@ -7,7 +7,7 @@
 #define APPLE_DMA_SPACE_H
 
 #include "dart.h"
-#include "tree.h"
+#include "lib/tree.h"
 
 /** struct space_range - @count pages from @page on */
 struct space_range {
@@ -43,12 +43,12 @@ enum dart_status space_take(struct space *space, uint64_t count, const uint64_t 
 			    struct space_range *taken);
 
 /**
- * space_cut() - take what is free of one range
+ * space_cut() - take the free pages of one range
  * Return: DART_OK or DART_NO_MEMORY.
  */
 enum dart_status space_cut(struct space *space, uint64_t page, uint64_t count);
 
-/** space_give() - what space_take() took comes back, later; or next, by DART_REUSE */
+/** space_give() - free what space_take() took: used again late, by DART_REUSE first */
 void space_give(struct space *space, struct space_range taken);
 
 #endif

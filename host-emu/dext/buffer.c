@@ -2,7 +2,7 @@
 /* The DMA buffer of a user client, and the memory that a client may map. */
 #include "client.h"
 
-uint32_t dext_free_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_free_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	struct dext_buffer *buffer = &client->buffer;
 
@@ -12,10 +12,10 @@ uint32_t dext_free_buffer(struct dext_client *client, const uint64_t *in, uint64
 		dart_unmap(client->dext->dart, buffer->segments[--buffer->count].iova);
 	memory_object_free(buffer->here, buffer->size, buffer->fd);
 	buffer->here = NULL;
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
-uint32_t dext_allocate_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_allocate_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	const uint64_t alignment = in[1] ? in[1] : 4096;
 	struct dext_buffer *buffer = &client->buffer;
@@ -23,11 +23,11 @@ uint32_t dext_allocate_buffer(struct dext_client *client, const uint64_t *in, ui
 	enum dart_status status;
 
 	if (!size || size > DEXT_CHUNK_SIZE || alignment & (alignment - 1))
-		return DEXT_BAD_ARGUMENT;
+		return kIOReturnBadArgument;
 	dext_free_buffer(client, NULL, NULL);
 	buffer->here = memory_object("apple-dma-buffer", size, &buffer->fd);
 	if (!buffer->here)
-		return DEXT_NO_MEMORY;
+		return kIOReturnNoMemory;
 	buffer->size = size;
 	status = dart_map_owned(client->dext->dart, memory_own(), (uintptr_t)buffer->here, size,
 				0, buffer->segments, &buffer->count);
@@ -42,43 +42,43 @@ uint32_t dext_allocate_buffer(struct dext_client *client, const uint64_t *in, ui
 	out[3] = buffer->segments[0].iova;
 	out[4] = buffer->segments[0].len;
 	out[5] = 0;
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
-uint32_t dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uint64_t *size)
+IOReturn dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uint64_t *size)
 {
 	const struct physical *dev = client->dext->device;
 	const struct physical_bar *bar;
 
 	if (dev && dev->lost)
-		return DEXT_NOT_ATTACHED;
+		return kIOReturnNotAttached;
 	switch (type) {
 	case DEXT_MEMORY_BUFFER:
 		if (!client->buffer.here)
-			return DEXT_NOT_READY;
+			return kIOReturnNotReady;
 		*fd = client->buffer.fd;
 		*size = client->buffer.size;
-		return DEXT_SUCCESS;
+		return kIOReturnSuccess;
 	case DEXT_MEMORY_INTERRUPTS:
 		if (!client->page)
-			return DEXT_NOT_READY;
+			return kIOReturnNotReady;
 		*fd = client->page_fd;
 		*size = DEXT_INTERRUPT_PAGE;
-		return DEXT_SUCCESS;
+		return kIOReturnSuccess;
 	default:
 		break;
 	}
 	if (type > DEXT_MEMORY_INTERRUPTS)
-		return DEXT_UNSUPPORTED;
+		return kIOReturnUnsupported;
 	if (!dev)
-		return DEXT_NOT_ATTACHED;
+		return kIOReturnNotAttached;
 	bar = &dev->bars[type - DEXT_MEMORY_BAR0];
 	if (!bar->size)
-		return DEXT_NOT_FOUND;
-	/* Registers cannot be memory here: nothing would see the access. */
+		return kIOReturnNotFound;
+	/* Registers cannot be mapped here: the model would not see the access. */
 	if (!bar->here)
-		return DEXT_UNSUPPORTED;
+		return kIOReturnUnsupported;
 	*fd = bar->fd;
 	*size = bar->size;
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }

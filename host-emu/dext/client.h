@@ -3,10 +3,10 @@
 #ifndef APPLE_DMA_DEXT_CLIENT_H
 #define APPLE_DMA_DEXT_CLIENT_H
 
-#include "dart/tree.h"
 #include "dext.h"
-#include "memory.h"
-#include "physical.h"
+#include "lib/memory.h"
+#include "lib/tree.h"
+#include "pci/physical.h"
 
 #define DEXT_INTERRUPT_PAGE	UINT64_C(16384)
 
@@ -43,30 +43,22 @@ struct dext_client {
 };
 
 /** dext_status() - the IOReturn for what the DART says */
-uint32_t dext_status(enum dart_status status);
+IOReturn dext_status(enum dart_status status);
 
-/* Methods: @in and @out have the size that the table of selectors says. */
-uint32_t dext_register_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_unregister_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_probe_region(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_allocate_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_free_buffer(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_get_identity(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_config_read(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_config_write(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_get_bar_info(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_mmio_read(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_mmio_write(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_reset_device(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_setup_interrupts(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_check_interrupt(struct dext_client *client, const uint64_t *in, uint64_t *out);
-uint32_t dext_set_irq_mask(struct dext_client *client, const uint64_t *in, uint64_t *out);
+/* A method: @in and @out have the size that the table of selectors says. */
+typedef IOReturn dext_method(struct dext_client *client, const uint64_t *in, uint64_t *out);
+
+dext_method dext_register_region, dext_unregister_region, dext_probe_region;
+dext_method dext_allocate_buffer, dext_free_buffer;
+dext_method dext_get_identity, dext_config_read, dext_config_write, dext_reset_device;
+dext_method dext_get_bar_info, dext_mmio_read, dext_mmio_write;
+dext_method dext_setup_interrupts, dext_check_interrupt, dext_set_irq_mask;
 
 /** dext_wait_interrupt() - the asynchronous method */
-uint32_t dext_wait_interrupt(struct dext_client *client,
+IOReturn dext_wait_interrupt(struct dext_client *client,
 			     const struct dext_completion *completion);
 
-/** dext_interrupt() - a vector of the device fired; @arg is the extension */
+/** dext_interrupt() - the device raised a vector; @arg is the extension */
 void dext_interrupt(void *arg, unsigned int vector);
 
 /** dext_drop_regions() - end every region of a client */

@@ -2,7 +2,7 @@
 /* Methods on the device itself: identity, configuration space, BARs, reset. */
 #include "client.h"
 
-uint32_t dext_get_identity(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_get_identity(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	struct physical *dev = client->dext->device;
 
@@ -13,7 +13,7 @@ uint32_t dext_get_identity(struct dext_client *client, const uint64_t *in, uint6
 	out[3] = physical_config_read(dev, PCI_VENDOR, 2);
 	out[4] = physical_config_read(dev, PCI_DEVICE, 2);
 	out[5] = physical_config_read(dev, PCI_CLASS_REVISION, 4) >> 8;
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
 void dext_set_command(struct dext *dext, bool on)
@@ -32,34 +32,34 @@ static bool is_width(uint64_t width, uint64_t most)
 	return width && width <= most && !(width & (width - 1));
 }
 
-uint32_t dext_config_read(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_config_read(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	const struct physical *dev = client->dext->device;
 	const uint64_t offset = in[0], width = in[1];
 
 	if (!is_width(width, 4))
-		return DEXT_BAD_ARGUMENT;
-	/* The platform does not tell where it put a BAR. */
+		return kIOReturnBadArgument;
+	/* The platform hides the addresses of BARs. */
 	if (width == 4 && !(offset & 3) && offset >= PCI_BAR0 && offset < PCI_BAR5_END) {
 		const struct physical_bar *bar = &dev->bars[(offset - PCI_BAR0) / 4];
 
 		out[0] = bar->size ? bar->type : 0;
-		return DEXT_SUCCESS;
+		return kIOReturnSuccess;
 	}
 	out[0] = physical_config_read(client->dext->device, offset, width);
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
-uint32_t dext_config_write(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_config_write(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	(void)out;
 	if (!is_width(in[1], 4))
-		return DEXT_BAD_ARGUMENT;
+		return kIOReturnBadArgument;
 	physical_config_write(client->dext->device, in[0], in[1], in[2]);
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
-/* BARs that are there, counted from 0. */
+/* The memory index counts the BARs that exist. */
 static unsigned int memory_index(const struct physical *dev, unsigned int bar)
 {
 	unsigned int index = 0;
@@ -77,44 +77,44 @@ static unsigned int bar_of(const struct physical *dev, uint64_t index)
 	return PHYSICAL_BARS;
 }
 
-uint32_t dext_get_bar_info(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_get_bar_info(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	const struct physical *dev = client->dext->device;
 
 	if (in[0] >= PHYSICAL_BARS)
-		return DEXT_BAD_ARGUMENT;
+		return kIOReturnBadArgument;
 	if (!dev->bars[in[0]].size)
-		return DEXT_NOT_FOUND;
+		return kIOReturnNotFound;
 	out[0] = memory_index(dev, in[0]);
 	out[1] = dev->bars[in[0]].size;
 	out[2] = dev->bars[in[0]].type;
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
-/* The platform's accessors have no error: what is not there reads all ones. */
-uint32_t dext_mmio_read(struct dext_client *client, const uint64_t *in, uint64_t *out)
+/* The platform's accessors return no error: what does not exist reads as all ones. */
+IOReturn dext_mmio_read(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	struct physical *dev = client->dext->device;
 
 	if (!is_width(in[2], 8))
-		return DEXT_BAD_ARGUMENT;
+		return kIOReturnBadArgument;
 	out[0] = physical_bar_read(dev, bar_of(dev, in[0]), in[1], in[2]);
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
-uint32_t dext_mmio_write(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_mmio_write(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	struct physical *dev = client->dext->device;
 
 	(void)out;
 	if (!is_width(in[2], 8))
-		return DEXT_BAD_ARGUMENT;
+		return kIOReturnBadArgument;
 	physical_bar_write(dev, bar_of(dev, in[0]), in[1], in[2], in[3]);
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
 /* The platform restores COMMAND; a device without FLR would need a hot reset. */
-uint32_t dext_reset_device(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_reset_device(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	struct physical *dev = client->dext->device;
 	const uint32_t command = physical_config_read(dev, PCI_COMMAND, 2);
@@ -123,5 +123,5 @@ uint32_t dext_reset_device(struct dext_client *client, const uint64_t *in, uint6
 	(void)out;
 	physical_reset(dev);
 	physical_config_write(dev, PCI_COMMAND, 2, command);
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }

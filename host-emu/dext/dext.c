@@ -9,59 +9,59 @@
 #include "client.h"
 
 /*
- * The claim belongs to the driver: a client that never claimed may act while
- * another one has.
+ * The claim is one of the whole driver: while one client has it, all of them
+ * may act.
  */
-static uint32_t claim(struct dext_client *client, const uint64_t *in, uint64_t *out)
+static IOReturn claim(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	struct dext *dext = client->dext;
 
 	(void)in;
 	(void)out;
 	if (dext->opener)
-		return DEXT_SUCCESS;
+		return kIOReturnSuccess;
 	if (dext->traps.busy)
-		return DEXT_EXCLUSIVE_ACCESS;
+		return kIOReturnExclusiveAccess;
 	dext->opener = client;
 	dext_set_command(dext, true);
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
-/* What the client holds goes when it dies, not here. */
-static uint32_t terminate(struct dext_client *client, const uint64_t *in, uint64_t *out)
+/* What the client holds is freed when it is closed, not here. */
+static IOReturn terminate(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	(void)client;
 	(void)in;
 	(void)out;
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
 enum { CLAIMED = 1, DEVICE = 2 };
 
 static const struct method {
-	uint32_t (*call)(struct dext_client *client, const uint64_t *in, uint64_t *out);
+	dext_method *call;
 	uint32_t in_count;
 	uint32_t out_count;
 	unsigned int needs;
-} methods[DEXT_SELECTORS] = {
-	[DEXT_GET_IDENTITY] = { dext_get_identity, 0, 6, DEVICE },
-	[DEXT_CLAIM] = { claim, 0, 0, 0 },
-	[DEXT_TERMINATE] = { terminate, 0, 0, 0 },
-	[DEXT_ALLOCATE_DMA_BUFFER] = { dext_allocate_buffer, 2, 6, CLAIMED },
-	[DEXT_FREE_DMA_BUFFER] = { dext_free_buffer, 0, 0, 0 },
-	[DEXT_REGISTER_DMA_REGION] = { dext_register_region, 3, 3, CLAIMED },
-	[DEXT_UNREGISTER_DMA_REGION] = { dext_unregister_region, 1, 0, 0 },
-	[DEXT_PROBE_DMA_REGION] = { dext_probe_region, 2, 1, 0 },
-	[DEXT_CONFIG_READ] = { dext_config_read, 2, 1, DEVICE },
-	[DEXT_CONFIG_WRITE] = { dext_config_write, 3, 0, DEVICE },
-	[DEXT_GET_BAR_INFO] = { dext_get_bar_info, 1, 3, DEVICE },
-	[DEXT_MMIO_READ] = { dext_mmio_read, 3, 1, DEVICE },
-	[DEXT_MMIO_WRITE] = { dext_mmio_write, 4, 0, DEVICE },
-	[DEXT_SETUP_INTERRUPTS] = { dext_setup_interrupts, 0, 1, CLAIMED | DEVICE },
-	[DEXT_CHECK_INTERRUPT] = { dext_check_interrupt, 0, DEXT_IRQ_WORDS, 0 },
-	[DEXT_WAIT_INTERRUPT] = { NULL, 0, 0, 0 },
-	[DEXT_SET_IRQ_MASK] = { dext_set_irq_mask, DEXT_IRQ_WORDS, 0, 0 },
-	[DEXT_RESET_DEVICE] = { dext_reset_device, 0, 0, CLAIMED | DEVICE },
+} methods[SELECTORS] = {
+	[SELECTOR_GET_IDENTITY] = { dext_get_identity, 0, 6, DEVICE },
+	[SELECTOR_CLAIM] = { claim, 0, 0, 0 },
+	[SELECTOR_TERMINATE] = { terminate, 0, 0, 0 },
+	[SELECTOR_ALLOCATE_DMA_BUFFER] = { dext_allocate_buffer, 2, 6, CLAIMED },
+	[SELECTOR_FREE_DMA_BUFFER] = { dext_free_buffer, 0, 0, 0 },
+	[SELECTOR_REGISTER_DMA_REGION] = { dext_register_region, 3, 3, CLAIMED },
+	[SELECTOR_UNREGISTER_DMA_REGION] = { dext_unregister_region, 1, 0, 0 },
+	[SELECTOR_PROBE_DMA_REGION] = { dext_probe_region, 2, 1, 0 },
+	[SELECTOR_CONFIG_READ] = { dext_config_read, 2, 1, DEVICE },
+	[SELECTOR_CONFIG_WRITE] = { dext_config_write, 3, 0, DEVICE },
+	[SELECTOR_GET_BAR_INFO] = { dext_get_bar_info, 1, 3, DEVICE },
+	[SELECTOR_MMIO_READ] = { dext_mmio_read, 3, 1, DEVICE },
+	[SELECTOR_MMIO_WRITE] = { dext_mmio_write, 4, 0, DEVICE },
+	[SELECTOR_SETUP_INTERRUPTS] = { dext_setup_interrupts, 0, 1, CLAIMED | DEVICE },
+	[SELECTOR_CHECK_INTERRUPT] = { dext_check_interrupt, 0, EXTENSION_WORDS, 0 },
+	[SELECTOR_WAIT_INTERRUPT] = { NULL, 0, 0, 0 },
+	[SELECTOR_SET_IRQ_MASK] = { dext_set_irq_mask, EXTENSION_WORDS, 0, 0 },
+	[SELECTOR_RESET_DEVICE] = { dext_reset_device, 0, 0, CLAIMED | DEVICE },
 };
 
 struct dext *dext_create(struct dart *dart)
@@ -119,7 +119,7 @@ void dext_close(struct dext_client *client)
 
 	if (!client)
 		return;
-	/* The device is stopped before what it may be using goes. */
+	/* Stop the device before its memory is unmapped. */
 	if (client->dext->opener == client) {
 		dext_set_command(client->dext, false);
 		client->dext->opener = NULL;
@@ -143,28 +143,28 @@ void dext_get_totals(const struct dext *dext, struct dext_totals *totals)
 	}
 }
 
-uint32_t dext_call(struct dext_client *client, uint32_t selector, const uint64_t *in,
+IOReturn dext_call(struct dext_client *client, uint32_t selector, const uint64_t *in,
 		   uint32_t in_count, uint64_t *out, uint32_t *out_count)
 {
 	return dext_call_async(client, selector, in, in_count, out, out_count, NULL);
 }
 
-static uint32_t call(struct dext_client *client, uint32_t selector, const uint64_t *in,
+static IOReturn call(struct dext_client *client, uint32_t selector, const uint64_t *in,
 		     uint64_t *out, const struct dext_completion *completion)
 {
 	const struct method *method = &methods[selector];
 	const struct dext *dext = client->dext;
 
-	if (selector == DEXT_WAIT_INTERRUPT)
+	if (selector == SELECTOR_WAIT_INTERRUPT)
 		return dext_wait_interrupt(client, completion);
 	if (method->needs & DEVICE && !dext->device)
-		return DEXT_NOT_ATTACHED;
+		return kIOReturnNotAttached;
 	if (method->needs & CLAIMED && !dext->opener)
-		return DEXT_NOT_OPEN;
+		return kIOReturnNotOpen;
 	return method->call(client, in, out);
 }
 
-/* Slow calls, and the call at which the device is pulled out. */
+/* Delay a call; true once the device is pulled out. */
 static bool is_lost(struct dext *dext)
 {
 	const struct dext_traps *traps = &dext->traps;
@@ -185,30 +185,30 @@ static bool is_lost(struct dext *dext)
 	return true;
 }
 
-uint32_t dext_call_async(struct dext_client *client, uint32_t selector, const uint64_t *in,
+IOReturn dext_call_async(struct dext_client *client, uint32_t selector, const uint64_t *in,
 			 uint32_t in_count, uint64_t *out, uint32_t *out_count,
 			 const struct dext_completion *completion)
 {
 	const struct dext_traps *traps = &client->dext->traps;
 	const struct method *method;
-	uint32_t ret;
+	IOReturn ret;
 
 	if (is_lost(client->dext)) {
 		if (out_count)
 			*out_count = 0;
-		return DEXT_NOT_ATTACHED;
+		return kIOReturnNotAttached;
 	}
-	if (selector >= DEXT_SELECTORS)
-		return DEXT_UNSUPPORTED;
+	if (selector >= SELECTORS)
+		return kIOReturnUnsupported;
 	method = &methods[selector];
 	if (method->in_count && (!in || in_count < method->in_count))
-		return DEXT_BAD_ARGUMENT;
+		return kIOReturnBadArgument;
 	if (method->out_count && (!out || !out_count || *out_count < method->out_count))
-		return DEXT_BAD_ARGUMENT;
+		return kIOReturnBadArgument;
 	ret = call(client, selector, in, out, completion);
 	if (out_count)
-		*out_count = ret == DEXT_SUCCESS ? method->out_count : 0;
-	if (ret == DEXT_SUCCESS && traps->lie && client->dext->calls > traps->lie_after)
+		*out_count = ret == kIOReturnSuccess ? method->out_count : 0;
+	if (ret == kIOReturnSuccess && traps->lie && client->dext->calls > traps->lie_after)
 		ret = dext_lie(traps->lie, selector, out, out_count);
 	return ret;
 }

@@ -14,55 +14,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <IOKit/IOReturn.h>
+
+#include "client/selectors.h"
 #include "dart/dart.h"
 #include "traps.h"
-
-/* IOReturn, as far as the extension uses it. */
-#define DEXT_SUCCESS		UINT32_C(0)
-#define DEXT_NO_MEMORY		UINT32_C(0xe00002bd)
-#define DEXT_BAD_ARGUMENT	UINT32_C(0xe00002c2)
-#define DEXT_EXCLUSIVE_ACCESS	UINT32_C(0xe00002c5)
-#define DEXT_UNSUPPORTED	UINT32_C(0xe00002c7)
-#define DEXT_NOT_OPEN		UINT32_C(0xe00002cd)
-#define DEXT_NOT_ALIGNED	UINT32_C(0xe00002d0)
-#define DEXT_STILL_OPEN		UINT32_C(0xe00002d2)
-#define DEXT_NOT_READY		UINT32_C(0xe00002d8)
-#define DEXT_NOT_ATTACHED	UINT32_C(0xe00002d9)
-#define DEXT_NO_SPACE		UINT32_C(0xe00002db)
-#define DEXT_OVERRUN		UINT32_C(0xe00002e8)
-#define DEXT_NOT_FOUND		UINT32_C(0xe00002f0)
 
 #define DEXT_MAX_REGIONS	65536			/* of one client */
 #define DEXT_CHUNK_SIZE		(UINT64_C(1536) << 20)
 #define DEXT_MAX_CHUNKS		128			/* of one region */
-
-#define DEXT_MAX_VECTORS	256
-#define DEXT_IRQ_WORDS		(DEXT_MAX_VECTORS / 64)
 #define DEXT_MAX_ARGUMENTS	16			/* scalars, of any selector */
-
-/** enum dext_selector - the calls, with their inputs : outputs */
-enum dext_selector {
-	DEXT_GET_IDENTITY,		/* - : bus, device, function, vendor, device id, class */
-	DEXT_CLAIM,			/* - */
-	DEXT_TERMINATE,			/* - */
-	DEXT_ALLOCATE_DMA_BUFFER,	/* size, alignment : size, flags, segments, address,
-					 * length, class */
-	DEXT_FREE_DMA_BUFFER,		/* - */
-	DEXT_REGISTER_DMA_REGION,	/* handle, va, size : segments, address, length */
-	DEXT_UNREGISTER_DMA_REGION,	/* handle */
-	DEXT_PROBE_DMA_REGION,		/* handle, offset : word */
-	DEXT_CONFIG_READ,		/* offset, width : value */
-	DEXT_CONFIG_WRITE,		/* offset, width, value */
-	DEXT_GET_BAR_INFO,		/* bar : memory index, size, type */
-	DEXT_MMIO_READ,			/* memory index, offset, width : value */
-	DEXT_MMIO_WRITE,		/* memory index, offset, width, value */
-	DEXT_SETUP_INTERRUPTS,		/* - : vectors */
-	DEXT_CHECK_INTERRUPT,		/* - : pending word 0..3 */
-	DEXT_WAIT_INTERRUPT,		/* -, asynchronous */
-	DEXT_SET_IRQ_MASK,		/* enable word 0..3 */
-	DEXT_RESET_DEVICE,		/* - */
-	DEXT_SELECTORS
-};
 
 /** enum dext_memory_type - what dext_get_memory() gives */
 enum dext_memory_type {
@@ -79,8 +40,8 @@ enum dext_memory_type {
  * Both sides change its words atomically.
  */
 struct dext_interrupt_page {
-	uint64_t pending[DEXT_IRQ_WORDS];
-	uint64_t enabled[DEXT_IRQ_WORDS];
+	uint64_t pending[EXTENSION_WORDS];
+	uint64_t enabled[EXTENSION_WORDS];
 };
 
 struct dext;
@@ -119,7 +80,7 @@ struct dext_interrupts {
  * @token: for @complete
  */
 struct dext_completion {
-	void (*complete)(void *arg, uint64_t token, uint32_t ret);
+	void (*complete)(void *arg, uint64_t token, IOReturn ret);
 	void *arg;
 	uint64_t token;
 };
@@ -135,12 +96,12 @@ struct dext *dext_create(struct dart *dart);
 void dext_destroy(struct dext *dext);
 
 /**
- * dext_attach() - give it its physical device, before any client is opened
+ * dext_attach() - connect the physical device, before any client is opened
  * @dev: behind the same DART; must outlive the extension
  */
 void dext_attach(struct dext *dext, struct physical *dev);
 
-/** dext_set_traps() - from now on; calls are counted from here */
+/** dext_set_traps() - set them and begin to count calls */
 void dext_set_traps(struct dext *dext, const struct dext_traps *traps);
 
 /** dext_open() - a new user client, ended by dext_close(); NULL without memory */
@@ -153,10 +114,10 @@ struct dext_client *dext_open(struct dext *dext);
 struct dext_client *dext_open_for(struct dext *dext, struct memory *memory);
 
 /**
- * dext_close() - the client dies: its regions go, and its claim if it was first
+ * dext_close() - end a client with its regions, and its claim if it was the first
  *
- * When it was the one that opened the device, every other client gets NotOpen
- * until one of them claims again. NULL is allowed.
+ * If it opened the device, the other clients get NotOpen until one of them claims
+ * again. NULL is allowed.
  */
 void dext_close(struct dext_client *client);
 
@@ -170,7 +131,7 @@ void dext_close(struct dext_client *client);
  *
  * Return: an IOReturn.
  */
-uint32_t dext_call(struct dext_client *client, uint32_t selector, const uint64_t *in,
+IOReturn dext_call(struct dext_client *client, uint32_t selector, const uint64_t *in,
 		   uint32_t in_count, uint64_t *out, uint32_t *out_count);
 
 /**
@@ -179,7 +140,7 @@ uint32_t dext_call(struct dext_client *client, uint32_t selector, const uint64_t
  *
  * It may be called before this returns.
  */
-uint32_t dext_call_async(struct dext_client *client, uint32_t selector, const uint64_t *in,
+IOReturn dext_call_async(struct dext_client *client, uint32_t selector, const uint64_t *in,
 			 uint32_t in_count, uint64_t *out, uint32_t *out_count,
 			 const struct dext_completion *completion);
 
@@ -190,7 +151,7 @@ uint32_t dext_call_async(struct dext_client *client, uint32_t selector, const ui
  * Return: an IOReturn: Unsupported for a type that there is not and for
  * registers, NotReady for what the client has not made yet.
  */
-uint32_t dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uint64_t *size);
+IOReturn dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uint64_t *size);
 
 /** dext_get_interrupts() - what became of the client's interrupts */
 void dext_get_interrupts(const struct dext_client *client, struct dext_interrupts *counts);
@@ -198,8 +159,8 @@ void dext_get_interrupts(const struct dext_client *client, struct dext_interrupt
 /**
  * struct dext_totals - what an extension has done
  * @calls: external methods, since the traps were set
- * @clients: user clients now
- * @interrupts: of all clients, those that have gone too
+ * @clients: user clients that are open
+ * @interrupts: of all clients, including those that are closed
  */
 struct dext_totals {
 	uint64_t calls;

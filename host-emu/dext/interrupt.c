@@ -2,42 +2,42 @@
 /* Interrupts of a user client: pending and enabled bits, and the one wait. */
 #include "client.h"
 
-uint32_t dext_setup_interrupts(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_setup_interrupts(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	const unsigned int vectors = client->dext->device->vectors;
 
 	(void)in;
 	if (client->page)
-		return DEXT_STILL_OPEN;
+		return kIOReturnStillOpen;
 	if (!vectors)
-		return DEXT_NOT_FOUND;
+		return kIOReturnNotFound;
 	client->page = memory_object("apple-interrupts", DEXT_INTERRUPT_PAGE, &client->page_fd);
 	if (!client->page)
-		return DEXT_NO_MEMORY;
-	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
+		return kIOReturnNoMemory;
+	for (unsigned int i = 0; i < EXTENSION_WORDS; i++)
 		client->page->enabled[i] = UINT64_MAX;
-	out[0] = vectors < DEXT_MAX_VECTORS ? vectors : DEXT_MAX_VECTORS;
-	return DEXT_SUCCESS;
+	out[0] = vectors < EXTENSION_VECTORS ? vectors : EXTENSION_VECTORS;
+	return kIOReturnSuccess;
 }
 
-uint32_t dext_check_interrupt(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_check_interrupt(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	(void)in;
 	if (!client->page)
-		return DEXT_NOT_READY;
-	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
+		return kIOReturnNotReady;
+	for (unsigned int i = 0; i < EXTENSION_WORDS; i++)
 		out[i] = __atomic_exchange_n(&client->page->pending[i], 0, __ATOMIC_ACQ_REL);
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
-uint32_t dext_set_irq_mask(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_set_irq_mask(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	(void)out;
 	if (!client->page)
-		return DEXT_NOT_READY;
-	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
+		return kIOReturnNotReady;
+	for (unsigned int i = 0; i < EXTENSION_WORDS; i++)
 		__atomic_store_n(&client->page->enabled[i], in[i], __ATOMIC_RELEASE);
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
 static void complete(struct dext_client *client)
@@ -48,24 +48,24 @@ static void complete(struct dext_client *client)
 		return;
 	client->wait.complete = NULL;
 	client->counts.completed++;
-	wait.complete(wait.arg, wait.token, DEXT_SUCCESS);
+	wait.complete(wait.arg, wait.token, kIOReturnSuccess);
 }
 
-uint32_t dext_wait_interrupt(struct dext_client *client, const struct dext_completion *completion)
+IOReturn dext_wait_interrupt(struct dext_client *client, const struct dext_completion *completion)
 {
 	uint64_t pending = 0;
 
 	if (!client->page)
-		return DEXT_NOT_READY;
+		return kIOReturnNotReady;
 	if (!completion || !completion->complete)
-		return DEXT_BAD_ARGUMENT;
-	/* A wait that was armed before is forgotten, and never completed. */
+		return kIOReturnBadArgument;
+	/* A wait that was armed before is dropped and never completed. */
 	client->wait = *completion;
-	for (unsigned int i = 0; i < DEXT_IRQ_WORDS; i++)
+	for (unsigned int i = 0; i < EXTENSION_WORDS; i++)
 		pending |= __atomic_load_n(&client->page->pending[i], __ATOMIC_ACQUIRE);
 	if (pending)
 		complete(client);
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
 static void deliver(struct dext_client *client, unsigned int vector)
@@ -90,7 +90,7 @@ void dext_interrupt(void *arg, unsigned int vector)
 	struct dext *dext = arg;
 
 	for (struct dext_client *client = dext->clients; client; client = client->next)
-		if (client->page && vector < DEXT_MAX_VECTORS)
+		if (client->page && vector < EXTENSION_VECTORS)
 			deliver(client, vector);
 }
 

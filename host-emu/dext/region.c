@@ -12,24 +12,24 @@ struct region {
 	struct dart_segment chunk[];
 };
 
-uint32_t dext_status(enum dart_status status)
+IOReturn dext_status(enum dart_status status)
 {
 	switch (status) {
 	case DART_OK:
-		return DEXT_SUCCESS;
+		return kIOReturnSuccess;
 	case DART_NO_SPACE:
 	case DART_LIMIT_BYTES:
 	case DART_LIMIT_ENTRIES:
 	case DART_TOO_MANY_SEGMENTS:
-		return DEXT_NO_SPACE;
+		return kIOReturnNoSpace;
 	case DART_BAD_RANGE:
-		return DEXT_BAD_ARGUMENT;
+		return kIOReturnBadArgument;
 	case DART_NOT_FOUND:
-		return DEXT_NOT_FOUND;
+		return kIOReturnNotFound;
 	case DART_NO_MEMORY:
 		break;
 	}
-	return DEXT_NO_MEMORY;
+	return kIOReturnNoMemory;
 }
 
 static void unmap_chunks(struct dart *dart, struct region *region)
@@ -38,8 +38,8 @@ static void unmap_chunks(struct dart *dart, struct region *region)
 		dart_unmap(dart, region->chunk[--region->chunks].iova);
 }
 
-/* One chunk, which must be one segment of its whole length. */
-static uint32_t map_chunk(struct dext_client *client, struct region *region, uint64_t handle)
+/* Map one chunk; it must be a single segment. */
+static IOReturn map_chunk(struct dext_client *client, struct region *region, uint64_t handle)
 {
 	struct dart *dart = client->dext->dart;
 	struct memory *memory = client->memory;
@@ -51,7 +51,7 @@ static uint32_t map_chunk(struct dext_client *client, struct region *region, uin
 	unsigned int count;
 
 	if (memory->ops->present && !memory->ops->present(memory, region->va + done, len))
-		return DEXT_BAD_ARGUMENT;
+		return kIOReturnBadArgument;
 	status = dart_map_owned(dart, memory, region->va + done, len, handle + done,
 				segments, &count);
 	if (status != DART_OK)
@@ -59,39 +59,39 @@ static uint32_t map_chunk(struct dext_client *client, struct region *region, uin
 	if (count != 1 || segments[0].len != len) {
 		while (count)
 			dart_unmap(dart, segments[--count].iova);
-		return DEXT_NOT_ALIGNED;
+		return kIOReturnNotAligned;
 	}
 	region->chunk[region->chunks++] = segments[0];
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
-uint32_t dext_register_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_register_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	const uint64_t handle = in[0], va = in[1], size = in[2];
 	struct dart *dart = client->dext->dart;
 	struct region *region;
 	uint64_t chunks;
-	uint32_t ret;
+	IOReturn ret;
 
 	if (!size || !va)
-		return DEXT_BAD_ARGUMENT;
+		return kIOReturnBadArgument;
 	if (tree_find(&client->regions, handle))
-		return DEXT_STILL_OPEN;
+		return kIOReturnStillOpen;
 	if (client->regions.count >= DEXT_MAX_REGIONS)
-		return DEXT_NO_SPACE;
+		return kIOReturnNoSpace;
 	chunks = (size - 1) / DEXT_CHUNK_SIZE + 1;
 	if (chunks > DEXT_MAX_CHUNKS)
-		return DEXT_NO_SPACE;
+		return kIOReturnNoSpace;
 
 	region = calloc(1, sizeof(*region) + chunks * sizeof(region->chunk[0]));
 	if (!region)
-		return DEXT_NO_MEMORY;
+		return kIOReturnNoMemory;
 	region->node.key = handle;
 	region->va = va;
 	region->size = size;
 	while (region->chunks < chunks) {
 		ret = map_chunk(client, region, handle);
-		if (ret != DEXT_SUCCESS) {
+		if (ret != kIOReturnSuccess) {
 			unmap_chunks(dart, region);
 			free(region);
 			return ret;
@@ -100,11 +100,11 @@ uint32_t dext_register_region(struct dext_client *client, const uint64_t *in, ui
 	tree_insert(&client->regions, &region->node);
 	client->bytes += size;
 
-	/* Only the first chunk is reported, also when there are more. */
+	/* Only the first chunk is reported, even when there are more. */
 	out[0] = 1;
 	out[1] = region->chunk[0].iova;
 	out[2] = region->chunk[0].len;
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
 static void drop(struct dext_client *client, struct region *region)
@@ -115,30 +115,30 @@ static void drop(struct dext_client *client, struct region *region)
 	free(region);
 }
 
-uint32_t dext_unregister_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_unregister_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	struct tree_node *node = tree_find(&client->regions, in[0]);
 
 	(void)out;
 	if (!node)
-		return DEXT_NOT_FOUND;
+		return kIOReturnNotFound;
 	drop(client, (struct region *)node);
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }
 
-uint32_t dext_probe_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
+IOReturn dext_probe_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	const struct region *region = (struct region *)tree_find(&client->regions, in[0]);
 	const uint64_t offset = in[1];
 
 	if (!region)
-		return DEXT_NOT_FOUND;
+		return kIOReturnNotFound;
 	if (region->size < sizeof(out[0]) || offset > region->size - sizeof(out[0]))
-		return DEXT_OVERRUN;
+		return kIOReturnOverrun;
 	if (!client->memory->ops->read(client->memory, region->va + offset, &out[0],
 				       sizeof(out[0])))
-		return DEXT_BAD_ARGUMENT;
-	return DEXT_SUCCESS;
+		return kIOReturnBadArgument;
+	return kIOReturnSuccess;
 }
 
 void dext_drop_regions(struct dext_client *client)

@@ -6,7 +6,7 @@
 
 #include "dext.h"
 
-#define NO_IORETURN	UINT32_C(0x12345678)
+#define NO_IORETURN	0x12345678
 
 static const char *const names[DEXT_LIES] = {
 	[DEXT_LIE_NONE] = "none",
@@ -20,26 +20,11 @@ static const char *const names[DEXT_LIES] = {
 	[DEXT_LIE_BAD_STATUS] = "bad-status",
 };
 
-const char *dext_lie_names(void)
-{
-	return "none, no-output, short-output, short-length, long-length, zero-address, "
-	       "wrong-address, all-ones, bad-status";
-}
+const struct names dext_lies = NAMES(names);
 
-bool dext_lie_parse(const char *name, enum dext_lie *lie)
+IOReturn dext_lie(enum dext_lie lie, uint32_t selector, uint64_t *out, uint32_t *out_count)
 {
-	for (int i = 0; i < DEXT_LIES; i++) {
-		if (!strcmp(name, names[i])) {
-			*lie = i;
-			return true;
-		}
-	}
-	return false;
-}
-
-uint32_t dext_lie(enum dext_lie lie, uint32_t selector, uint64_t *out, uint32_t *out_count)
-{
-	const bool region = selector == DEXT_REGISTER_DMA_REGION;
+	const bool region = selector == SELECTOR_REGISTER_DMA_REGION;
 	const uint32_t count = out_count ? *out_count : 0;
 
 	switch (lie) {
@@ -77,5 +62,5 @@ uint32_t dext_lie(enum dext_lie lie, uint32_t selector, uint64_t *out, uint32_t 
 	case DEXT_LIES:
 		break;
 	}
-	return DEXT_SUCCESS;
+	return kIOReturnSuccess;
 }

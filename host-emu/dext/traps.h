@@ -9,6 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <IOKit/IOReturn.h>
+
+#include "lib/names.h"
+
 /** enum dext_lie - what is wrong in answers that say Success */
 enum dext_lie {
 	DEXT_LIE_NONE,
@@ -27,7 +31,7 @@ enum dext_lie {
  * struct dext_traps - all zero is none
  * @latency_us: every call takes that much longer, in microseconds
  * @lost_after: the device is pulled out after so many calls; 0 is never
- * @lie: and after how many calls it begins
+ * @lie: wrong answers, after @lie_after calls
  * @busy: another driver has the device: Claim says ExclusiveAccess
  */
 struct dext_traps {
@@ -38,13 +42,10 @@ struct dext_traps {
 	bool busy;
 };
 
-/** dext_lie_names() - for messages */
-const char *dext_lie_names(void);
-
-/** dext_lie_parse() - the lie of this name; false when there is none */
-bool dext_lie_parse(const char *name, enum dext_lie *lie);
+/* Of enum dext_lie. */
+extern const struct names dext_lies;
 
 /** dext_lie() - make an answer wrong that was Success; returns the status to give */
-uint32_t dext_lie(enum dext_lie lie, uint32_t selector, uint64_t *out, uint32_t *out_count);
+IOReturn dext_lie(enum dext_lie lie, uint32_t selector, uint64_t *out, uint32_t *out_count);
 
 #endif

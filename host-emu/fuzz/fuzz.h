@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the fuzzing targets share: an input that is eaten, and a device. */
+/* What the fuzzing targets share: reading the input, and a device. */
 #ifndef APPLE_DMA_FUZZ_H
 #define APPLE_DMA_FUZZ_H
 
@@ -7,13 +7,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "dext/dext.h"
-#include "dext/engine.h"
-#include "dext/nvme.h"
-#include "dext/options.h"
-#include "dext/physical.h"
+#include "dextd/unit.h"
 
-/** struct fuzz_input - what is left of it */
+/** struct fuzz_input - the rest of the input */
 struct fuzz_input {
 	const uint8_t *at;
 	size_t left;
@@ -38,34 +34,13 @@ static inline uint64_t fuzz_number(struct fuzz_input *input, unsigned int bytes)
 	return number;
 }
 
-struct fuzz_device {
-	struct dart *dart;
-	struct physical *dev;
-	struct dext *dext;
-};
-
-/** fuzz_device_create() - as for dextd's --device */
-static inline void fuzz_device_create(struct fuzz_device *f, const char *device)
+/** fuzz_unit() - as for dextd's --device; ended by unit_destroy() */
+static inline void fuzz_unit(struct unit *unit, const char *device)
 {
-	struct device_options options;
 	char why[256];
 
-	if (!options_parse(device, &options, why, sizeof(why)))
+	if (!unit_create(unit, device, why, sizeof(why)))
 		abort();
-	f->dart = dart_create(&options.dart);
-	f->dev = options.model == MODEL_NVME ? nvme_create(f->dart, &options, why, sizeof(why)) :
-					       engine_create(f->dart, &options);
-	f->dext = dext_create(f->dart);
-	if (!f->dart || !f->dev || !f->dext)
-		abort();
-	dext_attach(f->dext, f->dev);
-}
-
-static inline void fuzz_device_destroy(struct fuzz_device *f)
-{
-	dext_destroy(f->dext);
-	physical_destroy(f->dev);
-	dart_destroy(f->dart);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -7,9 +7,9 @@
  */
 #include <string.h>
 
-#include "dext/memory.h"
-#include "dext/nvme-spec.h"
 #include "fuzz.h"
+#include "lib/memory.h"
+#include "pci/nvme-spec.h"
 
 #define AREA		UINT64_C(0x40000)
 #define ENTRIES		8
@@ -22,7 +22,7 @@
 static _Alignas(16384) uint8_t area[AREA];
 
 struct rig {
-	struct fuzz_device f;
+	struct unit f;
 	struct dext_client *client;
 	uint64_t bus;
 	uint32_t tails[2];
@@ -54,10 +54,10 @@ static void start(struct rig *rig)
 	uint32_t count = 3;
 	uint64_t out[3];
 
-	fuzz_device_create(&rig->f, "nvme,size=1M,queues=2");
+	fuzz_unit(&rig->f, "nvme,size=1M,queues=2");
 	rig->client = dext_open(rig->f.dext);
-	dext_call(rig->client, DEXT_CLAIM, NULL, 0, NULL, NULL);
-	if (dext_call(rig->client, DEXT_REGISTER_DMA_REGION, in, 3, out, &count))
+	dext_call(rig->client, SELECTOR_CLAIM, NULL, 0, NULL, NULL);
+	if (dext_call(rig->client, SELECTOR_REGISTER_DMA_REGION, in, 3, out, &count))
 		abort();
 	rig->bus = out[1];
 	set(rig, NVME_AQA, 4, (ENTRIES - 1) << 16 | (ENTRIES - 1));
@@ -121,6 +121,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		submit(&rig, kind & 1, &command);
 	}
 	dext_close(rig.client);
-	fuzz_device_destroy(&rig.f);
+	unit_destroy(&rig.f);
 	return 0;
 }

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "companion/guest-memory.h"
 #include "fuzz.h"
-#include "guest-memory.h"
 #include "tests/guest.h"
 
 #define PAGE		UINT64_C(0x1000)	/* command page, if nothing else is said */
@@ -148,7 +148,7 @@ static void check_writes(const struct rig *rig, const struct batch *batch, uint6
 	CHECK(!memcmp(last->bytes, &regs->status, 4));
 }
 
-/* The three who count agree: the companion, the extension and the DART. */
+/* The counts of the companion, the extension and the DART agree. */
 static void check_counts(const struct rig *rig)
 {
 	const struct guest *guest = &rig->guest;
@@ -221,7 +221,7 @@ static uint64_t length(struct fuzz_input *input)
 	return fuzz_number(input, 8);
 }
 
-/* Also of ROM: what is in it is up to whoever made it. */
+/* ROM, too: its contents are arbitrary. */
 static void poke(uint64_t gpa, const void *from, size_t size)
 {
 	uint8_t *at = guest_at(gpa, size);
@@ -341,7 +341,7 @@ static void set_lie(struct rig *rig, struct fuzz_input *input)
 	const enum lie_mode mode = fuzz_byte(input) % LIE_NO_ANSWER;
 
 	rig->guest.regs.lie.after = fuzz_byte(input);
-	CHECK(lie_set(&rig->guest.regs.lie, lie_name(mode)));
+	CHECK(lie_set(&rig->guest.regs.lie, lie_modes.name[mode]));
 }
 
 static void step(struct rig *rig, struct fuzz_input *input)
@@ -383,7 +383,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input input = { data, size };
 	const uint8_t dart = fuzz_byte(&input), host = fuzz_byte(&input);
-	/* A fragmented one takes ten times as long to make. */
+	/* A fragmented space takes ten times as long to set up. */
 	const struct dart_config config = {
 		.policy = (dart & 15) == 15 ? DART_FRAGMENTED :
 			  dart & 2 ? DART_REUSE : dart & 1 ? DART_RANDOM : DART_HIGH,

@@ -7,9 +7,8 @@
 #include <stdlib.h>
 
 #include "dext/dext.h"
-#include "dext/memory.h"
-#include "dext/options.h"
 #include "fuzz.h"
+#include "lib/memory.h"
 
 #define AREA	65536
 
@@ -33,7 +32,7 @@ static bool area_write(struct memory *memory, uint64_t va, const void *from, siz
 
 static const struct memory_ops ops = { area_read, area_write, NULL };
 
-static void completed(void *arg, uint64_t token, uint32_t ret)
+static void completed(void *arg, uint64_t token, IOReturn ret)
 {
 	(void)token;
 	(void)ret;
@@ -50,7 +49,8 @@ static void one_call(struct dext_client *client, struct fuzz_input *input, uint6
 	const struct dext_completion completion = { completed, completions, 1 };
 	uint64_t in[DEXT_MAX_ARGUMENTS] = { 0 }, out[DEXT_MAX_ARGUMENTS] = { 0 };
 	const uint8_t selector = fuzz_byte(input) % 20, counts = fuzz_byte(input);
-	uint32_t in_count = counts & 7, out_count = counts >> 3 & 7, ret, room;
+	uint32_t in_count = counts & 7, out_count = counts >> 3 & 7, room;
+	IOReturn ret;
 	uint64_t size;
 	int fd;
 
@@ -68,14 +68,14 @@ static void one_call(struct dext_client *client, struct fuzz_input *input, uint6
 		else
 			in[i] = fuzz_number(input, 8);
 	}
-	if (selector == DEXT_ALLOCATE_DMA_BUFFER)
+	if (selector == SELECTOR_ALLOCATE_DMA_BUFFER)
 		in[0] %= UINT64_C(1) << 22;
 	room = out_count;
 	ret = dext_call_async(client, selector, counts & 0x40 ? NULL : in, in_count,
 			      counts & 0x80 ? NULL : out, &room, &completion);
 	if (room > out_count)
 		abort();
-	if (ret == DEXT_SUCCESS && room)
+	if (ret == kIOReturnSuccess && room)
 		kept[selector % 8] = out[room > 3 ? 3 : room > 1];
 	if (selector == 19)
 		dext_get_memory(client, in_count ? (uint32_t)in[0] : 0, &fd, &size);
@@ -85,12 +85,12 @@ static void run(struct fuzz_input *input, const char *device)
 {
 	struct memory memory = { &ops };
 	struct dext_client *clients[2];
-	struct fuzz_device f;
+	struct unit f;
 	uint64_t kept[8] = { 0 };
 	unsigned int completions = 0;
 	struct dart_usage usage;
 
-	fuzz_device_create(&f, device);
+	fuzz_unit(&f, device);
 	for (unsigned int i = 0; i < 2; i++)
 		clients[i] = dext_open_for(f.dext, &memory);
 	for (unsigned int n = 0; n < 200 && input->left; n++) {
@@ -103,7 +103,7 @@ static void run(struct fuzz_input *input, const char *device)
 	dart_get_usage(f.dart, &usage);
 	if (usage.entries || usage.bytes)
 		abort();
-	fuzz_device_destroy(&f);
+	unit_destroy(&f);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -14,9 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dext/protocol.h"
-#include "dext/server.h"
+#include "dextd/server.h"
 #include "fuzz.h"
+#include "proto/protocol.h"
 
 #define MOST_FILES	7	/* with one packet */
 
@@ -96,13 +96,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct fuzz_input input = { data, size };
 	struct protocol_open open = { 0 };
-	struct fuzz_device f;
+	struct unit f;
 	const unsigned int before = open_files();
 	struct server *server;
 	char why[128];
 	int fds[3];
 
-	fuzz_device_create(&f, fuzz_byte(&input) & 1 ? "nvme,size=64K" : "dma-engine");
+	fuzz_unit(&f, fuzz_byte(&input) & 1 ? "nvme,size=64K" : "dma-engine");
 	server = server_create(NULL, why, sizeof(why));
 	if (!server || !server_add(server, f.dext, f.dev))
 		abort();
@@ -131,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (unsigned int i = 0; i < 3; i++)
 		close(fds[i]);
 	server_destroy(server);
-	fuzz_device_destroy(&f);
+	unit_destroy(&f);
 	if (open_files() != before)
 		abort();
 	return 0;

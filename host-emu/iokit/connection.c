@@ -77,8 +77,8 @@ int socket_connect(void)
 }
 
 /*
- * With the lock. Not only when one is known to be armed: a completion and the
- * next call with the same callback may have crossed.
+ * With the lock. Call back even if no call is known to be armed: a completion and
+ * the next call with the same callback may have crossed.
  */
 static void complete(struct connection *c, const struct protocol_completion *completion)
 {
@@ -88,7 +88,7 @@ static void complete(struct connection *c, const struct protocol_completion *com
 				     (IOReturn)completion->ret);
 }
 
-/* With the lock. A reply that nobody waits for ends the connection. */
+/* With the lock. An unexpected reply ends the connection. */
 static bool take(struct connection *c, const struct protocol_message *message, int fd)
 {
 	const struct protocol_header *header = &message->header;
@@ -103,7 +103,7 @@ static bool take(struct connection *c, const struct protocol_message *message, i
 		return false;
 	}
 	if (!(header->type & PROTOCOL_REPLY) || !c->waiting || header->id != c->id) {
-		fprintf(stderr, "iokit: dextd sent what was not asked for\n");
+		fprintf(stderr, "iokit: dextd sent an unexpected message\n");
 		return false;
 	}
 	c->reply = *message;
@@ -121,7 +121,7 @@ static void die(struct connection *c)
 		port_deliver(async->port, async->function, async->refcon, kIOReturnAborted);
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
-	/* So that the other side sees it too. */
+	/* The other side sees the end, too. */
 	shutdown(c->fd, SHUT_RDWR);
 }
 
@@ -176,7 +176,7 @@ static bool ask(struct connection *c, uint16_t type, const void *payload, uint32
 		*reply = c->reply;
 		got_fd = c->reply_fd;
 		if (reply->header.type != (type | PROTOCOL_REPLY) || reply->header.length < least) {
-			fprintf(stderr, "iokit: dextd's reply has another form\n");
+			fprintf(stderr, "iokit: dextd's reply is malformed\n");
 			c->dead = true;
 			ok = false;
 			shutdown(c->fd, SHUT_RDWR);
@@ -216,7 +216,7 @@ static void destroy(struct object *object)
 	free(c);
 }
 
-/* Where only a parent may look into a process, dextd must be allowed to. */
+/* With Yama only a parent may access a process: allow dextd. */
 static void allow_peer(int fd)
 {
 	socklen_t size = sizeof(struct ucred);
@@ -331,8 +331,8 @@ kern_return_t IOConnectCallMethod(mach_port_t connection, uint32_t selector,
 }
 
 /*
- * Those of ports that are gone go, and so does the one with this token when no
- * call with it succeeded. With the lock.
+ * Free the callbacks of ports that are destroyed, and that of @token when no call
+ * with it succeeded. With the lock.
  */
 static void prune(struct connection *c, uint64_t token)
 {
@@ -349,7 +349,7 @@ static void prune(struct connection *c, uint64_t token)
 	}
 }
 
-/* The token of a callback that may now come at any time; 0 without memory. */
+/* A token for a callback, which may come from now on; 0 without memory. */
 static uint64_t arm(struct connection *c, mach_port_t wake, const uint64_t *reference)
 {
 	IOAsyncCallback function =

@@ -91,7 +91,7 @@ void dispatch_retain(dispatch_queue_t queue)
 	pthread_mutex_unlock(&queue->lock);
 }
 
-/* The thread ends, and frees the queue, when it has done what is queued. */
+/* The thread finishes what is queued, frees the queue and ends. */
 void dispatch_release(dispatch_queue_t queue)
 {
 	pthread_mutex_lock(&queue->lock);
@@ -104,7 +104,7 @@ void dispatch_async_f(dispatch_queue_t queue, void *context, dispatch_function_t
 {
 	struct item *item = malloc(sizeof(*item));
 
-	/* As libdispatch does: there is nobody to tell. */
+	/* libdispatch aborts here, too: the call cannot report an error. */
 	if (!item)
 		abort();
 	*item = (struct item){ NULL, context, work };

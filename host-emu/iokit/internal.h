@@ -8,14 +8,14 @@
 
 #include <IOKit/IOKitLib.h>
 
-#include "dext/protocol.h"
+#include "proto/protocol.h"
 
 enum object_type { OBJECT_NONE, OBJECT_ITERATOR, OBJECT_SERVICE, OBJECT_CONNECTION, OBJECT_PORT };
 
 /**
  * struct object - first member of what has a name
  * @references: its name is one, while it has one
- * @destroy: called without a lock when nobody has it any more
+ * @destroy: called without a lock when the last reference is gone
  */
 struct object {
 	enum object_type type;
@@ -30,13 +30,13 @@ io_object_t object_add(struct object *object, enum object_type type,
 /** object_get() - the object of this name and type with a reference, or NULL */
 struct object *object_get(io_object_t name, enum object_type type);
 
-/** object_hold() - one more reference to what the caller has one to */
+/** object_hold() - one more reference; the caller has one already */
 void object_hold(struct object *object);
 
 /** object_put() - give a reference back */
 void object_put(struct object *object);
 
-/** object_forget() - take the name away; the caller has the reference, or NULL */
+/** object_forget() - drop the name; returns its reference to the caller, or NULL */
 struct object *object_forget(io_object_t name, enum object_type type);
 
 struct service {
@@ -48,7 +48,7 @@ struct service {
 /** service_open() - a connection to a service, with a name */
 kern_return_t service_open(const struct service *service, io_connect_t *connect);
 
-/** socket_connect() - to dextd; negative, and said why, when there is none */
+/** socket_connect() - to dextd; negative after a message on stderr */
 int socket_connect(void);
 
 /**
@@ -58,7 +58,7 @@ int socket_connect(void);
 void port_deliver(struct IONotificationPort *port, IOAsyncCallback function, void *refcon,
 		  IOReturn result);
 
-/** port_is_destroyed() - will nothing be called back any more? */
+/** port_is_destroyed() - has the port ended, so that nothing is called back? */
 bool port_is_destroyed(struct IONotificationPort *port);
 
 /** matching_is() - does a matching dictionary ask for this class? */

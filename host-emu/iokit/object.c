@@ -4,7 +4,7 @@
 
 #define OBJECTS		1024
 
-/* A name is a place and how often it was used: an old name finds nothing. */
+/* A name has a slot and its use count, so that an old name finds nothing. */
 static struct {
 	struct object *object;
 	uint32_t uses;
@@ -38,7 +38,7 @@ io_object_t object_add(struct object *object, enum object_type type,
 	return name;
 }
 
-/* The place of a name of this type, with the lock. */
+/* The slot of a name of this type. With the lock. */
 static struct object **find(io_object_t name, enum object_type type)
 {
 	const unsigned int at = name % OBJECTS;

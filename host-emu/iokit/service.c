@@ -18,7 +18,7 @@ static void free_object(struct object *object)
 	free(object);
 }
 
-/* Nothing to match is an iterator without objects, not an error. */
+/* Without a match the iterator is empty; that is no error. */
 static bool list(struct protocol_services *services)
 {
 	struct protocol_message message;

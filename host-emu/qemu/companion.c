@@ -3,12 +3,15 @@
 #include "companion.h"
 
 #include "dart-device.h"
+#include "property.h"
 
-static const char *const forget_names[COMPANION_FORGET_MODES] = {
+static const char *const forget_names[] = {
 	[COMPANION_FORGET_NOTHING] = "nothing",
 	[COMPANION_FORGET_REGISTERS] = "registers",
 	[COMPANION_FORGET_ALL] = "all",
 };
+
+static const struct names forget_modes = NAMES(forget_names);
 
 static uint64_t bar_read(void *opaque, hwaddr addr, unsigned int size)
 {
@@ -33,7 +36,7 @@ static void later(void *opaque)
 	registers_later(&dma->regs);
 }
 
-/* Narrower and wider accesses behave as the known hosts make them behave. */
+/* Narrower and wider accesses behave as on the known hosts. */
 static const MemoryRegionOps bar_ops = {
 	.read = bar_read,
 	.write = bar_write,
@@ -45,27 +48,24 @@ static char *stats_now(AppleDma *dma)
 {
 	const char *id = DEVICE(dma)->id;
 	struct backend_usage usage = { 0 };
+	char *json, *copy;
 
 	if (!id)
 		id = dma->name ? dma->name : TYPE_APPLE_DMA;
 	if (dma->regs.backend)
 		dma->regs.backend->ops->usage(dma->regs.backend, &usage);
-	return stats_json(&dma->regs.stats, id, &usage);
+	json = stats_json(&dma->regs.stats, id, &usage);
+	copy = g_strdup(json);
+	free(json);
+	return copy;
 }
 
 static void write_stats(Notifier *notifier, void *data)
 {
 	AppleDma *dma = container_of(notifier, AppleDma, exit);
-	char *json = stats_now(dma);
-	char *line = g_strdup_printf("%s\n", json);
-	GError *error = NULL;
+	g_autofree char *json = stats_now(dma);
 
-	free(json);
-	if (!g_file_set_contents(dma->stats_file, line, -1, &error)) {
-		error_report("stats=%s: %s", dma->stats_file, error->message);
-		g_error_free(error);
-	}
-	g_free(line);
+	property_write_stats(dma->stats_file, json);
 }
 
 void companion_set_backend(AppleDma *dma, struct backend *backend, const char *name)
@@ -75,7 +75,7 @@ void companion_set_backend(AppleDma *dma, struct backend *backend, const char *n
 	dma->name = g_strdup(name);
 }
 
-/* One that is part of a passthrough device has been given its backend. */
+/* The companion of a passthrough device has its backend already. */
 static bool find_backend(AppleDma *dma, Error **errp)
 {
 	AppleDart *dart;
@@ -123,8 +123,8 @@ static void release_backend(AppleDma *dma)
 }
 
 /*
- * A CPU may have found the BAR before, and wait for the big lock: it comes
- * afterwards.
+ * Another CPU may be in an access to the BAR, waiting for the big lock. It
+ * runs after this, and finds no backend.
  */
 static void leave(PCIDevice *pdev)
 {
@@ -140,7 +140,7 @@ static void leave(PCIDevice *pdev)
 	release_backend(dma);
 }
 
-/* The known hosts forget nothing; a guest that was suspended to RAM comes here, too. */
+/* The known hosts forget nothing. Resume from suspend to RAM is a reset, too. */
 static void reset(DeviceState *dev)
 {
 	AppleDma *dma = APPLE_DMA(dev);
@@ -184,24 +184,23 @@ static void set_bdf(Object *obj, const char *value, Error **errp)
 
 static char *get_layout(Object *obj, Error **errp)
 {
-	return g_strdup(wire_layout_name(APPLE_DMA(obj)->regs.layout));
+	return g_strdup(wire_layouts.name[APPLE_DMA(obj)->regs.layout]);
 }
 
 static void set_layout(Object *obj, const char *value, Error **errp)
 {
-	if (!wire_layout_parse(value, &APPLE_DMA(obj)->regs.layout))
-		error_setg(errp, "layout=%s: allowed are %s", value, wire_layout_names());
+	property_set_name(&wire_layouts, "layout", value, &APPLE_DMA(obj)->regs.layout, errp);
 }
 
 static char *get_lie(Object *obj, Error **errp)
 {
-	return g_strdup(lie_name(APPLE_DMA(obj)->regs.lie.mode));
+	return g_strdup(lie_modes.name[APPLE_DMA(obj)->regs.lie.mode]);
 }
 
 static void set_lie(Object *obj, const char *value, Error **errp)
 {
 	if (!lie_set(&APPLE_DMA(obj)->regs.lie, value))
-		error_setg(errp, "lie=%s: allowed are %s", value, lie_names());
+		error_setg(errp, "lie=%s: allowed are %s", value, names_list(&lie_modes));
 }
 
 static char *get_forget(Object *obj, Error **errp)
@@ -211,40 +210,22 @@ static char *get_forget(Object *obj, Error **errp)
 
 static void set_forget(Object *obj, const char *value, Error **errp)
 {
-	for (int i = 0; i < COMPANION_FORGET_MODES; i++) {
-		if (!strcmp(value, forget_names[i])) {
-			APPLE_DMA(obj)->forget = i;
-			return;
-		}
-	}
-	error_setg(errp, "forget=%s: allowed are nothing, registers, all", value);
+	property_set_name(&forget_modes, "forget", value, &APPLE_DMA(obj)->forget, errp);
 }
 
 static char *get_stats(Object *obj, Error **errp)
 {
 	AppleDma *dma = APPLE_DMA(obj);
-	char *json, *copy;
 
-	if (!dma->regs.backend) {
-		error_setg(errp, "stats: the device is not realized");
-		return NULL;
-	}
-	json = stats_now(dma);
-	copy = g_strdup(json);
-	free(json);
-	return copy;
+	if (dma->regs.backend)
+		return stats_now(dma);
+	error_setg(errp, "stats: the device is not realized");
+	return NULL;
 }
 
 static void set_stats(Object *obj, const char *value, Error **errp)
 {
-	AppleDma *dma = APPLE_DMA(obj);
-
-	if (DEVICE(obj)->realized) {
-		error_setg(errp, "the file for stats cannot be changed any more");
-		return;
-	}
-	g_free(dma->stats_file);
-	dma->stats_file = g_strdup(value);
+	property_set_stats(obj, &APPLE_DMA(obj)->stats_file, value, errp);
 }
 
 static APPLE_PROPERTY properties[] = {
@@ -259,7 +240,7 @@ static const VMStateDescription vmstate = {
 	.unmigratable = 1,
 };
 
-/* Unlike the others these may be set at any time. */
+/* Unlike the other properties these may be set at any time. */
 static void instance_init(Object *obj)
 {
 	AppleDma *dma = APPLE_DMA(obj);
@@ -294,9 +275,9 @@ static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)
 	object_class_property_set_description(klass, "managed-bdf",
 		"auto (default: the device behind the DART's port), or hexadecimal");
 	object_class_property_add_str(klass, "layout", get_layout, set_layout);
-	object_class_property_set_description(klass, "layout", wire_layout_names());
+	object_class_property_set_description(klass, "layout", names_list(&wire_layouts));
 	object_class_property_add_str(klass, "lie", get_lie, set_lie);
-	object_class_property_set_description(klass, "lie", lie_names());
+	object_class_property_set_description(klass, "lie", names_list(&lie_modes));
 	object_class_property_add_str(klass, "forget", get_forget, set_forget);
 	object_class_property_set_description(klass, "forget",
 		"what a reset makes it forget: nothing (default), registers, all");
@@ -318,13 +299,4 @@ static const TypeInfo type = {
 	},
 };
 
-static void register_types(void)
-{
-	type_register_static(&type);
-}
-
-__attribute__((constructor))
-static void register_module(void)
-{
-	register_module_init(register_types, MODULE_INIT_MIGRATION);
-}
+APPLE_REGISTER_TYPE(type)

@@ -3,8 +3,8 @@
 #ifndef APPLE_DMA_COMPANION_H
 #define APPLE_DMA_COMPANION_H
 
+#include "companion/registers.h"
 #include "compat.h"
-#include "registers.h"
 
 #define TYPE_APPLE_DMA "apple-dma-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(AppleDma, APPLE_DMA)
@@ -13,8 +13,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(AppleDma, APPLE_DMA)
 enum companion_forget {
 	COMPANION_FORGET_NOTHING,
 	COMPANION_FORGET_REGISTERS,	/* the command page */
-	COMPANION_FORGET_ALL,		/* and what is registered, behind an apple-dart */
-	COMPANION_FORGET_MODES
+	COMPANION_FORGET_ALL		/* and what is registered, behind an apple-dart */
 };
 
 struct AppleDma {
@@ -33,7 +32,7 @@ struct AppleDma {
 };
 
 /**
- * companion_set_backend() - before realize, for one that no dart= is for
+ * companion_set_backend() - before realize, for a companion without dart=
  * @backend: released when the companion is unrealized
  * @name: for statistics
  */

@@ -67,6 +67,21 @@ static inline void apple_class_set_reset(DeviceClass *dc, void (*reset)(DeviceSt
 }
 
 /*
+ * APPLE_REGISTER_TYPE() - have QEMU know @info, once for each file
+ * Not type_init(): newer series check that list of types before this runs.
+ */
+#define APPLE_REGISTER_TYPE(info)						\
+static void register_types(void)						\
+{										\
+	type_register_static(&(info));						\
+}										\
+__attribute__((constructor))							\
+static void register_module(void)						\
+{										\
+	register_module_init(register_types, MODULE_INIT_MIGRATION);		\
+}
+
+/*
  * apple_setup_iommu() - let @get choose the DMA address space of every device
  * on @bus. 9.0 wants a table of operations.
  */

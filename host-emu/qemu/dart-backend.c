@@ -13,24 +13,26 @@ static struct dart_backend *of(struct backend *backend)
 	return container_of(backend, struct dart_backend, backend);
 }
 
-static uint32_t map(struct backend *backend, uint64_t handle, uint64_t va, uint64_t size,
+static IOReturn map(struct backend *backend, uint64_t handle, uint64_t va, uint64_t size,
 		    uint64_t *addr, uint64_t *len)
 {
 	const uint64_t in[3] = { handle, va, size };
 	uint64_t out[3];
-	uint32_t count = 3, ret;
+	uint32_t count = 3;
+	IOReturn ret;
 
-	ret = dext_call(of(backend)->client, DEXT_REGISTER_DMA_REGION, in, 3, out, &count);
-	if (ret == DEXT_SUCCESS) {
+	ret = dext_call(of(backend)->client, SELECTOR_REGISTER_DMA_REGION, in, 3, out, &count);
+	if (ret == kIOReturnSuccess) {
 		*addr = out[1];
 		*len = out[2];
 	}
 	return ret;
 }
 
-static uint32_t unmap(struct backend *backend, uint64_t handle)
+static IOReturn unmap(struct backend *backend, uint64_t handle)
 {
-	return dext_call(of(backend)->client, DEXT_UNREGISTER_DMA_REGION, &handle, 1, NULL, NULL);
+	return dext_call(of(backend)->client, SELECTOR_UNREGISTER_DMA_REGION, &handle, 1, NULL,
+			 NULL);
 }
 
 static bool other(struct backend *backend, uint64_t handle, uint64_t *addr)
@@ -45,7 +47,7 @@ static void usage(struct backend *backend, struct backend_usage *usage)
 	struct dart_usage dart;
 
 	dext_get_usage(this->client, &mine);
-	dart_get_usage(this->dart->dart, &dart);
+	dart_get_usage(this->dart->glue.dart, &dart);
 	*usage = (struct backend_usage){
 		.regions = mine.regions,
 		.bytes = mine.bytes,
@@ -89,6 +91,6 @@ struct backend *apple_dart_backend(AppleDart *dart)
 		g_free(this);
 		return NULL;
 	}
-	dext_call(this->client, DEXT_CLAIM, NULL, 0, NULL, NULL);
+	dext_call(this->client, SELECTOR_CLAIM, NULL, 0, NULL, NULL);
 	return &this->backend;
 }

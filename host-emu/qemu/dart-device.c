@@ -2,23 +2,24 @@
 /* The QEMU device apple-dart: properties, and the life of one DART. */
 #include "dart-device.h"
 
-#include "dart-glue.h"
 #include "discard.h"
+#include "property.h"
 
 #include <linux/apple_dma.h>
 
-static const char *const enforce_names[APPLE_ENFORCE_MODES] = {
+static const char *const enforce_names[] = {
 	[APPLE_ENFORCE_AUTO] = "auto",
 	[APPLE_ENFORCE_ON] = "on",
 	[APPLE_ENFORCE_OFF] = "off",
 };
 
+static const struct names enforce_modes = NAMES(enforce_names);
+
 AppleDart *apple_dart_find(const char *id, Error **errp)
 {
-	g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", id ? id : "");
-	Object *object = id ? object_resolve_path(path, NULL) : NULL;
+	Object *object = property_object(id, TYPE_APPLE_DART);
 
-	if (object && object_dynamic_cast(object, TYPE_APPLE_DART) && DEVICE(object)->realized)
+	if (object && DEVICE(object)->realized)
 		return APPLE_DART(object);
 	error_setg(errp, "dart=%s names no apple-dart; create it first: "
 		   "-device apple-dart,id=%s,port=...", id ? id : "", id ? id : "dart0");
@@ -36,7 +37,7 @@ static void set_programmed(AppleDart *dart, bool programmed)
 	if (dart->programmed == programmed)
 		return;
 	dart->programmed = programmed;
-	dart_glue_update(dart);
+	dart_glue_enforce(&dart->glue, apple_dart_enforced(dart));
 }
 
 void apple_dart_program(AppleDart *dart)
@@ -44,7 +45,7 @@ void apple_dart_program(AppleDart *dart)
 	set_programmed(dart, true);
 }
 
-/* Firmware may use the devices again; the mappings themselves stay. */
+/* Firmware may use the devices again. The mappings stay. */
 static void system_reset(void *opaque)
 {
 	set_programmed(opaque, false);
@@ -54,22 +55,21 @@ uint32_t apple_dart_managed_bdf(const AppleDart *dart)
 {
 	int devfn = 0;
 
-	if (!DEVICE(dart->bus->parent_dev)->realized)
+	if (!DEVICE(dart->glue.bus->parent_dev)->realized)
 		return 0;
-	while (devfn < PCI_DEVFN_MAX && !dart->bus->devices[devfn])
+	while (devfn < PCI_DEVFN_MAX && !dart->glue.bus->devices[devfn])
 		devfn++;
 	if (devfn == PCI_DEVFN_MAX)
 		devfn = 0;
-	return pci_bus_num(dart->bus) << 8 | devfn;
+	return pci_bus_num(dart->glue.bus) << 8 | devfn;
 }
 
 static PCIBus *bus_behind(const char *port_id, Error **errp)
 {
-	g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", port_id ? port_id : "");
-	Object *object = port_id ? object_resolve_path(path, NULL) : NULL;
+	Object *object = property_object(port_id, TYPE_PCI_BRIDGE);
 	PCIBus *bus;
 
-	if (!object || !object_dynamic_cast(object, TYPE_PCI_BRIDGE)) {
+	if (!object) {
 		error_setg(errp, "port=%s names no PCI bridge; create it first: "
 			   "-device pcie-root-port,id=%s", port_id ? port_id : "",
 			   port_id ? port_id : "rp0");
@@ -105,13 +105,13 @@ static bool check(const AppleDart *dart, Error **errp)
 	return true;
 }
 
-/* Its own counts: a companion's end when it is pulled out. */
+/* The DART counts for itself: a companion's counts end when it is pulled out. */
 static char *stats_now(const AppleDart *dart)
 {
 	const char *id = DEVICE(dart)->id;
 	struct dart_usage usage;
 
-	dart_get_usage(dart->dart, &usage);
+	dart_get_usage(dart->glue.dart, &usage);
 	return g_strdup_printf("{\"name\": \"%s\", \"dart_entries\": %" PRIu64
 		", \"dart_bytes\": %" PRIu64 ", \"faults\": %" PRIu64 ", \"read_faults\": %" PRIu64
 		", \"write_faults\": %" PRIu64 ", \"enforced\": %s}", id ? id : TYPE_APPLE_DART,
@@ -124,22 +124,19 @@ static void write_stats(Notifier *notifier, void *data)
 {
 	AppleDart *dart = container_of(notifier, AppleDart, exit);
 	g_autofree char *json = stats_now(dart);
-	g_autofree char *line = g_strdup_printf("%s\n", json);
-	g_autoptr(GError) error = NULL;
 
-	if (!g_file_set_contents(dart->stats_file, line, -1, &error))
-		error_report("stats=%s: %s", dart->stats_file, error->message);
+	property_write_stats(dart->stats_file, json);
 }
 
 static void unrealize(AppleDart *dart)
 {
-	discard_unwatch(dart->dart);
+	discard_unwatch(dart->glue.dart);
 	dext_destroy(dart->dext);
-	dart_destroy(dart->dart);
-	fault_log_close(dart->faults);
+	dart_destroy(dart->glue.dart);
+	fault_log_close(dart->glue.faults);
 	dart->dext = NULL;
-	dart->dart = NULL;
-	dart->faults = NULL;
+	dart->glue.dart = NULL;
+	dart->glue.faults = NULL;
 }
 
 static void realize(DeviceState *dev, Error **errp)
@@ -148,30 +145,31 @@ static void realize(DeviceState *dev, Error **errp)
 
 	if (!check(dart, errp))
 		return;
-	dart->bus = bus_behind(dart->port_id, errp);
-	if (!dart->bus)
+	dart->glue.bus = bus_behind(dart->port_id, errp);
+	if (!dart->glue.bus)
 		return;
-	dart->dart = dart_create(&dart->config);
-	dart->dext = dart->dart ? dext_create(dart->dart) : NULL;
+	dart->glue.dart = dart_create(&dart->config);
+	dart->dext = dart->glue.dart ? dext_create(dart->glue.dart) : NULL;
 	if (!dart->dext) {
 		error_setg(errp, "no memory for the DART");
 		goto fail;
 	}
 	for (const struct apple_window *w = dart_glue_windows(); w->size; w++) {
-		if (dart_reserve(dart->dart, w->base, w->size) != DART_OK) {
+		if (dart_reserve(dart->glue.dart, w->base, w->size) != DART_OK) {
 			error_setg(errp, "no memory for the DART");
 			goto fail;
 		}
 	}
-	dart->faults = fault_log_open(dev->id ? dev->id : TYPE_APPLE_DART, dart->fault_file);
-	if (!dart->faults) {
+	dart->glue.faults = fault_log_open(dev->id ? dev->id : TYPE_APPLE_DART, dart->fault_file);
+	if (!dart->glue.faults) {
 		error_setg_errno(errp, errno, "fault-log=%s cannot be written", dart->fault_file);
 		goto fail;
 	}
-	/* Its port may be behind a switch that is pulled; the DART stays. */
-	object_ref(OBJECT(dart->bus->parent_dev));
-	dart_glue_attach(dart);
-	discard_watch(dart->dart);
+	/* The DART stays when a switch above its port is pulled: keep the port. */
+	object_ref(OBJECT(dart->glue.bus->parent_dev));
+	dart->glue.owner = OBJECT(dart);
+	dart_glue_attach(&dart->glue);
+	discard_watch(dart->glue.dart);
 	qemu_register_reset(system_reset, dart);
 	if (dart->stats_file) {
 		dart->exit.notify = write_stats;
@@ -184,15 +182,16 @@ fail:
 
 static char *get_iova(Object *obj, Error **errp)
 {
-	return g_strdup(dart_policy_name(APPLE_DART(obj)->config.policy));
+	return g_strdup(dart_policies.name[APPLE_DART(obj)->config.policy]);
 }
 
 static void set_iova(Object *obj, const char *value, Error **errp)
 {
 	if (DEVICE(obj)->realized)
 		error_setg(errp, "iova cannot be changed any more");
-	else if (!dart_policy_parse(value, &APPLE_DART(obj)->config.policy))
-		error_setg(errp, "iova=%s: allowed are %s", value, dart_policy_names());
+	else
+		property_set_name(&dart_policies, "iova", value, &APPLE_DART(obj)->config.policy,
+				  errp);
 }
 
 static char *get_enforce(Object *obj, Error **errp)
@@ -204,14 +203,8 @@ static void set_enforce(Object *obj, const char *value, Error **errp)
 {
 	AppleDart *dart = APPLE_DART(obj);
 
-	for (int i = 0; i < APPLE_ENFORCE_MODES; i++) {
-		if (!strcmp(value, enforce_names[i])) {
-			dart->enforce = i;
-			dart_glue_update(dart);
-			return;
-		}
-	}
-	error_setg(errp, "enforce=%s: allowed are auto, on, off", value);
+	if (property_set_name(&enforce_modes, "enforce", value, &dart->enforce, errp))
+		dart_glue_enforce(&dart->glue, apple_dart_enforced(dart));
 }
 
 static bool get_enforced(Object *obj, Error **errp)
@@ -223,7 +216,7 @@ static char *get_stats(Object *obj, Error **errp)
 {
 	AppleDart *dart = APPLE_DART(obj);
 
-	if (dart->dart)
+	if (dart->glue.dart)
 		return stats_now(dart);
 	error_setg(errp, "stats: the device is not realized");
 	return NULL;
@@ -231,14 +224,7 @@ static char *get_stats(Object *obj, Error **errp)
 
 static void set_stats(Object *obj, const char *value, Error **errp)
 {
-	AppleDart *dart = APPLE_DART(obj);
-
-	if (DEVICE(obj)->realized) {
-		error_setg(errp, "the file for stats cannot be changed any more");
-		return;
-	}
-	g_free(dart->stats_file);
-	dart->stats_file = g_strdup(value);
+	property_set_stats(obj, &APPLE_DART(obj)->stats_file, value, errp);
 }
 
 static APPLE_PROPERTY properties[] = {
@@ -287,13 +273,4 @@ static const TypeInfo type = {
 	.class_init = class_init,
 };
 
-static void register_types(void)
-{
-	type_register_static(&type);
-}
-
-__attribute__((constructor))
-static void register_module(void)
-{
-	register_module_init(register_types, MODULE_INIT_MIGRATION);
-}
+APPLE_REGISTER_TYPE(type)

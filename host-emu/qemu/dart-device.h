@@ -3,11 +3,10 @@
 #ifndef APPLE_DMA_DART_DEVICE_H
 #define APPLE_DMA_DART_DEVICE_H
 
-#include "backend.h"
+#include "companion/backend.h"
 #include "compat.h"
-#include "dart/dart.h"
+#include "dart-glue.h"
 #include "dext/dext.h"
-#include "fault-log.h"
 
 #define TYPE_APPLE_DART "apple-dart"
 OBJECT_DECLARE_SIMPLE_TYPE(AppleDart, APPLE_DART)
@@ -16,8 +15,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(AppleDart, APPLE_DART)
 enum apple_enforce {
 	APPLE_ENFORCE_AUTO,	/* from the first command page since the last reset */
 	APPLE_ENFORCE_ON,
-	APPLE_ENFORCE_OFF,
-	APPLE_ENFORCE_MODES
+	APPLE_ENFORCE_OFF
 };
 
 struct AppleDart {
@@ -31,11 +29,8 @@ struct AppleDart {
 	char *stats_file;
 
 	/* From realize on. */
-	PCIBus *bus;			/* behind the port */
-	struct dart *dart;
+	struct dart_glue glue;
 	struct dext *dext;
-	struct fault_log *faults;
-	struct apple_dart_space *spaces[PCI_DEVFN_MAX];
 	bool programmed;		/* a command page, since the last reset */
 	Notifier exit;			/* writes stats_file */
 };

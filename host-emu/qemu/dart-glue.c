@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Between QEMU's DMA and the DART: each function on the bus has an address
- * space with an IOMMU region over all of it, MSI doorbells around that, and
- * guest memory untranslated over all while the DART does not enforce.
+ * Between QEMU's DMA and the DART. Each function on the bus has an address space
+ * with three layers: an IOMMU region over all of it, the MSI doorbells above
+ * that, and, while the DART does not enforce, guest memory above both.
  */
 #include "dart-glue.h"
 
@@ -14,7 +14,7 @@
 
 /* One function behind the DART. */
 struct apple_dart_space {
-	AppleDart *dart;
+	struct dart_glue *glue;
 	uint8_t devfn;
 	MemoryRegion root;
 	IOMMUMemoryRegion iommu;
@@ -61,7 +61,7 @@ static bool continues(struct apple_dart_space *space, uint64_t iova, bool write)
 	return same;
 }
 
-/* An access was translated. This is on the path of every transfer: mostly no lock. */
+/* An access was translated. This is the path of every transfer: avoid the lock. */
 static void end_fault(struct apple_dart_space *space)
 {
 	if (!qatomic_read(&space->fault_open))
@@ -75,15 +75,15 @@ static void fault(struct apple_dart_space *space, uint64_t iova, bool write)
 {
 	const struct fault fault = {
 		.iova = iova,
-		.bus = pci_bus_num(space->dart->bus),
+		.bus = pci_bus_num(space->glue->bus),
 		.devfn = space->devfn,
 		.write = write,
 	};
 
 	if (continues(space, iova, write))
 		return;
-	dart_fault(space->dart->dart, write);
-	fault_log_add(space->dart->faults, &fault);
+	dart_fault(space->glue->dart, write);
+	fault_log_add(space->glue->faults, &fault);
 }
 
 static IOMMUTLBEntry translate(IOMMUMemoryRegion *iommu, hwaddr addr, IOMMUAccessFlags flag,
@@ -98,7 +98,7 @@ static IOMMUTLBEntry translate(IOMMUMemoryRegion *iommu, hwaddr addr, IOMMUAcces
 	};
 	uint64_t va;
 
-	if (dart_lookup(space->dart->dart, addr, &va)) {
+	if (dart_lookup(space->glue->dart, addr, &va)) {
 		entry.translated_addr = va & DART_PAGE_MASK;
 		entry.perm = IOMMU_RW;
 		end_fault(space);
@@ -108,7 +108,7 @@ static IOMMUTLBEntry translate(IOMMUMemoryRegion *iommu, hwaddr addr, IOMMUAcces
 	return entry;
 }
 
-/* vhost and vfio would keep translations of their own. */
+/* Refuse vhost and vfio: they would cache translations. */
 static int notify_flag_changed(IOMMUMemoryRegion *iommu, IOMMUNotifierFlag old_flags,
 			       IOMMUNotifierFlag new_flags, Error **errp)
 {
@@ -120,14 +120,14 @@ static int notify_flag_changed(IOMMUMemoryRegion *iommu, IOMMUNotifierFlag old_f
 
 static AddressSpace *get_space(PCIBus *bus, void *opaque, int devfn)
 {
-	AppleDart *dart = opaque;
-	struct apple_dart_space *space = dart->spaces[devfn];
-	Object *owner = OBJECT(dart);
+	struct dart_glue *glue = opaque;
+	struct apple_dart_space *space = glue->spaces[devfn];
+	Object *owner = glue->owner;
 
 	if (space)
 		return &space->as;
 	space = g_new0(struct apple_dart_space, 1);
-	space->dart = dart;
+	space->glue = glue;
 	space->devfn = devfn;
 	g_mutex_init(&space->lock);
 	memory_region_init(&space->root, owner, "apple-dart", UINT64_MAX);
@@ -143,26 +143,26 @@ static AddressSpace *get_space(PCIBus *bus, void *opaque, int devfn)
 	}
 	memory_region_init_alias(&space->pass, owner, "apple-dart-pass", get_system_memory(), 0,
 				 UINT64_MAX);
-	memory_region_set_enabled(&space->pass, !apple_dart_enforced(dart));
+	memory_region_set_enabled(&space->pass, !glue->enforced);
 	memory_region_add_subregion_overlap(&space->root, 0, &space->pass, 2);
 	address_space_init(&space->as, &space->root, "apple-dart");
-	dart->spaces[devfn] = space;
+	glue->spaces[devfn] = space;
 	return &space->as;
 }
 
-void dart_glue_attach(AppleDart *dart)
+void dart_glue_attach(struct dart_glue *glue)
 {
 	host_memory_space();
-	apple_setup_iommu(dart->bus, get_space, dart);
+	apple_setup_iommu(glue->bus, get_space, glue);
 }
 
-void dart_glue_update(AppleDart *dart)
+void dart_glue_enforce(struct dart_glue *glue, bool enforced)
 {
+	glue->enforced = enforced;
 	memory_region_transaction_begin();
 	for (int devfn = 0; devfn < PCI_DEVFN_MAX; devfn++) {
-		if (dart->spaces[devfn])
-			memory_region_set_enabled(&dart->spaces[devfn]->pass,
-						  !apple_dart_enforced(dart));
+		if (glue->spaces[devfn])
+			memory_region_set_enabled(&glue->spaces[devfn]->pass, !enforced);
 	}
 	memory_region_transaction_commit();
 }
@@ -181,14 +181,4 @@ static const TypeInfo region_type = {
 	.class_init = region_class_init,
 };
 
-static void register_types(void)
-{
-	type_register_static(&region_type);
-}
-
-/* Not type_init(): newer series check that list of types before this runs. */
-__attribute__((constructor))
-static void register_module(void)
-{
-	register_module_init(register_types, MODULE_INIT_MIGRATION);
-}
+APPLE_REGISTER_TYPE(region_type)

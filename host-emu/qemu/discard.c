@@ -2,11 +2,11 @@
 /*
  * Memory that the guest gives back to the host.
  *
- * On a Mac the DART holds on to the pages that it leads to. The guest sees
- * others when it uses such memory again, but the device does not. A Linux host
- * has pages of 4 KiB, and QEMU gives each back as it comes; a Mac's has those
- * of the DART, and QEMU gives one back when all of it is free. So a page of the
- * DART's is gone when nothing of it is left.
+ * On a Mac the DART keeps the pages that it maps. When the guest uses such
+ * memory again it gets new pages, but the device still reaches the old ones.
+ * A Mac's pages are as large as the DART's; a Linux host has pages of 4 KiB,
+ * and QEMU gives each back alone. So a page of the DART is gone here when all
+ * of its parts are.
  */
 #define _GNU_SOURCE
 #include "discard.h"

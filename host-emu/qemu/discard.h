@@ -5,7 +5,7 @@
 
 #include "dart/dart.h"
 
-/** discard_watch() - @dart is to know of it from now on; with the big lock held */
+/** discard_watch() - report it to @dart from now on; with the big lock held */
 void discard_watch(struct dart *dart);
 
 /** discard_unwatch() - undo discard_watch(), if it was done */

@@ -4,6 +4,8 @@
 
 #include <CoreFoundation/CoreFoundation.h>
 
+#include "client/selectors.h"
+
 static GSList *extensions;	/* that are open */
 
 struct region {
@@ -18,7 +20,7 @@ struct extension_backend {
 	uint32_t managed_bdf;
 };
 
-/* One number of one or two hexadecimal digits, and what must stand behind it. */
+/* One or two hexadecimal digits and the character that must follow them. */
 static bool parse_hex(const char **text, unsigned long most, char behind, uint8_t *value)
 {
 	unsigned long number;
@@ -49,13 +51,12 @@ static bool is_extension(io_service_t service)
 	if (!class)
 		return false;
 	is = CFGetTypeID(class) == CFStringGetTypeID() &&
-	     CFStringCompare((CFStringRef)class, CFSTR("VFIOUserPCIDriver"), 0) ==
-	     kCFCompareEqualTo;
+	     CFStringCompare((CFStringRef)class, CFSTR(EXTENSION_CLASS), 0) == kCFCompareEqualTo;
 	CFRelease(class);
 	return is;
 }
 
-/* Is it running for any device at all? For what an error says. */
+/* Does an extension run for any device? For the text of an error. */
 static bool extension_runs(void)
 {
 	io_iterator_t services;
@@ -109,7 +110,7 @@ struct extension *extension_open(const char *host, Error **errp)
 		return NULL;
 	}
 	name = g_strdup_printf("%02x:%02x.%x", bus, device, function);
-	/* The extension itself would allow it. */
+	/* The extension itself would allow a second user. */
 	if (is_open(name)) {
 		error_setg(errp, "host=%s is in this machine already", name);
 		return NULL;
@@ -154,7 +155,7 @@ bool extension_failed(struct extension *extension, kern_return_t ret, const char
 		return false;
 	if (extension->gone)
 		return true;
-	/* The extension has ended, or has lost its device. */
+	/* The extension has ended or has lost its device. */
 	if (ret == kIOReturnIPCError || ret == kIOReturnAborted || ret == kIOReturnNotAttached ||
 	    ret == kIOReturnNoDevice) {
 		extension->gone = true;
@@ -170,7 +171,7 @@ static struct extension *of(struct backend *backend)
 	return container_of(backend, struct extension_backend, backend)->extension;
 }
 
-static uint32_t map(struct backend *backend, uint64_t handle, uint64_t va, uint64_t size,
+static IOReturn map(struct backend *backend, uint64_t handle, uint64_t va, uint64_t size,
 		    uint64_t *addr, uint64_t *len)
 {
 	struct extension *extension = of(backend);
@@ -187,7 +188,7 @@ static uint32_t map(struct backend *backend, uint64_t handle, uint64_t va, uint6
 	return ret;
 }
 
-static uint32_t unmap(struct backend *backend, uint64_t handle)
+static IOReturn unmap(struct backend *backend, uint64_t handle)
 {
 	struct extension *extension = of(backend);
 	const struct region *region = g_hash_table_lookup(extension->regions, &handle);
@@ -217,7 +218,7 @@ static bool other(struct backend *backend, uint64_t handle, uint64_t *addr)
 	return false;
 }
 
-/* What the DART itself counts, faults among it, the extension does not tell. */
+/* The extension does not report the DART's own counts, such as faults. */
 static void usage(struct backend *backend, struct backend_usage *usage)
 {
 	const struct extension *extension = of(backend);

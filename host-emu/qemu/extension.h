@@ -6,15 +6,15 @@
 #ifndef APPLE_DMA_EXTENSION_H
 #define APPLE_DMA_EXTENSION_H
 
-#include "backend.h"
 #include "client/apple-dext-client.h"
+#include "companion/backend.h"
 #include "compat.h"
 
 /**
  * struct extension - a claimed device
  * @connection: its user client
  * @name: of the device on the host, such as 01:00.0
- * @gone: a call has found nobody; the device is to look as if pulled out
+ * @gone: a call found no extension or device; the device must look pulled out
  */
 struct extension {
 	io_connect_t connection;

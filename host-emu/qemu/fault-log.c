@@ -8,7 +8,7 @@
 struct fault_log {
 	char *name;
 	FILE *file;
-	GMutex lock;		/* the counters, and whole lines */
+	GMutex lock;		/* for the counters, and to write whole lines */
 	unsigned int lines;
 	unsigned int warnings;
 };

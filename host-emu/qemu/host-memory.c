@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The extension, and so the DART, speaks addresses of its client process. Each
- * region of RAM has one alias at its host address in an address space of its
- * own: a translated access ends in the same region as one by the CPU, with
- * dirty tracking and all.
+ * The extension and the DART use addresses of the client process. Each region
+ * of RAM has one alias at its host address, in an address space made for this:
+ * a translated access reaches the same region as one by the CPU, with dirty
+ * tracking.
  */
 #include "host-memory.h"
 
-#include "guest-memory.h"
+#include "companion/guest-memory.h"
 
 static MemoryRegion root;
 static AddressSpace space;
@@ -38,7 +38,7 @@ static void add_alias(MemoryRegion *mr, uint64_t address)
 	g_hash_table_insert(aliases, mr, alias);
 }
 
-/* The region that holds all of it, with a reference, and the offset in it. */
+/* The region that holds the whole range, with a reference, and the offset in it. */
 static MemoryRegion *find_region(hwaddr gpa, uint64_t len, hwaddr *offset)
 {
 	MemoryRegionSection section;
@@ -86,7 +86,7 @@ bool guest_memory_is_ram(uint64_t gpa, uint64_t len, bool writable)
 	return good;
 }
 
-/* Not the registers of a device, which would act on it; not those of the companion. */
+/* Only RAM: writing registers has effects, and those of the companion would recurse. */
 static const MemTxAttrs memory_only = { .memory = 1 };
 
 bool guest_memory_read(uint64_t gpa, void *buffer, size_t size)

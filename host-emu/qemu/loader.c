@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The object that LD_PRELOAD names. It uses no symbol of QEMU by itself, so
- * that it loads into any program; in the QEMU it was built for it loads the
- * devices, which lie beside it. In another QEMU it says so and ends it, before
- * anything with an unknown structure layout is touched.
+ * The object that LD_PRELOAD names. It uses no symbol of QEMU, so that it loads
+ * into any program. In the QEMU that it was built for it loads the devices from
+ * the file beside it. In any other QEMU it reports that and exits, before it
+ * touches a structure whose layout it does not know.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -30,12 +30,12 @@ struct version_info {
 
 typedef struct version_info *query_version_fn(void **errp);
 
-/* Not static: it is read, as it is in the file, whatever the optimiser knows. */
+/* Not static: the string must stay in the file as it is. */
 const char apple_dma_built_for[] = APPLE_DMA_QEMU_VERSION;
 
 /*
- * Called after QEMU has given memory back to the host; the devices set it. What
- * is here comes before libc's, and what they have themselves does not.
+ * Called after QEMU has given memory back to the host; the devices set it. This
+ * object is searched before libc, so it can wrap its calls; the devices cannot.
  */
 __attribute__((visibility("default")))
 void (*apple_dma_discarded)(uintptr_t address, size_t size);
@@ -64,7 +64,7 @@ static void refuse(const char *format, ...)
 	_exit(1);
 }
 
-/* A binary-only rebuild, "+bN" at the end, has the same source. */
+/* A binary-only rebuild ("+bN" at the end) has the same source. */
 static void strip_rebuild(char *package)
 {
 	char *plus = strrchr(package, '+');

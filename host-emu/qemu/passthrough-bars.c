@@ -33,7 +33,7 @@ static const MemoryRegionOps bar_ops = {
 	.impl = { .min_access_size = 1, .max_access_size = 8 },
 };
 
-/* True when the whole of it is in this process; it must be pages. */
+/* Map the whole BAR into this process; false when it is not whole pages. */
 static bool map_bar(VfioApple *dev, unsigned int number)
 {
 	struct passthrough_bar *bar = &dev->bars[number];
@@ -65,7 +65,7 @@ static void add_bar(VfioApple *dev, unsigned int number, uint8_t type)
 						  (void *)(uintptr_t)bar->mapped);
 	else
 		memory_region_init_io(&bar->part, OBJECT(dev), &bar_ops, bar, name, bar->size);
-	/* The MSI-X table lies over it. */
+	/* The MSI-X table overlaps it with a higher priority. */
 	memory_region_add_subregion_overlap(&bar->mr, 0, &bar->part, -1);
 	pci_register_bar(PCI_DEVICE(dev), (int)number, type, &bar->mr);
 }
@@ -76,7 +76,7 @@ bool passthrough_bars_init(VfioApple *dev, Error **errp)
 		struct passthrough_bar *bar = &dev->bars[i];
 		uint8_t type;
 
-		/* Upper halves and empty ones have no information. */
+		/* Upper halves of BARs and empty BARs have no information. */
 		if (apple_dext_get_bar_info(dev->extension->connection, i, &bar->index,
 					    &bar->size, &type) != kIOReturnSuccess ||
 		    type & PCI_BASE_ADDRESS_SPACE_IO) {

@@ -9,12 +9,12 @@
 #include "hw/pci/msi.h"
 #include "hw/pci/msix.h"
 
-#define CAPABILITIES	48	/* more do not fit */
+#define CAPABILITIES	48	/* the most that fit */
 
 struct capability {
 	uint8_t id;
 	uint8_t at;
-	uint8_t size;		/* up to the next one, at most */
+	uint8_t size;		/* at most up to the next one */
 };
 
 static void emulate(VfioApple *dev, unsigned int at, unsigned int len)
@@ -22,7 +22,7 @@ static void emulate(VfioApple *dev, unsigned int at, unsigned int len)
 	memset(dev->emulated + at, 0xff, len);
 }
 
-/* The capabilities in the order of their list; stops where it makes no sense. */
+/* The capabilities in the order of their list; stops at an invalid pointer. */
 static unsigned int find_capabilities(const PCIDevice *pdev, struct capability *found)
 {
 	unsigned int count = 0;
@@ -51,8 +51,8 @@ static struct passthrough_bar *bar_at(VfioApple *dev, uint32_t where, uint64_t l
 
 	if (number < PCI_ROM_SLOT && offset + len <= dev->bars[number].size)
 		return &dev->bars[number];
-	error_setg(errp, "host=%s: its MSI-X table is said to be in BAR %u at 0x%" PRIx64
-		   ", which is not there", dev->extension->name, number, offset);
+	error_setg(errp, "host=%s: its MSI-X table or PBA would be in BAR %u at 0x%" PRIx64
+		   ", which does not exist", dev->extension->name, number, offset);
 	return NULL;
 }
 
@@ -65,10 +65,10 @@ static bool add_msix(VfioApple *dev, uint8_t at, Error **errp)
 				      PCI_MSIX_FLAGS_QSIZE) + 1;
 	struct passthrough_bar *table_bar, *pba_bar;
 
-	if (vectors > PASSTHROUGH_VECTORS) {
+	if (vectors > EXTENSION_VECTORS) {
 		error_setg(errp, "host=%s has %u MSI-X vectors, and the driver extension passes "
 			   "on %u at most: a device with more cannot be passed through",
-			   dev->extension->name, vectors, PASSTHROUGH_VECTORS);
+			   dev->extension->name, vectors, EXTENSION_VECTORS);
 		return false;
 	}
 	table_bar = bar_at(dev, table, (uint64_t)vectors * PCI_MSIX_ENTRY_SIZE, errp);
@@ -102,7 +102,7 @@ static bool add_msi(VfioApple *dev, uint8_t at, Error **errp)
 	return true;
 }
 
-/* On a root bus there is no link, and what would be at its end is integrated. */
+/* A root bus has no link: make an endpoint an integrated one. */
 static void integrate(VfioApple *dev, uint8_t at)
 {
 	PCIDevice *pdev = PCI_DEVICE(dev);
@@ -141,7 +141,7 @@ static bool add_capability(VfioApple *dev, const struct capability *cap, Error *
 	return true;
 }
 
-/* In reverse, as each goes to the head of the list: it ends up as it was. */
+/* In reverse, since each one goes to the head of the list: this keeps the order. */
 static bool add_capabilities(VfioApple *dev, Error **errp)
 {
 	PCIDevice *pdev = PCI_DEVICE(dev);
@@ -246,9 +246,20 @@ static bool emulates(const VfioApple *dev, uint32_t address, int len)
 	return false;
 }
 
+void passthrough_reset(VfioApple *dev)
+{
+	kern_return_t ret;
+
+	if (dev->extension->gone)
+		return;
+	dev->counts.resets++;
+	ret = apple_dext_reset_device(dev->extension->connection);
+	extension_failed(dev->extension, ret, "ResetDevice");
+}
+
 /*
- * A function level reset is the extension's to do, which keeps what the
- * platform has put into the device. Takes its bit out of the value.
+ * The extension does a function level reset, since the platform must restore
+ * its own settings of the device. Clears the bit in the value.
  */
 static void intercept_reset(VfioApple *dev, uint32_t address, uint32_t *value, int len)
 {
@@ -263,7 +274,7 @@ static void intercept_reset(VfioApple *dev, uint32_t address, uint32_t *value, i
 	passthrough_reset(dev);
 }
 
-/* What of a write goes to the device itself; not to what QEMU emulates of it. */
+/* Write through to the device, except what QEMU emulates. */
 static void filter(VfioApple *dev, uint32_t address, uint32_t value, int len)
 {
 	if (ranges_overlap(address, len, PCI_COMMAND, 2)) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The interrupts of vfio-apple-pci. The extension says that some are pending,
- * on a thread of its own; QEMU's main loop takes them, gives them to the guest
- * and asks to be told again. Asking when some are pending is answered at once,
- * so that none is lost in between. A call that fails is made again, as long as
- * the device is there.
+ * The interrupts of vfio-apple-pci. A thread of the client library reports that
+ * vectors are pending. QEMU's main loop takes them, raises them in the guest and
+ * re-arms. Re-arming completes at once when vectors are pending, so none is
+ * lost in between. A call that fails is retried while the device is there.
  */
 #include "passthrough.h"
 
@@ -20,7 +19,7 @@ static bool in_use(const VfioApple *dev, unsigned int vector)
 	return dev->used[vector / 64] >> (vector % 64) & 1;
 }
 
-/* Said once and counted; what is aborted here may be no more than a wait. */
+/* Report it once, count it and retry. An aborted wait does not mean a lost device. */
 static bool failed(VfioApple *dev, kern_return_t ret, const char *what)
 {
 	if (ret == kIOReturnSuccess)
@@ -38,7 +37,7 @@ static bool failed(VfioApple *dev, kern_return_t ret, const char *what)
 	return true;
 }
 
-/* What is masked at the extension is lost there, so only what nobody uses is. */
+/* The extension drops interrupts that it masks: mask only unused vectors there. */
 static void set_mask(VfioApple *dev)
 {
 	if (dev->extension->gone || !dev->vectors)
@@ -55,7 +54,7 @@ static unsigned int used_by_msi(const PCIDevice *pdev)
 static void deliver(VfioApple *dev, unsigned int vector)
 {
 	PCIDevice *pdev = PCI_DEVICE(dev);
-	/* What MSI used stays in use when MSI-X is switched on, which may have fewer. */
+	/* Vectors that MSI used stay in use with MSI-X, which may have fewer vectors. */
 	const unsigned int count = msix_enabled(pdev) ? (unsigned int)pdev->msix_entries_nr :
 							used_by_msi(pdev);
 
@@ -65,22 +64,22 @@ static void deliver(VfioApple *dev, unsigned int vector)
 		return;
 	}
 	dev->counts.delivered++;
-	/* A vector that the guest has masked for now becomes pending there. */
+	/* If the guest has masked the vector, it becomes pending in its PBA. */
 	if (msix_enabled(pdev))
 		msix_notify(pdev, vector);
 	else
 		msi_notify(pdev, vector);
 }
 
-/* False when nothing could be learned. */
+/* False when the call failed. */
 static bool take(VfioApple *dev)
 {
-	uint64_t pending[PASSTHROUGH_WORDS];
+	uint64_t pending[EXTENSION_WORDS];
 
 	if (failed(dev, apple_dext_read_pending_irqs(dev->extension->connection, pending),
 		   "CheckInterrupt"))
 		return false;
-	for (unsigned int i = 0; i < PASSTHROUGH_WORDS; i++) {
+	for (unsigned int i = 0; i < EXTENSION_WORDS; i++) {
 		while (pending[i]) {
 			deliver(dev, 64 * i + ctz64(pending[i]));
 			pending[i] &= pending[i] - 1;
@@ -98,7 +97,7 @@ static void on_event(EventNotifier *event)
 	failed(dev, apple_dext_interrupt_notify_rearm(dev->notify), "WaitInterrupt");
 }
 
-/* Whatever failed; a wait that is armed already is replaced. */
+/* Retry all calls; arming replaces a wait that is armed already. */
 static void retry(void *opaque)
 {
 	VfioApple *dev = opaque;
@@ -116,7 +115,7 @@ static void on_pending(void *opaque)
 	event_notifier_set(&dev->event);
 }
 
-/* The guest has unmasked a vector; it stays in use until MSI-X is off. */
+/* The guest has unmasked a vector. It stays in use until MSI-X is off. */
 static int use_vector(PCIDevice *pdev, unsigned int vector, MSIMessage message)
 {
 	VfioApple *dev = VFIO_APPLE(pdev);
@@ -135,7 +134,7 @@ static void release_vector(PCIDevice *pdev, unsigned int vector)
 void passthrough_interrupts_update(VfioApple *dev)
 {
 	PCIDevice *pdev = PCI_DEVICE(dev);
-	uint64_t wanted[PASSTHROUGH_WORDS] = { 0 };
+	uint64_t wanted[EXTENSION_WORDS] = { 0 };
 	const unsigned int count = used_by_msi(pdev);
 
 	if (msix_present(pdev) && msix_enabled(pdev))

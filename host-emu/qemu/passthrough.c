@@ -12,7 +12,7 @@ static void free_companion(VfioApple *dev)
 		qdev_unrealize(DEVICE(&dev->companion));
 }
 
-/* The next free slot, so that it does not take one that the user may mean. */
+/* The next free slot after the device; lower slots are left to the user. */
 static int companion_slot(VfioApple *dev)
 {
 	PCIDevice *pdev = PCI_DEVICE(dev);
@@ -36,22 +36,11 @@ static bool make_companion(VfioApple *dev, Error **errp)
 	PCI_DEVICE(&dev->companion)->devfn = companion_slot(dev);
 	if (qdev_realize(DEVICE(&dev->companion), BUS(bus), errp))
 		return true;
-	/* It does not release what it was not realized with. */
+	/* It was not realized, so it has not released its backend. */
 	if (dev->companion.regs.backend)
 		backend->ops->release(backend);
 	companion_set_backend(&dev->companion, NULL, NULL);
 	return false;
-}
-
-void passthrough_reset(VfioApple *dev)
-{
-	kern_return_t ret;
-
-	if (dev->extension->gone)
-		return;
-	dev->counts.resets++;
-	ret = apple_dext_reset_device(dev->extension->connection);
-	extension_failed(dev->extension, ret, "ResetDevice");
 }
 
 static void reset(DeviceState *qdev)
@@ -69,7 +58,7 @@ static bool check_bus(VfioApple *dev, Error **errp)
 	if (pci_bus_is_root(bus))
 		return true;
 	error_setg(errp, "vfio-apple-pci must be on a root bus, such as bus=pcie.0: its companion "
-		   "is beside it, and tells its address there once and for all");
+		   "is beside it, and reports its address there, which must not change");
 	return false;
 }
 
@@ -191,13 +180,4 @@ static const TypeInfo type = {
 	},
 };
 
-static void register_types(void)
-{
-	type_register_static(&type);
-}
-
-__attribute__((constructor))
-static void register_module(void)
-{
-	register_module_init(register_types, MODULE_INIT_MIGRATION);
-}
+APPLE_REGISTER_TYPE(type)

@@ -6,15 +6,13 @@
 #ifndef APPLE_DMA_PASSTHROUGH_H
 #define APPLE_DMA_PASSTHROUGH_H
 
+#include "client/selectors.h"
 #include "companion.h"
 #include "compat.h"
 #include "extension.h"
 
 #define TYPE_VFIO_APPLE "vfio-apple-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(VfioApple, VFIO_APPLE)
-
-#define PASSTHROUGH_VECTORS	256	/* that CheckInterrupt and SetIRQMask know */
-#define PASSTHROUGH_WORDS	(PASSTHROUGH_VECTORS / 64)
 
 /**
  * struct passthrough_bar - a memory BAR
@@ -46,7 +44,7 @@ struct passthrough_capabilities {
  * struct passthrough_counts - for statistics
  * @taken: vectors that the extension said are pending
  * @delivered: of these, those given to the guest
- * @unwanted: of these, those that the guest does not use any more
+ * @unwanted: of these, those that the guest no longer uses
  * @resets: of the device
  * @held: configuration writes of which nothing went to the device
  * @failures: calls for interrupts that failed, and were made again
@@ -75,7 +73,7 @@ struct VfioApple {
 	struct passthrough_bar bars[PCI_ROM_SLOT];
 
 	uint32_t vectors;
-	uint64_t used[PASSTHROUGH_WORDS];	/* by the guest */
+	uint64_t used[EXTENSION_WORDS];	/* by the guest */
 	bool mask_unset;			/* the extension has not taken @used */
 	EventNotifier event;
 	QEMUTimer *retry;
@@ -87,7 +85,7 @@ struct VfioApple {
 /* Configuration space. */
 
 /**
- * passthrough_config_init() - take it over from the device
+ * passthrough_config_init() - copy it from the device
  *
  * The BARs must be there. Undone by passthrough_config_exit().
  */
@@ -100,6 +98,9 @@ uint32_t passthrough_config_read(PCIDevice *pdev, uint32_t address, int len);
 /** passthrough_config_write() - for PCIDeviceClass; by the filter of dext.md */
 void passthrough_config_write(PCIDevice *pdev, uint32_t address, uint32_t value, int len);
 
+/** passthrough_reset() - by selector 17; registered memory stays registered */
+void passthrough_reset(VfioApple *dev);
+
 /* BARs. */
 
 /** passthrough_bars_init() - map them, or trap them; undone by passthrough_bars_exit() */
@@ -109,7 +110,7 @@ void passthrough_bars_exit(VfioApple *dev);
 /* Interrupts. */
 
 /**
- * passthrough_interrupts_init() - be told of them
+ * passthrough_interrupts_init() - set them up and wait for them
  *
  * Configuration space must be there. Undone by passthrough_interrupts_exit().
  */
@@ -121,8 +122,5 @@ void passthrough_interrupts_update(VfioApple *dev);
 
 /** passthrough_interrupts_clear() - nothing is pending or in use any more */
 void passthrough_interrupts_clear(VfioApple *dev);
-
-/** passthrough_reset() - by selector 17; registered memory stays registered */
-void passthrough_reset(VfioApple *dev);
 
 #endif

@@ -3,12 +3,14 @@
  * The QEMU device apple-slot: what is in a pcie-root-port can be pulled out.
  *
  * QEMU's own device_del asks the guest first, by the slot's attention button.
- * A slot without that button tells the guest of what has happened to it, as a
- * Thunderbolt port does. It is QEMU that puts a device in again, device_add.
+ * A slot without that button tells the guest only afterwards, as a Thunderbolt
+ * port does. QEMU's device_add puts a device in again.
  */
 #include "compat.h"
 
 #include "block/block.h"
+
+#include "property.h"
 
 #define TYPE_APPLE_SLOT "apple-slot"
 OBJECT_DECLARE_SIMPLE_TYPE(AppleSlot, APPLE_SLOT)
@@ -23,12 +25,9 @@ struct AppleSlot {
 static void realize(DeviceState *dev, Error **errp)
 {
 	AppleSlot *slot = APPLE_SLOT(dev);
-	g_autofree char *path = g_strdup_printf("/machine/peripheral/%s",
-						slot->port_id ? slot->port_id : "");
-	Object *object = slot->port_id ? object_resolve_path(path, NULL) : NULL;
+	Object *object = property_object(slot->port_id, TYPE_PCI_BRIDGE);
 
-	if (!object || !object_dynamic_cast(object, TYPE_PCI_BRIDGE) ||
-	    !PCI_DEVICE(object)->exp.exp_cap) {
+	if (!object || !PCI_DEVICE(object)->exp.exp_cap) {
 		error_setg(errp, "port=%s names no PCI Express port; create it first: "
 			   "-device pcie-root-port,id=%s", slot->port_id ? slot->port_id : "",
 			   slot->port_id ? slot->port_id : "rp0");
@@ -57,8 +56,8 @@ static bool get_empty(Object *obj, Error **errp)
 }
 
 /*
- * QEMU takes out at once what is in a slot without power. Its nvme has been seen
- * to crash with requests under way, of 7.2: so they end first.
+ * QEMU removes a device at once from a slot without power. The nvme of QEMU 7.2
+ * can crash with requests in flight, so drain them first.
  */
 static void set_empty(Object *obj, bool value, Error **errp)
 {
@@ -108,13 +107,4 @@ static const TypeInfo type = {
 	.class_init = class_init,
 };
 
-static void register_types(void)
-{
-	type_register_static(&type);
-}
-
-__attribute__((constructor))
-static void register_module(void)
-{
-	register_module_init(register_types, MODULE_INIT_MIGRATION);
-}
+APPLE_REGISTER_TYPE(type)

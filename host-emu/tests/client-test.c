@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "client/apple-dext-client.h"
-#include "dext/engine.h"
-#include "dext/memory.h"
 #include "iokit/linux.h"
+#include "lib/memory.h"
+#include "pci/dma-engine.h"
 
 #define DEVICE		"dma-engine,bdf=02:03.1,max-bytes=16M"
 #define BUS		2, 3, 1
@@ -310,12 +310,12 @@ static void short_answers_are_underruns(void **state)
 
 	assert_int_equal(apple_dext_claim(f->connection), kIOReturnSuccess);
 	assert_int_equal(apple_dext_setup_interrupts(f->connection, NULL), kIOReturnSuccess);
-	dext_set_traps(f->service->dext, &traps);
+	dext_set_traps(f->service->unit.dext, &traps);
 	assert_int_equal(apple_dext_connect(BUS), IO_OBJECT_NULL);
 	assert_int_equal(apple_dext_register_dma(f->connection, 1, (uintptr_t)memory, 64, &address,
 						 NULL), kIOReturnUnderrun);
 	assert_int_equal(address, 1);
-	dart_get_usage(f->service->dart, &usage);
+	dart_get_usage(f->service->unit.dart, &usage);
 	assert_int_equal(usage.entries, 0);
 	assert_int_equal(apple_dext_config_read(f->connection, 0, 4, &value), kIOReturnUnderrun);
 	assert_int_equal(value, 2);
@@ -335,7 +335,7 @@ static void every_lie_is_an_error_or_an_answer(void **state)
 		uint64_t address = 1, len = 1;
 		kern_return_t ret;
 
-		dext_set_traps(f->service->dext, &traps);
+		dext_set_traps(f->service->unit.dext, &traps);
 		ret = apple_dext_register_dma(f->connection, 1, (uintptr_t)memory, 64, &address,
 					      &len);
 		assert_true(ret == kIOReturnSuccess || (address == 1 && len == 1));
@@ -350,7 +350,7 @@ static void lost_device_fails_every_call(void **state)
 	struct fixture *f = *state;
 	uint64_t value;
 
-	dext_set_traps(f->service->dext, &traps);
+	dext_set_traps(f->service->unit.dext, &traps);
 	assert_int_equal(apple_dext_claim(f->connection), kIOReturnSuccess);
 	assert_int_equal(apple_dext_config_read(f->connection, 0, 4, &value), kIOReturnSuccess);
 	assert_int_equal(apple_dext_config_read(f->connection, 0, 4, &value),
@@ -365,7 +365,7 @@ static void busy_device_is_exclusive_access(void **state)
 	const struct dext_traps traps = { .busy = true };
 	struct fixture *f = *state;
 
-	dext_set_traps(f->service->dext, &traps);
+	dext_set_traps(f->service->unit.dext, &traps);
 	assert_int_equal(apple_dext_claim(f->connection), kIOReturnExclusiveAccess);
 }
 

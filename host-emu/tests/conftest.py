@@ -50,7 +50,7 @@ def wire():
 
 @pytest.fixture
 def start(shims, wire):
-    """Start hosts; a sanitizer's report or a crash is a failure whatever the test saw."""
+    """Start hosts; a sanitizer's report or a crash fails any test."""
     with contextlib.ExitStack() as ends:
         def start_host(arch="x86_64", kind=Host, **kwargs):
             host = kind(shims[arch], wire, arch=qtest.ARCHES[arch], **kwargs)

@@ -43,12 +43,12 @@ static void names_and_policies_agree(void **state)
 
 	(void)state;
 	for (int i = 0; i < DART_POLICIES; i++) {
-		assert_true(dart_policy_parse(dart_policy_name(i), &policy));
+		assert_true(names_parse(&dart_policies, dart_policies.name[i], &policy));
 		assert_int_equal(policy, i);
-		assert_non_null(strstr(dart_policy_names(), dart_policy_name(i)));
+		assert_non_null(strstr(names_list(&dart_policies), dart_policies.name[i]));
 	}
-	assert_false(dart_policy_parse("identity", &policy));
-	assert_false(dart_policy_parse("", &policy));
+	assert_false(names_parse(&dart_policies, "identity", &policy));
+	assert_false(names_parse(&dart_policies, "", &policy));
 }
 
 static void width_of_the_space_has_bounds(void **state)
@@ -202,7 +202,7 @@ static void reuse_gives_what_was_freed_last_at_once(void **state)
 	assert_int_equal(dart_unmap(dart, three), DART_OK);
 	assert_int_equal(dart_unmap(dart, last), DART_OK);
 	assert_int_equal(must_map(dart, VA, PAGE), last);
-	/* What is too small is passed over; a part of what is larger is not lost. */
+	/* A range that is too small is skipped; the rest of a larger one is kept. */
 	assert_int_equal(dart_unmap(dart, last), DART_OK);
 	assert_int_equal(must_map(dart, VA, 2 * PAGE), three);
 	assert_int_equal(must_map(dart, VA, PAGE), last);
@@ -231,7 +231,7 @@ static void reuse_leaves_no_page_between_neighbours(void **state)
 	dart_destroy(dart);
 }
 
-/* Not even when it was freed last: the next one is given then. */
+/* Even when that range was freed last; the next one is taken instead. */
 static void reuse_passes_over_the_memorys_own_address(void **state)
 {
 	struct dart *dart = test_dart(DART_REUSE, 5);
@@ -363,7 +363,7 @@ static void fill_space(enum dart_policy policy, unsigned int bits)
 		count++;
 		if (s->iova < PAGE || s->iova > last - PAGE || s->len > last - PAGE - s->iova + 1)
 			fail_msg("%s, %u bits: mapping %zu is at %#jx, and has %#jx bytes",
-				 dart_policy_name(policy), bits, count, (uintmax_t)s->iova,
+				 dart_policies.name[policy], bits, count, (uintmax_t)s->iova,
 				 (uintmax_t)s->len);
 	}
 	assert_true(count > 4096);
@@ -541,7 +541,7 @@ static void bad_ranges_are_refused(void **state)
 	assert_int_equal(dart_reserve(dart, 2, UINT64_MAX), DART_BAD_RANGE);
 	expect_usage(dart, 0, 0);
 	must_map(dart, UINT64_MAX, 1);
-	/* The last range there is: nothing is left. */
+	/* The last range: no space is left. */
 	assert_int_equal(dart_reserve(dart, 1, UINT64_MAX), DART_OK);
 	assert_int_equal(map(dart, VA, 1, &iova), DART_NO_SPACE);
 	dart_destroy(dart);

@@ -46,34 +46,35 @@ static int setup(void **state)
 	return 0;
 }
 
-static uint32_t simple(struct dext_client *client, uint32_t selector)
+static IOReturn simple(struct dext_client *client, uint32_t selector)
 {
 	return dext_call(client, selector, NULL, 0, NULL, NULL);
 }
 
-static uint32_t reg(struct dext_client *client, uint64_t handle, uint64_t va, uint64_t size,
+static IOReturn reg(struct dext_client *client, uint64_t handle, uint64_t va, uint64_t size,
 		    uint64_t out[3])
 {
 	const uint64_t in[3] = { handle, va, size };
 	uint64_t room[3];
-	uint32_t count = 3, ret;
+	uint32_t count = 3;
+	IOReturn ret;
 
-	ret = dext_call(client, DEXT_REGISTER_DMA_REGION, in, 3, out ? out : room, &count);
-	assert_int_equal(count, ret == DEXT_SUCCESS ? 3 : 0);
+	ret = dext_call(client, SELECTOR_REGISTER_DMA_REGION, in, 3, out ? out : room, &count);
+	assert_int_equal(count, ret == kIOReturnSuccess ? 3 : 0);
 	return ret;
 }
 
-static uint32_t unreg(struct dext_client *client, uint64_t handle)
+static IOReturn unreg(struct dext_client *client, uint64_t handle)
 {
-	return dext_call(client, DEXT_UNREGISTER_DMA_REGION, &handle, 1, NULL, NULL);
+	return dext_call(client, SELECTOR_UNREGISTER_DMA_REGION, &handle, 1, NULL, NULL);
 }
 
-static uint32_t probe(struct dext_client *client, uint64_t handle, uint64_t offset, uint64_t *word)
+static IOReturn probe(struct dext_client *client, uint64_t handle, uint64_t offset, uint64_t *word)
 {
 	const uint64_t in[2] = { handle, offset };
 	uint32_t count = 1;
 
-	return dext_call(client, DEXT_PROBE_DMA_REGION, in, 2, word, &count);
+	return dext_call(client, SELECTOR_PROBE_DMA_REGION, in, 2, word, &count);
 }
 
 static void expect(struct fixture *f, uint64_t regions, uint64_t bytes, uint64_t entries)
@@ -92,8 +93,8 @@ static void unknown_selectors_are_unsupported(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_int_equal(simple(f->client, 18), DEXT_UNSUPPORTED);
-	assert_int_equal(simple(f->client, UINT32_MAX), DEXT_UNSUPPORTED);
+	assert_int_equal(simple(f->client, 18), kIOReturnUnsupported);
+	assert_int_equal(simple(f->client, UINT32_MAX), kIOReturnUnsupported);
 }
 
 static void counts_are_minimum_counts(void **state)
@@ -103,31 +104,31 @@ static void counts_are_minimum_counts(void **state)
 	uint64_t out[4] = { 0, 0, 0, 99 };
 	uint32_t count = 3;
 
-	assert_int_equal(simple(f->client, DEXT_CLAIM), DEXT_SUCCESS);
-	assert_int_equal(dext_call(f->client, DEXT_REGISTER_DMA_REGION, in, 2, out, &count),
-			 DEXT_BAD_ARGUMENT);
-	assert_int_equal(dext_call(f->client, DEXT_REGISTER_DMA_REGION, NULL, 3, out, &count),
-			 DEXT_BAD_ARGUMENT);
-	assert_int_equal(dext_call(f->client, DEXT_REGISTER_DMA_REGION, in, 3, NULL, &count),
-			 DEXT_BAD_ARGUMENT);
-	assert_int_equal(dext_call(f->client, DEXT_REGISTER_DMA_REGION, in, 3, out, NULL),
-			 DEXT_BAD_ARGUMENT);
+	assert_int_equal(simple(f->client, SELECTOR_CLAIM), kIOReturnSuccess);
+	assert_int_equal(dext_call(f->client, SELECTOR_REGISTER_DMA_REGION, in, 2, out, &count),
+			 kIOReturnBadArgument);
+	assert_int_equal(dext_call(f->client, SELECTOR_REGISTER_DMA_REGION, NULL, 3, out, &count),
+			 kIOReturnBadArgument);
+	assert_int_equal(dext_call(f->client, SELECTOR_REGISTER_DMA_REGION, in, 3, NULL, &count),
+			 kIOReturnBadArgument);
+	assert_int_equal(dext_call(f->client, SELECTOR_REGISTER_DMA_REGION, in, 3, out, NULL),
+			 kIOReturnBadArgument);
 	count = 2;
-	assert_int_equal(dext_call(f->client, DEXT_REGISTER_DMA_REGION, in, 3, out, &count),
-			 DEXT_BAD_ARGUMENT);
-	assert_int_equal(dext_call(f->client, DEXT_UNREGISTER_DMA_REGION, in, 0, NULL, NULL),
-			 DEXT_BAD_ARGUMENT);
-	assert_int_equal(dext_call(f->client, DEXT_PROBE_DMA_REGION, in, 1, out, &count),
-			 DEXT_BAD_ARGUMENT);
+	assert_int_equal(dext_call(f->client, SELECTOR_REGISTER_DMA_REGION, in, 3, out, &count),
+			 kIOReturnBadArgument);
+	assert_int_equal(dext_call(f->client, SELECTOR_UNREGISTER_DMA_REGION, in, 0, NULL, NULL),
+			 kIOReturnBadArgument);
+	assert_int_equal(dext_call(f->client, SELECTOR_PROBE_DMA_REGION, in, 1, out, &count),
+			 kIOReturnBadArgument);
 	expect(f, 0, 0, 0);
 	count = 4;
-	assert_int_equal(dext_call(f->client, DEXT_REGISTER_DMA_REGION, in, 4, out, &count),
-			 DEXT_SUCCESS);
+	assert_int_equal(dext_call(f->client, SELECTOR_REGISTER_DMA_REGION, in, 4, out, &count),
+			 kIOReturnSuccess);
 	assert_int_equal(count, 3);
 	assert_int_equal(out[3], 99);
 	count = 4;
-	assert_int_equal(dext_call(f->client, DEXT_UNREGISTER_DMA_REGION, in, 1, out, &count),
-			 DEXT_SUCCESS);
+	assert_int_equal(dext_call(f->client, SELECTOR_UNREGISTER_DMA_REGION, in, 1, out, &count),
+			 kIOReturnSuccess);
 	assert_int_equal(count, 0);
 }
 
@@ -136,19 +137,19 @@ static void register_reports_one_segment(void **state)
 	struct fixture *f = *state;
 	uint64_t out[3], va;
 
-	simple(f->client, DEXT_CLAIM);
-	assert_int_equal(reg(f->client, 7, VA + 5, 4096, out), DEXT_SUCCESS);
+	simple(f->client, SELECTOR_CLAIM);
+	assert_int_equal(reg(f->client, 7, VA + 5, 4096, out), kIOReturnSuccess);
 	assert_int_equal(out[0], 1);
 	assert_int_equal(out[2], 4096);
 	assert_true(dart_lookup(f->dart, out[1], &va));
 	assert_int_equal(va, VA + 5);
 	expect(f, 1, 4096, 1);
-	assert_int_equal(unreg(f->client, 7), DEXT_SUCCESS);
+	assert_int_equal(unreg(f->client, 7), kIOReturnSuccess);
 	assert_false(dart_lookup(f->dart, out[1], &va));
 	expect(f, 0, 0, 0);
 }
 
-/* Each call has every later reason to fail, too. */
+/* Each call would also fail all later checks. */
 static void register_checks_in_this_order(void **state)
 {
 	const struct dart_config config = { .max_bytes = 16384, .max_entries = 2, .iova_bits = 47 };
@@ -156,15 +157,15 @@ static void register_checks_in_this_order(void **state)
 	const uint64_t too_long = DEXT_MAX_CHUNKS * DEXT_CHUNK_SIZE + 1;
 
 	(void)state;
-	assert_int_equal(reg(f->client, 1, 0, 0, NULL), DEXT_NOT_OPEN);
-	simple(f->client, DEXT_CLAIM);
-	assert_int_equal(reg(f->client, 1, VA, 16384, NULL), DEXT_SUCCESS);
-	assert_int_equal(reg(f->client, 1, 0, too_long, NULL), DEXT_BAD_ARGUMENT);
-	assert_int_equal(reg(f->client, 1, VA, 0, NULL), DEXT_BAD_ARGUMENT);
-	assert_int_equal(reg(f->client, 1, VA, too_long, NULL), DEXT_STILL_OPEN);
-	assert_int_equal(reg(f->client, 2, VA, too_long, NULL), DEXT_NO_SPACE);
-	assert_int_equal(reg(f->client, 2, VA, 16384, NULL), DEXT_NO_SPACE);
-	assert_int_equal(reg(f->client, 2, UINT64_MAX, 16384, NULL), DEXT_BAD_ARGUMENT);
+	assert_int_equal(reg(f->client, 1, 0, 0, NULL), kIOReturnNotOpen);
+	simple(f->client, SELECTOR_CLAIM);
+	assert_int_equal(reg(f->client, 1, VA, 16384, NULL), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, 1, 0, too_long, NULL), kIOReturnBadArgument);
+	assert_int_equal(reg(f->client, 1, VA, 0, NULL), kIOReturnBadArgument);
+	assert_int_equal(reg(f->client, 1, VA, too_long, NULL), kIOReturnStillOpen);
+	assert_int_equal(reg(f->client, 2, VA, too_long, NULL), kIOReturnNoSpace);
+	assert_int_equal(reg(f->client, 2, VA, 16384, NULL), kIOReturnNoSpace);
+	assert_int_equal(reg(f->client, 2, UINT64_MAX, 16384, NULL), kIOReturnBadArgument);
 	teardown((void **)&f);
 }
 
@@ -172,13 +173,13 @@ static void overlap_is_fine_and_a_handle_is_free_again_after_unregister(void **s
 {
 	struct fixture *f = *state;
 
-	simple(f->client, DEXT_CLAIM);
-	assert_int_equal(reg(f->client, 1, VA, 4096, NULL), DEXT_SUCCESS);
-	assert_int_equal(reg(f->client, 2, VA, 4096, NULL), DEXT_SUCCESS);
-	assert_int_equal(reg(f->client, 1, VA + 65536, 1, NULL), DEXT_STILL_OPEN);
-	assert_int_equal(unreg(f->client, 1), DEXT_SUCCESS);
-	assert_int_equal(unreg(f->client, 1), DEXT_NOT_FOUND);
-	assert_int_equal(reg(f->client, 1, VA + 65536, 1, NULL), DEXT_SUCCESS);
+	simple(f->client, SELECTOR_CLAIM);
+	assert_int_equal(reg(f->client, 1, VA, 4096, NULL), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, 2, VA, 4096, NULL), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, 1, VA + 65536, 1, NULL), kIOReturnStillOpen);
+	assert_int_equal(unreg(f->client, 1), kIOReturnSuccess);
+	assert_int_equal(unreg(f->client, 1), kIOReturnNotFound);
+	assert_int_equal(reg(f->client, 1, VA + 65536, 1, NULL), kIOReturnSuccess);
 	expect(f, 2, 4097, 2);
 }
 
@@ -186,14 +187,14 @@ static void slots_end_at_exactly_65536(void **state)
 {
 	struct fixture *f = *state;
 
-	simple(f->client, DEXT_CLAIM);
+	simple(f->client, SELECTOR_CLAIM);
 	for (uint64_t i = 0; i < DEXT_MAX_REGIONS; i++)
-		assert_int_equal(reg(f->client, i, VA + i * 16384, 1, NULL), DEXT_SUCCESS);
-	assert_int_equal(reg(f->client, DEXT_MAX_REGIONS, VA, 1, NULL), DEXT_NO_SPACE);
-	assert_int_equal(reg(f->client, 5, VA, 1, NULL), DEXT_STILL_OPEN);
-	assert_int_equal(unreg(f->client, 5), DEXT_SUCCESS);
-	assert_int_equal(reg(f->client, DEXT_MAX_REGIONS, VA, 1, NULL), DEXT_SUCCESS);
-	assert_int_equal(reg(f->client, 5, VA, 1, NULL), DEXT_NO_SPACE);
+		assert_int_equal(reg(f->client, i, VA + i * 16384, 1, NULL), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, DEXT_MAX_REGIONS, VA, 1, NULL), kIOReturnNoSpace);
+	assert_int_equal(reg(f->client, 5, VA, 1, NULL), kIOReturnStillOpen);
+	assert_int_equal(unreg(f->client, 5), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, DEXT_MAX_REGIONS, VA, 1, NULL), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, 5, VA, 1, NULL), kIOReturnNoSpace);
 	expect(f, DEXT_MAX_REGIONS, DEXT_MAX_REGIONS, DEXT_MAX_REGIONS);
 }
 
@@ -202,12 +203,12 @@ static void another_client_has_slots_and_handles_of_its_own(void **state)
 	struct fixture *f = *state;
 	struct dext_client *other = dext_open(f->dext);
 
-	simple(f->client, DEXT_CLAIM);
-	assert_int_equal(reg(f->client, 1, VA, 4096, NULL), DEXT_SUCCESS);
-	assert_int_equal(reg(other, 1, VA, 4096, NULL), DEXT_SUCCESS);
-	assert_int_equal(unreg(other, 1), DEXT_SUCCESS);
-	assert_int_equal(unreg(other, 1), DEXT_NOT_FOUND);
-	assert_int_equal(unreg(f->client, 1), DEXT_SUCCESS);
+	simple(f->client, SELECTOR_CLAIM);
+	assert_int_equal(reg(f->client, 1, VA, 4096, NULL), kIOReturnSuccess);
+	assert_int_equal(reg(other, 1, VA, 4096, NULL), kIOReturnSuccess);
+	assert_int_equal(unreg(other, 1), kIOReturnSuccess);
+	assert_int_equal(unreg(other, 1), kIOReturnNotFound);
+	assert_int_equal(unreg(f->client, 1), kIOReturnSuccess);
 	dext_close(other);
 }
 
@@ -225,20 +226,20 @@ static void only_the_first_chunk_is_reported(void **state)
 	struct fixture *f = *state;
 	uint64_t out[3], va;
 
-	simple(f->client, DEXT_CLAIM);
+	simple(f->client, SELECTOR_CLAIM);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		assert_int_equal(reg(f->client, 9, VA, cases[i].size, out), DEXT_SUCCESS);
+		assert_int_equal(reg(f->client, 9, VA, cases[i].size, out), kIOReturnSuccess);
 		assert_int_equal(out[0], 1);
 		assert_int_equal(out[2], cases[i].len);
 		assert_true(dart_lookup(f->dart, out[1] + out[2] - 1, &va));
 		assert_int_equal(va, VA + out[2] - 1);
 		expect(f, 1, cases[i].size, cases[i].chunks);
-		assert_int_equal(unreg(f->client, 9), DEXT_SUCCESS);
+		assert_int_equal(unreg(f->client, 9), kIOReturnSuccess);
 		expect(f, 0, 0, 0);
 	}
 	assert_int_equal(reg(f->client, 9, VA, DEXT_MAX_CHUNKS * DEXT_CHUNK_SIZE + 1, NULL),
-			 DEXT_NO_SPACE);
-	assert_int_equal(reg(f->client, 9, 1, UINT64_MAX, NULL), DEXT_NO_SPACE);
+			 kIOReturnNoSpace);
+	assert_int_equal(reg(f->client, 9, 1, UINT64_MAX, NULL), kIOReturnNoSpace);
 }
 
 static void failing_chunk_rolls_back(void **state)
@@ -249,10 +250,10 @@ static void failing_chunk_rolls_back(void **state)
 	struct fixture *f = make(&config);
 
 	(void)state;
-	simple(f->client, DEXT_CLAIM);
-	assert_int_equal(reg(f->client, 1, VA, 2 * DEXT_CHUNK_SIZE + 1, NULL), DEXT_NO_SPACE);
+	simple(f->client, SELECTOR_CLAIM);
+	assert_int_equal(reg(f->client, 1, VA, 2 * DEXT_CHUNK_SIZE + 1, NULL), kIOReturnNoSpace);
 	expect(f, 0, 0, 0);
-	assert_int_equal(reg(f->client, 1, VA, 2 * DEXT_CHUNK_SIZE, NULL), DEXT_SUCCESS);
+	assert_int_equal(reg(f->client, 1, VA, 2 * DEXT_CHUNK_SIZE, NULL), kIOReturnSuccess);
 	expect(f, 1, 2 * DEXT_CHUNK_SIZE, 2);
 	teardown((void **)&f);
 }
@@ -265,12 +266,14 @@ static void more_than_one_segment_is_not_aligned_and_rolls_back(void **state)
 	struct fixture *f = make(&config);
 
 	(void)state;
-	simple(f->client, DEXT_CLAIM);
-	assert_int_equal(reg(f->client, 1, VA, 65536, NULL), DEXT_SUCCESS);
-	assert_int_equal(reg(f->client, 2, VA, 65537, NULL), DEXT_NOT_ALIGNED);
-	assert_int_equal(reg(f->client, 2, VA + 1, 65536, NULL), DEXT_NOT_ALIGNED);
-	assert_int_equal(reg(f->client, 2, VA, 65536ULL * DART_MAX_SEGMENTS, NULL), DEXT_NOT_ALIGNED);
-	assert_int_equal(reg(f->client, 2, VA, 65536 * DART_MAX_SEGMENTS + 1, NULL), DEXT_NO_SPACE);
+	simple(f->client, SELECTOR_CLAIM);
+	assert_int_equal(reg(f->client, 1, VA, 65536, NULL), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, 2, VA, 65537, NULL), kIOReturnNotAligned);
+	assert_int_equal(reg(f->client, 2, VA + 1, 65536, NULL), kIOReturnNotAligned);
+	assert_int_equal(reg(f->client, 2, VA, 65536ULL * DART_MAX_SEGMENTS, NULL),
+			 kIOReturnNotAligned);
+	assert_int_equal(reg(f->client, 2, VA, 65536 * DART_MAX_SEGMENTS + 1, NULL),
+			 kIOReturnNoSpace);
 	expect(f, 1, 65536, 1);
 	teardown((void **)&f);
 }
@@ -280,20 +283,20 @@ static void claim_is_of_the_driver_not_of_the_client(void **state)
 	struct fixture *f = *state;
 	struct dext_client *second = dext_open(f->dext), *third = dext_open(f->dext);
 
-	assert_int_equal(reg(second, 1, VA, 64, NULL), DEXT_NOT_OPEN);
-	assert_int_equal(simple(third, DEXT_CLAIM), DEXT_SUCCESS);
-	assert_int_equal(simple(f->client, DEXT_CLAIM), DEXT_SUCCESS);
+	assert_int_equal(reg(second, 1, VA, 64, NULL), kIOReturnNotOpen);
+	assert_int_equal(simple(third, SELECTOR_CLAIM), kIOReturnSuccess);
+	assert_int_equal(simple(f->client, SELECTOR_CLAIM), kIOReturnSuccess);
 	/* The second never claimed. */
-	assert_int_equal(reg(second, 1, VA, 64, NULL), DEXT_SUCCESS);
-	/* The third opened it: without it, it is closed, whoever else claimed. */
+	assert_int_equal(reg(second, 1, VA, 64, NULL), kIOReturnSuccess);
+	/* The third client opened the device: closing that client closes it for all. */
 	dext_close(third);
-	assert_int_equal(reg(f->client, 1, VA, 64, NULL), DEXT_NOT_OPEN);
-	assert_int_equal(reg(second, 2, VA, 64, NULL), DEXT_NOT_OPEN);
+	assert_int_equal(reg(f->client, 1, VA, 64, NULL), kIOReturnNotOpen);
+	assert_int_equal(reg(second, 2, VA, 64, NULL), kIOReturnNotOpen);
 	/* Neither needs a claim. */
-	assert_int_equal(unreg(second, 1), DEXT_SUCCESS);
-	assert_int_equal(simple(second, DEXT_TERMINATE), DEXT_SUCCESS);
-	assert_int_equal(simple(second, DEXT_CLAIM), DEXT_SUCCESS);
-	assert_int_equal(reg(f->client, 1, VA, 64, NULL), DEXT_SUCCESS);
+	assert_int_equal(unreg(second, 1), kIOReturnSuccess);
+	assert_int_equal(simple(second, SELECTOR_TERMINATE), kIOReturnSuccess);
+	assert_int_equal(simple(second, SELECTOR_CLAIM), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, 1, VA, 64, NULL), kIOReturnSuccess);
 	dext_close(second);
 }
 
@@ -303,10 +306,11 @@ static void a_dying_client_frees_everything(void **state)
 	struct dext_client *client = dext_open(f->dext);
 	struct dart_usage usage;
 
-	simple(f->client, DEXT_CLAIM);
+	simple(f->client, SELECTOR_CLAIM);
 	for (uint64_t i = 0; i < 1000; i++)
-		assert_int_equal(reg(client, i, VA + i, DEXT_CHUNK_SIZE / 10, NULL), DEXT_SUCCESS);
-	assert_int_equal(reg(client, 1000, VA, 3 * DEXT_CHUNK_SIZE, NULL), DEXT_SUCCESS);
+		assert_int_equal(reg(client, i, VA + i, DEXT_CHUNK_SIZE / 10, NULL),
+				 kIOReturnSuccess);
+	assert_int_equal(reg(client, 1000, VA, 3 * DEXT_CHUNK_SIZE, NULL), kIOReturnSuccess);
 	dart_get_usage(f->dart, &usage);
 	assert_int_equal(usage.entries, 1003);
 	dext_close(client);
@@ -320,18 +324,18 @@ static void probe_reads_a_word_of_the_region(void **state)
 	struct fixture *f = *state;
 	uint64_t memory[4] = { 1, 0x1122334455667788, 3, 4 }, word = 0;
 
-	simple(f->client, DEXT_CLAIM);
-	assert_int_equal(reg(f->client, 3, (uintptr_t)memory, 24, NULL), DEXT_SUCCESS);
-	assert_int_equal(reg(f->client, 4, (uintptr_t)memory, 7, NULL), DEXT_SUCCESS);
-	assert_int_equal(probe(f->client, 5, 0, &word), DEXT_NOT_FOUND);
-	assert_int_equal(probe(f->client, 3, 8, &word), DEXT_SUCCESS);
+	simple(f->client, SELECTOR_CLAIM);
+	assert_int_equal(reg(f->client, 3, (uintptr_t)memory, 24, NULL), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, 4, (uintptr_t)memory, 7, NULL), kIOReturnSuccess);
+	assert_int_equal(probe(f->client, 5, 0, &word), kIOReturnNotFound);
+	assert_int_equal(probe(f->client, 3, 8, &word), kIOReturnSuccess);
 	assert_int_equal(word, memory[1]);
-	assert_int_equal(probe(f->client, 3, 16, &word), DEXT_SUCCESS);
+	assert_int_equal(probe(f->client, 3, 16, &word), kIOReturnSuccess);
 	assert_int_equal(word, memory[2]);
-	assert_int_equal(probe(f->client, 3, 17, &word), DEXT_OVERRUN);
-	assert_int_equal(probe(f->client, 3, UINT64_MAX - 7, &word), DEXT_OVERRUN);
-	assert_int_equal(probe(f->client, 3, UINT64_MAX, &word), DEXT_OVERRUN);
-	assert_int_equal(probe(f->client, 4, 0, &word), DEXT_OVERRUN);
+	assert_int_equal(probe(f->client, 3, 17, &word), kIOReturnOverrun);
+	assert_int_equal(probe(f->client, 3, UINT64_MAX - 7, &word), kIOReturnOverrun);
+	assert_int_equal(probe(f->client, 3, UINT64_MAX, &word), kIOReturnOverrun);
+	assert_int_equal(probe(f->client, 4, 0, &word), kIOReturnOverrun);
 }
 
 static void the_address_is_never_the_handle(void **state)
@@ -343,10 +347,10 @@ static void the_address_is_never_the_handle(void **state)
 	struct fixture *same = make(&config);
 	uint64_t first[3], out[3];
 
-	simple(f->client, DEXT_CLAIM);
-	simple(same->client, DEXT_CLAIM);
-	assert_int_equal(reg(same->client, 1, VA, 4096, first), DEXT_SUCCESS);
-	assert_int_equal(reg(f->client, first[1], VA, 4096, out), DEXT_SUCCESS);
+	simple(f->client, SELECTOR_CLAIM);
+	simple(same->client, SELECTOR_CLAIM);
+	assert_int_equal(reg(same->client, 1, VA, 4096, first), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, first[1], VA, 4096, out), kIOReturnSuccess);
 	assert_int_not_equal(out[1], first[1]);
 	teardown((void **)&same);
 }
@@ -354,24 +358,25 @@ static void the_address_is_never_the_handle(void **state)
 static void without_a_device_what_needs_one_is_not_attached(void **state)
 {
 	static const uint32_t selectors[] = {
-		DEXT_GET_IDENTITY, DEXT_CONFIG_READ, DEXT_CONFIG_WRITE, DEXT_GET_BAR_INFO,
-		DEXT_MMIO_READ, DEXT_MMIO_WRITE, DEXT_SETUP_INTERRUPTS, DEXT_RESET_DEVICE,
+		SELECTOR_GET_IDENTITY, SELECTOR_CONFIG_READ, SELECTOR_CONFIG_WRITE,
+		SELECTOR_GET_BAR_INFO, SELECTOR_MMIO_READ, SELECTOR_MMIO_WRITE,
+		SELECTOR_SETUP_INTERRUPTS, SELECTOR_RESET_DEVICE,
 	};
 	const uint64_t in[4] = { 0, 4 };
 	struct fixture *f = *state;
 	uint64_t out[6], size;
 	int fd;
 
-	simple(f->client, DEXT_CLAIM);
+	simple(f->client, SELECTOR_CLAIM);
 	for (size_t i = 0; i < sizeof(selectors) / sizeof(selectors[0]); i++) {
 		uint32_t count = 6;
 
 		assert_int_equal(dext_call(f->client, selectors[i], in, 4, out, &count),
-				 DEXT_NOT_ATTACHED);
+				 kIOReturnNotAttached);
 		assert_int_equal(count, 0);
 	}
 	assert_int_equal(dext_get_memory(f->client, DEXT_MEMORY_BAR0, &fd, &size),
-			 DEXT_NOT_ATTACHED);
+			 kIOReturnNotAttached);
 }
 
 static void other_region_is_another_one(void **state)
@@ -379,12 +384,12 @@ static void other_region_is_another_one(void **state)
 	struct fixture *f = *state;
 	uint64_t out[3], iova, va;
 
-	simple(f->client, DEXT_CLAIM);
+	simple(f->client, SELECTOR_CLAIM);
 	assert_false(dext_other_region(f->client, 1, &iova));
-	assert_int_equal(reg(f->client, 1, VA, 64, out), DEXT_SUCCESS);
+	assert_int_equal(reg(f->client, 1, VA, 64, out), kIOReturnSuccess);
 	assert_false(dext_other_region(f->client, 1, &iova));
 	for (uint64_t i = 2; i < 20; i++) {
-		assert_int_equal(reg(f->client, i, VA, 64, out), DEXT_SUCCESS);
+		assert_int_equal(reg(f->client, i, VA, 64, out), kIOReturnSuccess);
 		assert_true(dext_other_region(f->client, i, &iova));
 		assert_int_not_equal(iova, out[1]);
 		assert_true(dart_lookup(f->dart, iova, &va));

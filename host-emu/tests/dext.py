@@ -38,7 +38,7 @@ class Dextd:
             time.sleep(0.01)
 
     def stats(self):
-        """What its device has counted up to now."""
+        """The counts of its device up to now."""
         if os.path.exists(self._stats):
             os.unlink(self._stats)
         self.process.send_signal(signal.SIGUSR1)
@@ -64,7 +64,7 @@ class Dextd:
 
 
 class Client:
-    """One more user client, by the protocol of host-emu/dext/protocol.h."""
+    """One more user client, by the protocol of host-emu/proto/protocol.h."""
 
     HEADER = struct.Struct("=IHHII")
     CALL = struct.Struct("=IIIIQ")
@@ -90,7 +90,7 @@ class Client:
         return status, struct.unpack_from(f"={count}Q", answer, self.RESULT.size)
 
     def config(self, offset, width=4):
-        """What the device itself has in its configuration space."""
+        """The configuration space of the device itself."""
         return self.call(CONFIG_READ, offset, width, outputs=1)[1][0]
 
     def mmio(self, index, offset, width=4):
@@ -102,11 +102,11 @@ class Client:
 
 
 class Proxy:
-    """Between a machine and dextd: another extension, as far as a test wants one.
+    """A proxy between a machine and dextd, which can refuse and change calls.
 
-    REFUSE(selector, inputs) gives the IOReturn of a call that dextd is not to see,
-    or None. ANSWER(selector, inputs, outputs) gives the outputs of one that it saw.
-    It has no memory of the machine's: nothing can be registered through it.
+    REFUSE(selector, inputs) returns the IOReturn of a call that dextd must not see,
+    or None. ANSWER(selector, inputs, outputs) returns the outputs of one that it saw.
+    It cannot reach the memory of the machine: nothing can be registered through it.
     """
 
     def __init__(self, folder, dextd, refuse=None, answer=None):
@@ -216,7 +216,7 @@ class Passthrough(Host):
         return json.loads(self.get("dext0", "companion-stats"))
 
     def counts(self):
-        """What vfio-apple-pci has counted."""
+        """The counts of vfio-apple-pci."""
         return json.loads(self.get("dext0", "stats"))
 
     def capability(self, wanted):

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "client/apple-dext-client.h"
-#include "dext/engine.h"
+#include "pci/dma-engine.h"
 #include "service.h"
 
 struct daemon {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "guest-memory.h"
+#include "companion/guest-memory.h"
 
 static struct ram {
 	const uint64_t gpa;
@@ -83,20 +83,21 @@ void guest_memory_write(uint64_t gpa, const void *buffer, size_t size)
 	}
 }
 
-static uint32_t map(struct backend *backend, uint64_t handle, uint64_t va, uint64_t size,
+static IOReturn map(struct backend *backend, uint64_t handle, uint64_t va, uint64_t size,
 		    uint64_t *addr, uint64_t *len)
 {
 	struct guest *guest = (struct guest *)backend;
 	const uint64_t in[3] = { handle, va, size };
 	uint64_t out[3];
-	uint32_t count = 3, ret;
+	uint32_t count = 3;
+	IOReturn ret;
 
 	guest->calls++;
 	/* A map of length 0 asks for the layout alone. */
 	if (!size)
 		abort();
-	ret = dext_call(guest->client, DEXT_REGISTER_DMA_REGION, in, 3, out, &count);
-	if (ret != DEXT_SUCCESS)
+	ret = dext_call(guest->client, SELECTOR_REGISTER_DMA_REGION, in, 3, out, &count);
+	if (ret != kIOReturnSuccess)
 		return ret;
 	if (guest->live_count == GUEST_REGIONS)
 		abort();
@@ -110,15 +111,15 @@ static uint32_t map(struct backend *backend, uint64_t handle, uint64_t va, uint6
 	return ret;
 }
 
-static uint32_t unmap(struct backend *backend, uint64_t handle)
+static IOReturn unmap(struct backend *backend, uint64_t handle)
 {
 	struct guest *guest = (struct guest *)backend;
 	unsigned int i = 0;
-	uint32_t ret;
+	IOReturn ret;
 
 	guest->calls++;
-	ret = dext_call(guest->client, DEXT_UNREGISTER_DMA_REGION, &handle, 1, NULL, NULL);
-	if (ret != DEXT_SUCCESS)
+	ret = dext_call(guest->client, SELECTOR_UNREGISTER_DMA_REGION, &handle, 1, NULL, NULL);
+	if (ret != kIOReturnSuccess)
 		return ret;
 	while (i < guest->live_count && guest->live[i].handle != handle)
 		i++;
@@ -187,7 +188,7 @@ void guest_start(struct guest *guest, const struct dart_config *config)
 	guest->dart = dart_create(config);
 	guest->dext = guest->dart ? dext_create(guest->dart) : NULL;
 	guest->client = guest->dext ? dext_open(guest->dext) : NULL;
-	if (!guest->client || dext_call(guest->client, DEXT_CLAIM, NULL, 0, NULL, NULL))
+	if (!guest->client || dext_call(guest->client, SELECTOR_CLAIM, NULL, 0, NULL, NULL))
 		abort();
 	guest->backend.ops = &ops;
 	guest->bdf = 0x0100;

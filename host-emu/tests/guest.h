@@ -7,8 +7,8 @@
 #ifndef APPLE_DMA_TEST_GUEST_H
 #define APPLE_DMA_TEST_GUEST_H
 
+#include "companion/registers.h"
 #include "dext/dext.h"
-#include "registers.h"
 
 /* Its memory. What is not named here is not there. */
 #define GUEST_LOW	UINT64_C(0)		/* RAM */

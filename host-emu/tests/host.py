@@ -41,7 +41,7 @@ class Wire:
 
 
 class Batch:
-    """What one doorbell left behind."""
+    """The result of one doorbell: status and responses."""
 
     def __init__(self, status, page_status, raw, entries):
         self.status = status            # the STATUS register
@@ -152,5 +152,5 @@ class Host(qtest.Qemu):
         self._edu_dma(iova, 0x40000, size, 1)
 
     def edu_writes(self, iova, size):
-        """The device writes memory what it read last."""
+        """The device writes to memory what it read last."""
         self._edu_dma(0x40000, iova, size, 3)

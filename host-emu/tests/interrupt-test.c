@@ -7,8 +7,8 @@
 
 #include <sys/mman.h>
 
-#include "dext/engine.h"
-#include "dext/physical.h"
+#include "pci/dma-engine.h"
+#include "pci/physical.h"
 
 #define DEVICE	"dma-engine,bdf=02:03.1,max-bytes=1T,max-entries=100000"
 
@@ -32,17 +32,17 @@ static void interrupts_need_claim_and_setup(void **state)
 	struct waiter waiter = WAITER;
 	uint64_t out[4];
 
-	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, out, 1), DEXT_NOT_OPEN);
-	assert_int_equal(call(s, DEXT_CHECK_INTERRUPT, NO_IN, out, 4), DEXT_NOT_READY);
-	assert_int_equal(call(s, DEXT_SET_IRQ_MASK, IN(1, 2, 3, 4), NO_OUT), DEXT_NOT_READY);
-	assert_int_equal(s->side->wait(s->client, &waiter), DEXT_NOT_READY);
+	assert_int_equal(call(s, SELECTOR_SETUP_INTERRUPTS, NO_IN, out, 1), kIOReturnNotOpen);
+	assert_int_equal(call(s, SELECTOR_CHECK_INTERRUPT, NO_IN, out, 4), kIOReturnNotReady);
+	assert_int_equal(call(s, SELECTOR_SET_IRQ_MASK, IN(1, 2, 3, 4), NO_OUT), kIOReturnNotReady);
+	assert_int_equal(s->side->wait(s->client, &waiter), kIOReturnNotReady);
 	claim(s);
-	assert_int_equal(call(s, DEXT_CHECK_INTERRUPT, NO_IN, out, 4), DEXT_NOT_READY);
-	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, out, 1), DEXT_SUCCESS);
+	assert_int_equal(call(s, SELECTOR_CHECK_INTERRUPT, NO_IN, out, 4), kIOReturnNotReady);
+	assert_int_equal(call(s, SELECTOR_SETUP_INTERRUPTS, NO_IN, out, 1), kIOReturnSuccess);
 	assert_int_equal(out[0], ENGINE_VECTORS);
-	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, out, 1), DEXT_STILL_OPEN);
+	assert_int_equal(call(s, SELECTOR_SETUP_INTERRUPTS, NO_IN, out, 1), kIOReturnStillOpen);
 	/* Without a way to complete. */
-	assert_int_equal(simple(s, DEXT_WAIT_INTERRUPT), DEXT_BAD_ARGUMENT);
+	assert_int_equal(simple(s, SELECTOR_WAIT_INTERRUPT), kIOReturnBadArgument);
 }
 
 static void device_without_vectors_has_none_to_set_up(void **state)
@@ -51,8 +51,8 @@ static void device_without_vectors_has_none_to_set_up(void **state)
 	uint64_t out[1];
 
 	claim(s);
-	s->dev->vectors = 0;
-	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, out, 1), DEXT_NOT_FOUND);
+	s->unit.dev->vectors = 0;
+	assert_int_equal(call(s, SELECTOR_SETUP_INTERRUPTS, NO_IN, out, 1), kIOReturnNotFound);
 }
 
 static void set_up(struct service *s)
@@ -60,14 +60,14 @@ static void set_up(struct service *s)
 	uint64_t vectors;
 
 	claim(s);
-	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, &vectors, 1), DEXT_SUCCESS);
+	assert_int_equal(call(s, SELECTOR_SETUP_INTERRUPTS, NO_IN, &vectors, 1), kIOReturnSuccess);
 }
 
 static uint64_t pending(struct service *s)
 {
 	uint64_t out[4];
 
-	assert_int_equal(call(s, DEXT_CHECK_INTERRUPT, NO_IN, out, 4), DEXT_SUCCESS);
+	assert_int_equal(call(s, SELECTOR_CHECK_INTERRUPT, NO_IN, out, 4), kIOReturnSuccess);
 	assert_int_equal(out[1] | out[2] | out[3], 0);
 	return out[0];
 }
@@ -95,11 +95,12 @@ static void masked_vectors_are_dropped_not_latched(void **state)
 	struct service *s = *state;
 
 	set_up(s);
-	assert_int_equal(call(s, DEXT_SET_IRQ_MASK, IN(1 << 4, 0, 0, 0), NO_OUT), DEXT_SUCCESS);
+	assert_int_equal(call(s, SELECTOR_SET_IRQ_MASK, IN(1 << 4, 0, 0, 0), NO_OUT),
+			 kIOReturnSuccess);
 	raise_vector(s, 3);
 	raise_vector(s, 4);
-	assert_int_equal(call(s, DEXT_SET_IRQ_MASK, IN(UINT64_MAX, 0, 0, 0), NO_OUT),
-			 DEXT_SUCCESS);
+	assert_int_equal(call(s, SELECTOR_SET_IRQ_MASK, IN(UINT64_MAX, 0, 0, 0), NO_OUT),
+			 kIOReturnSuccess);
 	assert_int_equal(pending(s), 1 << 4);
 	raise_vector(s, 3);
 	assert_int_equal(pending(s), 1 << 3);
@@ -111,13 +112,13 @@ static void wait_completes_once_when_a_vector_fires(void **state)
 	struct waiter waiter = WAITER;
 
 	set_up(s);
-	assert_int_equal(s->side->wait(s->client, &waiter), DEXT_SUCCESS);
+	assert_int_equal(s->side->wait(s->client, &waiter), kIOReturnSuccess);
 	assert_int_equal(pending(s), 0);
 	assert_int_equal(waiter_get(&waiter, 0), 0);
 	raise_vector(s, 1);
 	raise_vector(s, 2);
 	assert_int_equal(waiter_get(&waiter, 1), 1);
-	assert_int_equal(waiter.ret, DEXT_SUCCESS);
+	assert_int_equal(waiter.ret, kIOReturnSuccess);
 	assert_int_equal(pending(s), 6);
 	assert_int_equal(waiter_get(&waiter, 1), 1);
 }
@@ -129,10 +130,10 @@ static void wait_completes_at_once_when_a_bit_is_pending(void **state)
 
 	set_up(s);
 	raise_vector(s, 1);
-	assert_int_equal(s->side->wait(s->client, &waiter), DEXT_SUCCESS);
+	assert_int_equal(s->side->wait(s->client, &waiter), kIOReturnSuccess);
 	assert_int_equal(waiter_get(&waiter, 1), 1);
 	/* Nobody took it. */
-	assert_int_equal(s->side->wait(s->client, &waiter), DEXT_SUCCESS);
+	assert_int_equal(s->side->wait(s->client, &waiter), kIOReturnSuccess);
 	assert_int_equal(waiter_get(&waiter, 2), 2);
 }
 
@@ -142,8 +143,8 @@ static void second_wait_replaces_the_first_silently(void **state)
 	struct waiter first = WAITER, second = WAITER;
 
 	set_up(s);
-	assert_int_equal(s->side->wait(s->client, &first), DEXT_SUCCESS);
-	assert_int_equal(s->side->wait(s->client, &second), DEXT_SUCCESS);
+	assert_int_equal(s->side->wait(s->client, &first), kIOReturnSuccess);
+	assert_int_equal(s->side->wait(s->client, &second), kIOReturnSuccess);
 	raise_vector(s, 1);
 	assert_int_equal(waiter_get(&second, 1), 1);
 	assert_int_equal(waiter_get(&first, 0), 0);
@@ -156,14 +157,14 @@ static void interrupt_page_is_shared_with_the_client(void **state)
 	uint64_t size;
 
 	set_up(s);
-	assert_int_equal(s->side->map(s->client, 7, (void **)&page, &size), DEXT_SUCCESS);
+	assert_int_equal(s->side->map(s->client, 7, (void **)&page, &size), kIOReturnSuccess);
 	assert_int_equal(offsetof(struct dext_interrupt_page, enabled), 0x20);
 	assert_true(size >= 0x40);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(page->enabled[i], UINT64_MAX);
 	raise_vector(s, 5);
 	assert_int_equal(page->pending[0], 1 << 5);
-	assert_int_equal(call(s, DEXT_SET_IRQ_MASK, IN(7, 8, 9, 10), NO_OUT), DEXT_SUCCESS);
+	assert_int_equal(call(s, SELECTOR_SET_IRQ_MASK, IN(7, 8, 9, 10), NO_OUT), kIOReturnSuccess);
 	assert_int_equal(page->enabled[3], 10);
 	assert_int_equal(pending(s), 1 << 5);
 	assert_int_equal(page->pending[0], 0);
@@ -184,8 +185,8 @@ static uint64_t find_capability(struct service *s, uint64_t id)
 
 static void config_write(struct service *s, uint64_t offset, uint64_t width, uint64_t value)
 {
-	assert_int_equal(call(s, DEXT_CONFIG_WRITE, IN(offset, width, value), NO_OUT),
-			 DEXT_SUCCESS);
+	assert_int_equal(call(s, SELECTOR_CONFIG_WRITE, IN(offset, width, value), NO_OUT),
+			 kIOReturnSuccess);
 }
 
 static struct service *with_device(struct service *s, void **state, const char *device)
@@ -214,7 +215,7 @@ static void msi_capability_has_16_vectors_and_masks(void **state)
 	assert_int_equal(config_read(s, at + 16, 4), 0xffff);
 	assert_int_equal(config_read(s, at + 20, 4), 0);
 	claim(s);
-	assert_int_equal(simple(s, DEXT_RESET_DEVICE), DEXT_SUCCESS);
+	assert_int_equal(simple(s, SELECTOR_RESET_DEVICE), kIOReturnSuccess);
 	assert_int_equal(config_read(s, at + 2, 2), 0x0188);
 	assert_int_equal(config_read(s, at + 4, 4), 0);
 }
@@ -249,15 +250,15 @@ static void vectors_are_of_msix_and_else_of_msi(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		s = with_device(s, state, cases[i].device);
 		claim(s);
-		assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, &vectors, 1),
-				 DEXT_SUCCESS);
+		assert_int_equal(call(s, SELECTOR_SETUP_INTERRUPTS, NO_IN, &vectors, 1),
+				 kIOReturnSuccess);
 		assert_int_equal(vectors, cases[i].vectors);
 	}
 	/* Of a device that has both. */
 	s = with_device(s, state, "nvme,queues=8");
 	service_halt(s);
-	physical_add_msi(s->dev, 16);
-	assert_int_equal(s->dev->vectors, 9);
+	physical_add_msi(s->unit.dev, 16);
+	assert_int_equal(s->unit.dev->vectors, 9);
 }
 
 static void two_clients_have_regions_and_interrupts_of_their_own(void **state)
@@ -268,20 +269,20 @@ static void two_clients_have_regions_and_interrupts_of_their_own(void **state)
 	uint64_t out[4];
 
 	set_up(s);
-	assert_int_equal(call(s, DEXT_REGISTER_DMA_REGION, IN(1, (uintptr_t)memory, 64), out, 3),
-			 DEXT_SUCCESS);
+	assert_int_equal(call(s, SELECTOR_REGISTER_DMA_REGION, IN(1, (uintptr_t)memory, 64),
+			      out, 3), kIOReturnSuccess);
 	s->client = other;
-	assert_int_equal(call(s, DEXT_REGISTER_DMA_REGION, IN(1, (uintptr_t)memory, 64), out, 3),
-			 DEXT_SUCCESS);
-	assert_int_equal(call(s, DEXT_CHECK_INTERRUPT, NO_IN, out, 4), DEXT_NOT_READY);
-	assert_int_equal(call(s, DEXT_SETUP_INTERRUPTS, NO_IN, out, 1), DEXT_SUCCESS);
+	assert_int_equal(call(s, SELECTOR_REGISTER_DMA_REGION, IN(1, (uintptr_t)memory, 64),
+			      out, 3), kIOReturnSuccess);
+	assert_int_equal(call(s, SELECTOR_CHECK_INTERRUPT, NO_IN, out, 4), kIOReturnNotReady);
+	assert_int_equal(call(s, SELECTOR_SETUP_INTERRUPTS, NO_IN, out, 1), kIOReturnSuccess);
 	raise_vector(s, 2);
 	assert_int_equal(pending(s), 4);
 	s->client = mine;
 	assert_int_equal(pending(s), 4);
 	entries_are(s, 2);
 	s->side->close(other);
-	assert_int_equal(call(s, DEXT_UNREGISTER_DMA_REGION, IN(1), NO_OUT), DEXT_SUCCESS);
+	assert_int_equal(call(s, SELECTOR_UNREGISTER_DMA_REGION, IN(1), NO_OUT), kIOReturnSuccess);
 	munmap(memory, 4096);
 }
 

@@ -2,8 +2,8 @@
 /* The lie modes and the statistics, without a device. */
 #include "test.h"
 
-#include "lie.h"
-#include "stats.h"
+#include "companion/lie.h"
+#include "companion/stats.h"
 
 static void names_and_modes_agree(void **state)
 {
@@ -11,9 +11,9 @@ static void names_and_modes_agree(void **state)
 
 	(void)state;
 	for (int i = 0; i < LIE_MODES; i++) {
-		assert_true(lie_set(&lie, lie_name(i)));
+		assert_true(lie_set(&lie, lie_modes.name[i]));
 		assert_int_equal(lie.mode, i);
-		assert_non_null(strstr(lie_names(), lie_name(i)));
+		assert_non_null(strstr(names_list(&lie_modes), lie_modes.name[i]));
 	}
 	assert_false(lie_set(&lie, "honest"));
 	assert_false(lie_set(&lie, ""));
@@ -39,7 +39,7 @@ static void lies_begin_after_exactly_n_entries(void **state)
 	assert_false(lie_due(&lie, APPLE_DMA_CMD_MAP));
 }
 
-/* Not an entry is answered wrongly; but the doorbell, when it is time. */
+/* Entries are answered honestly; the doorbell is not, once it is due. */
 static void some_lies_are_not_about_entries(void **state)
 {
 	static const char *const modes[] = { "no-answer", "late", "gone", "rewrite", "fickle",
@@ -108,7 +108,7 @@ static void json_has_every_counter(void **state)
 	free(json);
 }
 
-/* Where nobody knows the DART, it has not counted nothing. */
+/* An unknown count is null, not 0. */
 static void json_says_what_is_not_known(void **state)
 {
 	const struct companion_stats stats = { 0 };

@@ -8,7 +8,7 @@
 #define APPLE_DMA_TEST_NVME_HOST_H
 
 #include "client/apple-dext-client.h"
-#include "dext/nvme-spec.h"
+#include "pci/nvme-spec.h"
 #include "service.h"
 
 #define HOST_PAGE	UINT64_C(4096)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "dext/physical.h"
+#include "pci/physical.h"
 
 #define BLOCK		512
 #define DISK		(UINT64_C(8) << 20)
@@ -228,12 +228,12 @@ static void write_read_verify_and_count_interrupts(void **state)
 	assert_memory_equal(disk, model, DISK);
 
 	service_halt(h->service);
-	dext_get_totals(h->service->dext, &totals);
+	dext_get_totals(h->service->unit.dext, &totals);
 	pthread_mutex_lock(&h->lock);
 	for (unsigned int i = 0; i < HOST_QUEUES; i++) {
-		assert_int_equal(h->service->dev->raised[i], h->queues[i].interrupts);
+		assert_int_equal(h->service->unit.dev->raised[i], h->queues[i].interrupts);
 		assert_int_equal(h->bits[i], h->queues[i].interrupts);
-		raised += h->service->dev->raised[i];
+		raised += h->service->unit.dev->raised[i];
 		seen += h->bits[i];
 	}
 	pthread_mutex_unlock(&h->lock);
@@ -287,7 +287,7 @@ static void bad_commands_fail_and_the_controller_lives(void **state)
 	memset(list, 0, HOST_PAGE);
 	TRY(io(NVME_READ, 0, 32), command.prp2 = host_bus(h, list), NVME_TRANSFER_ERROR);
 	TRY(io(NVME_READ, 0, 1), , NVME_OK);
-	/* Doorbells that are none change nothing. */
+	/* Writes to doorbells that do not exist change nothing. */
 	host_set(h, NVME_DOORBELLS + 8, 4, HOST_ENTRIES);
 	host_set(h, NVME_DOORBELLS + 12, 4, UINT32_MAX);
 	host_set(h, NVME_DOORBELLS + 8 * 60, 4, 1);
@@ -302,7 +302,7 @@ static void fatal_errors_end_with_a_reset(void **state)
 	struct nvme_command command = { .opcode = NVME_ABORT };
 
 	(void)state;
-	/* The admin queue is not where the DART has anything. */
+	/* The DART has no mapping for the admin queue. */
 	host_set(h, NVME_CC, 4, 0);
 	host_set(h, NVME_ASQ, 8, UINT64_C(0x1234) << 14);
 	host_set(h, NVME_CC, 4, 4 << 20 | 6 << 16 | NVME_CC_EN);

@@ -48,13 +48,13 @@ def preload(shim):
 
 
 def check_end(name, status, allowed, said):
-    """A process has ended as it should have, and no sanitizer has reported anything."""
+    """The process ended as expected, and no sanitizer reported anything."""
     assert not re.search("runtime error:|ERROR: [A-Za-z]*Sanitizer", said), said
     assert status in allowed, f"{name} ended with {status}: {said}"
 
 
 class QemuDied(Exception):
-    """QEMU ended; the message is what it said."""
+    """QEMU has ended; the message is its output."""
 
 
 class Qemu:
@@ -123,7 +123,7 @@ class Qemu:
         raise QemuDied(f"QEMU did not connect within {DEADLINE} s: {self.log()}")
 
     def _died(self):
-        """What to raise: that it refused to start, or that it failed."""
+        """The exception to raise: it refused to start, or it failed."""
         status = self.process.wait(DEADLINE)
         check_end("QEMU", status, (0, 1), self.log())
         return QemuDied(self.log())
@@ -157,7 +157,7 @@ class Qemu:
         self._dir.cleanup()
 
     def pid(self):
-        """Of QEMU itself, which timeout runs."""
+        """The process of QEMU itself, which timeout runs."""
         pid = self.process.pid
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
             return int(children.read())

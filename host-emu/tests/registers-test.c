@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <time.h>
 
-#include "guest-memory.h"
+#include "companion/guest-memory.h"
 #include "guest.h"
 
 #define PAGE		UINT64_C(0x1000)
@@ -263,7 +263,7 @@ static void types_are_map_and_unmap(void **state)
 				 APPLE_DMA_STATUS_INVAL);
 }
 
-/* Two entries end exactly with a region, or not. */
+/* Two entries end exactly at the end of a region, or beyond it. */
 static void arrays_are_ram_in_one_region(void **state)
 {
 	struct guest *guest = *state;
@@ -433,7 +433,7 @@ static void arrays_may_overlap(void **state)
 	assert_int_equal(get64(PAGE), 0x9999);
 }
 
-/* However busy the machine is, a sleep is never shorter. */
+/* A busy machine makes a sleep longer, never shorter. */
 static void each_call_of_the_extension_takes_the_latency(void **state)
 {
 	struct guest *guest = *state;

@@ -14,7 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "dext/protocol.h"
+#include "proto/protocol.h"
 
 #define DEVICE	"dma-engine"
 #define MOST_FILES	253	/* of one packet: SCM_MAX_FD of Linux */
@@ -30,7 +30,7 @@ static int teardown(void **state)
 	struct service *s = *state;
 
 	/* Whatever happened to others, this client was served all the time. */
-	assert_int_equal(simple(s, DEXT_TERMINATE), DEXT_SUCCESS);
+	assert_int_equal(simple(s, SELECTOR_TERMINATE), kIOReturnSuccess);
 	service_stop(s);
 	return 0;
 }
@@ -68,7 +68,7 @@ static void is_refused(int fd)
 	close(fd);
 }
 
-static uint32_t status_of(int fd)
+static IOReturn status_of(int fd)
 {
 	struct protocol_message message;
 	const char *why;
@@ -76,7 +76,7 @@ static uint32_t status_of(int fd)
 
 	assert_true(has_answer(fd));
 	assert_int_equal(protocol_receive(fd, &message, &file, &why), 1);
-	return message.status.ret;
+	return (IOReturn)message.status.ret;
 }
 
 static int opened(struct service *s)
@@ -85,7 +85,7 @@ static int opened(struct service *s)
 	const int fd = dial(s);
 
 	assert_int_equal(protocol_send(fd, PROTOCOL_OPEN, 1, &open, sizeof(open), -1, 0), 0);
-	assert_int_equal(status_of(fd), DEXT_SUCCESS);
+	assert_int_equal(status_of(fd), kIOReturnSuccess);
 	return fd;
 }
 
@@ -168,7 +168,7 @@ static void messages_in_the_wrong_order_are_refused(void **state)
 	is_refused(fd);
 	fd = dial(s);
 	protocol_send(fd, PROTOCOL_OPEN, 1, &none, sizeof(none), -1, 0);
-	assert_int_equal(status_of(fd), DEXT_NOT_FOUND);
+	assert_int_equal(status_of(fd), kIOReturnNotFound);
 	close(fd);
 }
 
@@ -194,7 +194,7 @@ static void files_that_nobody_asked_for_are_closed(void **state)
 	}
 	protocol_send(fd, PROTOCOL_SHARE, 1, &share, sizeof(share), -1, 0);
 	is_refused(fd);
-	simple(s, DEXT_TERMINATE);
+	simple(s, SELECTOR_TERMINATE);
 	assert_int_equal(open_files(), before);
 }
 
@@ -235,7 +235,7 @@ static void more_files_than_one_are_refused_and_closed(void **state)
 
 		send_files(fd, &header, i % 2 ? sizeof(header) : 0, counts[i / 2]);
 		is_refused(fd);
-		simple(s, DEXT_TERMINATE);
+		simple(s, SELECTOR_TERMINATE);
 		assert_int_equal(open_files(), before);
 	}
 }
@@ -253,7 +253,7 @@ static void a_file_with_an_empty_or_wrong_packet_is_closed(void **state)
 
 		send_files(fd, &header, len, 1);
 		is_refused(fd);
-		simple(s, DEXT_TERMINATE);
+		simple(s, SELECTOR_TERMINATE);
 		assert_int_equal(open_files(), before);
 	}
 }
@@ -272,17 +272,17 @@ static void a_file_with_any_message_is_closed(void **state)
 	protocol_send(fd, PROTOCOL_LIST, 1, NULL, 0, fd, 0);
 	status_of(fd);
 	protocol_send(fd, PROTOCOL_OPEN, 1, &open, sizeof(open), fd, 0);
-	assert_int_equal(status_of(fd), DEXT_SUCCESS);
+	assert_int_equal(status_of(fd), kIOReturnSuccess);
 	protocol_send(fd, PROTOCOL_CALL, 1, &call, offsetof(struct protocol_call, in), fd, 0);
-	assert_int_not_equal(status_of(fd), DEXT_SUCCESS);
+	assert_int_not_equal(status_of(fd), kIOReturnSuccess);
 	protocol_send(fd, PROTOCOL_MAP, 1, &map, sizeof(map), fd, 0);
-	assert_int_not_equal(status_of(fd), DEXT_SUCCESS);
+	assert_int_not_equal(status_of(fd), kIOReturnSuccess);
 	/* A socket is nothing to be shared. */
 	protocol_send(fd, PROTOCOL_SHARE, 1, &share, sizeof(share), fd, 0);
-	assert_int_equal(status_of(fd), DEXT_BAD_ARGUMENT);
+	assert_int_equal(status_of(fd), kIOReturnBadArgument);
 	protocol_send(fd, PROTOCOL_COMPLETION, 1, NULL, 0, fd, 0);
 	is_refused(fd);
-	simple(s, DEXT_TERMINATE);
+	simple(s, SELECTOR_TERMINATE);
 	assert_int_equal(open_files(), before);
 }
 
@@ -299,7 +299,7 @@ static void one_client_too_many_is_told_so(void **state)
 		close(fds[i]);
 	/* There is room again when they are seen to be gone. */
 	for (int i = 0; i < 10; i++)
-		simple(s, DEXT_TERMINATE);
+		simple(s, SELECTOR_TERMINATE);
 	close(opened(s));
 }
 

@@ -14,11 +14,7 @@
 
 #include <IOKit/IOKitLib.h>
 
-#include "dext/engine.h"
-#include "dext/nvme.h"
-#include "dext/physical.h"
-
-void waiter_hit(struct waiter *waiter, uint32_t ret)
+void waiter_hit(struct waiter *waiter, IOReturn ret)
 {
 	pthread_mutex_lock(&waiter->lock);
 	waiter->count++;
@@ -46,7 +42,7 @@ unsigned int waiter_get(struct waiter *waiter, unsigned int least)
 
 static void *in_process_open(struct service *service)
 {
-	return dext_open(service->dext);
+	return dext_open(service->unit.dext);
 }
 
 static void in_process_close(void *client)
@@ -54,32 +50,32 @@ static void in_process_close(void *client)
 	dext_close(client);
 }
 
-static uint32_t in_process_call(void *client, uint32_t selector, const uint64_t *in,
+static IOReturn in_process_call(void *client, uint32_t selector, const uint64_t *in,
 				uint32_t in_count, uint64_t *out, uint32_t *out_count)
 {
 	return dext_call(client, selector, in, in_count, out, out_count);
 }
 
-static void in_process_done(void *arg, uint64_t token, uint32_t ret)
+static void in_process_done(void *arg, uint64_t token, IOReturn ret)
 {
 	(void)token;
 	waiter_hit(arg, ret);
 }
 
-static uint32_t in_process_wait(void *client, struct waiter *waiter)
+static IOReturn in_process_wait(void *client, struct waiter *waiter)
 {
 	const struct dext_completion completion = { in_process_done, waiter, 1 };
 
-	return dext_call_async(client, DEXT_WAIT_INTERRUPT, NULL, 0, NULL, NULL, &completion);
+	return dext_call_async(client, SELECTOR_WAIT_INTERRUPT, NULL, 0, NULL, NULL, &completion);
 }
 
-static uint32_t in_process_map(void *client, uint32_t type, void **at, uint64_t *size)
+static IOReturn in_process_map(void *client, uint32_t type, void **at, uint64_t *size)
 {
-	uint32_t ret;
+	IOReturn ret;
 	int fd;
 
 	ret = dext_get_memory(client, type, &fd, size);
-	if (ret == DEXT_SUCCESS) {
+	if (ret == kIOReturnSuccess) {
 		*at = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		assert_ptr_not_equal(*at, MAP_FAILED);
 	}
@@ -135,12 +131,12 @@ static void iokit_close(void *arg)
 	free(client);
 }
 
-static uint32_t iokit_call(void *arg, uint32_t selector, const uint64_t *in, uint32_t in_count,
+static IOReturn iokit_call(void *arg, uint32_t selector, const uint64_t *in, uint32_t in_count,
 			   uint64_t *out, uint32_t *out_count)
 {
 	const struct iokit_client *client = arg;
 
-	return (uint32_t)IOConnectCallMethod(client->connect, selector, in, in_count, NULL, 0,
+	return IOConnectCallMethod(client->connect, selector, in, in_count, NULL, 0,
 					     out, out_count, NULL, NULL);
 }
 
@@ -148,23 +144,23 @@ static void iokit_done(void *refcon, IOReturn result, void **args, uint32_t coun
 {
 	(void)args;
 	(void)count;
-	waiter_hit(refcon, (uint32_t)result);
+	waiter_hit(refcon, result);
 }
 
-static uint32_t iokit_wait(void *arg, struct waiter *waiter)
+static IOReturn iokit_wait(void *arg, struct waiter *waiter)
 {
 	const struct iokit_client *client = arg;
 	uint64_t reference[kIOAsyncCalloutCount] = {
 		0, (uintptr_t)iokit_done, (uintptr_t)waiter,
 	};
 
-	return (uint32_t)IOConnectCallAsyncMethod(client->connect, DEXT_WAIT_INTERRUPT,
+	return IOConnectCallAsyncMethod(client->connect, SELECTOR_WAIT_INTERRUPT,
 						  IONotificationPortGetMachPort(client->port),
 						  reference, kIOAsyncCalloutCount, NULL, 0, NULL,
 						  0, NULL, NULL, NULL, NULL);
 }
 
-static uint32_t iokit_map(void *arg, uint32_t type, void **at, uint64_t *size)
+static IOReturn iokit_map(void *arg, uint32_t type, void **at, uint64_t *size)
 {
 	const struct iokit_client *client = arg;
 	mach_vm_address_t address = 0;
@@ -173,7 +169,7 @@ static uint32_t iokit_map(void *arg, uint32_t type, void **at, uint64_t *size)
 	ret = IOConnectMapMemory64(client->connect, type, mach_task_self(), &address, size,
 				   kIOMapAnywhere);
 	*at = (void *)(uintptr_t)address;
-	return (uint32_t)ret;
+	return ret;
 }
 
 const struct side side_iokit = {
@@ -193,19 +189,8 @@ static void build(struct service *service, const char *device)
 	static unsigned int number;
 	char why[256];
 
-	if (!options_parse(device, &service->options, why, sizeof(why)))
+	if (!unit_create(&service->unit, device, why, sizeof(why)))
 		fail_msg("%s: %s", device, why);
-	service->dart = dart_create(&service->options.dart);
-	assert_non_null(service->dart);
-	if (service->options.model == MODEL_NVME)
-		service->dev = nvme_create(service->dart, &service->options, why, sizeof(why));
-	else
-		service->dev = engine_create(service->dart, &service->options);
-	assert_non_null(service->dev);
-	service->dext = dext_create(service->dart);
-	assert_non_null(service->dext);
-	dext_attach(service->dext, service->dev);
-	dext_set_traps(service->dext, &service->options.traps);
 	snprintf(service->path, sizeof(service->path), "/tmp/dext-test.%d.%u", getpid(),
 		 number++);
 }
@@ -222,7 +207,7 @@ struct service *service_start(const struct side *side, const char *device)
 		service->server = server_create(service->path, why, sizeof(why));
 		if (!service->server)
 			fail_msg("%s", why);
-		assert_true(server_add(service->server, service->dext, service->dev));
+		assert_true(server_add(service->server, service->unit.dext, service->unit.dev));
 		setenv("APPLE_DEXT_SOCKET", service->path, 1);
 		assert_int_equal(pthread_create(&service->thread, NULL, run, service), 0);
 	}
@@ -246,9 +231,7 @@ void service_stop(struct service *service)
 	if (service->client)
 		service->side->close(service->client);
 	service_halt(service);
-	dext_destroy(service->dext);
-	physical_destroy(service->dev);
-	dart_destroy(service->dart);
+	unit_destroy(&service->unit);
 	free(service);
 }
 
@@ -256,12 +239,12 @@ void service_stop(struct service *service)
 void service_settle(struct service *service)
 {
 	if (service->side == &side_in_process) {
-		while (physical_work(service->dev))
+		while (physical_work(service->unit.dev))
 			;
 		return;
 	}
 	for (int i = 0; i < 64; i++)
-		service->side->call(service->client, DEXT_TERMINATE, NULL, 0, NULL, NULL);
+		service->side->call(service->client, SELECTOR_TERMINATE, NULL, 0, NULL, NULL);
 }
 
 uint8_t *service_memory(uint64_t size)

@@ -8,9 +8,8 @@
 
 #include <pthread.h>
 
-#include "dext/dext.h"
-#include "dext/options.h"
-#include "dext/server.h"
+#include "dextd/server.h"
+#include "dextd/unit.h"
 #include "test.h"
 
 struct service;
@@ -20,7 +19,7 @@ struct waiter {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	unsigned int count;
-	uint32_t ret;
+	IOReturn ret;
 };
 
 #define WAITER { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0 }
@@ -29,16 +28,16 @@ struct waiter {
 unsigned int waiter_get(struct waiter *waiter, unsigned int least);
 
 /** waiter_hit() - one more */
-void waiter_hit(struct waiter *waiter, uint32_t ret);
+void waiter_hit(struct waiter *waiter, IOReturn ret);
 
 /** struct side - one way to the extension */
 struct side {
 	void *(*open)(struct service *service);
 	void (*close)(void *client);
-	uint32_t (*call)(void *client, uint32_t selector, const uint64_t *in, uint32_t in_count,
+	IOReturn (*call)(void *client, uint32_t selector, const uint64_t *in, uint32_t in_count,
 			 uint64_t *out, uint32_t *out_count);
-	uint32_t (*wait)(void *client, struct waiter *waiter);
-	uint32_t (*map)(void *client, uint32_t type, void **at, uint64_t *size);
+	IOReturn (*wait)(void *client, struct waiter *waiter);
+	IOReturn (*map)(void *client, uint32_t type, void **at, uint64_t *size);
 };
 
 extern const struct side side_in_process;
@@ -46,10 +45,7 @@ extern const struct side side_iokit;
 
 struct service {
 	const struct side *side;
-	struct device_options options;
-	struct dart *dart;
-	struct physical *dev;
-	struct dext *dext;
+	struct unit unit;
 	struct server *server;		/* NULL in process */
 	pthread_t thread;
 	char path[64];

@@ -109,7 +109,7 @@ def test_a_freed_address_is_not_given_out_at_once(host):
 
 
 def test_a_freed_address_is_given_to_the_next_mapping_by_reuse(start):
-    """And a late use of it reaches what is there now."""
+    """A late use of it reaches what is mapped there now."""
     host = start(dart="iova=reuse,enforce=on")
     first, neighbour = (host.mapped(host.data + i * MIB, GRANULE) for i in (0, 1))
     assert neighbour == first + GRANULE
@@ -265,7 +265,7 @@ def test_latency_is_waited_for(start):
     host = start(companion="latency-us=200000")
     begin = time.monotonic()
     assert host.map((host.data, 4096)).status == host.wire.STATUS_OK
-    # However busy the machine is, it is never less.
+    # A busy machine makes it longer, never shorter.
     assert time.monotonic() - begin >= 0.2
 
 

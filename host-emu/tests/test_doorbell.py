@@ -112,7 +112,7 @@ def test_unreadable_command_page_is_inval_and_nothing_is_written(start, address)
 
 @pytest.mark.parametrize("arch", ARCHES)
 def test_command_page_in_a_device_is_inval_and_nothing_is_written(start, arch):
-    """In its own BAR the status would be the next doorbell, without an end."""
+    """With the page in its own BAR, writing the status would ring again, for ever."""
     host = start(arch=arch, program=False)
     host.program(host.regs + host.wire.REG_DOORBELL - host.wire.offset("cmd", "status"))
     host.set_reg("DOORBELL", 1)

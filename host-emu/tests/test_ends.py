@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the other tests rely on: a bad end of QEMU or dextd is a failure."""
+"""A bad end of QEMU or dextd is a failure: the other tests rely on it."""
 
 import os
 import signal

@@ -2,7 +2,7 @@
 /* Wire encoding, against bytes that are written out here once. */
 #include "test.h"
 
-#include "wire.h"
+#include "companion/wire.h"
 
 static void expect_bytes(const uint8_t *got, const uint8_t *want, size_t size)
 {
@@ -18,11 +18,11 @@ static void names_and_layouts_agree(void **state)
 
 	(void)state;
 	for (int i = 0; i < WIRE_LAYOUTS; i++) {
-		assert_true(wire_layout_parse(wire_layout_name(i), &layout));
+		assert_true(names_parse(&wire_layouts, wire_layouts.name[i], &layout));
 		assert_int_equal(layout, i);
-		assert_non_null(strstr(wire_layout_names(), wire_layout_name(i)));
+		assert_non_null(strstr(names_list(&wire_layouts), wire_layouts.name[i]));
 	}
-	assert_false(wire_layout_parse("narrow", &layout));
+	assert_false(names_parse(&wire_layouts, "narrow", &layout));
 }
 
 static void sizes_and_status_offsets(void **state)

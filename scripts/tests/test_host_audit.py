@@ -161,8 +161,8 @@ def test_every_lie_has_an_outcome():
     assert {lie.outcome for lie in lies} == OUTCOMES and all(lie.log for lie in lies)
     told = {option[4:] for lie in lies for option in lie.host if option.startswith("lie=")}
     assert told == set(host.LIES) - {"none"}
-    names = re.findall(r'^\t\[LIE_\w+\] = "([\w-]+)"', (TOP / "host-emu/qemu/lie.c").read_text(),
-                       re.M)
+    names = re.findall(r'^\t\[LIE_\w+\] = "([\w-]+)"',
+                       (TOP / "host-emu/companion/lie.c").read_text(), re.M)
     assert sorted(names) == sorted(host.LIES)
     wire = (TOP / "host-emu/tests/test_lies.py").read_text()
     assert not [name for name in told if f'"{name}"' not in wire and f"lie={name}" not in wire]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The files of driver/ are rooms: each calls only what is below it."""
+"""The files of driver/ and of host-emu/: each uses only what is below it."""
 
 import graphlib
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +71,64 @@ def test_circle_would_be_seen(tmp_path, backwards):
     assert bool(found) == backwards
     if backwards:
         assert "a -> b (b)" in found and "b -> a (a)" in found
+
+
+# The folders of host-emu/, lowest first; iokit and client have headers that macOS shares, too.
+FOLDERS = "lib proto iokit client dart pci dext companion dextd qemu".split()
+
+
+def uses(source):
+    """The folders of which a source of host-emu/ includes headers, its own among them."""
+    for system, quoted in re.findall(r'^#include (?:<([\w/.-]+)>|"([\w/.-]+)")',
+                                     source.read_text(), re.M):
+        folder = (system or quoted).split("/")[0]
+        if (TOP / "host-emu/iokit" / system).is_file():
+            yield "iokit"
+        elif quoted and folder in FOLDERS:
+            yield folder
+        elif quoted and "/" not in quoted:
+            assert (source.parent / quoted).is_file(), f"{source}: {quoted}"
+
+
+def too_high(root):
+    """What includes a header of a folder above its own."""
+    return [f"{source.relative_to(root)}: {used}" for folder in FOLDERS
+            for source in sorted(root.glob(f"{folder}/**/*.[ch]")) for used in uses(source)
+            if FOLDERS.index(used) > FOLDERS.index(folder)]
+
+
+def test_no_folder_of_the_emulator_uses_one_above_it():
+    assert {path.parent.name for path in TOP.glob("host-emu/*/*.c")} == {*FOLDERS, "tests", "fuzz"}
+    assert "dart" in uses(TOP / "host-emu/pci/physical.h")
+    assert not too_high(TOP / "host-emu")
+
+
+def test_folder_above_would_be_seen(tmp_path):
+    (tmp_path / "dart").mkdir()
+    (tmp_path / "dart/a.c").write_text('#include "lib/tree.h"\n#include "dext/dext.h"\n')
+    assert too_high(tmp_path) == ["dart/a.c: dext"]
+
+
+def test_no_files_of_the_emulator_need_each_other():
+    """Their symbols, from the objects of the shim and of dextd."""
+    def make(*targets):
+        return subprocess.run(["make", "-s", "-C", TOP / "host-emu", *targets], timeout=600,
+                              capture_output=True, text=True, check=True).stdout.strip()
+    make("shim", "dextd")
+    folders = [Path(make("print-shim")).parent, Path(make("print-dextd")).parent / "objects"]
+    sources = [source.relative_to(TOP / "host-emu") for folder in FOLDERS
+               for source in TOP.glob(f"host-emu/{folder}/*.c") if source.stem != "loader"]
+    graph = calls([obj for source in sources for folder in folders
+                   if (obj := folder / source.with_suffix(".o")).is_file()])
+    assert len(graph) == len(sources) and graph["doorbell"] and graph["dextd"]
+    assert circle(graph) is None
+
+
+def test_headers_of_the_emulator_make_no_circle():
+    graph = {}
+    for path in TOP.glob("host-emu/*/*.h"):
+        found = re.findall(r'^#include "([\w/-]+\.h)"', path.read_text(), re.M)
+        graph[f"{path.parent.name}/{path.name}"] = {
+            (name if "/" in name else f"{path.parent.name}/{name}"): [name] for name in found}
+    assert graph["dext/dext.h"]
+    assert circle(graph) is None

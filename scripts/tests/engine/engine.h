@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A test driver for the dma-engine of host-emu/dext. Documentation/dext.md has
+ * A test driver for the dma-engine of host-emu/pci. Documentation/dext.md has
  * its registers.
  */
 #ifndef APPLE_DMA_TEST_ENGINE_H

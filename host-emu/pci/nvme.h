@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * An NVMe 1.4 controller with one namespace, on a file or on memory, complete
+ * enough for a stock driver. I/O queues, MSI-X, PRPs; no SGLs, no metadata, no
+ * namespace management. A command is done when its turn comes, in order.
+ */
+#ifndef APPLE_DMA_NVME_H
+#define APPLE_DMA_NVME_H
+
+#include <stddef.h>
+
+#include "physical.h"
+
+#define NVME_VENDOR		0x1b36
+#define NVME_DEVICE		0x00f6
+#define NVME_CLASS		0x010802
+#define NVME_DEFAULT_SIZE	(UINT64_C(64) << 20)
+
+/**
+ * struct nvme_options - what a controller is made of
+ * @file: of the disk; empty for memory
+ * @size: of the disk in bytes; 0 for that of the file
+ * @block: of the disk, 512 or 4096 bytes
+ * @queues: most I/O queues
+ */
+struct nvme_options {
+	char file[512];
+	uint64_t size;
+	unsigned int block;
+	unsigned int queues;
+};
+
+/**
+ * nvme_create() - a controller, ended by physical_destroy()
+ * @msi: its interrupts are MSI, not MSI-X
+ * @why: set to a sentence for NULL, of @why_size bytes
+ */
+struct physical *nvme_create(struct dart *dart, uint16_t bdf, bool msi,
+			     const struct nvme_options *options, char *why, size_t why_size);
+
+#endif
