@@ -21,7 +21,7 @@
 
 #include "coherent.h"
 #include "companion.h"
-#include "pin.h"
+#include "map.h"
 #include "quarantine.h"
 #include "recover.h"
 #include "work.h"
@@ -170,7 +170,7 @@ static void coherent_unmap_block(struct apple_dma *ad,
 	phys_addr_t phys;
 
 	/* If the driver unmapped it itself, nobody knows if it is reached. */
-	mem->reachable = apple_dma_unpin(&ad->engine, mem->addr,
+	mem->reachable = apple_dma_unmap(&ad->engine, mem->addr,
 					 PAGE_SIZE << mem->order, &phys) != 0;
 	coherent_give_back(ad, mem);
 }

@@ -15,7 +15,7 @@
 #include "compat.h"
 #include "dma_ops.h"
 #include "hit.h"
-#include "pin.h"
+#include "map.h"
 #include "quarantine.h"
 
 /* What drivers are told is a good size: likely to be inside one window. */
@@ -51,7 +51,7 @@ static __always_inline dma_addr_t dma_ops_map_range(struct device *dev,
 {
 	struct apple_dma *ad = dma_ops_companion(dev);
 	u64 mask = dma_ops_reach(dev, dma_get_mask(dev));
-	dma_addr_t addr = apple_dma_hit(&ad->engine, phys, size, mask);
+	dma_addr_t addr = apple_dma_map_fast(&ad->engine, phys, size, mask);
 
 	if (likely(addr != DMA_MAPPING_ERROR))
 		return apple_dma_traced_map(&ad->engine, phys, size, addr);
@@ -64,7 +64,7 @@ static __always_inline void dma_ops_unmap_range(struct device *dev,
 	struct apple_dma *ad = dma_ops_companion(dev);
 	u64 phys;
 
-	if (likely(apple_dma_unhit(&ad->engine, addr, size, &phys)))
+	if (likely(apple_dma_unmap_fast(&ad->engine, addr, size, &phys)))
 		apple_dma_traced_unmap(&ad->engine, addr, size);
 	else
 		apple_dma_quarantine_unmap(ad, addr, size);

@@ -100,7 +100,7 @@ static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
 }
 
 /**
- * apple_dma_hit() - map in a window that is there
+ * apple_dma_map_fast() - map in a window that is there
  * @e: the engine
  * @phys: guest-physical address
  * @size: bytes
@@ -108,10 +108,10 @@ static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
  *
  * Context: any.
  * Return: the device address, to be passed on by way of apple_dma_traced_map(); or
- * DMA_MAPPING_ERROR: then apple_dma_pin() has to look, and knows why.
+ * DMA_MAPPING_ERROR: then apple_dma_map() has to look, and knows why.
  */
-static __always_inline dma_addr_t apple_dma_hit(struct apple_dma_engine *e,
-						u64 phys, u64 size, u64 mask)
+static __always_inline dma_addr_t apple_dma_map_fast(struct apple_dma_engine *e,
+						     u64 phys, u64 size, u64 mask)
 {
 	dma_addr_t addr = DMA_MAPPING_ERROR;
 	struct apple_dma_window *w;
@@ -128,7 +128,7 @@ static __always_inline dma_addr_t apple_dma_hit(struct apple_dma_engine *e,
 }
 
 /*
- * Trace what apple_dma_hit() mapped; returns @addr. The caller ends with this, so
+ * Trace what apple_dma_map_fast() mapped; returns @addr. The caller ends with this, so
  * that no register has to be saved: while tracing is off it costs one branch.
  */
 static __always_inline dma_addr_t
@@ -140,7 +140,7 @@ apple_dma_traced_map(struct apple_dma_engine *e, u64 phys, u64 size,
 }
 
 /**
- * apple_dma_unhit() - end a mapping, its window stays
+ * apple_dma_unmap_fast() - end a mapping, its window stays
  * @e: the engine
  * @addr: what was returned for it
  * @size: its bytes
@@ -148,10 +148,10 @@ apple_dma_traced_map(struct apple_dma_engine *e, u64 phys, u64 size,
  *
  * Context: any.
  * Return: true, to be followed by apple_dma_traced_unmap(), or false if
- * apple_dma_unpin() has to look.
+ * apple_dma_unmap() has to look.
  */
-static __always_inline bool apple_dma_unhit(struct apple_dma_engine *e,
-					    u64 addr, u64 size, u64 *phys)
+static __always_inline bool apple_dma_unmap_fast(struct apple_dma_engine *e,
+						 u64 addr, u64 size, u64 *phys)
 {
 	struct apple_dma_window *w;
 	bool done = false;
@@ -171,7 +171,7 @@ static __always_inline bool apple_dma_unhit(struct apple_dma_engine *e,
 	return done;
 }
 
-/* Trace what apple_dma_unhit() ended. */
+/* Trace what apple_dma_unmap_fast() ended. */
 static __always_inline void apple_dma_traced_unmap(struct apple_dma_engine *e,
 						   u64 addr, u64 size)
 {

@@ -12,7 +12,7 @@
 #include <linux/scatterlist.h>
 
 #include "companion.h"
-#include "pin.h"
+#include "map.h"
 #include "quarantine.h"
 
 /*
@@ -43,14 +43,14 @@ static void quarantine_list(struct apple_dma *ad, struct scatterlist *sgl,
 }
 
 /*
- * As apple_dma_pin(). Sets *reachable if the map failed and the host may have
+ * As apple_dma_map(). Sets *reachable if the map failed and the host may have
  * made it all the same; else leaves it as it is.
  */
 dma_addr_t apple_dma_quarantine_try(struct apple_dma *ad, phys_addr_t phys,
 				    size_t size, u64 mask, bool *reachable)
 {
 	bool broken = READ_ONCE(ad->engine.broken);
-	dma_addr_t addr = apple_dma_pin(&ad->engine, phys, size, mask);
+	dma_addr_t addr = apple_dma_map(&ad->engine, phys, size, mask);
 
 	if (addr == DMA_MAPPING_ERROR && !broken)
 		*reachable |= READ_ONCE(ad->engine.broken);
@@ -58,7 +58,7 @@ dma_addr_t apple_dma_quarantine_try(struct apple_dma *ad, phys_addr_t phys,
 }
 
 /*
- * Memory of a driver's: as apple_dma_pin(), apple_dma_unpin() and the same for
+ * Memory of a driver's: as apple_dma_map(), apple_dma_unmap() and the same for
  * lists. Pages that the device may still reach are kept.
  */
 dma_addr_t apple_dma_quarantine_map(struct apple_dma *ad, phys_addr_t phys,
@@ -78,7 +78,7 @@ void apple_dma_quarantine_unmap(struct apple_dma *ad, dma_addr_t addr,
 {
 	phys_addr_t phys;
 
-	if (apple_dma_unpin(&ad->engine, addr, size, &phys) == -EIO)
+	if (apple_dma_unmap(&ad->engine, addr, size, &phys) == -EIO)
 		quarantine_pages(ad, phys, size);
 }
 
@@ -86,7 +86,7 @@ int apple_dma_quarantine_map_sg(struct apple_dma *ad, struct scatterlist *sgl,
 				int nents, u64 mask)
 {
 	bool broken = READ_ONCE(ad->engine.broken);
-	int err = apple_dma_pin_sg(&ad->engine, sgl, nents, mask);
+	int err = apple_dma_map_list(&ad->engine, sgl, nents, mask);
 
 	if (err && !broken && READ_ONCE(ad->engine.broken))
 		quarantine_list(ad, sgl, nents);
@@ -96,7 +96,7 @@ int apple_dma_quarantine_map_sg(struct apple_dma *ad, struct scatterlist *sgl,
 void apple_dma_quarantine_unmap_sg(struct apple_dma *ad,
 				   struct scatterlist *sgl, int nents)
 {
-	if (apple_dma_unpin_sg(&ad->engine, sgl, nents) == -EIO)
+	if (apple_dma_unmap_list(&ad->engine, sgl, nents) == -EIO)
 		quarantine_list(ad, sgl, nents);
 }
 

@@ -107,7 +107,7 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return -ENOMEM;
 	/* Not by way of the DMA API, of which that would be a misuse. */
 	case BOARD_LEAVE:
-		addr = apple_dma_pin(&container_of(board.ops, struct apple_dma,
+		addr = apple_dma_map(&container_of(board.ops, struct apple_dma,
 						   ops)->engine,
 				     page_to_phys(board.page), PAGE_SIZE,
 				     DMA_BIT_MASK(64));

@@ -54,12 +54,12 @@ static void each_window_is_a_line(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
 	char *wanted = fixture_memory(f, LIST_SIZE);
-	dma_addr_t last = fixture_pin(f, 9 * GRANULE, PAGE);
-	dma_addr_t inner = fixture_pin(f, 2 * GRANULE, GRANULE);
-	dma_addr_t outer = fixture_pin(f, GRANULE, 4 * GRANULE);
+	dma_addr_t last = fixture_map(f, 9 * GRANULE, PAGE);
+	dma_addr_t inner = fixture_map(f, 2 * GRANULE, GRANULE);
+	dma_addr_t outer = fixture_map(f, GRANULE, 4 * GRANULE);
 
 	/* A second user, at another place in the window. */
-	CHECK_EQ(test, fixture_pin(f, 9 * GRANULE + PAGE, PAGE), last + PAGE);
+	CHECK_EQ(test, fixture_map(f, 9 * GRANULE + PAGE, PAGE), last + PAGE);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 3);
 	want(wanted, GRANULE, outer, 4 * GRANULE, 1, "active");
 	want(wanted, 2 * GRANULE, inner, GRANULE, 1, "active");
@@ -73,7 +73,7 @@ static void users_and_states_are_shown(struct kunit *test)
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_CACHED);
 	char *wanted = fixture_memory(f, LIST_SIZE);
 	u64 size = APPLE_DMA_WINDOW_MAX;
-	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+	dma_addr_t addr = fixture_map(f, 0, PAGE);
 
 	fixture_touch(f, size);
 	want(wanted, 0, addr, size, 1, "active");
@@ -102,10 +102,10 @@ static void windows_go_while_they_are_read(struct kunit *test)
 	void *v;
 
 	for (i = 0; i < ARRAY_SIZE(addr); i++)
-		addr[i] = fixture_pin(f, i * GRANULE, PAGE);
+		addr[i] = fixture_map(f, i * GRANULE, PAGE);
 	v = sops->start(&m, &pos);
 	CHECK(test, v);
-	CHECK_EQ(test, fixture_unpin(f, addr[0], PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr[0], PAGE), 0);
 	CHECK_EQ(test, sops->show(&m, v), SEQ_SKIP);
 	CHECK_EQ(test, m.count, 0);
 
@@ -114,7 +114,7 @@ static void windows_go_while_they_are_read(struct kunit *test)
 	CHECK(test, v);
 	sops->stop(&m, v);
 	CHECK_EQ(test, pos, (FAKE_RAM + GRANULE) >> APPLE_DMA_GRANULE_SHIFT);
-	CHECK_EQ(test, fixture_unpin(f, addr[1], PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr[1], PAGE), 0);
 	v = sops->start(&m, &pos);
 	CHECK(test, v);
 	CHECK_EQ(test, pos, (FAKE_RAM + 2 * GRANULE) >> APPLE_DMA_GRANULE_SHIFT);

@@ -244,7 +244,7 @@ static void list_errors(struct kunit *test)
 	/* Nothing is there; a list of one, which has nothing to undo. */
 	sg_set_page(&sgl[0], pfn_to_page(PHYS_PFN(FAKE_RAM)), PAGE_SIZE, 0);
 	sg_mark_end(&sgl[0]);
-	EXPECT(test, apple_dma_pin_sg(d->f->e, sgl, 1, ANY) == -EREMOTEIO);
+	EXPECT(test, apple_dma_map_list(d->f->e, sgl, 1, ANY) == -EREMOTEIO);
 	EXPECT_EQ(test, fixture_stats(d->f)->live_mappings, 0);
 	EXPECT_EQ(test, fixture_stats(d->f)->mapped_entries, 0);
 	free_list(pages);
@@ -294,7 +294,7 @@ static void pages_left_on_a_broken_host_are_kept(struct kunit *test)
 	u64 left;
 
 	/* Not by way of the DMA API, of which that would be a misuse. */
-	addr = apple_dma_pin(d->f->e, page_to_phys(page), PAGE_SIZE, ANY);
+	addr = apple_dma_map(d->f->e, page_to_phys(page), PAGE_SIZE, ANY);
 	CHECK(test, addr != DMA_MAPPING_ERROR);
 	apple_dma_engine_close(d->f->e);
 	CHECK_EQ(test, apple_dma_coherent_orphan(d->f->ad, &left), 0);
@@ -308,7 +308,7 @@ static void pages_left_on_a_broken_host_are_kept(struct kunit *test)
 	EXPECT_EQ(test, atomic64_read(&d->f->ad->leaked_bytes), PAGE_SIZE);
 	apple_dma_quarantine_left(d->f->ad);
 	EXPECT_EQ(test, page_count(page), 2);
-	apple_dma_unpin(d->f->e, addr, PAGE_SIZE, &phys);
+	apple_dma_unmap(d->f->e, addr, PAGE_SIZE, &phys);
 	put_page(page);
 	__free_pages(page, get_order(GRANULE));
 }

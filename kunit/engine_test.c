@@ -12,15 +12,15 @@
 static void strict_leaves_nothing(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
-	dma_addr_t a = fixture_pin(f, 0, PAGE), b = fixture_pin(f, 2 * PAGE, PAGE);
+	dma_addr_t a = fixture_map(f, 0, PAGE), b = fixture_map(f, 2 * PAGE, PAGE);
 
 	CHECK_EQ(test, b - a, 2 * PAGE);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, GRANULE);
-	CHECK_EQ(test, fixture_unpin(f, a, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, a, PAGE), 0);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 	CHECK(test, fixture_right(f, b, FAKE_RAM + 2 * PAGE, PAGE));
-	CHECK_EQ(test, fixture_unpin(f, b, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, b, PAGE), 0);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK(test, !fake_host_translate(f->host, b, NULL));
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
@@ -30,10 +30,10 @@ static void strict_leaves_nothing(struct kunit *test)
 static void strict_does_not_share_more(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
-	dma_addr_t big = fixture_pin(f, MIB, 64 * KIB), page = fixture_pin(f, MIB + 20 * KIB, PAGE);
+	dma_addr_t big = fixture_map(f, MIB, 64 * KIB), page = fixture_map(f, MIB + 20 * KIB, PAGE);
 
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 2);
-	CHECK_EQ(test, fixture_unpin(f, big, 64 * KIB), 0);
+	CHECK_EQ(test, fixture_unmap(f, big, 64 * KIB), 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, GRANULE);
 	CHECK(test, fixture_right(f, page, FAKE_RAM + MIB + 20 * KIB, PAGE));
 }
@@ -42,14 +42,14 @@ static void strict_does_not_share_more(struct kunit *test)
 static void strict_windows_become_cached(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
-	dma_addr_t a = fixture_pin(f, 0, PAGE), b;
+	dma_addr_t a = fixture_map(f, 0, PAGE), b;
 
 	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_CACHED);
-	b = fixture_pin(f, PAGE, PAGE);
+	b = fixture_map(f, PAGE, PAGE);
 	CHECK_EQ(test, b - a, PAGE);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
-	CHECK_EQ(test, fixture_unpin(f, a, PAGE), 0);
-	CHECK_EQ(test, fixture_unpin(f, b, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, a, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, b, PAGE), 0);
 	CHECK_EQ(test, fixture_stats(f)->idle_entries, 1);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 }
@@ -74,7 +74,7 @@ static void closed_maps_nothing(struct kunit *test)
 
 	fixture_touch(f, 0);
 	apple_dma_engine_close(f->e);
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_BROKEN], 1);
 	apple_dma_engine_open(f->e);
 	fixture_touch(f, 0);
@@ -119,11 +119,11 @@ static void abandoned_go_in_one_doorbell(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < 10; i++)
-		CHECK(test, apple_dma_pin(f->e, FAKE_RAM + i * 4 * MIB, PAGE, ANY) !=
+		CHECK(test, apple_dma_map(f->e, FAKE_RAM + i * 4 * MIB, PAGE, ANY) !=
 		      DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 10);
 	apple_dma_engine_close(f->e);
-	CHECK(test, apple_dma_pin(f->e, FAKE_RAM, PAGE, ANY) == DMA_MAPPING_ERROR);
+	CHECK(test, apple_dma_map(f->e, FAKE_RAM, PAGE, ANY) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, apple_dma_engine_abandon(f->e), 10);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 	CHECK(test, apple_dma_engine_release(f->e));
@@ -136,15 +136,15 @@ static void abandoned_go_in_one_doorbell(struct kunit *test)
 static void broken_host_is_left_alone(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
-	dma_addr_t addr = apple_dma_pin(f->e, FAKE_RAM, PAGE, ANY);
+	dma_addr_t addr = apple_dma_map(f->e, FAKE_RAM, PAGE, ANY);
 	phys_addr_t phys = 0;
 
 	f->host->breaks = 1;
-	CHECK(test, apple_dma_pin(f->e, FAKE_RAM + 8 * MIB, PAGE, ANY) ==
+	CHECK(test, apple_dma_map(f->e, FAKE_RAM + 8 * MIB, PAGE, ANY) ==
 	      DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
-	CHECK(test, apple_dma_pin(f->e, FAKE_RAM, PAGE, ANY) == DMA_MAPPING_ERROR);
-	CHECK_EQ(test, apple_dma_unpin(f->e, addr, PAGE, &phys), -EIO);
+	CHECK(test, apple_dma_map(f->e, FAKE_RAM, PAGE, ANY) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_unmap(f->e, addr, PAGE, &phys), -EIO);
 	CHECK_EQ(test, phys, FAKE_RAM);
 	apple_dma_engine_flush(f->e);
 	CHECK(test, !apple_dma_engine_release(f->e));
@@ -163,13 +163,13 @@ static void tell(struct apple_dma_engine *e)
 static void breach_is_told(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
-	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+	dma_addr_t addr = fixture_map(f, 0, PAGE);
 
 	told = 0;
 	f->e->broke = tell;
 	f->host->breaks = 1;
-	CHECK(test, fixture_pin(f, MIB, PAGE) == DMA_MAPPING_ERROR);
-	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), -EIO);
+	CHECK(test, fixture_map(f, MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), -EIO);
 	flush_work(&f->e->alert);
 	CHECK_EQ(test, told, 1);
 }
@@ -183,11 +183,11 @@ static void what_was_left_is_told(struct kunit *test)
 	dma_addr_t addr;
 	unsigned int i;
 
-	addr = fixture_pin(f, 0, PAGE);
+	addr = fixture_map(f, 0, PAGE);
 	for (i = 1; i < 4; i++)
-		fixture_pin(f, i * MIB + PAGE, 2 * GRANULE);
+		fixture_map(f, i * MIB + PAGE, 2 * GRANULE);
 	/* Of four windows three are left, and go with a batch that breaks. */
-	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
 	apple_dma_engine_close(f->e);
 	CHECK_EQ(test, apple_dma_engine_abandon(f->e), 3);
 	f->host->breaks = 1;
@@ -217,7 +217,7 @@ static void hold(struct fixture *f, struct held *h, u64 from)
 	bool broken = f->e->broken;
 
 	h->phys = FAKE_RAM + from;
-	h->addr = apple_dma_pin(f->e, h->phys, PAGE, ANY);
+	h->addr = apple_dma_map(f->e, h->phys, PAGE, ANY);
 	if (h->addr == DMA_MAPPING_ERROR)
 		CHECK(f->test, f->e->broken);
 	else
@@ -232,7 +232,7 @@ static void let_go(struct fixture *f, struct held *h)
 
 	if (h->addr == DMA_MAPPING_ERROR)
 		return;
-	err = apple_dma_unpin(f->e, h->addr, PAGE, &phys);
+	err = apple_dma_unmap(f->e, h->addr, PAGE, &phys);
 	CHECK_EQ(f->test, phys, h->phys);
 	CHECK_EQ(f->test, err, f->e->broken ? -EIO : 0);
 	if (f->e->mode == APPLE_DMA_MODE_STRICT)
@@ -243,7 +243,7 @@ static void let_go(struct fixture *f, struct held *h)
 static void list(struct fixture *f)
 {
 	struct scatterlist *sgl = fixture_list(f, 64 * MIB, 70, 4 * MIB, PAGE), *sg;
-	int i, err = apple_dma_pin_sg(f->e, sgl, 70, ANY);
+	int i, err = apple_dma_map_list(f->e, sgl, 70, ANY);
 
 	CHECK(f->test, !err || f->e->broken);
 	for_each_sg(sgl, sg, 70, i) {
@@ -255,7 +255,7 @@ static void list(struct fixture *f)
 	}
 	if (err)
 		return;
-	err = apple_dma_unpin_sg(f->e, sgl, 70);
+	err = apple_dma_unmap_list(f->e, sgl, 70);
 	CHECK_EQ(f->test, err, f->e->broken ? -EIO : 0);
 }
 
@@ -325,16 +325,16 @@ static void each_doorbell_breaks_strict(struct kunit *test)
 static void unmap_after_stop(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
-	dma_addr_t kept = apple_dma_pin(f->e, FAKE_RAM + 8 * MIB, PAGE, ANY);
+	dma_addr_t kept = apple_dma_map(f->e, FAKE_RAM + 8 * MIB, PAGE, ANY);
 	phys_addr_t phys = 0x77;
 
 	f->host->breaks = 1;
 	apple_dma_engine_stop(f->e);
 	CHECK(test, f->e->broken);
-	CHECK_EQ(test, apple_dma_unpin(f->e, kept, PAGE, &phys), -EIO);
+	CHECK_EQ(test, apple_dma_unmap(f->e, kept, PAGE, &phys), -EIO);
 	CHECK_EQ(test, phys, FAKE_RAM + 8 * MIB);
 	phys = 0x77;
-	CHECK_EQ(test, apple_dma_unpin(f->e, kept + GIB, PAGE, &phys), 0);
+	CHECK_EQ(test, apple_dma_unmap(f->e, kept + GIB, PAGE, &phys), 0);
 	CHECK_EQ(test, phys, 0x77);
 	CHECK_EQ(test, fixture_stats(f)->bad_unmaps, 0);
 }
@@ -342,10 +342,10 @@ static void unmap_after_stop(struct kunit *test)
 static void unmap_after_orderly_stop(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
-	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+	dma_addr_t addr = fixture_map(f, 0, PAGE);
 
 	apple_dma_engine_stop(f->e);
-	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
 	CHECK_EQ(test, fixture_stats(f)->bad_unmaps, 0);
 }
 

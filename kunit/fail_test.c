@@ -83,26 +83,26 @@ static void fail_each(struct fixture *f, struct outcome (*run)(struct fixture *f
 		   nth - 1, refused, unharmed);
 }
 
-static struct outcome run_pin(struct fixture *f)
+static struct outcome run_map(struct fixture *f)
 {
-	dma_addr_t addr = fixture_pin(f, 5 * MIB, 3 * PAGE);
+	dma_addr_t addr = fixture_map(f, 5 * MIB, 3 * PAGE);
 	struct outcome o = { .right = true };
 
 	o.fine = addr != DMA_MAPPING_ERROR;
 	if (o.fine)
 		o.right = fixture_right(f, addr, FAKE_RAM + 5 * MIB, 3 * PAGE) &&
-			  !fixture_unpin(f, addr, 3 * PAGE);
+			  !fixture_unmap(f, addr, 3 * PAGE);
 	return o;
 }
 
 static void cached_map(struct kunit *test)
 {
-	fail_each(fixture_open(test), run_pin);
+	fail_each(fixture_open(test), run_map);
 }
 
 static void strict_map(struct kunit *test)
 {
-	fail_each(fixture_open(test, .mode = APPLE_DMA_MODE_STRICT), run_pin);
+	fail_each(fixture_open(test, .mode = APPLE_DMA_MODE_STRICT), run_map);
 }
 
 /* Of a list. */
@@ -115,7 +115,7 @@ static struct outcome run_list(struct fixture *f)
 	struct outcome o = { .right = true };
 	int i;
 
-	o.fine = !apple_dma_pin_sg(f->e, sgl, ENTRIES, ANY);
+	o.fine = !apple_dma_map_list(f->e, sgl, ENTRIES, ANY);
 	if (!o.fine) {
 		for_each_sg(sgl, sg, ENTRIES, i)
 			o.right &= sg_dma_address(sg) == DMA_MAPPING_ERROR;
@@ -124,7 +124,7 @@ static struct outcome run_list(struct fixture *f)
 	for_each_sg(sgl, sg, ENTRIES, i)
 		o.right &= fixture_right(f, sg_dma_address(sg), sg_phys(sg),
 					 sg->length);
-	o.right &= !apple_dma_unpin_sg(f->e, sgl, ENTRIES);
+	o.right &= !apple_dma_unmap_list(f->e, sgl, ENTRIES);
 	return o;
 }
 
@@ -149,7 +149,7 @@ static void strict_list(struct kunit *test)
 static struct outcome run_refused(struct fixture *f)
 {
 	f->host->refuse = 1;
-	return run_pin(f);
+	return run_map(f);
 }
 
 static void refused_map(struct kunit *test)
@@ -160,12 +160,12 @@ static void refused_map(struct kunit *test)
 /* Room is made first: the second map evicts what the first one left. */
 static struct outcome run_evict(struct fixture *f)
 {
-	dma_addr_t addr = fixture_pin(f, 100 * MIB, PAGE);
+	dma_addr_t addr = fixture_map(f, 100 * MIB, PAGE);
 	struct outcome o;
 
 	if (addr != DMA_MAPPING_ERROR)
-		fixture_unpin(f, addr, PAGE);
-	o = run_pin(f);
+		fixture_unmap(f, addr, PAGE);
+	o = run_map(f);
 	o.fine &= addr != DMA_MAPPING_ERROR;
 	return o;
 }
@@ -181,25 +181,25 @@ static void window_without_slots_is_used(struct kunit *test)
 	dma_addr_t a, b;
 
 	seam_no_slots = true;
-	a = fixture_pin(f, 0, PAGE);
-	b = fixture_pin(f, PAGE, PAGE);
+	a = fixture_map(f, 0, PAGE);
+	b = fixture_map(f, PAGE, PAGE);
 	w = rb_entry_safe(rb_first(&f->e->iova), struct apple_dma_window,
 			  iova_node);
 	CHECK(test, w && !w->indexed);
 	CHECK(test, xa_empty(&f->e->by_phys) && xa_empty(&f->e->by_iova));
 	CHECK(test, fixture_right(f, a, FAKE_RAM, PAGE));
 	CHECK_EQ(test, b, a + PAGE);
-	CHECK_EQ(test, fixture_unpin(f, a, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, a, PAGE), 0);
 	/* None of the three was a hit. */
 	CHECK_EQ(test, fixture_stats(f)->slow_paths, 3);
 
 	seam_no_slots = false;
-	a = fixture_pin(f, 0, PAGE);
+	a = fixture_map(f, 0, PAGE);
 	CHECK_EQ(test, fixture_stats(f)->slow_paths, 4);
 	CHECK(test, w->indexed);
 	fixture_touch(f, MIB);
-	CHECK_EQ(test, fixture_unpin(f, a, PAGE), 0);
-	CHECK_EQ(test, fixture_unpin(f, b, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, a, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, b, PAGE), 0);
 	CHECK_EQ(test, fixture_stats(f)->slow_paths, 4);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 }
@@ -213,7 +213,7 @@ static void eviction(struct kunit *test)
 static struct outcome run_leftover(struct fixture *f)
 {
 	bool planted = fake_host_plant(f->host, FAKE_RAM + 5 * MIB, GRANULE);
-	struct outcome o = run_pin(f);
+	struct outcome o = run_map(f);
 
 	o.right &= planted;
 	/* What was refused before the host was asked has released nothing. */
@@ -236,19 +236,19 @@ static void map_over_a_leftover(struct kunit *test)
 /* The guest sleeps, with idle windows and one in use. */
 static struct outcome run_sleep(struct fixture *f)
 {
-	dma_addr_t addr = fixture_pin(f, 8 * MIB, 3 * PAGE);
-	dma_addr_t idle = fixture_pin(f, 100 * MIB, PAGE);
+	dma_addr_t addr = fixture_map(f, 8 * MIB, 3 * PAGE);
+	dma_addr_t idle = fixture_map(f, 100 * MIB, PAGE);
 	struct outcome o = { .right = true };
 
 	o.fine = addr != DMA_MAPPING_ERROR && idle != DMA_MAPPING_ERROR;
 	if (idle != DMA_MAPPING_ERROR)
-		o.right = !fixture_unpin(f, idle, PAGE);
+		o.right = !fixture_unmap(f, idle, PAGE);
 	fixture_sleep(f);
 	o.right &= fixture_wake(f);
 	if (addr != DMA_MAPPING_ERROR)
 		o.right &= fixture_right(f, addr, FAKE_RAM + 8 * MIB,
 					 3 * PAGE) &&
-			   !fixture_unpin(f, addr, 3 * PAGE);
+			   !fixture_unmap(f, addr, 3 * PAGE);
 	return o;
 }
 
@@ -260,7 +260,7 @@ static void sleep_and_wake(struct kunit *test)
 /* And the host forgets the one in use meanwhile. */
 static struct outcome run_forgotten(struct fixture *f)
 {
-	dma_addr_t addr = fixture_pin(f, 8 * MIB, 3 * PAGE), fresh;
+	dma_addr_t addr = fixture_map(f, 8 * MIB, 3 * PAGE), fresh;
 	struct outcome o = { .right = true };
 
 	o.fine = addr != DMA_MAPPING_ERROR;
@@ -268,13 +268,13 @@ static struct outcome run_forgotten(struct fixture *f)
 	if (o.fine)
 		fake_host_forget(f->host, FAKE_RAM + 8 * MIB);
 	o.right = fixture_wake(f) == !o.fine;
-	fresh = fixture_pin(f, 8 * MIB, PAGE);
+	fresh = fixture_map(f, 8 * MIB, PAGE);
 	if (o.fine)
 		o.right &= fresh == DMA_MAPPING_ERROR &&
-			   !fixture_unpin(f, addr, 3 * PAGE);
+			   !fixture_unmap(f, addr, 3 * PAGE);
 	else if (fresh != DMA_MAPPING_ERROR)
 		o.right &= fixture_right(f, fresh, FAKE_RAM + 8 * MIB, PAGE) &&
-			   !fixture_unpin(f, fresh, PAGE);
+			   !fixture_unmap(f, fresh, PAGE);
 	o.right &= apple_dma_engine_release(f->e);
 	apple_dma_engine_open(f->e);
 	return o;

@@ -209,31 +209,31 @@ struct fake_host_counts fixture_counts(struct fixture *f)
 }
 
 /**
- * fixture_pin() - map something in the first piece
+ * fixture_map() - map something in the first piece
  * @f: the fixture
  * @from: bytes from its start
  * @size: bytes
  *
- * Return: as apple_dma_pin() for a device that reaches everything.
+ * Return: as apple_dma_map() for a device that reaches everything.
  */
-dma_addr_t fixture_pin(struct fixture *f, u64 from, u64 size)
+dma_addr_t fixture_map(struct fixture *f, u64 from, u64 size)
 {
-	return apple_dma_pin(f->e, FAKE_RAM + from, size, ANY);
+	return apple_dma_map(f->e, FAKE_RAM + from, size, ANY);
 }
 
 /**
- * fixture_unpin() - undo fixture_pin()
+ * fixture_unmap() - undo fixture_map()
  * @f: the fixture
  * @addr: what it returned
  * @size: bytes
  *
- * Return: as apple_dma_unpin().
+ * Return: as apple_dma_unmap().
  */
-int fixture_unpin(struct fixture *f, dma_addr_t addr, u64 size)
+int fixture_unmap(struct fixture *f, dma_addr_t addr, u64 size)
 {
 	phys_addr_t phys;
 
-	return apple_dma_unpin(f->e, addr, size, &phys);
+	return apple_dma_unmap(f->e, addr, size, &phys);
 }
 
 /**
@@ -245,11 +245,11 @@ int fixture_unpin(struct fixture *f, dma_addr_t addr, u64 size)
  */
 void fixture_touch(struct fixture *f, u64 from)
 {
-	dma_addr_t addr = fixture_pin(f, from, PAGE);
+	dma_addr_t addr = fixture_map(f, from, PAGE);
 	phys_addr_t phys;
 
 	CHECK(f->test, fixture_right(f, addr, FAKE_RAM + from, PAGE));
-	CHECK_EQ(f->test, apple_dma_unpin(f->e, addr, PAGE, &phys), 0);
+	CHECK_EQ(f->test, apple_dma_unmap(f->e, addr, PAGE, &phys), 0);
 	CHECK_EQ(f->test, phys, FAKE_RAM + from);
 }
 

@@ -55,7 +55,7 @@ static void coldest_goes_first(struct kunit *test)
 static void flush_goes_in_batches(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
-	dma_addr_t addr = apple_dma_pin(f->e, FAKE_RAM, PAGE, ANY);
+	dma_addr_t addr = apple_dma_map(f->e, FAKE_RAM, PAGE, ANY);
 	unsigned int i;
 
 	for (i = 1; i <= 100; i++)
@@ -81,18 +81,18 @@ static void used_again_is_in_use(struct kunit *test)
 		fixture_touch(f, i * 4 * MIB);
 	CHECK_EQ(test, fixture_stats(f)->idle_entries, 2);
 	for (i = 0; i < 2; i++)
-		addr[i] = fixture_pin(f, i * 4 * MIB, PAGE);
+		addr[i] = fixture_map(f, i * 4 * MIB, PAGE);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
 	CHECK_EQ(test, fixture_stats(f)->idle_entries, 0);
 
 	apple_dma_engine_flush(f->e);
-	CHECK_EQ(test, apple_dma_pin(f->e, FAKE_RAM + 8 * MIB, PAGE, ANY),
+	CHECK_EQ(test, apple_dma_map(f->e, FAKE_RAM + 8 * MIB, PAGE, ANY),
 		 DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->evictions, 0);
 	for (i = 0; i < 2; i++) {
 		CHECK(test, fixture_right(f, addr[i], FAKE_RAM + i * 4 * MIB,
 					  PAGE));
-		CHECK_EQ(test, fixture_unpin(f, addr[i], PAGE), 0);
+		CHECK_EQ(test, fixture_unmap(f, addr[i], PAGE), 0);
 	}
 	fixture_touch(f, 8 * MIB);
 	CHECK_EQ(test, fixture_stats(f)->evictions, 1);
@@ -104,7 +104,7 @@ static void used_again_is_in_use(struct kunit *test)
 static void retired_take_nothing_new(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
-	dma_addr_t old = fixture_pin(f, 0, PAGE), new;
+	dma_addr_t old = fixture_map(f, 0, PAGE), new;
 
 	fixture_touch(f, 4 * MIB);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
@@ -112,9 +112,9 @@ static void retired_take_nothing_new(struct kunit *test)
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 1);
 
-	new = fixture_pin(f, MIB, PAGE);
+	new = fixture_map(f, MIB, PAGE);
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 4 * MIB + GRANULE);
-	CHECK_EQ(test, fixture_unpin(f, old, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, old, PAGE), 0);
 	CHECK(test, !fake_host_has(f->host, FAKE_RAM));
 	CHECK(test, fixture_right(f, new, FAKE_RAM + MIB, PAGE));
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, GRANULE);
@@ -124,16 +124,16 @@ static void retired_take_nothing_new(struct kunit *test)
 static void retired_stay_retired(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
-	dma_addr_t old = fixture_pin(f, 8 * MIB, PAGE), new;
+	dma_addr_t old = fixture_map(f, 8 * MIB, PAGE), new;
 
 	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_STRICT);
 	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_CACHED);
-	new = fixture_pin(f, 8 * MIB, PAGE);
+	new = fixture_map(f, 8 * MIB, PAGE);
 	CHECK(test, fixture_right(f, new, FAKE_RAM + 8 * MIB, PAGE));
 	CHECK(test, new != old);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 2);
-	CHECK_EQ(test, fixture_unpin(f, old, PAGE), 0);
-	CHECK_EQ(test, fixture_unpin(f, new, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, old, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, new, PAGE), 0);
 	CHECK_EQ(test, fixture_stats(f)->idle_entries,
 		 fixture_stats(f)->mapped_entries);
 }
@@ -158,18 +158,18 @@ static void unmap_gives_back_its_own_window(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
 	struct scatterlist *sgl = fixture_list(f, 900 * MIB, 4, 4 * MIB, PAGE);
-	dma_addr_t addr = fixture_pin(f, 800 * MIB, PAGE);
+	dma_addr_t addr = fixture_map(f, 800 * MIB, PAGE);
 	unsigned int i;
 
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 4, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 4, ANY), 0);
 	for (i = 0; i < 100; i++)
 		fixture_touch(f, i * 4 * MIB);
 	begin_strict(f);
 	fixture_doorbells(f);
-	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
 	CHECK(test, !fake_host_has(f->host, FAKE_RAM + 800 * MIB));
 	CHECK_EQ(test, fixture_doorbells(f), 1);
-	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 4), 0);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 4), 0);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK_EQ(test, fixture_counts(f).unmap_entries, 5);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 100);
@@ -186,11 +186,11 @@ static void all_of_many_are_retired(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
-		old[i] = fixture_pin(f, (2 * i + 1) * GRANULE, PAGE);
+		old[i] = fixture_map(f, (2 * i + 1) * GRANULE, PAGE);
 	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_STRICT);
 	apple_dma_engine_set_mode(f->e, APPLE_DMA_MODE_CACHED);
 	for (i = 0; i < n; i += 1024) {
-		new = fixture_pin(f, (2 * i + 1) * GRANULE, PAGE);
+		new = fixture_map(f, (2 * i + 1) * GRANULE, PAGE);
 		CHECK(test, new != DMA_MAPPING_ERROR && new != old[i]);
 	}
 }
@@ -272,12 +272,12 @@ static void large_ones_go_where_room_is_short(struct kunit *test)
 	dma_addr_t addr[2];
 	unsigned int i;
 
-	CHECK(test, fixture_pin(f, 0, 63 * MIB + 640 * KIB) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, 63 * MIB + 640 * KIB) != DMA_MAPPING_ERROR);
 	fixture_touch(f, GIB);
 	for (i = 0; i < 2; i++)
-		addr[i] = fixture_pin(f, 2 * GIB + i * MIB, 128 * KIB);
+		addr[i] = fixture_map(f, 2 * GIB + i * MIB, 128 * KIB);
 	for (i = 0; i < 2; i++)
-		CHECK_EQ(test, fixture_unpin(f, addr[i], 128 * KIB), 0);
+		CHECK_EQ(test, fixture_unmap(f, addr[i], 128 * KIB), 0);
 	CHECK_EQ(test, fixture_stats(f)->idle_bytes, 256 * KIB + GRANULE);
 	fixture_doorbells(f);
 	fixture_touch(f, 3 * GIB);
@@ -290,7 +290,7 @@ static void large_ones_go_where_room_is_short(struct kunit *test)
 static void idle_ones_age(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
-	dma_addr_t addr = fixture_pin(f, 8 * MIB, PAGE);
+	dma_addr_t addr = fixture_map(f, 8 * MIB, PAGE);
 	unsigned int i;
 
 	fixture_touch(f, 0);
@@ -304,7 +304,7 @@ static void idle_ones_age(struct kunit *test)
 	CHECK(test, fixture_right(f, addr, FAKE_RAM + 8 * MIB, PAGE));
 
 	/* It goes on while there is something, and starts again. */
-	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
 	for (i = 0; i < 100 && fixture_stats(f)->mapped_entries; i++)
 		msleep(20);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
@@ -322,7 +322,7 @@ static void idle_ones_age(struct kunit *test)
 static void sleep_keeps_what_is_in_use(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
-	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+	dma_addr_t addr = fixture_map(f, 0, PAGE);
 	unsigned int i;
 
 	for (i = 1; i <= 100; i++)
@@ -336,7 +336,7 @@ static void sleep_keeps_what_is_in_use(struct kunit *test)
 	CHECK_EQ(test, fixture_counts(f).refusals, 1);
 	CHECK(test, fixture_right(f, addr, FAKE_RAM, PAGE));
 	fixture_touch(f, 4 * MIB);
-	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
 }
 
 /*
@@ -349,7 +349,7 @@ static void all_in_use_are_asked_for_again(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < 100; i++)
-		CHECK(test, fixture_pin(f, i * 4 * MIB, PAGE) != DMA_MAPPING_ERROR);
+		CHECK(test, fixture_map(f, i * 4 * MIB, PAGE) != DMA_MAPPING_ERROR);
 	fixture_sleep(f);
 	CHECK(test, fake_host_forget(f->host, FAKE_RAM + 99 * 4 * MIB));
 	fixture_doorbells(f);
@@ -376,21 +376,21 @@ static void reopen(struct fixture *f)
 static void forgotten_windows_are_found(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_RANDOM);
-	dma_addr_t kept = fixture_pin(f, 0, PAGE);
-	dma_addr_t lost = fixture_pin(f, 8 * MIB, PAGE), fresh;
+	dma_addr_t kept = fixture_map(f, 0, PAGE);
+	dma_addr_t lost = fixture_map(f, 8 * MIB, PAGE), fresh;
 
 	fixture_sleep(f);
 	CHECK(test, fake_host_forget(f->host, FAKE_RAM + 8 * MIB));
 	CHECK(test, !fixture_wake(f));
 	CHECK(test, fake_host_has(f->host, FAKE_RAM + 8 * MIB));
 	CHECK(test, fixture_right(f, kept, FAKE_RAM, PAGE));
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
-	CHECK(test, fixture_pin(f, 8 * MIB, PAGE) == DMA_MAPPING_ERROR);
-	CHECK_EQ(test, fixture_unpin(f, kept, PAGE), 0);
-	CHECK_EQ(test, fixture_unpin(f, lost, PAGE), 0);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 8 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_unmap(f, kept, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, lost, PAGE), 0);
 	reopen(f);
 	CHECK(test, !fake_host_has(f->host, FAKE_RAM + 8 * MIB));
-	fresh = fixture_pin(f, 8 * MIB, PAGE);
+	fresh = fixture_map(f, 8 * MIB, PAGE);
 	CHECK(test, fixture_right(f, fresh, FAKE_RAM + 8 * MIB, PAGE));
 }
 
@@ -403,8 +403,8 @@ static void check_swapped(struct kunit *test, enum apple_dma_mode mode)
 {
 	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_REUSE,
 					 .mode = mode);
-	dma_addr_t a = fixture_pin(f, 0, PAGE);
-	dma_addr_t b = fixture_pin(f, 8 * MIB, PAGE);
+	dma_addr_t a = fixture_map(f, 0, PAGE);
+	dma_addr_t b = fixture_map(f, 8 * MIB, PAGE);
 
 	fixture_sleep(f);
 	CHECK(test, fake_host_forget(f->host, FAKE_RAM));
@@ -413,13 +413,13 @@ static void check_swapped(struct kunit *test, enum apple_dma_mode mode)
 	CHECK(test, fixture_right(f, a, FAKE_RAM + 8 * MIB, PAGE));
 	CHECK(test, fixture_right(f, b, FAKE_RAM, PAGE));
 
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
-	CHECK(test, fixture_pin(f, 16 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 16 * MIB, PAGE) == DMA_MAPPING_ERROR);
 	CHECK(test, !f->e->broken);
-	CHECK_EQ(test, fixture_unpin(f, a, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, a, PAGE), 0);
 	CHECK_EQ(test, fixture_stats(f)->live_mappings, 1);
 	reopen(f);
-	a = fixture_pin(f, 0, PAGE);
+	a = fixture_map(f, 0, PAGE);
 	CHECK(test, fixture_right(f, a, FAKE_RAM, PAGE));
 }
 

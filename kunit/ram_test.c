@@ -134,8 +134,8 @@ static void memory_goes(struct kunit *test)
 static void windows_go_with_their_memory(struct kunit *test)
 {
 	struct fixture *f = open_hotplug(test);
-	dma_addr_t there = fixture_pin(f, 16 * MIB, PAGE);
-	dma_addr_t elsewhere = fixture_pin(f, 40 * MIB, PAGE), again;
+	dma_addr_t there = fixture_map(f, 16 * MIB, PAGE);
+	dma_addr_t elsewhere = fixture_map(f, 40 * MIB, PAGE), again;
 	u64 entries;
 
 	fixture_touch(f, 20 * MIB);
@@ -149,14 +149,14 @@ static void windows_go_with_their_memory(struct kunit *test)
 
 	/* Not by a hit, not by the tree; a new window of its own. */
 	CHECK_EQ(test, notify(f, MEM_CANCEL_OFFLINE, 16 * MIB, 16 * MIB), 0);
-	again = fixture_pin(f, 16 * MIB, PAGE);
+	again = fixture_map(f, 16 * MIB, PAGE);
 	CHECK(test, again != DMA_MAPPING_ERROR && again != there);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 3);
-	CHECK_EQ(test, fixture_pin(f, 41 * MIB, PAGE), elsewhere + MIB);
-	CHECK_EQ(test, fixture_unpin(f, there, PAGE), 0);
-	CHECK_EQ(test, fixture_unpin(f, again, PAGE), 0);
-	CHECK_EQ(test, fixture_unpin(f, elsewhere, PAGE), 0);
-	CHECK_EQ(test, fixture_unpin(f, elsewhere + MIB, PAGE), 0);
+	CHECK_EQ(test, fixture_map(f, 41 * MIB, PAGE), elsewhere + MIB);
+	CHECK_EQ(test, fixture_unmap(f, there, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, again, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, elsewhere, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, elsewhere + MIB, PAGE), 0);
 }
 
 /*
@@ -176,9 +176,9 @@ static void nothing_stays_where_memory_went(struct kunit *test)
 	dma_addr_t addr;
 
 	CHECK_EQ(test, notify_of(f, MEM_GOING_OFFLINE, &memory), 0);
-	addr = apple_dma_pin(f->e, phys + GRANULE, PAGE, ANY);
+	addr = apple_dma_map(f->e, phys + GRANULE, PAGE, ANY);
 	CHECK(test, addr != DMA_MAPPING_ERROR);
-	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
 	CHECK_EQ(test, fixture_stats(f)->idle_entries, 1);
 	CHECK_EQ(test, notify_of(f, MEM_OFFLINE, &memory), 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);

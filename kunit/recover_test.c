@@ -46,7 +46,7 @@ static void leftovers_are_found(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(at); i++)
 		CHECK(test, fake_host_plant(f->host, begin() + at[i], GRANULE));
 	f->host->limits.entries = ARRAY_SIZE(at);
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK(test, ended(f));
 	found = fixture_stats(f)->recovered;
 	CHECK_EQ(test, found, ARRAY_SIZE(at));
@@ -80,7 +80,7 @@ static void each_handle_is_released_once(struct kunit *test)
 					 .mode = APPLE_DMA_MODE_STRICT);
 
 	f->host->limits.entries = 0;
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK(test, ended(f));
 	CHECK_EQ(test, fixture_counts(f).unmap_entries, handles() + 1);
 }
@@ -96,14 +96,14 @@ static void one_in_the_way_leads_to_the_others(struct kunit *test)
 	for (i = 0; i < 5; i++)
 		CHECK(test, fake_host_plant(f->host, begin() + i * MIB,
 					    GRANULE));
-	addr = apple_dma_pin(f->e, begin() + 2 * MIB, GRANULE, ANY);
+	addr = apple_dma_map(f->e, begin() + 2 * MIB, GRANULE, ANY);
 	CHECK(test, addr != DMA_MAPPING_ERROR);
 	CHECK(test, ended(f));
 	CHECK_EQ(test, fixture_stats(f)->recovered, 5);
 	for (i = 0; i < 5; i++)
 		CHECK(test, fake_host_has(f->host, begin() + i * MIB) ==
 			    (i == 2));
-	CHECK_EQ(test, fixture_unpin(f, addr, GRANULE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, GRANULE), 0);
 }
 
 /* Its memory is not this kernel's: up to its last granule, and not beyond. */
@@ -124,7 +124,7 @@ static void memory_of_a_crashed_kernel_is_searched(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(at); i++)
 		CHECK(test, fake_host_plant(f->host, old + at[i], GRANULE));
 	f->host->limits.entries = ARRAY_SIZE(at);
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, apple_dma_recover_wait(f->e), ARRAY_SIZE(at));
 	fixture_touch(f, 0);
 }
@@ -134,16 +134,16 @@ static void live_windows_are_spared(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .leftovers = true, .real = true,
 					 .mode = APPLE_DMA_MODE_STRICT);
-	dma_addr_t addr = apple_dma_pin(f->e, begin(), GRANULE, ANY);
+	dma_addr_t addr = apple_dma_map(f->e, begin(), GRANULE, ANY);
 
 	CHECK(test, addr != DMA_MAPPING_ERROR);
 	f->host->limits.entries = 1;
-	CHECK(test, apple_dma_pin(f->e, begin() + MIB, GRANULE, ANY) ==
+	CHECK(test, apple_dma_map(f->e, begin() + MIB, GRANULE, ANY) ==
 	      DMA_MAPPING_ERROR);
 	CHECK(test, ended(f));
 	CHECK_EQ(test, fixture_stats(f)->recovered, 0);
 	CHECK(test, fixture_right(f, addr, begin(), GRANULE));
-	CHECK_EQ(test, fixture_unpin(f, addr, GRANULE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, GRANULE), 0);
 }
 
 /* Once in an engine's life. */
@@ -153,11 +153,11 @@ static void search_is_not_repeated(struct kunit *test)
 					 .mode = APPLE_DMA_MODE_STRICT);
 
 	f->host->limits.entries = 0;
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK(test, ended(f));
 	fixture_doorbells(f);
 	apple_dma_budget_forget(f->e);
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	flush_work(&f->e->sweep);
 	/* The map alone. */
 	CHECK_EQ(test, fixture_doorbells(f), 1);
@@ -173,7 +173,7 @@ static void search_is_waited_for_after_a_sleep(struct kunit *test)
 	CHECK(test, fixture_wake(f));
 	CHECK(test, fake_host_plant(f->host, begin(), GRANULE));
 	f->host->limits.entries = 1;
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, apple_dma_recover_wait(f->e), 1);
 	fixture_touch(f, 0);
 }
@@ -203,7 +203,7 @@ static void check_asleep(struct kunit *test,
 	search_held = false;
 	seam_resched = hold_search;
 	f->host->limits.entries = 0;
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK(test, wait_for_completion_timeout(&search_began, 60 * HZ));
 	sleep(f->e);
 	WRITE_ONCE(f->host->asleep, true);
@@ -235,9 +235,9 @@ static void image_finds_what_another_kernel_left(struct kunit *test)
 	unsigned int i;
 
 	CHECK(test, fake_host_plant(f->host, begin(), GRANULE));
-	addr = apple_dma_pin(f->e, begin(), GRANULE, ANY);
+	addr = apple_dma_map(f->e, begin(), GRANULE, ANY);
 	CHECK(test, addr != DMA_MAPPING_ERROR);
-	CHECK_EQ(test, fixture_unpin(f, addr, GRANULE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, GRANULE), 0);
 	CHECK(test, ended(f));
 	CHECK_EQ(test, fixture_stats(f)->recovered, 1);
 
@@ -247,11 +247,11 @@ static void image_finds_what_another_kernel_left(struct kunit *test)
 					    GRANULE));
 	apple_dma_recover_again(f->e);
 	CHECK(test, apple_dma_engine_resume(f->e));
-	addr = apple_dma_pin(f->e, begin() + MIB, GRANULE, ANY);
+	addr = apple_dma_map(f->e, begin() + MIB, GRANULE, ANY);
 	CHECK(test, addr != DMA_MAPPING_ERROR);
 	CHECK(test, ended(f));
 	CHECK_EQ(test, fixture_stats(f)->recovered, 4);
-	CHECK_EQ(test, fixture_unpin(f, addr, GRANULE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, GRANULE), 0);
 }
 
 /* Without an image nothing is looked for twice. */
@@ -261,7 +261,7 @@ static void thaw_is_no_reason_to_search_again(struct kunit *test)
 					 .mode = APPLE_DMA_MODE_STRICT);
 
 	f->host->limits.entries = 0;
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK(test, ended(f));
 	fixture_doorbells(f);
 	apple_dma_engine_freeze(f->e);

@@ -12,7 +12,7 @@
 #include "debugfs.h"
 #include "idle.h"
 #include "index.h"
-#include "pin.h"
+#include "map.h"
 #include "quarantine.h"
 #include "recover.h"
 #include "shape.h"

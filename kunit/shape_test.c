@@ -16,15 +16,15 @@ static void entry_budget_is_exact(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < 7; i++) {
-		addr[i] = apple_dma_pin(f->e, FAKE_RAM + i * 4 * MIB, PAGE, ANY);
+		addr[i] = apple_dma_map(f->e, FAKE_RAM + i * 4 * MIB, PAGE, ANY);
 		CHECK(test, fixture_right(f, addr[i], FAKE_RAM + i * 4 * MIB, PAGE));
 	}
 	CHECK_EQ(test, fixture_doorbells(f), 7);
-	CHECK(test, apple_dma_pin(f->e, FAKE_RAM + 28 * MIB, PAGE, ANY) ==
+	CHECK(test, apple_dma_map(f->e, FAKE_RAM + 28 * MIB, PAGE, ANY) ==
 	      DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_ENTRIES], 1);
-	CHECK_EQ(test, apple_dma_unpin(f->e, addr[3], PAGE, &phys), 0);
+	CHECK_EQ(test, apple_dma_unmap(f->e, addr[3], PAGE, &phys), 0);
 	fixture_touch(f, 28 * MIB);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
 	CHECK_EQ(test, fixture_stats(f)->peak_entries, 7);
@@ -37,10 +37,10 @@ static void byte_budget_is_exact(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < 8; i++)
-		CHECK(test, apple_dma_pin(f->e, FAKE_RAM + i * MIB, PAGE, ANY) !=
+		CHECK(test, apple_dma_map(f->e, FAKE_RAM + i * MIB, PAGE, ANY) !=
 		      DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 8);
-	CHECK(test, apple_dma_pin(f->e, FAKE_RAM + 8 * MIB, PAGE, ANY) ==
+	CHECK(test, apple_dma_map(f->e, FAKE_RAM + 8 * MIB, PAGE, ANY) ==
 	      DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_BYTES], 1);
@@ -91,14 +91,14 @@ static void shapes_end_with_ram(struct kunit *test)
 }
 
 /* Pins pages, @stride apart, until one fails; how many that were. */
-static u64 pin_until_refused(struct fixture *f, u64 stride, dma_addr_t *addr,
+static u64 map_until_refused(struct fixture *f, u64 stride, dma_addr_t *addr,
 			     bool *grows)
 {
 	u64 shape = U64_MAX, now, n, most = f->ram[0].size / stride;
 
 	*grows = false;
 	for (n = 0; n < most; n++) {
-		addr[n] = fixture_pin(f, n * stride, PAGE);
+		addr[n] = fixture_map(f, n * stride, PAGE);
 		if (addr[n] == DMA_MAPPING_ERROR)
 			break;
 		if (n % 512)
@@ -122,7 +122,7 @@ static void sparse_pages_fit(struct kunit *test)
 
 	if (IS_ENABLED(CONFIG_KASAN))
 		kunit_skip(test, "takes minutes with KASAN, and is run without it");
-	n = pin_until_refused(f, 256 * KIB, addr, &grows);
+	n = map_until_refused(f, 256 * KIB, addr, &grows);
 	kunit_info(test, "%llu pages, one in 256 KiB, in %llu registrations\n",
 		   n, fixture_stats(f)->mapped_entries);
 	CHECK(test, n >= 60000);
@@ -132,13 +132,13 @@ static void sparse_pages_fit(struct kunit *test)
 		CHECK(test, fixture_right(f, addr[i], FAKE_RAM + i * 256 * KIB,
 					  PAGE));
 	for (i = 0; i < n; i++) {
-		CHECK_EQ(test, apple_dma_unpin(f->e, addr[i], PAGE, &phys), 0);
+		CHECK_EQ(test, apple_dma_unmap(f->e, addr[i], PAGE, &phys), 0);
 		cond_resched();
 	}
 	apple_dma_engine_flush(f->e);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 
-	CHECK_EQ(test, pin_until_refused(f, 2 * MIB, addr, &grows), 8192);
+	CHECK_EQ(test, map_until_refused(f, 2 * MIB, addr, &grows), 8192);
 }
 
 /*
@@ -153,7 +153,7 @@ static void refused_shape_is_retried_smaller(struct kunit *test)
 
 	f->host->limits.segment = 64 * KIB;
 	for (i = 0; i < 100; i++)
-		CHECK(test, fixture_pin(f, i * 4 * MIB, PAGE) != DMA_MAPPING_ERROR);
+		CHECK(test, fixture_map(f, i * 4 * MIB, PAGE) != DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 3 * 2 + 97);
 	CHECK_EQ(test, fixture_stats(f)->refusals, 3);
 	CHECK_EQ(test, fixture_stats(f)->window_bytes, 64 * KIB);
@@ -161,7 +161,7 @@ static void refused_shape_is_retried_smaller(struct kunit *test)
 	/* Later it may be otherwise. */
 	f->host->limits.segment = GIB;
 	let_learned_expire(f);
-	CHECK(test, fixture_pin(f, 500 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 500 * MIB, PAGE) != DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK_EQ(test, fixture_stats(f)->window_bytes, 4 * MIB);
 }
@@ -180,31 +180,31 @@ static void limit_of_host_is_learned(struct kunit *test)
 
 	f->host->limits.bytes = 64 * MIB;
 	for (i = 0; i < 16; i++)
-		addr[i] = fixture_pin(f, i * 4 * MIB, PAGE);
+		addr[i] = fixture_map(f, i * 4 * MIB, PAGE);
 	CHECK_EQ(test, fixture_doorbells(f), 16);
 	for (i = 0; i < 10; i++)
-		CHECK(test, fixture_pin(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
+		CHECK(test, fixture_map(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
-	CHECK(test, fixture_pin(f, 68 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 68 * MIB, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 64 * MIB);
 	CHECK_EQ(test, fixture_stats(f)->learned_entries, 16);
 	for (i = 0; i < 100; i++)
-		CHECK(test, fixture_pin(f, (72 + i) * MIB, PAGE) ==
+		CHECK(test, fixture_map(f, (72 + i) * MIB, PAGE) ==
 		      DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_HOST], 111);
 
 	/* One goes idle and is given back: evict, map. */
-	CHECK_EQ(test, apple_dma_unpin(f->e, addr[0], PAGE, &phys), 0);
-	CHECK(test, fixture_pin(f, 64 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_unmap(f->e, addr[0], PAGE, &phys), 0);
+	CHECK(test, fixture_map(f, 64 * MIB, PAGE) != DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
 
 	/* There is room again, and it is found after a while. */
 	f->host->limits.bytes = GIB;
 	let_learned_expire(f);
-	CHECK(test, fixture_pin(f, 128 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 128 * MIB, PAGE) != DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
 	CHECK_EQ(test, fixture_stats(f)->learned_entries, 0);
@@ -228,34 +228,34 @@ static void refused_again_is_left_alone_longer(struct kunit *test)
 		10, 20, 40, 80, 160, 320, 600, 600
 	};
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
-	dma_addr_t addr = fixture_pin(f, MIB, PAGE);
+	dma_addr_t addr = fixture_map(f, MIB, PAGE);
 	unsigned int i, j;
 
 	f->host->limits.bytes = 0;
 	fixture_doorbells(f);
 	for (i = 0; i < ARRAY_SIZE(seconds); i++) {
 		for (j = 0; j < 5; j++)
-			CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+			CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 		CHECK_EQ(test, fixture_doorbells(f), 1);
 		CHECK(test, believed_for(&f->e->learned.belief, seconds[i]));
 		let_learned_expire(f);
 	}
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 
 	/* Something is given back: that may have been in the way. */
-	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
 	f->host->limits.bytes = GRANULE;
 	CHECK_EQ(test, fixture_doorbells(f), 1);
-	addr = fixture_pin(f, 0, PAGE);
+	addr = fixture_map(f, 0, PAGE);
 	CHECK(test, fixture_right(f, addr, FAKE_RAM, PAGE));
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 
 	/* The host has room again: a later refusal begins anew. */
 	let_learned_expire(f);
 	f->host->limits.bytes = 2 * GRANULE;
-	CHECK(test, fixture_pin(f, MIB, PAGE) != DMA_MAPPING_ERROR);
-	CHECK(test, fixture_pin(f, 2 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 2 * MIB, PAGE) == DMA_MAPPING_ERROR);
 	CHECK(test, believed_for(&f->e->learned.belief, 10));
 }
 
@@ -275,14 +275,14 @@ static void refused_range_is_no_limit(struct kunit *test)
 	for (i = 0; i < 10; i++)
 		fixture_touch(f, i * 4 * MIB);
 	fixture_doorbells(f);
-	CHECK(test, fixture_pin(f, 100 * MIB + 64 * KIB, PAGE) ==
+	CHECK(test, fixture_map(f, 100 * MIB + 64 * KIB, PAGE) ==
 	      DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 5);
 	CHECK_EQ(test, fixture_stats(f)->idle_entries, 10);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
 	CHECK_EQ(test, fixture_stats(f)->window_bytes, 4 * MIB);
 	for (i = 0; i < 10; i++) {
-		CHECK(test, fixture_pin(f, 100 * MIB + 64 * KIB, PAGE) ==
+		CHECK(test, fixture_map(f, 100 * MIB + 64 * KIB, PAGE) ==
 		      DMA_MAPPING_ERROR);
 		fixture_touch(f, i * 4 * MIB);
 	}
@@ -303,8 +303,8 @@ static void refused_range_is_no_limit_when_all_is_busy(struct kunit *test)
 	f->host->hole.phys = FAKE_RAM + 100 * MIB;
 	f->host->hole.size = PAGE;
 	for (i = 0; i < 10; i++) {
-		CHECK(test, fixture_pin(f, 100 * MIB, PAGE) == DMA_MAPPING_ERROR);
-		CHECK(test, fixture_pin(f, i * MIB, PAGE) != DMA_MAPPING_ERROR);
+		CHECK(test, fixture_map(f, 100 * MIB, PAGE) == DMA_MAPPING_ERROR);
+		CHECK(test, fixture_map(f, i * MIB, PAGE) != DMA_MAPPING_ERROR);
 	}
 	CHECK_EQ(test, fixture_doorbells(f), 1 + 10);
 	CHECK_EQ(test, fixture_stats(f)->refusals, 1);
@@ -317,14 +317,14 @@ static void old_refusal_makes_no_limit(struct kunit *test)
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
 
 	f->host->refuse = 1;
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	let_learned_expire(f);
 	f->host->refuse = 1;
-	CHECK(test, fixture_pin(f, MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, MIB, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
 	CHECK(test, believed_for(&f->e->learned.belief, 20));
-	CHECK(test, fixture_pin(f, 2 * MIB, PAGE) != DMA_MAPPING_ERROR);
-	CHECK(test, fixture_pin(f, 0, PAGE) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 2 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) != DMA_MAPPING_ERROR);
 }
 
 /*
@@ -335,17 +335,17 @@ static void neighbours_make_no_limit(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
 	struct scatterlist *sgl = fixture_list(f, 0, 2, GRANULE, PAGE);
-	dma_addr_t addr = fixture_pin(f, 8 * MIB, 64 * KIB);
+	dma_addr_t addr = fixture_map(f, 8 * MIB, 64 * KIB);
 
 	f->host->hole.phys = FAKE_RAM;
 	f->host->hole.size = 2 * GRANULE;
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
-	CHECK(test, fixture_pin(f, GRANULE, PAGE) == DMA_MAPPING_ERROR);
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 2, ANY), -EIO);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, GRANULE, PAGE) == DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 2, ANY), -EIO);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
-	CHECK_EQ(test, fixture_unpin(f, addr, 64 * KIB), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, 64 * KIB), 0);
 	f->host->refuse = 1;
-	CHECK(test, fixture_pin(f, 2 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 2 * MIB, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
 	fixture_touch(f, MIB);
 }
@@ -360,7 +360,7 @@ static void larger_range_beside_a_hole_is_mapped(struct kunit *test)
 	f->host->hole.size = PAGE;
 	fixture_touch(f, 0);
 	fixture_touch(f, 64 * MIB + MIB);
-	addr = fixture_pin(f, 66 * MIB, 8 * MIB);
+	addr = fixture_map(f, 66 * MIB, 8 * MIB);
 	CHECK(test, fixture_right(f, addr, FAKE_RAM + 66 * MIB, 8 * MIB));
 }
 
@@ -378,7 +378,7 @@ static void holes_are_all_remembered(struct kunit *test)
 	for (i = 0; i < 10; i++) {
 		f->host->hole.phys = FAKE_RAM + (1 + i % 2) * 64 * MIB;
 		f->host->hole.size = PAGE;
-		CHECK(test, apple_dma_pin(f->e, f->host->hole.phys, PAGE, ANY) ==
+		CHECK(test, apple_dma_map(f->e, f->host->hole.phys, PAGE, ANY) ==
 		      DMA_MAPPING_ERROR);
 	}
 	CHECK_EQ(test, fixture_doorbells(f), 2 * 5);
@@ -394,10 +394,10 @@ static void hole_is_asked_for_again_later(struct kunit *test)
 	f->host->hole.phys = FAKE_RAM + 64 * MIB;
 	f->host->hole.size = PAGE;
 	fixture_touch(f, 0);
-	CHECK(test, fixture_pin(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
 	f->host->hole.size = 0;
 	fixture_doorbells(f);
-	CHECK(test, fixture_pin(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 64 * MIB, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 	CHECK(test, believed_for(&f->e->learned.own_belief[0], 10));
 	let_learned_expire(f);
@@ -434,7 +434,7 @@ static void limit_is_where_the_host_refused(struct kunit *test)
 
 	f->host->limits.bytes = 80 * GRANULE;
 	for (i = 0; i < 20; i++)
-		CHECK_EQ(test, fixture_unpin(f, fixture_pin(f, i * MIB,
+		CHECK_EQ(test, fixture_unmap(f, fixture_map(f, i * MIB,
 							    4 * GRANULE),
 					     4 * GRANULE), 0);
 	for (i = 20; i < 200; i++)
@@ -452,12 +452,12 @@ static void limit_outlives_what_fits_below_it(struct kunit *test)
 
 	f->host->limits.bytes = 4 * GRANULE;
 	for (i = 0; i < 4; i++)
-		addr[i] = fixture_pin(f, i * MIB, PAGE);
-	CHECK(test, fixture_pin(f, 8 * MIB, PAGE) == DMA_MAPPING_ERROR);
-	CHECK(test, fixture_pin(f, 9 * MIB, PAGE) == DMA_MAPPING_ERROR);
+		addr[i] = fixture_map(f, i * MIB, PAGE);
+	CHECK(test, fixture_map(f, 8 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 9 * MIB, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 4 * GRANULE);
-	CHECK_EQ(test, fixture_unpin(f, addr[0], PAGE), 0);
-	CHECK(test, fixture_pin(f, 9 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_unmap(f, addr[0], PAGE), 0);
+	CHECK(test, fixture_map(f, 9 * MIB, PAGE) != DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 4 * GRANULE);
 }
 
@@ -471,11 +471,11 @@ static void page_beside_a_hole_is_mapped_when_full(struct kunit *test)
 	dma_addr_t addr;
 
 	f->host->limits.bytes = 8 * MIB;
-	CHECK(test, fixture_pin(f, 0, PAGE) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) != DMA_MAPPING_ERROR);
 	fixture_touch(f, 8 * MIB);
 	f->host->hole.phys = FAKE_RAM + 100 * MIB + MIB;
 	f->host->hole.size = PAGE;
-	addr = fixture_pin(f, 100 * MIB, PAGE);
+	addr = fixture_map(f, 100 * MIB, PAGE);
 	CHECK(test, fixture_right(f, addr, FAKE_RAM + 100 * MIB, PAGE));
 }
 
@@ -488,11 +488,11 @@ static void refused_size_is_that_of_what_was_refused(struct kunit *test)
 	f->host->hole.phys = FAKE_RAM;
 	f->host->hole.size = PAGE;
 	sgl->length = PAGE;
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 2, ANY), -EIO);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 2, ANY), -EIO);
 	fixture_doorbells(f);
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
-	CHECK(test, fixture_pin(f, MIB, 128 * KIB) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, MIB, 128 * KIB) != DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 }
 
@@ -507,7 +507,7 @@ static void refused_mixture_keeps_shapes(struct kunit *test)
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
 	struct scatterlist *sgl = fixture_list(f, 4 * MIB - 48 * KIB, 2,
 					       112 * KIB - 4 * MIB, 96 * KIB);
-	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+	dma_addr_t addr = fixture_map(f, 0, PAGE);
 	unsigned int i;
 
 	CHECK(test, addr != DMA_MAPPING_ERROR);
@@ -515,13 +515,13 @@ static void refused_mixture_keeps_shapes(struct kunit *test)
 	sg_next(sgl)->length = PAGE;
 	f->host->hole.phys = FAKE_RAM + 64 * KIB + GRANULE;
 	f->host->hole.size = PAGE;
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 2, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 2, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->refusals, 1);
 	CHECK_EQ(test, fixture_stats(f)->window_bytes, GRANULE);
 	for (i = 0; i < 8; i++)
 		fixture_touch(f, 512 * MIB + i * PAGE);
-	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 2), 0);
-	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 2), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
 }
 
 #define SEARCH_SLOTS	24U
@@ -562,12 +562,12 @@ static void search_step(struct fixture *f, struct search_slot *slot, u64 *seed)
 	int i;
 
 	if (slot->n) {
-		CHECK_EQ(test, apple_dma_unpin_sg(f->e, slot->sgl, slot->n), 0);
+		CHECK_EQ(test, apple_dma_unmap_list(f->e, slot->sgl, slot->n), 0);
 		slot->n = 0;
 		return;
 	}
 	search_fill(slot, seed);
-	if (apple_dma_pin_sg(f->e, slot->sgl, slot->n, ANY)) {
+	if (apple_dma_map_list(f->e, slot->sgl, slot->n, ANY)) {
 		slot->n = 0;
 		return;
 	}
@@ -582,8 +582,8 @@ static void search_end(struct fixture *f, struct search_slot *slots)
 
 	for (i = 0; i < SEARCH_SLOTS; i++) {
 		if (slots[i].n)
-			CHECK_EQ(f->test, apple_dma_unpin_sg(f->e, slots[i].sgl,
-							     slots[i].n), 0);
+			CHECK_EQ(f->test, apple_dma_unmap_list(f->e, slots[i].sgl,
+							       slots[i].n), 0);
 		slots[i].n = 0;
 	}
 }
@@ -628,20 +628,20 @@ static void what_cannot_fit_empties_nothing(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .limits.bytes = 64 * MIB,
 					 .ram = { 4 * GIB });
-	dma_addr_t addr = fixture_pin(f, 0, 40 * MIB);
+	dma_addr_t addr = fixture_map(f, 0, 40 * MIB);
 	unsigned int i;
 
 	CHECK(test, addr != DMA_MAPPING_ERROR);
 	for (i = 0; i < 16; i++)
-		CHECK_EQ(test, fixture_unpin(f, fixture_pin(f, GIB + i * MIB,
+		CHECK_EQ(test, fixture_unmap(f, fixture_map(f, GIB + i * MIB,
 							    MIB), MIB), 0);
 	CHECK_EQ(test, fixture_stats(f)->idle_bytes, 16 * MIB);
 	fixture_doorbells(f);
-	CHECK(test, fixture_pin(f, 2 * GIB, 32 * MIB) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 2 * GIB, 32 * MIB) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 	CHECK_EQ(test, fixture_stats(f)->idle_bytes, 16 * MIB);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_BYTES], 1);
-	addr = fixture_pin(f, 2 * GIB, 20 * MIB);
+	addr = fixture_map(f, 2 * GIB, 20 * MIB);
 	CHECK(test, fixture_right(f, addr, FAKE_RAM + 2 * GIB, 20 * MIB));
 }
 
@@ -656,19 +656,19 @@ static void list_that_cannot_fit_empties_nothing(struct kunit *test)
 						 PAGE);
 	unsigned int i;
 
-	CHECK(test, fixture_pin(f, 0, 40 * MIB) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, 40 * MIB) != DMA_MAPPING_ERROR);
 	for (i = 0; i < 16; i++)
-		CHECK_EQ(test, fixture_unpin(f, fixture_pin(f, GIB + i * MIB,
+		CHECK_EQ(test, fixture_unmap(f, fixture_map(f, GIB + i * MIB,
 							    MIB), MIB), 0);
 	fixture_doorbells(f);
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, pieces, 512, ANY), -ENOMEM);
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, pages, 2048, ANY), -ENOMEM);
+	CHECK_EQ(test, apple_dma_map_list(f->e, pieces, 512, ANY), -ENOMEM);
+	CHECK_EQ(test, apple_dma_map_list(f->e, pages, 2048, ANY), -ENOMEM);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 	CHECK_EQ(test, fixture_stats(f)->idle_bytes, 16 * MIB);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_BYTES], 2);
 	/* 24 MiB do. */
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, pieces, 24 * 16, ANY), 0);
-	CHECK_EQ(test, apple_dma_unpin_sg(f->e, pieces, 24 * 16), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, pieces, 24 * 16, ANY), 0);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, pieces, 24 * 16), 0);
 }
 
 /* 4 pages of each of 64 granules, in an order that mixes them: 64 granules. */
@@ -682,9 +682,9 @@ static void pages_of_a_granule_count_once(struct kunit *test)
 		sg_set_page(sg, pfn_to_page(PHYS_PFN(FAKE_RAM +
 						     i % 64 * MIB +
 						     i / 64 * PAGE)), PAGE, 0);
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 256, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 256, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, MIB);
-	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 256), 0);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 256), 0);
 }
 
 /* 128 KiB do not fit, and are asked for once; a page does. */
@@ -693,11 +693,11 @@ static void much_refused_is_not_all_refused(struct kunit *test)
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
 
 	f->host->limits.segment = 64 * KIB;
-	CHECK(test, fixture_pin(f, 0, 128 * KIB) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, 128 * KIB) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
-	CHECK(test, fixture_pin(f, 4 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 4 * MIB, PAGE) != DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
-	CHECK(test, fixture_pin(f, 0, 128 * KIB) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, 128 * KIB) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
 }
 
@@ -713,13 +713,13 @@ static void what_cannot_be_is_not_hammered(struct kunit *test)
 	for (i = 0; i < 10; i++)
 		fixture_touch(f, i * 4 * MIB);
 	f->host->limits.segment = 4 * MIB;
-	CHECK(test, fixture_pin(f, 100 * MIB, 5 * MIB) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 100 * MIB, 5 * MIB) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 	for (i = 0; i < 10; i++)
 		fixture_touch(f, i * 4 * MIB);
 	fixture_doorbells(f);
 	for (i = 0; i < 50; i++)
-		CHECK(test, fixture_pin(f, 100 * MIB, 5 * MIB) == DMA_MAPPING_ERROR);
+		CHECK(test, fixture_map(f, 100 * MIB, 5 * MIB) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 10);
 }
@@ -732,7 +732,7 @@ static void any_granule_will_do(struct kunit *test)
 
 	for (i = 0; i < 200; i++) {
 		u64 from = i * 5 * MIB + i * 333;
-		dma_addr_t addr = fixture_pin(f, from, 10000 + i);
+		dma_addr_t addr = fixture_map(f, from, 10000 + i);
 
 		CHECK(test, fixture_right(f, addr, FAKE_RAM + from, 10000 + i));
 		CHECK(test, !((addr ^ from) & APPLE_DMA_GRANULE_MASK));
@@ -749,16 +749,16 @@ static void handles_are_unique(struct kunit *test)
 	u64 n;
 
 	for (n = 1; n <= 3; n++)
-		CHECK(test, fixture_right(f, fixture_pin(f, MIB, n * GRANULE),
+		CHECK(test, fixture_right(f, fixture_map(f, MIB, n * GRANULE),
 					  FAKE_RAM + MIB, n * GRANULE));
 	CHECK(test, fake_host_has(f->host, FAKE_RAM + MIB - GRANULE));
 	CHECK(test, fake_host_has(f->host, FAKE_RAM + MIB - 2 * GRANULE));
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, (1 + 3 + 5) * GRANULE);
 
 	/* Nothing is in front of the first byte of RAM. */
-	CHECK(test, fixture_pin(f, 0, GRANULE) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, GRANULE) != DMA_MAPPING_ERROR);
 	fixture_doorbells(f);
-	CHECK(test, fixture_pin(f, 0, 2 * GRANULE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, 2 * GRANULE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_HANDLE], 1);
 	CHECK_EQ(test, fixture_stats(f)->refusals, 0);
@@ -771,14 +771,14 @@ static void handles_are_unique(struct kunit *test)
 static void room_is_made_for_the_handle(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .limits.bytes = 6 * GRANULE);
-	dma_addr_t addr = fixture_pin(f, 16 * MIB, GRANULE);
+	dma_addr_t addr = fixture_map(f, 16 * MIB, GRANULE);
 	unsigned int i;
 
 	CHECK(test, addr != DMA_MAPPING_ERROR);
 	for (i = 0; i < 5; i++)
 		fixture_touch(f, i * MIB);
 	CHECK_EQ(test, fixture_doorbells(f), 6);
-	addr = fixture_pin(f, 16 * MIB, 2 * GRANULE);
+	addr = fixture_map(f, 16 * MIB, 2 * GRANULE);
 	CHECK(test, fixture_right(f, addr, FAKE_RAM + 16 * MIB, 2 * GRANULE));
 	CHECK_EQ(test, fixture_doorbells(f), 2);
 }

@@ -12,7 +12,7 @@ struct kunit_suite *const pure_suites[] = {
 	&window_suite,
 	&shape_suite,
 	&idle_suite,
-	&pin_suite,
+	&map_suite,
 	&engine_suite,
 	&ram_suite,
 	&recover_suite,

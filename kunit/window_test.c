@@ -35,14 +35,14 @@ static void leftovers_of_a_batch(struct kunit *test)
 	f->e->swept = true;
 	CHECK(test, fake_host_plant(f->host, FAKE_RAM + 4 * MIB, GRANULE));
 	CHECK(test, fake_host_plant(f->host, FAKE_RAM + 12 * MIB, GRANULE));
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 4, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 4, ANY), 0);
 	counts = fixture_counts(f);
 	CHECK_EQ(test, counts.doorbells, 3);
 	CHECK_EQ(test, counts.map_entries, 4 + 2);
 	CHECK_EQ(test, counts.unmap_entries, 2);
 	CHECK_EQ(test, counts.unknown, 0);
 	CHECK_EQ(test, fixture_stats(f)->recovered, 2);
-	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 4), 0);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 4), 0);
 }
 
 /*
@@ -56,11 +56,11 @@ static void refusal_is_looked_into_once(struct kunit *test)
 
 	f->e->swept = true;
 	f->host->refuse = 2;
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
 	CHECK_EQ(test, fixture_counts(f).unknown, 1);
 	f->e->clean = true;
-	CHECK(test, fixture_pin(f, MIB, 2 * GRANULE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, MIB, 2 * GRANULE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK_EQ(test, fixture_stats(f)->recovered, 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
@@ -123,8 +123,8 @@ static void check_broken(struct fixture *f, const char *reason)
 	CHECK(test, f->e->broken && !f->e->fast);
 	CHECK(test, !strcmp(f->e->reason, reason));
 	fixture_doorbells(f);
-	CHECK(test, fixture_pin(f, 0, PAGE) == DMA_MAPPING_ERROR);
-	CHECK(test, fixture_pin(f, 500 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 500 * MIB, PAGE) == DMA_MAPPING_ERROR);
 	apple_dma_engine_flush(f->e);
 	CHECK(test, !apple_dma_engine_release(f->e));
 	/* The host is not asked again. */
@@ -135,22 +135,22 @@ static void check_broken(struct fixture *f, const char *reason)
 static void address_given_twice_breaks(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
-	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+	dma_addr_t addr = fixture_map(f, 0, PAGE);
 
 	CHECK(test, addr != DMA_MAPPING_ERROR);
 	f->host->force = addr;
-	CHECK(test, fixture_pin(f, 8 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 8 * MIB, PAGE) == DMA_MAPPING_ERROR);
 	check_broken(f, "it gave the same device address twice");
 }
 
 static void address_inside_another_breaks(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
-	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+	dma_addr_t addr = fixture_map(f, 0, PAGE);
 
 	CHECK(test, addr != DMA_MAPPING_ERROR);
 	f->host->force = addr + 4 * MIB - GRANULE;
-	CHECK(test, fixture_pin(f, 8 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 8 * MIB, PAGE) == DMA_MAPPING_ERROR);
 	check_broken(f, "it gave the same device address twice");
 }
 
@@ -158,27 +158,27 @@ static void address_inside_another_breaks(struct kunit *test)
 static void address_next_to_another_is_fine(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
-	dma_addr_t addr = fixture_pin(f, 0, PAGE), next;
+	dma_addr_t addr = fixture_map(f, 0, PAGE), next;
 
 	f->host->force = addr + 4 * MIB;
-	next = fixture_pin(f, 8 * MIB, PAGE);
+	next = fixture_map(f, 8 * MIB, PAGE);
 	CHECK_EQ(test, next, addr + 4 * MIB);
-	CHECK_EQ(test, fixture_unpin(f, next, PAGE), 0);
-	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, next, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
 }
 
 /* Nor is one that it gave before: the unmap is a hit in the window that has it now. */
 static void address_of_a_window_that_went_is_fine(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_REUSE);
-	dma_addr_t old = fixture_pin(f, 8 * MIB, PAGE);
+	dma_addr_t old = fixture_map(f, 8 * MIB, PAGE);
 	phys_addr_t phys;
 
-	CHECK_EQ(test, fixture_unpin(f, old, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, old, PAGE), 0);
 	apple_dma_engine_flush(f->e);
-	CHECK_EQ(test, fixture_pin(f, 0, PAGE), old);
+	CHECK_EQ(test, fixture_map(f, 0, PAGE), old);
 	CHECK(test, fixture_right(f, old, FAKE_RAM, PAGE));
-	CHECK_EQ(test, apple_dma_unpin(f->e, old, PAGE, &phys), 0);
+	CHECK_EQ(test, apple_dma_unmap(f->e, old, PAGE, &phys), 0);
 	CHECK_EQ(test, phys, FAKE_RAM);
 	/* The two maps. */
 	CHECK_EQ(test, fixture_stats(f)->slow_paths, 2);
@@ -188,10 +188,10 @@ static void address_of_a_window_that_went_is_fine(struct kunit *test)
 static void unmap_refused_breaks(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
-	dma_addr_t addr = fixture_pin(f, 0, PAGE);
+	dma_addr_t addr = fixture_map(f, 0, PAGE);
 
 	f->host->keeps = true;
-	CHECK_EQ(test, fixture_unpin(f, addr, PAGE), -EIO);
+	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), -EIO);
 	check_broken(f, "it does not release a mapping that it made");
 }
 
@@ -204,7 +204,7 @@ static void breach_in_a_list(struct kunit *test)
 
 	/* 100 granules are two batches. */
 	f->host->breaks = 2;
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 100, ANY), -EIO);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 100, ANY), -EIO);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
 	for_each_sg(sgl, sg, 100, i)
 		CHECK(test, sg_dma_address(sg) == DMA_MAPPING_ERROR);
@@ -216,11 +216,11 @@ static void breach_in_a_list(struct kunit *test)
 static void peaks_are_kept(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
-	dma_addr_t a = fixture_pin(f, 0, 3 * GRANULE);
-	dma_addr_t b = fixture_pin(f, MIB, GRANULE);
+	dma_addr_t a = fixture_map(f, 0, 3 * GRANULE);
+	dma_addr_t b = fixture_map(f, MIB, GRANULE);
 
-	CHECK_EQ(test, fixture_unpin(f, a, 3 * GRANULE), 0);
-	CHECK_EQ(test, fixture_unpin(f, b, GRANULE), 0);
+	CHECK_EQ(test, fixture_unmap(f, a, 3 * GRANULE), 0);
+	CHECK_EQ(test, fixture_unmap(f, b, GRANULE), 0);
 	fixture_touch(f, 0);
 	CHECK_EQ(test, fixture_stats(f)->peak_bytes, 4 * GRANULE);
 	CHECK_EQ(test, fixture_stats(f)->peak_entries, 2);

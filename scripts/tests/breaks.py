@@ -82,7 +82,7 @@ BREAKS = (
           "\t\tstamp = READ_ONCE(w->stamp);\n",
           "\t\tstamp = READ_ONCE(w->stamp);\n\t\tatomic64_set(&w->live, 0);\n",
           "idle.used_again_is_in_use"),
-    Break("an unmap gives back whatever is idle", "driver/pin.c",
+    Break("an unmap gives back whatever is idle", "driver/map.c",
           "\tapple_dma_window_give_back(e, emptied, \"unmap\");\n",
           "\tapple_dma_window_give_back(e, emptied, \"unmap\");\n"
           "\tapple_dma_idle_evict(e, U64_MAX, U64_MAX);\n",
@@ -91,7 +91,7 @@ BREAKS = (
           "\t    apple_dma_budget_never_fits(e, est.first))\n",
           "\t    (false && apple_dma_budget_never_fits(e, est.first)))\n",
           "shape.what_cannot_fit_empties_nothing"),
-    Break("a list that cannot fit gives back what is idle first", "driver/pin.c",
+    Break("a list that cannot fit gives back what is idle first", "driver/map.c",
           "!apple_dma_cannot_fit(e, sgl, nents, all)", "true",
           "shape.list_that_cannot_fit_empties_nothing"),
 
@@ -114,7 +114,7 @@ BREAKS = (
     # ---- drivers at fault
     Break("an address that was unmapped twice ends its neighbour", "driver/window.h",
           "\treturn (addr >> PAGE_SHIFT << 32) + 1;\n", "\treturn 1;\n",
-          "pin.unmapping_twice_ends_no_neighbour"),
+          "map.unmapping_twice_ends_no_neighbour"),
 
     # ---- the device, its driver, the companion
     Break("ops are installed at the first bind only", "driver/managed.c",
@@ -197,13 +197,13 @@ BREAKS = (
           "\t\treq->rang = false;\n"
           "\t\tcover_relock(e, flags);\n",
           "\t\treq->rang = false;\n",
-          "pin.interrupts_are_let_in_between_batches"),
-    Break("the lock is kept between two batches of a list that is unmapped", "driver/pin.c",
+          "map.interrupts_are_let_in_between_batches"),
+    Break("the lock is kept between two batches of a list that is unmapped", "driver/map.c",
           "\tmap_settle(e, emptied);\n"
           "\tspin_unlock_irqrestore(&e->lock, *flags);\n"
           "\tspin_lock_irqsave(&e->lock, *flags);\n",
           "\tmap_settle(e, emptied);\n",
-          "pin.interrupts_are_let_in_between_batches"),
+          "map.interrupts_are_let_in_between_batches"),
     Break("the lock is kept between two batches of idle windows", "driver/idle.c",
           "\t\tif (!left)\n"
           "\t\t\tbreak;\n"
@@ -211,7 +211,7 @@ BREAKS = (
           "\t\tspin_lock_irqsave(&e->lock, *flags);\n",
           "\t\tif (!left)\n"
           "\t\t\tbreak;\n",
-          "pin.long_list_fits_in_exact_granules"),
+          "map.long_list_fits_in_exact_granules"),
     Break("close does not wait for hits under way", "driver/engine.c",
           "\tengine_close(e);\n"
           "\tsynchronize_rcu();\n",

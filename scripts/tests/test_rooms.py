@@ -47,7 +47,7 @@ def test_no_room_calls_one_above_it(build_module):
     built = build_module().parent / "src/driver"
     objects = [built / f"{path.stem}.o" for path in TOP.glob("driver/*.c")]
     graph = calls(objects)
-    assert graph["main"] and graph["pin"]
+    assert graph["main"] and graph["map"]
     assert circle(graph) is None
 
 

@@ -272,7 +272,7 @@ def test_a_driver_that_maps_before_it_sets_its_mask(tree, doctor, monkeypatch):
 
 def test_the_line_of_a_narrow_mask_is_the_modules():
     """In one of the two forms that the doctor knows."""
-    source = (TOP / "driver/pin.c").read_text()
+    source = (TOP / "driver/map.c").read_text()
     assert OLD_LINE in source or "is beyond the device's DMA mask" in source
 
 

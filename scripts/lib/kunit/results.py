@@ -20,7 +20,7 @@ DID_NOT_RUN = ["it did not run, or not to its end"]
 class Case:
     """One case in one kernel."""
 
-    name: str           # uml:pin.hits_ring_nothing
+    name: str           # uml:map.hits_ring_nothing
     status: str         # ok, failed, skipped
     why: list = field(default_factory=list)
 

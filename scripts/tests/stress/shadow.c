@@ -184,7 +184,7 @@ static void pin(struct shadow *sh)
 {
 	struct apple_dma_range r = choose(sh, sh->storm->largest);
 	u64 mask = choose_mask(sh);
-	dma_addr_t addr = apple_dma_pin(sh->storm->e, r.phys, r.size, mask);
+	dma_addr_t addr = apple_dma_map(sh->storm->e, r.phys, r.size, mask);
 	struct shadow_map *map = &sh->maps[sh->n];
 
 	if (addr == DMA_MAPPING_ERROR) {
@@ -211,7 +211,7 @@ static void unpin(struct shadow *sh, unsigned int i)
 	int err;
 
 	verify(sh, map.phys, map.addr, map.size);
-	err = apple_dma_unpin(sh->storm->e, map.addr, map.size, &phys);
+	err = apple_dma_unmap(sh->storm->e, map.addr, map.size, &phys);
 	if (err || phys != map.phys)
 		storm_wrong(sh->storm, sh, "unmap of %#llx: %d, %#llx, not %#llx",
 			    map.addr, err, (u64)phys, map.phys);
@@ -246,7 +246,7 @@ static void pin_list(struct shadow *sh, struct shadow_list *list)
 		sg_set_page(sg, pfn_to_page(PHYS_PFN(r[i].phys)), r[i].size,
 			    offset_in_page(r[i].phys));
 	}
-	if (apple_dma_pin_sg(sh->storm->e, list->sgl, n, mask)) {
+	if (apple_dma_map_list(sh->storm->e, list->sgl, n, mask)) {
 		refused(sh, r, n, mask);
 		return;
 	}
@@ -266,7 +266,7 @@ static void unpin_list(struct shadow *sh, struct shadow_list *list)
 	int err;
 
 	verify_list(sh, list);
-	err = apple_dma_unpin_sg(sh->storm->e, list->sgl, list->n);
+	err = apple_dma_unmap_list(sh->storm->e, list->sgl, list->n);
 	if (err)
 		storm_wrong(sh->storm, sh, "unmap of a list: %d", err);
 	sh->mappings -= list->n;

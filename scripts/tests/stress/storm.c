@@ -359,12 +359,9 @@ static void run_round(struct storm *s, u64 ops, u64 *seed)
 							   APPLE_DMA_BATCH_MAX));
 	apple_dma_engine_set_idle_ms(s->e, idle[stress_random(seed,
 							      ARRAY_SIZE(idle))]);
-	if (apple_dma_shrinker_start(s->e))
-		storm_wrong(s, NULL, "no shrinker");
 
 	run_threads(s, ops, seed);
 
-	apple_dma_shrinker_stop(s->e);
 	apple_dma_engine_set_idle_ms(s->e, 0);
 	if (s->meddled)
 		set_mode(s, s->mode);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * driver/pin.c: mappings one by one and as lists. Unless a case says otherwise
+ * driver/map.c: mappings one by one and as lists. Unless a case says otherwise
  * there is 1 GiB of RAM, less than the budget, so that a shared window has 4 MiB.
  */
 
@@ -17,12 +17,12 @@ static void list_costs(struct fixture *f, struct scatterlist *sgl,
 	int i;
 
 	fixture_doorbells(f);
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, n, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, n, ANY), 0);
 	CHECK_EQ(test, fixture_doorbells(f), map);
 	for_each_sg(sgl, sg, n, i)
 		CHECK(test, fixture_right(f, sg_dma_address(sg), sg_phys(sg),
 					  sg->length));
-	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, n), 0);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, n), 0);
 	CHECK_EQ(test, fixture_doorbells(f), unmap);
 	after = fixture_counts(f);
 	CHECK_EQ(test, after.map_entries - before.map_entries, entries);
@@ -36,14 +36,14 @@ static void first_in_a_window_is_a_miss(struct kunit *test)
 	struct fixture *f = fixture_open(test);
 	struct scatterlist *sgl = fixture_list(f, 0, 32, 512 * KIB, PAGE);
 
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 32, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 32, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->misses, 4);
 	CHECK_EQ(test, fixture_stats(f)->hits, 28);
-	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 32), 0);
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 32, ANY), 0);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 32), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 32, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->misses, 4);
 	CHECK_EQ(test, fixture_stats(f)->hits, 60);
-	CHECK(test, fixture_pin(f, 16 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 16 * MIB, PAGE) != DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->misses, 5);
 	CHECK_EQ(test, fixture_stats(f)->hits, 60);
 }
@@ -122,7 +122,7 @@ static void list_fails_as_a_whole(struct kunit *test)
 	struct scatterlist *sgl = fixture_list(f, 0, 4, 4 * MIB, PAGE);
 	struct apple_dma_stats stats;
 
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 4, ANY), -ENOMEM);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 4, ANY), -ENOMEM);
 	stats = *fixture_stats(f);
 	CHECK_EQ(test, stats.live_mappings, 0);
 	CHECK_EQ(test, stats.live_bytes, 0);
@@ -142,11 +142,11 @@ static void list_fits_in_exact_granules(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < 15; i++)
-		CHECK(test, apple_dma_pin(f->e, FAKE_RAM + i * MIB, MIB, ANY) !=
+		CHECK(test, apple_dma_map(f->e, FAKE_RAM + i * MIB, MIB, ANY) !=
 		      DMA_MAPPING_ERROR);
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 64, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 64, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 16 * MIB);
-	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 64), 0);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 64), 0);
 }
 
 /*
@@ -165,8 +165,8 @@ static void interrupts_are_let_in_between_batches(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(modes); i++) {
 		apple_dma_engine_set_mode(f->e, modes[i]);
 		fixture_doorbells(f);
-		CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 240, ANY), 0);
-		CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 240), 0);
+		CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 240, ANY), 0);
+		CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 240), 0);
 		CHECK_EQ(test, fixture_doorbells(f), 4 << i);
 		CHECK_EQ(test, fixture_counts(f).in_a_row, 1);
 	}
@@ -183,25 +183,25 @@ static void long_list_fits_in_exact_granules(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < 59; i++)
-		CHECK(test, apple_dma_pin(f->e, FAKE_RAM + i * MIB, MIB, ANY) !=
+		CHECK(test, apple_dma_map(f->e, FAKE_RAM + i * MIB, MIB, ANY) !=
 		      DMA_MAPPING_ERROR);
-	CHECK_EQ(test, apple_dma_pin_sg(f->e, sgl, 320, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 320, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 64 * MIB);
 	/* Room is made, and then the windows, with one hold of the lock. */
 	CHECK_EQ(test, fixture_counts(f).in_a_row, 2);
-	CHECK_EQ(test, apple_dma_unpin_sg(f->e, sgl, 320), 0);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 320), 0);
 }
 
 /* Neither an address that never was, nor one that was unmapped already. */
 static void bad_unmap_is_refused(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
-	dma_addr_t addr = apple_dma_pin(f->e, FAKE_RAM, PAGE, ANY);
+	dma_addr_t addr = apple_dma_map(f->e, FAKE_RAM, PAGE, ANY);
 	phys_addr_t phys;
 
-	CHECK_EQ(test, apple_dma_unpin(f->e, addr, PAGE, &phys), 0);
-	CHECK_EQ(test, apple_dma_unpin(f->e, addr, PAGE, &phys), -ENOENT);
-	CHECK_EQ(test, apple_dma_unpin(f->e, 0x1234000, PAGE, &phys), -ENOENT);
+	CHECK_EQ(test, apple_dma_unmap(f->e, addr, PAGE, &phys), 0);
+	CHECK_EQ(test, apple_dma_unmap(f->e, addr, PAGE, &phys), -ENOENT);
+	CHECK_EQ(test, apple_dma_unmap(f->e, 0x1234000, PAGE, &phys), -ENOENT);
 	CHECK_EQ(test, fixture_stats(f)->bad_unmaps, 2);
 	CHECK_EQ(test, fixture_stats(f)->live_mappings, 0);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
@@ -221,17 +221,17 @@ static void unmapping_twice_ends_no_neighbour(struct kunit *test)
 		phys_addr_t phys;
 
 		apple_dma_engine_set_mode(f->e, modes[i]);
-		first = apple_dma_pin(f->e, FAKE_RAM, PAGE, ANY);
-		second = apple_dma_pin(f->e, FAKE_RAM + PAGE, PAGE, ANY);
+		first = apple_dma_map(f->e, FAKE_RAM, PAGE, ANY);
+		second = apple_dma_map(f->e, FAKE_RAM + PAGE, PAGE, ANY);
 		CHECK(test, second == first + PAGE);
-		CHECK_EQ(test, apple_dma_unpin(f->e, first, PAGE, &phys), 0);
-		CHECK_EQ(test, apple_dma_unpin(f->e, first, PAGE, &phys),
+		CHECK_EQ(test, apple_dma_unmap(f->e, first, PAGE, &phys), 0);
+		CHECK_EQ(test, apple_dma_unmap(f->e, first, PAGE, &phys),
 			 -ENOENT);
 		CHECK_EQ(test, fixture_stats(f)->bad_unmaps, i + 1);
 		apple_dma_engine_flush(f->e);
 		CHECK(test, fixture_right(f, second, FAKE_RAM + PAGE, PAGE));
 		CHECK_EQ(test, fixture_stats(f)->live_mappings, 1);
-		CHECK_EQ(test, apple_dma_unpin(f->e, second, PAGE, &phys), 0);
+		CHECK_EQ(test, apple_dma_unmap(f->e, second, PAGE, &phys), 0);
 		CHECK_EQ(test, fixture_stats(f)->live_mappings, 0);
 		apple_dma_engine_flush(f->e);
 		CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
@@ -247,13 +247,13 @@ static void window_of_a_mistake_stays(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < 3; i++)
-		addr[i] = apple_dma_pin(f->e, FAKE_RAM + i * PAGE, PAGE, ANY);
-	CHECK_EQ(test, apple_dma_unpin(f->e, addr[0], PAGE, &phys), 0);
-	CHECK_EQ(test, apple_dma_unpin(f->e, addr[0], PAGE, &phys), 0);
-	CHECK_EQ(test, apple_dma_unpin(f->e, addr[1], PAGE, &phys), -ENOENT);
+		addr[i] = apple_dma_map(f->e, FAKE_RAM + i * PAGE, PAGE, ANY);
+	CHECK_EQ(test, apple_dma_unmap(f->e, addr[0], PAGE, &phys), 0);
+	CHECK_EQ(test, apple_dma_unmap(f->e, addr[0], PAGE, &phys), 0);
+	CHECK_EQ(test, apple_dma_unmap(f->e, addr[1], PAGE, &phys), -ENOENT);
 	apple_dma_engine_flush(f->e);
 	CHECK(test, fixture_right(f, addr[2], FAKE_RAM + 2 * PAGE, PAGE));
-	CHECK_EQ(test, apple_dma_unpin(f->e, addr[2], PAGE, &phys), -ENOENT);
+	CHECK_EQ(test, apple_dma_unmap(f->e, addr[2], PAGE, &phys), -ENOENT);
 	apple_dma_engine_flush(f->e);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 1);
 	CHECK_EQ(test, fixture_stats(f)->live_mappings, 1);
@@ -268,12 +268,12 @@ static void what_is_not_ram_is_not_asked_for(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
 
-	CHECK(test, apple_dma_pin(f->e, FAKE_RAM, 0, ANY) == DMA_MAPPING_ERROR);
-	CHECK(test, apple_dma_pin(f->e, FAKE_RAM - MIB, PAGE, ANY) ==
+	CHECK(test, apple_dma_map(f->e, FAKE_RAM, 0, ANY) == DMA_MAPPING_ERROR);
+	CHECK(test, apple_dma_map(f->e, FAKE_RAM - MIB, PAGE, ANY) ==
 	      DMA_MAPPING_ERROR);
-	CHECK(test, apple_dma_pin(f->e, FAKE_RAM + GIB - PAGE, 2 * PAGE, ANY) ==
+	CHECK(test, apple_dma_map(f->e, FAKE_RAM + GIB - PAGE, 2 * PAGE, ANY) ==
 	      DMA_MAPPING_ERROR);
-	CHECK(test, apple_dma_pin(f->e, U64_MAX - PAGE, 2 * PAGE, ANY) ==
+	CHECK(test, apple_dma_map(f->e, U64_MAX - PAGE, 2 * PAGE, ANY) ==
 	      DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_NOT_RAM], 4);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
@@ -286,7 +286,7 @@ static void mask_is_kept_to(struct kunit *test)
 
 	f->host->iova_base = 8 * GIB;
 	f->host->next = f->host->iova_base;
-	CHECK(test, apple_dma_pin(f->e, FAKE_RAM, PAGE, DMA_BIT_MASK(32)) ==
+	CHECK(test, apple_dma_map(f->e, FAKE_RAM, PAGE, DMA_BIT_MASK(32)) ==
 	      DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_MASK], 1);
@@ -296,9 +296,9 @@ static void mask_is_kept_to(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->misses, 0);
 	CHECK_EQ(test, fixture_stats(f)->hits, 1);
 	/* To the byte. */
-	CHECK(test, apple_dma_pin(f->e, FAKE_RAM, PAGE, 8 * GIB + PAGE - 2) ==
+	CHECK(test, apple_dma_map(f->e, FAKE_RAM, PAGE, 8 * GIB + PAGE - 2) ==
 	      DMA_MAPPING_ERROR);
-	CHECK(test, apple_dma_pin(f->e, FAKE_RAM, PAGE, 8 * GIB + PAGE - 1) ==
+	CHECK(test, apple_dma_map(f->e, FAKE_RAM, PAGE, 8 * GIB + PAGE - 1) ==
 	      8 * GIB);
 }
 
@@ -322,7 +322,7 @@ static void guard_is_not_ended_by_others(struct kunit *test)
 	list_add(&w->list, &planned);
 	apple_dma_window_submit(f->e, &planned, &fresh, &r);
 	spin_unlock_irqrestore(&f->e->lock, flags);
-	EXPECT_EQ(test, fixture_unpin(f, w->iova, PAGE), -ENOENT);
+	EXPECT_EQ(test, fixture_unmap(f, w->iova, PAGE), -ENOENT);
 	EXPECT_EQ(test, apple_dma_window_live(w), 1);
 	EXPECT(test, list_is_singular(&fresh));
 	spin_lock_irqsave(&f->e->lock, flags);
@@ -334,7 +334,7 @@ static void guard_is_not_ended_by_others(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 }
 
-static struct kunit_case pin_cases[] = {
+static struct kunit_case map_cases[] = {
 	KUNIT_CASE(first_in_a_window_is_a_miss),
 	KUNIT_CASE(list_that_misses_rings_once),
 	KUNIT_CASE(strict_list_rings_twice),
@@ -356,8 +356,8 @@ static struct kunit_case pin_cases[] = {
 	{ }
 };
 
-struct kunit_suite pin_suite = {
-	.name = "pin",
+struct kunit_suite map_suite = {
+	.name = "map",
 	.exit = fixture_close,
-	.test_cases = pin_cases,
+	.test_cases = map_cases,
 };

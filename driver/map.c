@@ -14,7 +14,7 @@
 #include "hit.h"
 #include "idle.h"
 #include "index.h"
-#include "pin.h"
+#include "map.h"
 #include "recover.h"
 
 /* For the log; map_log_failure() says more about some causes. */
@@ -247,7 +247,7 @@ static noinline dma_addr_t map_slow(struct apple_dma_engine *e, u64 phys,
 }
 
 /**
- * apple_dma_pin() - map one range
+ * apple_dma_map() - map one range
  * @e: the engine
  * @phys: guest-physical address
  * @size: bytes
@@ -255,13 +255,13 @@ static noinline dma_addr_t map_slow(struct apple_dma_engine *e, u64 phys,
  *
  * Context: any.
  * Return: the device address of @phys, valid for @size bytes until
- * apple_dma_unpin(), or DMA_MAPPING_ERROR after the cause was counted and
+ * apple_dma_unmap(), or DMA_MAPPING_ERROR after the cause was counted and
  * logged.
  */
-dma_addr_t apple_dma_pin(struct apple_dma_engine *e, phys_addr_t phys,
+dma_addr_t apple_dma_map(struct apple_dma_engine *e, phys_addr_t phys,
 			 size_t size, u64 mask)
 {
-	dma_addr_t addr = apple_dma_hit(e, phys, size, mask);
+	dma_addr_t addr = apple_dma_map_fast(e, phys, size, mask);
 
 	if (likely(addr != DMA_MAPPING_ERROR))
 		return apple_dma_traced_map(e, phys, size, addr);
@@ -307,10 +307,10 @@ static noinline int map_unmap_slow(struct apple_dma_engine *e, u64 addr,
 }
 
 /**
- * apple_dma_unpin() - end one mapping
+ * apple_dma_unmap() - end one mapping
  * @e: the engine
- * @addr: what apple_dma_pin() returned
- * @size: bytes, as they were pinned
+ * @addr: what apple_dma_map() returned
+ * @size: bytes, as they were mapped
  * @phys: where to put the guest-physical address of @addr; set if -EIO is
  *	returned, or if it was mapped
  *
@@ -321,10 +321,10 @@ static noinline int map_unmap_slow(struct apple_dma_engine *e, u64 addr,
  * Return: 0; -EIO if the companion is broken, so that the device may still
  * reach the memory; -ENOENT if @addr is not mapped.
  */
-int apple_dma_unpin(struct apple_dma_engine *e, dma_addr_t addr, size_t size,
+int apple_dma_unmap(struct apple_dma_engine *e, dma_addr_t addr, size_t size,
 		    phys_addr_t *phys)
 {
-	if (unlikely(!apple_dma_unhit(e, addr, size, phys)))
+	if (unlikely(!apple_dma_unmap_fast(e, addr, size, phys)))
 		return map_unmap_slow(e, addr, size, phys);
 	apple_dma_traced_unmap(e, addr, size);
 	return 0;
@@ -340,7 +340,7 @@ static int map_hit_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 	int i, left = 0;
 
 	for_each_sg(sgl, sg, nents, i) {
-		dma_addr_t addr = apple_dma_hit(e, sg_phys(sg), sg->length,
+		dma_addr_t addr = apple_dma_map_fast(e, sg_phys(sg), sg->length,
 						mask);
 
 		sg_dma_address(sg) = addr;
@@ -416,7 +416,7 @@ static void map_list_exactly(struct apple_dma_engine *e,
 }
 
 /**
- * apple_dma_pin_sg() - map a scatterlist
+ * apple_dma_map_list() - map a scatterlist
  * @e: the engine
  * @sgl: the list; its DMA addresses and lengths are set
  * @nents: entries to map, at least 1
@@ -430,8 +430,8 @@ static void map_list_exactly(struct apple_dma_engine *e,
  * memory that is not guest RAM, -EIO for the rest; then nothing is mapped and
  * the cause has been counted and logged.
  */
-int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
-		     int nents, u64 mask)
+int apple_dma_map_list(struct apple_dma_engine *e, struct scatterlist *sgl,
+		       int nents, u64 mask)
 {
 	struct apple_dma_request req;
 	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
@@ -475,10 +475,10 @@ int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 }
 
 /**
- * apple_dma_unpin_sg() - end the mappings of a scatterlist
+ * apple_dma_unmap_list() - end the mappings of a scatterlist
  * @e: the engine
  * @sgl: the list
- * @nents: entries, as they were pinned
+ * @nents: entries, as they were mapped
  *
  * Unless mode=cached, windows left without a mapping go back to the host,
  * limits.batch to a doorbell, before this returns.
@@ -487,8 +487,8 @@ int apple_dma_pin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
  * Return: 0; -EIO if the companion is broken, so that the device may still
  * reach the memory; -ENOENT if an entry is not mapped.
  */
-int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
-		       int nents)
+int apple_dma_unmap_list(struct apple_dma_engine *e, struct scatterlist *sgl,
+			 int nents)
 {
 	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 	struct scatterlist *sg = sgl;
@@ -499,8 +499,8 @@ int apple_dma_unpin_sg(struct apple_dma_engine *e, struct scatterlist *sgl,
 	int i;
 
 	for (i = 0; i < nents; i++, sg = sg_next(sg)) {
-		if (unlikely(!apple_dma_unhit(e, sg_dma_address(sg),
-					      sg_dma_len(sg), &phys)))
+		if (unlikely(!apple_dma_unmap_fast(e, sg_dma_address(sg),
+						   sg_dma_len(sg), &phys)))
 			break;
 		apple_dma_traced_unmap(e, sg_dma_address(sg), sg_dma_len(sg));
 	}
