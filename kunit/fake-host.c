@@ -157,7 +157,7 @@ static u64 place_fragmented(struct fake_host *h, u64 len)
 	return 0;
 }
 
-/* One behind the other. */
+/* Behind the last one. */
 static u64 place_behind(struct fake_host *h, u64 len)
 {
 	u64 iova = first_free(h, h->next, len);
@@ -166,7 +166,7 @@ static u64 place_behind(struct fake_host *h, u64 len)
 	return iova;
 }
 
-/* Where the last one was that went, or else one behind the other. */
+/* Where the last released one was, or else behind the last one. */
 static u64 place_again(struct fake_host *h, u64 len)
 {
 	u64 i, iova;
@@ -177,6 +177,18 @@ static u64 place_again(struct fake_host *h, u64 len)
 			return iova;
 	}
 	return place_behind(h, len);
+}
+
+/* Aligned to the size, rounded up to a power of two. */
+static u64 place_aligned(struct fake_host *h, u64 len)
+{
+	u64 align = roundup_pow_of_two(len), iova;
+
+	for (iova = round_up(h->iova_base, align);
+	     iova + len <= h->iova_base + h->iova_size; iova += align)
+		if (is_free(h, iova, align))
+			return iova;
+	return 0;
 }
 
 /* Returns the device address of @len bytes, or 0. */
@@ -191,6 +203,13 @@ static u64 place(struct fake_host *h, u64 len)
 		return place_fragmented(h, len);
 	case FAKE_HOST_REUSE:
 		return place_again(h, len);
+	case FAKE_HOST_ALIGNED:
+		return place_aligned(h, len);
+	case FAKE_HOST_FIRST_FIT:
+		return first_free(h, h->iova_base, len);
+	case FAKE_HOST_GAPS:
+		h->next += (1 + any(h, 7)) * GRANULE;
+		return place_behind(h, len);
 	case FAKE_HOST_RANDOM:
 	case FAKE_HOST_UNALIGNED:
 		for (i = 0; i < TRIES; i++) {
@@ -237,7 +256,7 @@ static void insert(struct fake_host *h, struct fake_host_slot *new)
 	h->entries++;
 }
 
-/* Is this refused, whatever room there is? */
+/* Is this refused, even if there is room? */
 static bool refuses(struct fake_host *h, u64 gpa, u64 len)
 {
 	const struct apple_dma_range range = { .phys = gpa, .size = len };
@@ -409,7 +428,7 @@ static int fake_host_unmap(void *host, struct apple_dma_unmap_entry *entries,
 
 		entries[i].err = slot ? 0 : -EIO;
 		h->counts.unknown += !slot;
-		/* What it says then is not what it does. */
+		/* Its answer is not what it does then. */
 		if (slot && !broke)
 			unmap_one(h, slot);
 	}

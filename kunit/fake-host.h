@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A host that is not there: struct apple_dma_host_ops on a table in memory. It
- * behaves like the real ones (unique handles, limits that it does not
- * announce, device addresses of its own choice), counts what it is asked, and
- * watches that the engine keeps to its side of the protocol.
+ * A fake host: struct apple_dma_host_ops on a table in memory. It behaves like
+ * the real ones (unique handles, limits that it does not announce, device
+ * addresses of its own choice), counts what it is asked, and checks that the
+ * engine keeps the protocol.
  *
  * Everything here may be called in any context, but for init, free and move.
  */
@@ -17,10 +17,13 @@
 
 /* Where the host puts what it maps. */
 enum fake_host_policy {
-	FAKE_HOST_REUSE,	/* where the last one was that went; or dense */
+	FAKE_HOST_REUSE,	/* where the last released one was; or dense */
 	FAKE_HOST_DENSE,	/* one behind the other */
 	FAKE_HOST_RANDOM,	/* anywhere, aligned to the granule */
 	FAKE_HOST_UNALIGNED,	/* anywhere, never aligned to more than that */
+	FAKE_HOST_ALIGNED,	/* sizes rounded up to a power of two, and aligned to it */
+	FAKE_HOST_FIRST_FIT,	/* in the lowest gap */
+	FAKE_HOST_GAPS,		/* one behind the other, with gaps of 1 to 7 granules */
 	FAKE_HOST_FRAGMENTED,	/* in gaps of 64 KiB to 512 KiB */
 	FAKE_HOST_POLICIES
 };
@@ -28,7 +31,7 @@ enum fake_host_policy {
 /* What always fits in a gap of FAKE_HOST_FRAGMENTED. */
 #define FAKE_HOST_GAP_MIN	(64ULL << 10)
 
-/* Of FAKE_HOST_REUSE: so many addresses of what went are known. */
+/* For FAKE_HOST_REUSE: how many addresses of released ones are known. */
 #define FAKE_HOST_WENT	64U
 
 /**
@@ -70,7 +73,7 @@ struct fake_host_counts {
  * @gpa: guest-physical start, the handle
  * @len: bytes
  * @iova: device address of @gpa
- * @mark: for who walks: fake_host_mark()
+ * @mark: for a walk: fake_host_mark()
  * @next: the next free slot
  */
 struct fake_host_slot {
@@ -100,7 +103,7 @@ struct fake_host_slot {
  * @keeps: release nothing, and say so
  * @breaks: the call that breaks the protocol, 1 for the next; 0 for none. Its
  *	answers say that all was done, at the same address; unmaps were not
- * @asleep: the guest sleeps: nothing may be asked
+ * @asleep: the guest sleeps: no call is allowed
  * @held: locks that the last caller of unmap held, as lockdep counts them
  * @lock: protects all below; taken inside the engine's
  * @counts: what it was asked
@@ -113,11 +116,11 @@ struct fake_host_slot {
  * @by_gpa: registrations by handle
  * @by_iova: registrations by device address
  * @slots: memory of the registrations
- * @used: so many of @slots have been in use
+ * @used: how many of @slots have been in use
  * @free: those of them that are not any more
  * @next: device address to try next
- * @went: device addresses of the last ones that went, a ring
- * @goes: how many went
+ * @went: device addresses of the last released ones, a ring
+ * @goes: how many were released
  * @seed: state of the random numbers
  */
 struct fake_host {

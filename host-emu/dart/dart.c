@@ -29,6 +29,9 @@ static const char *const policy_names[DART_POLICIES] = {
 	[DART_RANDOM] = "random",
 	[DART_FRAGMENTED] = "fragmented",
 	[DART_REUSE] = "reuse",
+	[DART_ALIGNED] = "aligned",
+	[DART_FIRST_FIT] = "first-fit",
+	[DART_SEQUENTIAL] = "sequential",
 };
 
 const struct names dart_policies = NAMES(policy_names);

@@ -39,12 +39,21 @@
  * @DART_REUSE: the range that was freed last and is large enough, at once; what
  *	was never used comes only after that, with no page between neighbours.
  *	A late use of an address reaches another's memory, and does not fault
+ * @DART_ALIGNED: the size is rounded up to a power of two, and the address is
+ *	aligned to it, as by the older mappers of macOS; the lowest such place
+ * @DART_FIRST_FIT: the lowest free range that is large enough
+ * @DART_SEQUENTIAL: behind the last one, around at the end of the space
+ *
+ * The last three leave no page between neighbours, and free at once.
  */
 enum dart_policy {
 	DART_HIGH,
 	DART_RANDOM,
 	DART_FRAGMENTED,
 	DART_REUSE,
+	DART_ALIGNED,
+	DART_FIRST_FIT,
+	DART_SEQUENTIAL,
 	DART_POLICIES
 };
 

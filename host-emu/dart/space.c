@@ -122,11 +122,29 @@ static bool find(struct space *space, uint64_t from, uint64_t count, uint64_t *p
 	return true;
 }
 
+/* The lowest place for @count pages, a power of two, that is aligned to it. */
+static bool find_aligned(struct space *space, uint64_t count, const uint64_t avoid[2],
+			 uint64_t *page)
+{
+	struct tree_node *extent = tree_fit(&space->extents, 0, count);
+
+	for (; extent; extent = tree_fit(&space->extents, extent->key + 1, count))
+		for (*page = (extent->key + count - 1) & ~(count - 1);
+		     *page + count <= extent->key + extent->size; *page += count)
+			if (*page != avoid[0] && *page != avoid[1])
+				return true;
+	return false;
+}
+
 static bool find_allowed(struct space *space, uint64_t count, const uint64_t avoid[2],
 			 uint64_t *page)
 {
 	uint64_t from = space->cursor;
 
+	if (space->policy == DART_ALIGNED)
+		return find_aligned(space, count, avoid, page);
+	if (space->policy == DART_FIRST_FIT)
+		from = space->first;
 	if (space->policy == DART_RANDOM)
 		from = space->first + next_random(space) % (space->end - space->first);
 	for (int tries = 0; tries < 3; tries++) {
@@ -222,11 +240,14 @@ static bool take_freed(struct space *space, uint64_t count, const uint64_t avoid
 enum dart_status space_take(struct space *space, uint64_t count, const uint64_t avoid[2],
 			    struct space_range *taken)
 {
-	const bool tight = space->policy == DART_FRAGMENTED || space->policy == DART_REUSE;
+	const bool tight = space->policy >= DART_FRAGMENTED;
 	/* Leave a page free after each mapping, so that an access past its end faults. */
 	const uint64_t guard = tight ? 0 : 1;
 	enum dart_status status;
 
+	if (space->policy == DART_ALIGNED)
+		while (count & (count - 1))
+			count += count & -count;
 	if (space->policy == DART_REUSE && take_freed(space, count, avoid, taken))
 		return DART_OK;
 	for (;;) {
@@ -247,6 +268,10 @@ enum dart_status space_take(struct space *space, uint64_t count, const uint64_t 
 
 void space_give(struct space *space, struct space_range taken)
 {
+	if (space->policy >= DART_ALIGNED) {
+		release(space, taken);
+		return;
+	}
 	if (space->freed_count == DART_QUARANTINE)
 		release_oldest(space);
 	*freed_at(space, space->freed_count) = taken;

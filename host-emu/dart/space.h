@@ -48,7 +48,10 @@ enum dart_status space_take(struct space *space, uint64_t count, const uint64_t 
  */
 enum dart_status space_cut(struct space *space, uint64_t page, uint64_t count);
 
-/** space_give() - free what space_take() took: used again late, by DART_REUSE first */
+/**
+ * space_give() - free what space_take() took: used again late, by DART_REUSE first,
+ * by DART_ALIGNED and those behind it like any free range
+ */
 void space_give(struct space *space, struct space_range taken);
 
 #endif

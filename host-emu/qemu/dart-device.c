@@ -256,7 +256,7 @@ static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)
 	device_class_set_props(dc, properties);
 	object_class_property_add_str(klass, "iova", get_iova, set_iova);
 	object_class_property_set_description(klass, "iova",
-		"high (default), random, fragmented, reuse");
+		"high (default), random, fragmented, reuse, aligned, first-fit, sequential");
 	object_class_property_add_str(klass, "enforce", get_enforce, set_enforce);
 	object_class_property_set_description(klass, "enforce",
 		"auto (default: from the first command page since a reset), on, off");

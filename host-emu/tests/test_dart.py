@@ -10,7 +10,7 @@ from host import BUS
 MIB = 1 << 20
 GRANULE = 16384
 ARCHES = ["x86_64", "arm64"]
-POLICIES = ["high", "random", "fragmented", "reuse"]
+POLICIES = ["high", "random", "fragmented", "reuse", "aligned", "first-fit", "sequential"]
 
 
 @pytest.mark.parametrize("arch", ARCHES)

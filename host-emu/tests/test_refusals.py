@@ -27,7 +27,7 @@ def run(shim, *args, qemu="qemu-system-x86_64"):
     ([*DART, "-device", "apple-dart,port=dart0"], "port=dart0 names no PCI bridge"),
     ([*DART, "-device", "apple-dart,port=rp0"], "one apple-dart for each port"),
     ([*PORT, "-device", "apple-dart,port=rp0,iova=identity"],
-     "iova=identity: allowed are high, random, fragmented, reuse"),
+     "iova=identity: allowed are high, random, fragmented, reuse, aligned, first-fit, sequential"),
     ([*PORT, "-device", "apple-dart,port=rp0,enforce=1"], "enforce=1: allowed are auto, on, off"),
     ([*PORT, "-device", "apple-dart,port=rp0,iova-bits=31"], "allowed are 32 to 64"),
     ([*PORT, "-device", "apple-dart,port=rp0,iova-bits=65"], "allowed are 32 to 64"),

@@ -50,7 +50,8 @@ QUICK = [("x86_64", "fragmented", "rfc", "strict"), ("arm64", "fragmented", "wid
 ROUND_TRIPS = [(arch, *host) for arch in ("x86_64", "arm64") for host in (
     ("high", "rfc", "cached"), ("random", "wide", "cached"),
     ("fragmented", "rfc", "strict"), ("fragmented", "wide", "cached"),
-    ("reuse", "rfc", "cached"), ("reuse", "wide", "strict"))]
+    ("reuse", "rfc", "cached"), ("reuse", "wide", "strict"), ("aligned", "rfc", "cached"),
+    ("first-fit", "wide", "strict"), ("sequential", "rfc", "cached"))]
 
 
 @pytest.mark.parametrize("arch, iova, layout, mode", [

@@ -90,7 +90,7 @@ def _module(rng):
 
 def _host(rng):
     """Options of the emulated hosts."""
-    found = [f"iova={rng.choice(('high', 'random', 'fragmented', 'reuse'))}",
+    found = [f"iova={rng.choice(('high', 'random', 'fragmented', 'reuse', 'aligned', 'first-fit', 'sequential'))}",
              f"seed={rng.randrange(1, 1 << 16)}", f"layout={rng.choice(('rfc', 'wide'))}"]
     if rng.random() < 0.3:
         found.append(f"max-entries={rng.choice((300, 4000))}")

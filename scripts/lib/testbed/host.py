@@ -12,7 +12,7 @@ LIES = ("wrong-id", "short", "long", "misaligned", "zero", "wrap", "overlap", "u
 
 # key: (device, kind), where a kind is a tuple of names, or the name of a form.
 KEYS = {
-    "iova": ("dart", ("high", "random", "fragmented", "reuse")),
+    "iova": ("dart", ("high", "random", "fragmented", "reuse", "aligned", "first-fit", "sequential")),
     "seed": ("dart", "number"),
     "iova-bits": ("dart", "number"),
     "max-bytes": ("dart", "size"),
