@@ -2,10 +2,10 @@
 /*
  * Mappings of drivers inside windows.
  *
- * A hit finds its window under RCU and counts itself in there; a miss, and
- * everything in a mode other than cached, takes the engine's lock, with
- * interrupts off. The lock is held across a doorbell and dropped between two,
- * except when the host refuses; a doorbell has at most limits.batch entries.
+ * A hit finds its window under RCU and is counted there. A miss, and every call
+ * outside mode=cached, takes the engine's lock, with interrupts off. The lock
+ * is held across a doorbell and dropped between two, except when the host
+ * refuses; a doorbell has at most limits.batch entries.
  */
 
 #include <linux/scatterlist.h>
@@ -16,6 +16,9 @@
 #include "index.h"
 #include "map.h"
 #include "recover.h"
+
+/* Entries of a list that are handled with interrupts off. */
+#define HOLD_STEPS	256
 
 /* For the log; map_log_failure() says more about some causes. */
 static const char *const map_fail_texts[APPLE_DMA_FAIL_COUNT] = {
@@ -45,29 +48,33 @@ struct map_failure {
 
 /* ---- what is not a hit; the lock is held ---- */
 
-/* One doorbell for what is emptied: at most a batch. */
+/* One doorbell for emptied windows, at most a batch. */
 static void map_settle(struct apple_dma_engine *e,
 		       struct apple_dma_emptied *emptied)
 {
 	apple_dma_window_give_back(e, emptied, "unmap");
 }
 
-/* The same when it is a whole batch. Then the lock is dropped, too. */
-static void map_settle_batch(struct apple_dma_engine *e,
-			     struct apple_dma_emptied *emptied,
-			     unsigned long *flags)
+/*
+ * A step of a list is done. One doorbell if a whole batch is emptied. Then, or
+ * after HOLD_STEPS, the lock is dropped, to let interrupts in.
+ */
+static void map_step(struct apple_dma_engine *e,
+		     struct apple_dma_emptied *emptied, unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	if (emptied->n < e->limits.batch)
+	if (emptied->n >= e->limits.batch)
+		map_settle(e, emptied);
+	else if (++emptied->steps < HOLD_STEPS)
 		return;
-	map_settle(e, emptied);
+	emptied->steps = 0;
 	spin_unlock_irqrestore(&e->lock, *flags);
 	spin_lock_irqsave(&e->lock, *flags);
 }
 
 /*
- * End one mapping. Where the engine was stopped it may have been ended already:
- * -ESHUTDOWN if its window is gone from the host, too.
+ * End one mapping. If the engine was stopped it may have been ended already;
+ * then -ESHUTDOWN if its window is gone from the host, too.
  */
 static int map_end(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
 		   struct apple_dma_emptied *emptied)
@@ -138,8 +145,8 @@ static enum apple_dma_fail map_check(struct apple_dma_engine *e,
 }
 
 /*
- * A window for a range, or NULL. New windows come in the order of the ranges:
- * *at is the one that was used last, or the head of @fresh.
+ * A window for the range at hand, or NULL. New windows come in the order of the
+ * ranges: *at is the one that was used last, or the head of @fresh.
  */
 static struct apple_dma_window *map_window(struct apple_dma_engine *e,
 					   const struct apple_dma_range *r,
@@ -162,7 +169,7 @@ static struct apple_dma_window *map_window(struct apple_dma_engine *e,
 	return w;
 }
 
-/* Map in a window; @f has why the device cannot. */
+/* Map in a window; if the device cannot, @f has the cause. */
 static dma_addr_t map_take(struct apple_dma_engine *e,
 			   struct apple_dma_window *w,
 			   const struct apple_dma_range *r, u64 mask,
@@ -184,9 +191,9 @@ static dma_addr_t map_take(struct apple_dma_engine *e,
 }
 
 /*
- * Map the ranges of a request that are not mapped. The hits of a list are mapped
- * first, so that no window that the list uses goes to make room. If a range cannot
- * be mapped, @f has why; the ranges before it are mapped.
+ * Map the ranges of a request that are not mapped. The hits of a list are
+ * mapped first, so that no window that the list uses goes to make room. If a
+ * range cannot be mapped, @f has the cause; the ranges before it are mapped.
  */
 static void map_request(struct apple_dma_engine *e,
 			struct apple_dma_request *req, u64 mask,
@@ -215,12 +222,13 @@ static void map_request(struct apple_dma_engine *e,
 			 apple_dma_cover(e, req, &fresh, &f->cause, flags));
 		if (w)
 			*addr = map_take(e, w, &req->range, mask, f);
+		map_step(e, emptied, flags);
 	}
 	while (!list_empty(&fresh)) {
 		apple_dma_window_unguard(e, list_first_entry(&fresh,
 							     struct apple_dma_window,
 							     list), emptied);
-		map_settle_batch(e, emptied, flags);
+		map_step(e, emptied, flags);
 	}
 }
 
@@ -314,8 +322,8 @@ static noinline int map_unmap_slow(struct apple_dma_engine *e, u64 addr,
  * @phys: where to put the guest-physical address of @addr; set if -EIO is
  *	returned, or if it was mapped
  *
- * Unless mode=cached, and when it was the last mapping in its window, the
- * window is gone from the host when this returns.
+ * Outside mode=cached, if it was the last mapping in its window, the window is
+ * gone from the host when this returns.
  *
  * Context: any.
  * Return: 0; -EIO if the companion is broken, so that the device may still
@@ -368,13 +376,13 @@ static void map_end_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 			continue;
 		map_end(e, sg_dma_address(sg), sg_dma_len(sg), &phys, emptied);
 		sg_dma_address(sg) = DMA_MAPPING_ERROR;
-		map_settle_batch(e, emptied, flags);
+		map_step(e, emptied, flags);
 	}
 }
 
 /*
- * Could a list fit? If not, @f says so. @all: as if nothing of it were mapped.
- * The lock is not held.
+ * Could a list fit? If not, @f has the cause. @all: as if nothing of it were
+ * mapped. The lock is not held.
  */
 static bool map_list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
 			  int nents, bool all, struct map_failure *f)
@@ -382,7 +390,7 @@ static bool map_list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
 	struct scatterlist *sg;
 	int i;
 
-	/* Where nothing is mapped, map_check() says why. */
+	/* If nothing can be mapped, map_check() has the cause. */
 	if (READ_ONCE(e->broken) || READ_ONCE(e->stopped) ||
 	    READ_ONCE(e->closed) || !apple_dma_cannot_fit(e, sgl, nents, all))
 		return true;
@@ -393,7 +401,7 @@ static bool map_list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
 	return false;
 }
 
-/* The list again, in exact granules, if that may help. It is not mapped. */
+/* Map a list again, in exact granules, if it may fit. It is not mapped now. */
 static void map_list_exactly(struct apple_dma_engine *e,
 			     struct scatterlist *sgl, int nents, u64 mask,
 			     struct map_failure *f,
@@ -480,7 +488,7 @@ int apple_dma_map_list(struct apple_dma_engine *e, struct scatterlist *sgl,
  * @sgl: the list
  * @nents: entries, as they were mapped
  *
- * Unless mode=cached, windows left without a mapping go back to the host,
+ * Outside mode=cached, windows left without a mapping are given back,
  * limits.batch to a doorbell, before this returns.
  *
  * Context: any.
@@ -515,7 +523,7 @@ int apple_dma_unmap_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 			bad = sg_dma_address(sg);
 			err = -ENOENT;
 		}
-		map_settle_batch(e, &emptied, &flags);
+		map_step(e, &emptied, &flags);
 	}
 	map_settle(e, &emptied);
 	broken = e->broken;

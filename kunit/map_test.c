@@ -7,6 +7,9 @@
 #include "fixture.h"
 #include "suites.h"
 
+#define APPLE_DMA_SEAM_ITSELF
+#include "seam.h"
+
 /* Map and unmap a list; how many doorbells each, and how many entries. */
 static void list_costs(struct fixture *f, struct scatterlist *sgl,
 		       unsigned int n, u64 map, u64 unmap, u64 entries)
@@ -30,7 +33,7 @@ static void list_costs(struct fixture *f, struct scatterlist *sgl,
 		 unmap ? entries : 0);
 }
 
-/* 8 in each of 4 windows: the first waits for it. Then all are there. */
+/* 8 in each of 4 windows: the first one misses. Then all are hits. */
 static void first_in_a_window_is_a_miss(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
@@ -132,8 +135,8 @@ static void list_fails_as_a_whole(struct kunit *test)
 }
 
 /*
- * 15 MiB of 16 are in use. 64 pages need 64 granules, the last MiB; windows of
- * more than a granule would not leave room for all.
+ * 15 MiB of 16 are in use. 64 pages need 64 granules, the last MiB; larger
+ * windows would not leave room for all.
  */
 static void list_fits_in_exact_granules(struct kunit *test)
 {
@@ -172,9 +175,22 @@ static void interrupts_are_let_in_between_batches(struct kunit *test)
 	}
 }
 
+/* 2,048 pages in two windows: one doorbell, and the lock is dropped 8 times or more. */
+static void interrupts_are_let_in_between_entries(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	struct scatterlist *sgl = fixture_list(f, 0, 2048, PAGE, PAGE);
+	int unlocks = atomic_read(&seam_unlocks);
+
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 2048, ANY), 0);
+	CHECK(test, atomic_read(&seam_unlocks) - unlocks >= 8);
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 2048), 0);
+}
+
 /*
- * The same with 320 pages in several batches, of which the first leave too
- * little for the last, whatever the shapes: all is given back, and made anew.
+ * The same with 320 pages in several batches. With any shapes the first ones
+ * leave too little for the last: all is given back, and made anew.
  */
 static void long_list_fits_in_exact_granules(struct kunit *test)
 {
@@ -187,7 +203,7 @@ static void long_list_fits_in_exact_granules(struct kunit *test)
 		      DMA_MAPPING_ERROR);
 	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 320, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 64 * MIB);
-	/* Room is made, and then the windows, with one hold of the lock. */
+	/* Room is made, and then the windows, under one hold of the lock. */
 	CHECK_EQ(test, fixture_counts(f).in_a_row, 2);
 	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 320), 0);
 }
@@ -238,7 +254,7 @@ static void unmapping_twice_ends_no_neighbour(struct kunit *test)
 	}
 }
 
-/* A mistake that others came after: who is blamed is not known, and it stays. */
+/* Other unmaps follow the mistake: any may be blamed; the window stays. */
 static void window_of_a_mistake_stays(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
@@ -279,7 +295,7 @@ static void what_is_not_ram_is_not_asked_for(struct kunit *test)
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 }
 
-/* The window is made to find out; then it is there for who reaches it. */
+/* The window is made to find out; then a device that reaches it can use it. */
 static void mask_is_kept_to(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
@@ -304,7 +320,7 @@ static void mask_is_kept_to(struct kunit *test)
 
 /*
  * A driver that unmaps once too often, while the window that it hits is being
- * made: the guard of who makes it is not ended by that.
+ * made: this does not end the maker's guard.
  */
 static void guard_is_not_ended_by_others(struct kunit *test)
 {
@@ -346,6 +362,7 @@ static struct kunit_case map_cases[] = {
 	KUNIT_CASE(list_fails_as_a_whole),
 	KUNIT_CASE(list_fits_in_exact_granules),
 	KUNIT_CASE(interrupts_are_let_in_between_batches),
+	KUNIT_CASE(interrupts_are_let_in_between_entries),
 	KUNIT_CASE(long_list_fits_in_exact_granules),
 	KUNIT_CASE(bad_unmap_is_refused),
 	KUNIT_CASE(guard_is_not_ended_by_others),

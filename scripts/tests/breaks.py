@@ -199,11 +199,14 @@ BREAKS = (
           "\t\treq->rang = false;\n",
           "map.interrupts_are_let_in_between_batches"),
     Break("the lock is kept between two batches of a list that is unmapped", "driver/map.c",
-          "\tmap_settle(e, emptied);\n"
+          "\temptied->steps = 0;\n"
           "\tspin_unlock_irqrestore(&e->lock, *flags);\n"
           "\tspin_lock_irqsave(&e->lock, *flags);\n",
-          "\tmap_settle(e, emptied);\n",
+          "\temptied->steps = 0;\n",
           "map.interrupts_are_let_in_between_batches"),
+    Break("the lock is kept over all entries of a list", "driver/map.c",
+          "\telse if (++emptied->steps < HOLD_STEPS)\n", "\telse\n",
+          "map.interrupts_are_let_in_between_entries"),
     Break("the lock is kept between two batches of idle windows", "driver/idle.c",
           "\t\tif (!left)\n"
           "\t\t\tbreak;\n"
