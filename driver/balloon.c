@@ -2,8 +2,8 @@
 /*
  * Does the guest give memory back to the host?
  *
- * A page that goes to a balloon, or that free-page reporting or virtio-mem
- * hands back, is other memory of the host when it returns. A window that was
+ * A page given to a balloon, or given back by free-page reporting or
+ * virtio-mem, is other memory of the host when it returns. A window that was
  * registered before still leads to the old one. A live mapping keeps its pages
  * in the guest. So with any such device only live windows of exact granules are
  * safe, and the engine is told so.
@@ -81,7 +81,7 @@ static int balloon_mmio_bound(struct notifier_block *nb, unsigned long action,
 }
 
 /**
- * apple_dma_balloon_start() - look for what takes memory, now and from now on
+ * apple_dma_balloon_start() - find devices that take memory, now and later
  * @ad: the companion, with an initialised engine
  *
  * Context: may sleep.

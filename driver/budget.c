@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The budget, and what the host teaches about its own limits.
+ * The budget, and the host's limits as far as its refusals show them.
  *
  * The host may have less room than the limits say. What it refuses is recorded in
  * struct apple_dma_learned, is not asked for again, and is forgotten after a while.
@@ -13,9 +13,9 @@
 #include "window.h"
 
 /*
- * For how long what the host refused is not asked for again: twice as long each
- * time that it is refused again. On a Mac a map beyond the room of the DART has
- * been seen to take the host down.
+ * How long a refused range is not asked for again. The time doubles with each
+ * further refusal. On a Mac a map beyond the room of the DART has been seen to
+ * take the host down.
  */
 #define REFUSED_FOR	(10 * HZ)
 #define REFUSED_MAX	(600 * HZ)
@@ -58,9 +58,9 @@ bool apple_dma_budget_has_room(struct apple_dma_engine *e, u64 bytes,
 	       e->stats.mapped_entries + entries <= apple_dma_budget_entries(e);
 }
 
-/* ---- what the host teaches ---- */
+/* ---- learned limits ---- */
 
-/* Nothing is known of the host, or not any more. */
+/* Forget all that was learned about the host. */
 void apple_dma_budget_forget(struct apple_dma_engine *e)
 {
 	memset(&e->learned, 0, sizeof(e->learned));
@@ -70,13 +70,13 @@ void apple_dma_budget_forget(struct apple_dma_engine *e)
 	e->learned.most_bytes = U64_MAX;
 }
 
-/* May what was refused be asked for again? */
+/* May a refused range be asked for again? */
 static bool budget_expired(const struct apple_dma_belief *b)
 {
 	return !b->wait || time_after(jiffies, b->until);
 }
 
-/* Just learned: believed for a while, and for longer if it was refused lately. */
+/* Believe what was just learned, for longer if it was refused lately. */
 static void budget_believe(struct apple_dma_belief *b)
 {
 	if (!b->wait || time_after(jiffies, b->until + REFUSED_MAX))
@@ -101,7 +101,7 @@ void apple_dma_budget_expire(struct apple_dma_engine *e)
 	l->most_bytes = U64_MAX;
 }
 
-/* There is a limit: the host refused to hold so many bytes and registrations. */
+/* There is a limit: the host refused this many bytes and registrations. */
 static void budget_believe_in_limit(struct apple_dma_engine *e, u64 bytes,
 				    u64 entries)
 {
@@ -243,7 +243,7 @@ void apple_dma_budget_learn_success(struct apple_dma_engine *e)
 	       e->stats.mapped_entries > l->refused_entries;
 	if (l->refused.size &&
 	    apple_dma_index_find(e, l->refused.phys, l->refused.size)) {
-		/* It took what it had refused: it has room with as much. */
+		/* It took what it had refused before: it has room. */
 		l->refused.size = 0;
 		if (more || !l->limit) {
 			l->belief.wait = 0;
@@ -272,8 +272,8 @@ void apple_dma_budget_learn_success(struct apple_dma_engine *e)
  * @phys: guest-physical address
  * @size: bytes
  *
- * Return: false if the refusal is too old, or if something that may have been in
- * the way was given back since.
+ * Return: false if the refusal is too old, or if something was given back since
+ * that may have taken the room.
  */
 bool apple_dma_budget_refused_lately(struct apple_dma_engine *e, u64 phys,
 				     u64 size)
@@ -316,14 +316,14 @@ bool apple_dma_budget_retry_is_pointless(struct apple_dma_engine *e, u64 phys,
 	       e->stats.mapped_entries >= l->refused_entries + entries;
 }
 
-/* What is left of a limit if all that is idle goes. */
+/* What is left of a limit if all idle windows are given back. */
 static u64 budget_left_of(u64 limit, u64 used, u64 idle)
 {
 	used -= min(idle, used);
 	return limit - min(used, limit);
 }
 
-/* Is a window of @size bytes too large even if all idle windows go? */
+/* Is a window of @size bytes too large even without any idle window? */
 bool apple_dma_budget_never_fits(struct apple_dma_engine *e, u64 size)
 {
 	u64 entries, bytes;
@@ -341,7 +341,7 @@ bool apple_dma_budget_never_fits(struct apple_dma_engine *e, u64 size)
 	return true;
 }
 
-/* The bytes that are left if all idle windows go. The lock is not held. */
+/* The bytes that are left without any idle window. The lock is not held. */
 u64 apple_dma_budget_left(struct apple_dma_engine *e)
 {
 	u64 entries, bytes, room;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The limits of what is registered, and what the host teaches about its own.
+ * The limits of what is registered, and the learned limits of the host.
  */
 #ifndef APPLE_DMA_BUDGET_H
 #define APPLE_DMA_BUDGET_H
@@ -24,7 +24,7 @@ enum apple_dma_fail {
 	APPLE_DMA_FAIL_MEMORY,	/* no memory for a window */
 	APPLE_DMA_FAIL_NOT_RAM,	/* not ordinary guest memory */
 	APPLE_DMA_FAIL_BROKEN,	/* the companion is broken or stopped */
-	APPLE_DMA_FAIL_BUG,	/* the module planned what cannot be */
+	APPLE_DMA_FAIL_BUG,	/* the module planned an impossible window */
 	APPLE_DMA_FAIL_COUNT
 };
 
@@ -41,9 +41,9 @@ struct apple_dma_limits {
 };
 
 /**
- * struct apple_dma_belief - for how long something learned is believed
- * @wait: jiffies for which it is; 0 if nothing was learned
- * @until: jiffies when that is over
+ * struct apple_dma_belief - how long something learned is believed
+ * @wait: for this many jiffies; 0 if nothing was learned
+ * @until: up to this time in jiffies
  */
 struct apple_dma_belief {
 	unsigned long wait;
@@ -61,14 +61,14 @@ struct apple_dma_belief {
  * @refused: it refused this range last; of size 0 for none
  * @limit: it refused two ranges of this size or less, in two places: nothing as
  *	large is asked for, wherever it is; 0 for none
- * @refused_bytes: with so many bytes registered
- * @refused_entries: and so many registrations
- * @most_bytes: no limit any more once so many bytes are registered; U64_MAX if
- *	there is none
- * @most_entries: and so many registrations
- * @belief: in all of the above
+ * @refused_bytes: bytes registered when it refused @refused
+ * @refused_entries: registrations at that time
+ * @most_bytes: the limit is forgotten when this many bytes are registered, and
+ *	@most_entries; U64_MAX if there is no limit
+ * @most_entries: the same for registrations
+ * @belief: how long all of the above is believed
  * @own: ranges that it refuses although it takes others
- * @own_belief: in each of them
+ * @own_belief: how long each of them is believed
  * @own_next: the one that is replaced next
  */
 struct apple_dma_learned {

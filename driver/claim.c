@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Which device a companion manages: the one at MANAGED_BDF in the companion's
- * PCI domain, and what must not be there.
+ * PCI domain; and checks of that device.
  */
 
 #include <linux/mutex.h>
@@ -10,7 +10,7 @@
 #include "claim.h"
 #include "companion.h"
 
-/* What helps where the host took the device's address too early. */
+/* Advice if the host read the device's address too early. */
 #define PLACE_HINT \
 	"put the companion on bus 0, beside the device, and not behind a root port or a bridge: the host takes the address before the guest has numbered its buses"
 
@@ -76,7 +76,7 @@ void apple_dma_claim_exit(struct apple_dma *ad)
 	mutex_unlock(&claim_lock);
 }
 
-/* Is this the place of the device that a companion manages? */
+/* Is @pdev at the address of the device that a companion manages? */
 bool apple_dma_claim_is(const struct apple_dma *ad, struct pci_dev *pdev)
 {
 	return pci_domain_nr(pdev->bus) == pci_domain_nr(ad->pdev->bus) &&

@@ -4,13 +4,13 @@
  *
  * Every allocation is on record, by its first page. A driver may free memory
  * long after it was unbound: nvme of Linux 6.1 keeps its shadow doorbells for
- * as long as somebody has the block device open. By then the window is gone
- * from the host, and the device address may mean something else. So what is
- * left at unbind becomes an *orphan*, and freeing an orphan only frees memory.
+ * as long as the block device is open. By then the window is gone from the
+ * host, and the device address may mean something else. So what is left at
+ * unbind becomes an *orphan*, and freeing an orphan only frees memory.
  *
- * While a companion has orphans its ops stay on the device, for without them
- * the kernel would take the device address for a physical one. The companion's
- * memory and the module stay, too.
+ * While a companion has orphans its ops stay on the device, because without
+ * them the kernel would take the device address for a physical one. The
+ * companion's memory and the module stay, too.
  */
 
 #include <linux/mm.h>
@@ -49,9 +49,10 @@ struct apple_dma_allocation {
 };
 
 /*
- * All companions, also those that are gone but for their orphans. The lock is taken
- * with interrupts off, and outside of the lock of a companion's records. Neither is
- * held where the host, or an engine that may be asking the host, is waited for.
+ * All companions, including removed ones that have orphans. The lock is taken
+ * with interrupts off, and outside of the lock of a companion's records.
+ * Neither is held while waiting for the host, or for an engine that may be
+ * asking the host.
  */
 static DEFINE_SPINLOCK(coherent_lock);
 static LIST_HEAD(coherent_companions);
@@ -67,7 +68,7 @@ void apple_dma_coherent_init(struct apple_dma *ad)
 	spin_unlock_irqrestore(&coherent_lock, flags);
 }
 
-/* Undo apple_dma_coherent_init(). There is no allocation any more. */
+/* Undo apple_dma_coherent_init(). No allocation is left. */
 void apple_dma_coherent_exit(struct apple_dma *ad)
 {
 	unsigned long flags;
@@ -91,7 +92,7 @@ static int coherent_record(struct apple_dma *ad,
 	return err;
 }
 
-/* Take a record away; the allocation is the caller's. */
+/* Remove a record; the caller then owns the allocation. */
 static void __coherent_erase(struct apple_dma *ad,
 			     struct apple_dma_allocation *mem)
 {
@@ -113,10 +114,10 @@ static void coherent_give_back(struct apple_dma *ad,
 }
 
 /*
- * Pages of @order, mapped as a whole. Where guest memory lies says nothing
- * about the device address, so zones do not matter. The page allocator warns
- * of a block that is larger than any; here that is a failure like others. The
- * caller counts it if this is tried @again.
+ * Pages of @order, mapped as a whole. The device address does not depend on the
+ * guest address, so zones do not matter. The page allocator warns of a block
+ * larger than its largest; here that is a failure like others. The caller
+ * counts it if this is tried @again.
  */
 static struct apple_dma_allocation *
 coherent_map_block(struct apple_dma *ad, struct device *dev, unsigned int order,
@@ -142,7 +143,7 @@ coherent_map_block(struct apple_dma *ad, struct device *dev, unsigned int order,
 					     &mem->reachable);
 	/*
 	 * What an earlier kernel left may fill the host. A driver that begins
-	 * with this does not come back: wait for room.
+	 * with an allocation does not retry: wait for room.
 	 */
 	if (mem->addr == DMA_MAPPING_ERROR && gfpflags_allow_blocking(gfp) &&
 	    apple_dma_recover_wait(&ad->engine) != recovered)
@@ -163,13 +164,13 @@ no_memory:
 	return NULL;
 }
 
-/* Undo coherent_map_block(), while nobody else knows of the allocation. */
+/* Undo coherent_map_block(), before the allocation is recorded. */
 static void coherent_unmap_block(struct apple_dma *ad,
 				 struct apple_dma_allocation *mem)
 {
 	phys_addr_t phys;
 
-	/* If the driver unmapped it itself, nobody knows if it is reached. */
+	/* If the driver unmapped it itself, it may still be reachable. */
 	mem->reachable = apple_dma_unmap(&ad->engine, mem->addr,
 					 PAGE_SIZE << mem->order, &phys) != 0;
 	coherent_give_back(ad, mem);
@@ -184,9 +185,9 @@ static void coherent_unmap_block(struct apple_dma *ad,
  * @gfp: as the driver gave it; decides whether this may sleep
  * @mask: highest device address the device reaches
  *
- * The device address is aligned to the order of @size. The host keeps no more
- * than the offset in a granule; where that is not enough, twice the memory is
- * mapped, and the aligned half of it handed out.
+ * The device address is aligned to the order of @size. The host keeps only the
+ * offset in a granule; if that is not enough, twice the memory is mapped, and
+ * its aligned half is returned.
  *
  * Return: zeroed pages, contiguous, or NULL.
  */
@@ -212,7 +213,7 @@ struct page *apple_dma_coherent_alloc(struct apple_dma *ad, struct device *dev,
 		}
 	}
 
-	/* Until it is recorded, nobody can free it. */
+	/* It cannot be freed before it is recorded. */
 	skip = ALIGN(mem->addr, align) - mem->addr;
 	mem->page = mem->block + (skip >> PAGE_SHIFT);
 	*addr = mem->addr + skip;
@@ -226,7 +227,7 @@ struct page *apple_dma_coherent_alloc(struct apple_dma *ad, struct device *dev,
 
 /*
  * Take the allocation that begins with @page, if it is of @ad, for the caller
- * to free; *@taken is NULL if apple_dma_coherent_drained() is to free it.
+ * to free; *@taken is NULL if apple_dma_coherent_drained() frees it.
  */
 static bool coherent_take(struct apple_dma *ad, struct page *page,
 			  struct apple_dma_allocation **taken)
@@ -251,8 +252,8 @@ static bool coherent_take(struct apple_dma *ad, struct page *page,
 }
 
 /*
- * The same among all companions: of an earlier one, or where another CPU has just
- * taken the ops off the device. Returns whose it was, or NULL.
+ * The same among all companions: an earlier one may have it, or another CPU has
+ * just removed the ops of the device. Returns its companion, or NULL.
  */
 static struct apple_dma *coherent_take_any(struct page *page,
 					   struct apple_dma_allocation **taken)
@@ -273,7 +274,7 @@ static struct apple_dma *coherent_take_any(struct page *page,
 
 /**
  * apple_dma_coherent_free() - undo apple_dma_coherent_alloc()
- * @ad: the companion whose ops the device has, or NULL; memory may be of an
+ * @ad: the companion whose ops the device has, or NULL; the memory may be of an
  *	earlier one
  * @size: bytes, as they were allocated
  * @page: the first page
@@ -282,8 +283,8 @@ static struct apple_dma *coherent_take_any(struct page *page,
  * Memory that the device may still reach, and memory that was not allocated
  * here, is kept.
  *
- * Context: any, under RCU: a companion, and with it the module, may go with its
- * last orphan, and an unbind waits for allocations that are being freed.
+ * Context: any, under RCU: a companion and the module may go with the last
+ * orphan, and an unbind waits for allocations that are being freed.
  */
 void apple_dma_coherent_free(struct apple_dma *ad, size_t size,
 			     struct page *page, dma_addr_t addr)
@@ -305,10 +306,10 @@ void apple_dma_coherent_free(struct apple_dma *ad, size_t size,
 /**
  * apple_dma_coherent_orphan() - the driver is gone, and so are its mappings
  * @ad: the companion, attached, so that the module is pinned
- * @left: set to how many mappings of the driver were left, these included
+ * @left: set to how many mappings the driver left, including these
  *
  * Ends all mappings of the engine, which is closed; their windows are still
- * registered. To be followed by apple_dma_coherent_drained() when they are not.
+ * registered. Call apple_dma_coherent_drained() when they are not any more.
  *
  * Context: may sleep.
  * Return: how many allocations have become orphans now.
@@ -335,7 +336,7 @@ u64 apple_dma_coherent_orphan(struct apple_dma *ad, u64 *left)
 	c->draining = true;
 	xa_unlock(&c->records);
 	spin_unlock_irqrestore(&coherent_lock, flags);
-	/* What is being freed has no record any more: it is unmapped first. */
+	/* Frees under way have no record any more: let them unmap first. */
 	synchronize_rcu();
 	*left = apple_dma_engine_abandon(&ad->engine);
 	return fresh;
@@ -344,7 +345,7 @@ u64 apple_dma_coherent_orphan(struct apple_dma *ad, u64 *left)
 /**
  * apple_dma_coherent_drained() - the windows of orphans are gone
  * @ad: the companion
- * @reachable: they are not: the host is not to be trusted any more
+ * @reachable: they are still there: the host cannot be trusted any more
  *
  * Context: may sleep.
  */
@@ -370,7 +371,7 @@ void apple_dma_coherent_drained(struct apple_dma *ad, bool reachable)
  * apple_dma_coherent_ops() - the ops that a device without a driver needs
  * @dev: the device; its lock is held
  *
- * Return: those of a companion, this or an earlier one, that has orphans of
+ * Return: the ops of a companion, this or an earlier one, that has orphans of
  * the device; NULL if there is none.
  */
 const struct dma_map_ops *apple_dma_coherent_ops(struct device *dev)
@@ -397,8 +398,8 @@ const struct dma_map_ops *apple_dma_coherent_ops(struct device *dev)
  * @ad: the companion
  *
  * Context: any.
- * Return: true if so, once: then the caller has to drop the reference to the
- * companion and to the module that they held.
+ * Return: true once if so: the caller then drops the references to the
+ * companion and the module that they held.
  */
 bool apple_dma_coherent_reap(struct apple_dma *ad)
 {

@@ -13,7 +13,7 @@
 struct apple_dma;
 
 /**
- * struct apple_dma_coherent - what drivers have allocated by way of a companion
+ * struct apple_dma_coherent - what drivers have allocated through a companion
  * @records: struct apple_dma_allocation by page frame; its lock, taken with
  *	interrupts off, protects them, @orphans and @draining
  * @orphans: how many of @records have outlived their driver

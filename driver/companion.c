@@ -28,7 +28,7 @@ static void companion_release(struct kref *ref)
 {
 	struct apple_dma *ad = container_of(ref, struct apple_dma, ref);
 
-	/* Somebody may be freeing memory by way of its ops. */
+	/* Memory may be freed through its ops at this moment. */
 	synchronize_rcu();
 	apple_dma_coherent_exit(ad);
 	put_device(ad->managed.dev);

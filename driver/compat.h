@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Every difference between the kernels the module supports. What a kernel has
- * is found out by compiling (compat-probe.sh), never by its version number,
- * and is known here as APPLE_DMA_HAVE_*.
+ * Every difference between the kernels the module supports. compat-probe.sh
+ * finds out by compiling what a kernel has, never by its version number. The
+ * results are APPLE_DMA_HAVE_*.
  */
 #ifndef APPLE_DMA_COMPAT_H
 #define APPLE_DMA_COMPAT_H
@@ -32,8 +32,8 @@
 #endif
 
 /*
- * Would ops installed on a device be ignored? So they are behind an IOMMU of
- * the guest, on kernels that call dma-iommu directly. On the others, such a
+ * Would ops installed on a device be ignored? They are behind an IOMMU of the
+ * guest, on kernels that call dma-iommu directly. On other kernels such a
  * device has ops already.
  */
 static inline bool apple_dma_compat_behind_iommu(struct device *dev)

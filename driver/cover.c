@@ -3,8 +3,8 @@
  * What happens at a miss: windows for ranges that have none. A request is planned
  * as a whole, a batch of windows to a doorbell; one range is a list of one.
  *
- * Where the budget is short, idle windows go first. Where the host has less room
- * than the budget says, what it refuses teaches something (budget.c).
+ * If the budget is short, idle windows are given back first. If the host has
+ * less room than the budget, its refusals are recorded (budget.c).
  *
  * Unless a function says otherwise, the engine's lock is held.
  */
@@ -23,7 +23,7 @@
 /* Entries of a list that are looked up with interrupts off. */
 #define LOOKUPS_MAX	256
 
-/* Is this a range at all? Context: any. */
+/* Is the range valid? Context: any. */
 bool apple_dma_valid_range(u64 phys, u64 size)
 {
 	return size && phys + size - 1 >= phys &&
@@ -47,7 +47,7 @@ static bool cover_next_miss(struct apple_dma_engine *e,
 	return false;
 }
 
-/* What a batch of exact granules, its first, and shared windows would add. */
+/* Bytes that a batch of exact granules, its first, and shared windows need. */
 struct cover_estimate {
 	u64 exact;
 	u64 first;
@@ -67,7 +67,7 @@ static void cover_estimate(struct apple_dma_engine *e,
 		u64 phys = req.range.phys, end = phys + req.range.size;
 		u64 need;
 
-		/* Neighbours in one window; not all of them come in order. */
+		/* In the window of a neighbour; they may be in any order. */
 		if (end <= behind && phys >= behind - shape)
 			continue;
 		if (!apple_dma_shape_exact_start(e, phys, req.range.size,
@@ -111,11 +111,11 @@ static void cover_relock(struct apple_dma_engine *e, unsigned long *flags)
 }
 
 /*
- * Give idle windows back for what is to come. One doorbell for shared windows to
- * fit, and more for as long as not even the exact granules fit. The lock is dropped
- * between two of them. One more where there is room for granules only, and large
- * windows are idle. None if the first range cannot fit even when all idle windows
- * are gone. Returns true if the lock was dropped.
+ * Give idle windows back to make room. One doorbell for shared windows to fit,
+ * and more until the exact granules fit. The lock is dropped between two of
+ * them. One more if there is room for granules only and large windows are idle.
+ * None if the first range cannot fit even without any idle window. Returns true
+ * if the lock was dropped.
  */
 static bool cover_make_room(struct apple_dma_engine *e,
 			    const struct apple_dma_request *req,
@@ -136,7 +136,7 @@ static bool cover_make_room(struct apple_dma_engine *e,
 	    apple_dma_budget_never_fits(e, est.first))
 		return false;
 
-	/* What goes idle meanwhile is not counted, so that this ends. */
+	/* Windows that go idle meanwhile are not counted, so the loop ends. */
 	apple_dma_window_drain(e);
 	for (left = e->listed; ; left -= min(left, e->limits.batch)) {
 		bytes = e->stats.mapped_bytes + est.shared;
@@ -189,8 +189,8 @@ static void cover_submit(struct apple_dma_engine *e, struct list_head *planned,
 }
 
 /*
- * A window went, and the host refuses a range all the same. Does it take the
- * window back? Then it has room, and it is this range that the host refuses. One
+ * An idle window was given back, and the host still refuses a range. Does it
+ * take that window again? Then it has room, and refuses only this range. One
  * doorbell; the window is on @fresh again.
  */
 static bool cover_takes_back(struct apple_dma_engine *e,
@@ -226,9 +226,9 @@ static u64 cover_shape_below(u64 size)
 }
 
 /*
- * What the host refused teaches something. @r: exact granules were, or @r->n is 0.
- * @shared: a shared window was, and its granules were taken instead; or of size
- * 0. @went: the largest idle window that went for it.
+ * Record what the host refused. @r: exact granules were, or @r->n is 0.
+ * @shared: a shared window whose granules were taken instead, or of size 0.
+ * @went: the largest idle window given back for it.
  */
 static void cover_learn(struct apple_dma_engine *e,
 			const struct apple_dma_refusal *r,
@@ -251,10 +251,10 @@ static void cover_learn(struct apple_dma_engine *e,
 }
 
 /*
- * Register windows for ranges that have none: one doorbell where the host refuses
- * nothing, for as many ranges as a batch of windows can cover. What the host refuses
- * is asked for again after an idle window went, and then as exact granules. Returns
- * why the range at hand has none.
+ * Register windows for ranges that have none: one doorbell where the host
+ * refuses nothing, for as many ranges as a batch of windows can cover. What the
+ * host refuses is asked for again after an idle window was given back, and then
+ * as exact granules. Returns why the range at hand has none.
  */
 static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 					  const struct apple_dma_request *req,
@@ -312,7 +312,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 	}
 	if (!r.own.size)
 		cover_learn(e, &r, &shared, &went, fresh);
-	/* What was refused may be for another range of the batch. */
+	/* The refusal may be of another range of the batch. */
 	if (cause != APPLE_DMA_FAIL_NONE &&
 	    apple_dma_index_find(e, req->range.phys, req->range.size))
 		cause = APPLE_DMA_FAIL_NONE;
@@ -320,9 +320,9 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 }
 
 /*
- * The host refused exact granules. Is it worth another try, with less of what
- * is idle on it? What was idle at the first try may go for it. The lock is dropped
- * if so.
+ * The host refused exact granules. Give idle windows back for another try, at
+ * most as many as were idle at the first one. Returns false if that does not
+ * help. The lock is dropped if it returns true.
  */
 static bool cover_with_less(struct apple_dma_engine *e,
 			    struct apple_dma_request *req, unsigned long *flags)
@@ -350,13 +350,14 @@ static bool cover_with_less(struct apple_dma_engine *e,
 /**
  * apple_dma_cover() - make a window for the range at hand, which has none
  * @e: the engine; its lock is held
- * @req: what is to be mapped: the ranges behind get windows with the same doorbell
+ * @req: what is to be mapped; ranges behind the one at hand get windows with
+ *	the same doorbell
  * @fresh: where the new windows go, guarded, in the order of the ranges
  * @cause: set to why there is no window
  * @flags: of spin_lock_irqsave()
  *
- * Return: true if the range is to be looked for again: there is a window now, or
- * the lock was dropped. False if it cannot have one.
+ * Return: true if the caller has to look again: there is a window now, or the
+ * lock was dropped. False if it cannot have one.
  */
 bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 		     struct list_head *fresh, enum apple_dma_fail *cause,
@@ -416,8 +417,8 @@ static bool cover_needs_room(struct apple_dma_engine *e, struct scatterlist *sg,
 }
 
 /*
- * At least so many bytes have to be registered for a list; at most @most. Looks
- * up some entries with interrupts off, and counts with the lock dropped.
+ * A lower bound of the bytes to register for a list, at most @most. Looks up
+ * some entries with interrupts off, and counts with the lock dropped.
  */
 static u64 cover_list_needs(struct apple_dma_engine *e, struct scatterlist *sgl,
 			    int nents, bool all, u64 most)
@@ -447,19 +448,20 @@ static u64 cover_list_needs(struct apple_dma_engine *e, struct scatterlist *sgl,
 }
 
 /**
- * apple_dma_cannot_fit() - is a list certain to fail for want of bytes?
+ * apple_dma_cannot_fit() - is a list certain to fail for lack of bytes?
  * @e: the engine; its lock is not held
  * @sgl: the list; entries with the address DMA_MAPPING_ERROR are not mapped
  * @nents: its entries
  * @all: as if none were mapped
  *
- * A list that does not fit is refused before anything is given back for it. Each
- * granule is counted once, and none that a window has. Two granules that have the
- * same bit are counted as one, and one list is counted at a time: then the answer
- * may be false although the list cannot fit.
+ * A list that does not fit is refused before anything is given back for it.
+ * Each granule without a window is counted once. Two granules that have the
+ * same bit are counted as one, and one list is counted at a time: then the
+ * answer may be false although the list cannot fit.
  *
  * Context: any.
- * Return: true if not even exact granules of all entries fit, whatever goes.
+ * Return: true if the exact granules of all entries do not fit even without any
+ * idle window.
  */
 bool apple_dma_cannot_fit(struct apple_dma_engine *e, struct scatterlist *sgl,
 			  int nents, bool all)

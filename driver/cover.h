@@ -19,7 +19,8 @@
  * @addr: device address of the one range, or DMA_MAPPING_ERROR
  * @exact: in windows of exact granules
  * @rang: the lock is to be dropped before the next doorbell
- * @tries: idle windows that may still go for the range at hand; -1 if not known
+ * @tries: idle windows that may still be given back for the range at hand; -1
+ *	if not known
  */
 struct apple_dma_request {
 	struct scatterlist *sg;

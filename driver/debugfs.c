@@ -92,7 +92,7 @@ void apple_dma_debugfs_add(struct apple_dma *ad)
 			    &apple_dma_windows_fops);
 }
 
-/* Nobody reads the list any more when this returns; may sleep. */
+/* No reader is left when this returns; may sleep. */
 void apple_dma_debugfs_remove(struct apple_dma *ad)
 {
 	debugfs_remove(ad->debugfs);

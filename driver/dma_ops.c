@@ -18,7 +18,7 @@
 #include "map.h"
 #include "quarantine.h"
 
-/* What drivers are told is a good size: likely to be inside one window. */
+/* The optimal size reported to drivers: likely inside one window. */
 #define OPT_MAPPING_SIZE	(256UL << 10)
 
 /* Each companion installs a copy of apple_dma_ops of its own. */
@@ -159,9 +159,9 @@ static void *apple_dma_alloc(struct device *dev, size_t size, dma_addr_t *addr,
 }
 
 /*
- * A driver may free memory while its device is unbound: the ops, and the
- * companion with them, may go at any time, but the companion's memory only
- * after a grace period.
+ * A driver may free memory while its device is unbound: the ops and the
+ * companion may go at any time, but the companion's memory is freed only after
+ * a grace period.
  */
 static void apple_dma_free_pages(struct device *dev, size_t size,
 				 struct page *page, dma_addr_t addr,

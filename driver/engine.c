@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The engine of one companion: its life, its modes and its counters. Knows no
- * PCI; the host is behind struct apple_dma_host_ops.
+ * The engine of one companion: its life, its modes and its counters. It uses no
+ * PCI; it reaches the host through struct apple_dma_host_ops.
  */
 
 #include <linux/mempool.h>
@@ -34,9 +34,9 @@ void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 
-/* ---- knobs ---- */
+/* ---- settings ---- */
 
-/* Set whether hits may do without the lock. */
+/* Set whether hits need no lock. */
 static void __engine_set_fast(struct apple_dma_engine *e)
 {
 	lockdep_assert_held(&e->lock);
@@ -55,7 +55,7 @@ static void engine_close(struct apple_dma_engine *e)
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 
-/* Change the mode, or become unsafe. Windows that do not fit the mode go back. */
+/* Change the mode, or become unsafe. Give back windows that do not fit it. */
 static void engine_change_mode(struct apple_dma_engine *e,
 			       enum apple_dma_mode mode, bool unsafe)
 {
@@ -81,8 +81,8 @@ static void engine_change_mode(struct apple_dma_engine *e,
  * @e: the engine
  * @mode: the new mode
  *
- * After a change to strict, windows in use take no new mapping, and go with
- * their last one.
+ * After a change to strict, windows in use take no new mapping, and are given
+ * back with their last one.
  *
  * Context: may sleep.
  */
@@ -96,8 +96,8 @@ void apple_dma_engine_set_mode(struct apple_dma_engine *e,
  * apple_dma_engine_set_unsafe() - the guest gives memory back to the host
  * @e: the engine
  *
- * An idle window may then lead to memory that the host has replaced. From now on
- * the engine is strict, whatever the mode. There is no way back.
+ * An idle window may then lead to memory that the host has replaced. From now
+ * on the engine is strict, whatever the mode. This cannot be undone.
  *
  * Context: may sleep.
  */
@@ -117,7 +117,7 @@ void apple_dma_engine_set_idle_ms(struct apple_dma_engine *e,
 				  unsigned int idle_ms)
 {
 	WRITE_ONCE(e->idle_ms, idle_ms);
-	/* With the old value the next look may be far off. */
+	/* The timer may be set far ahead, by the old value. */
 	apple_dma_idle_stop(e);
 	if (!READ_ONCE(e->stopped))
 		apple_dma_idle_arm(e);
@@ -145,9 +145,9 @@ void apple_dma_engine_flush(struct apple_dma_engine *e)
  * apple_dma_engine_suspend() - do not call the host until apple_dma_engine_resume()
  * @e: the engine; the device and its driver sleep
  *
- * The companion's registers may be gone when the guest wakes. After this, neither
- * the ager nor the search for leftovers has anything to ask the host for. What is
- * mapped stays.
+ * The companion's registers may be gone when the guest wakes. After this,
+ * neither the ager nor the search for leftovers calls the host. What is mapped
+ * stays.
  *
  * Context: may sleep.
  */
@@ -158,9 +158,9 @@ void apple_dma_engine_suspend(struct apple_dma_engine *e)
 }
 
 /*
- * Ask for the windows from *phys on once more, a batch of them: what the host
- * still has it refuses, as the handle is taken. Returns whether there is more;
- * *moved is set where one has another address now.
+ * Ask again for a batch of windows, from *phys on. The host refuses those that
+ * it still has, because their handle is taken. Returns whether there are more;
+ * *moved is set if one has another address now.
  */
 static bool engine_ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
 {
@@ -362,7 +362,7 @@ void apple_dma_engine_stop(struct apple_dma_engine *e)
 	flush_work(&e->alert);
 }
 
-/* Windows in memory that goes offline go back to the host. */
+/* Give back windows in memory that goes offline. */
 static void apple_dma_engine_ram_gone(struct apple_dma_engine *e, u64 start,
 				      u64 end)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The engine of one companion: its state, which the rooms below work on, and its
- * life. What is not said to need less needs the lock, taken with interrupts off.
+ * The engine of one companion: its state, which the rooms below work on, and
+ * its life. Unless stated otherwise, the lock is held, taken with interrupts
+ * off.
  */
 #ifndef APPLE_DMA_ENGINE_H
 #define APPLE_DMA_ENGINE_H
@@ -60,8 +61,8 @@ enum apple_dma_mode {
  * @stopped: shut down; it is not asked again
  * @closed: there is no driver that may map
  * @reason: why @broken, for the log; a string constant
- * @alert: says so; not where it is found out, because a console may be on a
- *	device that maps through this engine
+ * @alert: logs that, but later, because a console may be on a device that maps
+ *	through this engine
  * @broke: called then, in process context; may be NULL
  * @ager: gives back what has been idle for @idle_ms
  * @swept: @sweep was started, since the engine began or was restored
@@ -73,7 +74,7 @@ enum apple_dma_mode {
  * @limit_log: one rate limit for each cause of failure
  * @map_scratch: entries of the batch under construction
  * @unmap_scratch: the same for releases
- * @knobs: one change of @mode, @unsafe at a time
+ * @knobs: held while @mode or @unsafe changes
  */
 struct apple_dma_engine {
 	bool fast;

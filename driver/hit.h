@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Hits: a map in a window that is there, and its unmap. No lock, no allocation,
- * no doorbell. All of it inline, because this is what every I/O pays.
+ * no doorbell. All of it is inline, because every I/O runs it.
  *
- * RCU is held the sched way: preemption is off for some fifty instructions,
- * which costs less than the nesting counter of preemptible RCU, and grace
- * periods wait for it all the same.
+ * RCU is held by disabling preemption for some fifty instructions. This costs
+ * less than the nesting counter of preemptible RCU, and grace periods wait for
+ * it, too.
  */
 #ifndef APPLE_DMA_HIT_H
 #define APPLE_DMA_HIT_H
@@ -24,12 +24,13 @@ void apple_dma_trace_unmap(struct apple_dma_engine *e, u64 addr, u64 size);
 #define APPLE_DMA_XA_INTERNAL_MAX	4096UL
 
 /*
- * xa_load() without what is around it. Where the array changes meanwhile, there may
- * be no answer: xa_load() would try again, here the caller takes the lock.
+ * A short xa_load(). If the array changes meanwhile, it may find nothing:
+ * xa_load() would try again, here the caller takes the lock.
  *
- * With xa_load() a map and its unmap cost 593 instructions and not 327 on 6.1, and
- * 692 and not 413 on 7.3. The layout of the nodes was checked in 6.1, 6.12, 7.2
- * and 7.3; the KUnit case index.lookup_is_xa_load compares the two.
+ * A map and its unmap cost 327 instructions instead of 593 with xa_load() on
+ * 6.1, and 413 instead of 692 on 7.3. The layout of the nodes was checked in
+ * 6.1, 6.12, 7.2 and 7.3; the KUnit case index.lookup_is_xa_load compares the
+ * two.
  */
 static __always_inline struct apple_dma_window *
 apple_dma_lookup(const struct xarray *xa, unsigned long granule)
@@ -107,8 +108,9 @@ static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
  * @mask: highest device address the device reaches
  *
  * Context: any.
- * Return: the device address, to be passed on by way of apple_dma_traced_map(); or
- * DMA_MAPPING_ERROR: then apple_dma_map() has to look, and knows why.
+ * Return: the device address, to be passed to apple_dma_traced_map(); or
+ * DMA_MAPPING_ERROR: then call apple_dma_map(), which maps it or finds the
+ * cause.
  */
 static __always_inline dma_addr_t apple_dma_map_fast(struct apple_dma_engine *e,
 						     u64 phys, u64 size, u64 mask)
@@ -147,8 +149,8 @@ apple_dma_traced_map(struct apple_dma_engine *e, u64 phys, u64 size,
  * @phys: set to the guest-physical address, if it was ended
  *
  * Context: any.
- * Return: true, to be followed by apple_dma_traced_unmap(), or false if
- * apple_dma_unmap() has to look.
+ * Return: true: call apple_dma_traced_unmap() next; false: call
+ * apple_dma_unmap().
  */
 static __always_inline bool apple_dma_unmap_fast(struct apple_dma_engine *e,
 						 u64 addr, u64 size, u64 *phys)

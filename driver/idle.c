@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which idle windows go back to the host, and when: for room, with age, on request.
+ * Which idle windows are given back, and when: for room, by age, on request.
  * window.c has the list of them.
  */
 
@@ -11,7 +11,7 @@
 /* Windows looked at with interrupts off. */
 #define LOOK_MAX	2048
 
-/* Windows used since they were listed that are spared in one look. */
+/* Most windows spared in one look, as they were used since they were listed. */
 #define SPARE_MAX	512
 
 /* Part of the budget that one eviction gives back beyond what is needed. */
@@ -19,11 +19,11 @@
 
 /**
  * struct apple_dma_wanted - what a look for idle windows is to find
- * @max: at most so many windows
- * @looks: look at so many, at most LOOK_MAX
- * @entries: stop with so many, and
- * @bytes: so many bytes
- * @spare: windows used since they were listed get another turn, so many
+ * @max: most windows to find
+ * @looks: most windows to look at, up to LOOK_MAX
+ * @entries: stop when this many windows, and
+ * @bytes: this many bytes are found
+ * @spare: keep up to this many windows that were used since they were listed
  * @idle: stop at one that has been idle for less, in jiffies
  * @large: large ones only
  * @cause: why, for the trace; see trace.h
@@ -42,9 +42,9 @@ struct apple_dma_wanted {
 };
 
 /*
- * Close idle windows, the coldest first. Fewer than wanted go after @want->looks
- * windows, or when there are no more. @want->looks is set to how many windows
- * were looked at.
+ * Close idle windows, the coldest first. It may find fewer than wanted: it
+ * stops after @want->looks windows, or at the end of the list. @want->looks is
+ * set to how many windows were looked at.
  */
 static void idle_collect(struct apple_dma_engine *e,
 			 struct apple_dma_wanted *want,
@@ -114,10 +114,10 @@ static struct apple_dma_wanted idle_to_make_room(u64 bytes, u64 entries)
 /**
  * apple_dma_idle_evict() - make room: one doorbell
  * @e: the engine; its lock is held
- * @bytes: so many bytes are needed
- * @entries: so many registrations are needed
+ * @bytes: how many bytes are needed
+ * @entries: how many registrations are needed
  *
- * Gives back a little more than that, so that not every miss has to.
+ * Gives back a little more than that, so that not every miss has to evict.
  *
  * Return: how many windows went; there may be more if @e->listed.
  */
@@ -143,8 +143,9 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 }
 
 /*
- * Make room for so much, and no more: one doorbell. For when it is not known whether
- * room is missing. Returns the largest window that went; of size 0 if none did.
+ * Make room for so much, and no more: one doorbell. Used if it is not known
+ * whether room is missing. Returns the largest window given back; of size 0 if
+ * there was none.
  */
 struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
 						  u64 bytes, u64 entries)
@@ -174,9 +175,9 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 }
 
 /*
- * Give back up to @count idle windows: one doorbell. *@left is how many are still to
- * be looked at, without those that go idle meanwhile: so the caller's loop ends.
- * Returns how many were given back.
+ * Give back up to @count idle windows: one doorbell. *@left is how many are
+ * still to be looked at, without those that go idle meanwhile, so that the
+ * caller's loop ends. Returns how many were given back.
  */
 static unsigned int idle_give_back_some(struct apple_dma_engine *e,
 					unsigned int count, unsigned int *left,
@@ -273,8 +274,8 @@ unsigned int apple_dma_idle_flush(struct apple_dma_engine *e,
  * @end: its end
  * @cause: why, for the trace; see trace.h
  *
- * Windows that overlap the range go back to the host, at once or with their last
- * mapping. All windows that are idle at the start go back.
+ * Windows that overlap the range are given back, at once or with their last
+ * mapping. All windows that are idle at the start are given back.
  *
  * Context: may sleep.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * When idle windows, those without a mapping, go back to the host.
+ * When idle windows, those without a mapping, are given back.
  */
 #ifndef APPLE_DMA_IDLE_H
 #define APPLE_DMA_IDLE_H

@@ -2,11 +2,10 @@
 /*
  * Lookups: which window has a guest-physical range, which has a device address.
  *
- * Two trees hold the truth, under the engine's lock. Two xarrays, one slot for
- * each granule, are what a hit reads under RCU: a slot leads to the window that
- * reaches furthest. They are only ever a help: a slot may be missing, because
- * its memory was not to be had, or lead to a window that is being given back;
- * then the trees are asked.
+ * Two trees hold every window, under the engine's lock. A hit reads two xarrays
+ * under RCU, with a slot for each granule: a slot leads to the window that
+ * reaches furthest. A slot may be missing, because there was no memory for it,
+ * or lead to a window that is being given back; then the trees are searched.
  */
 
 #include <linux/interval_tree_generic.h>
@@ -45,7 +44,7 @@ struct apple_dma_window *apple_dma_index_find(struct apple_dma_engine *e,
 	return NULL;
 }
 
-/* Is a range inside a window in use, so that it stays whatever goes? */
+/* Is a range inside a window in use, which is not given back? */
 bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size)
 {
 	struct apple_dma_window *w;
@@ -61,7 +60,8 @@ bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size)
 
 /*
  * The window with the lowest start that is not below @phys, or NULL. Windows
- * overlap: to walk over all of them, go on behind the start of one, not its end.
+ * overlap: to walk over all of them, continue behind the start of one, not its
+ * end.
  */
 struct apple_dma_window *apple_dma_index_next(struct apple_dma_engine *e,
 					      u64 phys)
@@ -138,8 +138,8 @@ bool apple_dma_index_confirm(struct apple_dma_engine *e,
 /* ---- the xarrays ---- */
 
 /*
- * The window other than @w that reaches furthest from @phys, or NULL. One without
- * slots stays without: it would not look for them when it goes.
+ * The window other than @w that reaches furthest from @phys, or NULL. A window
+ * without slots gets none: it would not clear them at its end.
  */
 static struct apple_dma_window *index_furthest(struct apple_dma_engine *e,
 					       struct apple_dma_window *w,
@@ -192,7 +192,7 @@ static void index_empty(struct apple_dma_engine *e, struct xarray *xa,
 	XA_STATE(xas, xa, start >> APPLE_DMA_GRANULE_SHIFT);
 	struct apple_dma_window *there;
 
-	/* A slot in use changes without memory being needed. */
+	/* Changing a slot in use needs no memory. */
 	xas_lock(&xas);
 	xas_for_each(&xas, there, last)
 		if (there == w)
@@ -222,9 +222,9 @@ void apple_dma_index_hide(struct apple_dma_engine *e, struct apple_dma_window *w
 }
 
 /*
- * Let hits find an ACTIVE window. Only in cached mode: otherwise no lookup would
- * use the slots. Where memory is short, some are missing: @w->indexed is false, and
- * a later call may fill them.
+ * Let hits find an ACTIVE window. Only in cached mode: otherwise no lookup
+ * would use the slots. If memory is short, some are missing: @w->indexed is
+ * false, and a later call may fill them.
  */
 void apple_dma_index_publish(struct apple_dma_engine *e,
 			     struct apple_dma_window *w)
@@ -236,7 +236,7 @@ void apple_dma_index_publish(struct apple_dma_engine *e,
 		     index_fill(&e->by_phys, w, w->phys);
 }
 
-/* ---- coming and going ---- */
+/* ---- add and remove ---- */
 
 /* Enter a PLANNED window. Its handle is not taken. */
 void apple_dma_index_add(struct apple_dma_engine *e, struct apple_dma_window *w)

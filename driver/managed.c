@@ -8,9 +8,9 @@
  * pinned, from BIND_DRIVER, after the bus has set up DMA and before the probe,
  * to UNBOUND_DRIVER, after the last devres is freed.
  *
- * A failed probe says DRIVER_NOT_BOUND while devres still has memory to free
- * through the ops. So they are taken away by a work item, which waits for the
- * probe to end by taking the device's lock.
+ * DRIVER_NOT_BOUND of a failed probe arrives while devres still has memory to
+ * free through the ops. So a work item removes them. It takes the device's
+ * lock, and so waits for the probe to end.
  */
 
 #include <linux/module.h>
@@ -76,7 +76,7 @@ static void managed_leave_ops(struct device *dev)
 {
 	const struct dma_map_ops *ops = get_dma_ops(dev);
 
-	/* On some kernels the core has taken them off already. */
+	/* On some kernels the core has removed them already. */
 	if (!ops || apple_dma_is_ours(ops))
 		set_dma_ops(dev, apple_dma_coherent_ops(dev));
 }
@@ -133,7 +133,8 @@ static void __managed_detach(struct apple_dma *ad, struct device *dev)
  * apple_dma_managed_reap() - the last orphan is gone
  * @work: the companion's
  *
- * Takes the ops off if nobody else needs them, and drops what orphans held.
+ * Removes the ops if nothing else needs them, and drops the references of
+ * orphans.
  *
  * Context: may sleep.
  */
@@ -159,14 +160,14 @@ void apple_dma_managed_reap(struct work_struct *work)
 	module_put(THIS_MODULE);
 }
 
-/* ---- the device comes and goes ---- */
+/* ---- the device is added and removed ---- */
 
 /*
- * The device is there. If there is no memory for the link it is not managed, and
- * the next event tries again. No event follows when it is being @bound to a
- * driver: without ops the driver would use addresses that are no device
- * addresses. So it is managed without the link then, and not the core but
- * apple_dma_managed_stop() takes the driver off.
+ * Manage the device. If there is no memory for the link it is not managed, and
+ * the next event tries again. While it is being @bound to a driver no event
+ * follows, and without ops the driver would use addresses that are no device
+ * addresses. So it is managed without the link then, and
+ * apple_dma_managed_stop() unbinds the driver instead of the core.
  */
 static int __managed_found(struct apple_dma *ad, struct device *dev, bool bound)
 {
@@ -178,8 +179,8 @@ static int __managed_found(struct apple_dma *ad, struct device *dev, bool bound)
 	if (apple_dma_claim_check(ad, to_pci_dev(dev)))
 		return -EINVAL;
 	/*
-	 * No flag that removes the link: as long as the companion has no driver
-	 * the device cannot do DMA, and the core keeps it without one.
+	 * No flag that removes the link: while the companion has no driver the
+	 * device cannot do DMA, and the core keeps it unbound.
 	 */
 	if (!device_link_add(dev, &ad->pdev->dev, 0)) {
 		dev_err(&ad->pdev->dev, "cannot link %s to the companion\n",
@@ -339,8 +340,8 @@ int apple_dma_managed_init(struct apple_dma *ad, u32 bdf)
  * apple_dma_managed_exit() - undo apple_dma_managed_init()
  * @ad: the companion
  *
- * Where apple_dma_managed_start() was not called, a device that lost its driver
- * is bound to it again; its DMA will still fail.
+ * If apple_dma_managed_start() was not called, a device that lost its driver is
+ * bound to it again; its DMA will still fail.
  *
  * Context: may sleep.
  */
@@ -355,7 +356,7 @@ void apple_dma_managed_exit(struct apple_dma *ad)
 }
 
 /**
- * apple_dma_managed_start() - begin to look after the device
+ * apple_dma_managed_start() - begin to manage the device
  * @ad: the companion, ready to map; its sysfs group exists
  *
  * From here on the ops are installed at every bind. A device that is there
@@ -404,8 +405,8 @@ int apple_dma_managed_start(struct apple_dma *ad)
  * apple_dma_managed_stop() - undo apple_dma_managed_start()
  * @ad: the companion
  *
- * The driver core has unbound the device by now, because of the link. If it
- * has not, that is done here: no device keeps ops that are about to go.
+ * The driver core has unbound the device by now, because of the link. If it has
+ * not, it is unbound here: no device keeps ops that are about to go.
  *
  * Context: may sleep; the companion is being removed, or its probe failed.
  */
@@ -430,7 +431,7 @@ void apple_dma_managed_stop(struct apple_dma *ad)
 	apple_dma_sysfs_unlink(ad);
 }
 
-/* ---- what others say of the device ---- */
+/* ---- the device is lost, or stopped ---- */
 
 static void __managed_offline(struct apple_dma_managed *m)
 {
@@ -446,9 +447,9 @@ static void __managed_offline(struct apple_dma_managed *m)
  * apple_dma_managed_offline() - tell the device's driver that it is gone
  * @e: the engine of the companion, broken
  *
- * A driver takes a map that is refused for a passing failure, and tries again:
- * nvme for ever, so that it could not be unbound any more. All of them
- * understand that a device is gone. Ends when the driver is unbound.
+ * A driver takes a refused map for a temporary failure and retries. nvme
+ * retries for ever, and could not be unbound. All drivers handle a device that
+ * is gone. Ends when the driver is unbound.
  *
  * Context: may sleep.
  */
@@ -463,8 +464,8 @@ void apple_dma_managed_offline(struct apple_dma_engine *e)
 }
 
 /*
- * What the device's driver has mapped is gone. To be followed by
- * apple_dma_managed_cut_off() and apple_dma_managed_probe_again(). May sleep.
+ * What the device's driver has mapped is gone. Call apple_dma_managed_cut_off()
+ * and apple_dma_managed_probe_again() next. May sleep.
  */
 void apple_dma_managed_lose(struct apple_dma *ad)
 {

@@ -16,13 +16,13 @@ struct apple_dma_engine;
 /**
  * struct apple_dma_managed - the passthrough device of one companion
  * @lock: protects @dev, @attached, @reattach, @offline, @lost
- * @nb: on the PCI bus: sees the device come, bind, unbind and go
+ * @nb: on the PCI bus: the device is added, bound, unbound, removed
  * @work: what cannot be done in a notifier
  * @dev: the device, with a reference; NULL while it is not there
  * @attached: the module's ops are on @dev, and the module is pinned
  * @reattach: @work is to bind @dev to its driver again
  * @released: the device lost its driver in the probe, and is not managed yet
- * @offline: @dev is said to be gone, until it has no driver any more
+ * @offline: @dev is marked as gone, until its driver is unbound
  * @lost: the driver's device addresses lead nowhere; @work is to unbind it first
  */
 struct apple_dma_managed {

@@ -2,11 +2,11 @@
 /*
  * The memory of a kernel that crashed.
  *
- * A crash kernel has a small part of the machine's memory, none of which its
- * predecessor used: no registration of that kernel is ever in the way, and none
- * has a handle in RAM that this kernel knows. But they count against the host's
- * limits. The headers of /proc/vmcore say where the old kernel had memory; what
- * the boot loader passed is gone by the time a module loads.
+ * A crash kernel has a small part of the machine's memory, which its
+ * predecessor did not use. So no registration of that kernel is in the way, and
+ * none has a handle in RAM that this kernel knows. But they count against the
+ * host's limits. The headers of /proc/vmcore say where the old kernel had
+ * memory; what the boot loader passed is gone by the time a module loads.
  */
 
 #include <linux/crash_dump.h>

@@ -9,7 +9,7 @@
 #include "pm.h"
 #include "recover.h"
 
-/* The last to go to sleep, and the first to wake: the device link says so. */
+/* The device link orders these: last to go to sleep, and first to wake. */
 static int apple_dma_pm_suspend_noirq(struct device *dev)
 {
 	struct apple_dma *ad = dev_get_drvdata(dev);
@@ -46,7 +46,7 @@ static void apple_dma_pm_complete(struct device *dev)
 	apple_dma_managed_probe_again(ad);
 }
 
-/* A kernel is about to make room for the image of another. */
+/* This kernel is about to be replaced by an image. */
 static bool pm_restoring;
 
 static int apple_dma_pm_notify(struct notifier_block *nb, unsigned long action,
@@ -64,9 +64,9 @@ static struct notifier_block apple_dma_pm_nb = {
 };
 
 /*
- * An image that is resumed in another run of the host would believe in
- * device addresses that are gone. The kernel that loads it is no image: what
- * its drivers have mapped the other one finds, as what an earlier kernel left.
+ * An image that is resumed in another run of the host would use device
+ * addresses that are gone. The restoring kernel is not the image: the image
+ * finds the mappings of that kernel like those of any earlier one.
  */
 static int apple_dma_pm_freeze(struct device *dev)
 {
@@ -80,7 +80,7 @@ static int apple_dma_pm_freeze(struct device *dev)
 			stats.mapped_entries);
 		return -EBUSY;
 	}
-	/* A search in the image would go on with the registers of another. */
+	/* A search in the image would use registers not programmed yet. */
 	apple_dma_engine_freeze(&ad->engine);
 	return 0;
 }

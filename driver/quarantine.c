@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Memory that the device may still reach: nobody else is given it.
+ * Memory that the device may still reach is kept from reuse.
  *
- * That is so once the host has broken the protocol. What was mapped then stays
- * reachable, and so may a range whose map failed, if the host broke the
- * protocol during that map: it may have mapped it all the same. A map that is
- * refused because the companion is broken already was never asked for.
+ * This applies once the host has broken the protocol. What was mapped then
+ * stays reachable. If the host broke the protocol during a map, this map fails,
+ * but the host may have made it. A map that is refused because the companion is
+ * broken already was never asked for.
  */
 
 #include <linux/mm.h>
@@ -16,9 +16,9 @@
 #include "quarantine.h"
 
 /*
- * Keep pages of a driver's: a reference that is never dropped keeps the page
- * allocator from giving them to somebody else. Slab memory, and the later pages
- * of a block that is not compound, cannot be kept in this way.
+ * Keep a driver's pages: a reference that is never dropped keeps the page
+ * allocator from reusing them. Slab memory, and the later pages of a block that
+ * is not compound, cannot be kept in this way.
  */
 static void quarantine_pages(struct apple_dma *ad, phys_addr_t phys,
 			     size_t size)
@@ -43,8 +43,8 @@ static void quarantine_list(struct apple_dma *ad, struct scatterlist *sgl,
 }
 
 /*
- * As apple_dma_map(). Sets *reachable if the map failed and the host may have
- * made it all the same; else leaves it as it is.
+ * As apple_dma_map(). Sets *reachable if the map failed but the host may have
+ * made it; otherwise does not change it.
  */
 dma_addr_t apple_dma_quarantine_try(struct apple_dma *ad, phys_addr_t phys,
 				    size_t size, u64 mask, bool *reachable)
@@ -58,7 +58,7 @@ dma_addr_t apple_dma_quarantine_try(struct apple_dma *ad, phys_addr_t phys,
 }
 
 /*
- * Memory of a driver's: as apple_dma_map(), apple_dma_unmap() and the same for
+ * A driver's memory: as apple_dma_map(), apple_dma_unmap() and the same for
  * lists. Pages that the device may still reach are kept.
  */
 dma_addr_t apple_dma_quarantine_map(struct apple_dma *ad, phys_addr_t phys,
@@ -104,7 +104,7 @@ void apple_dma_quarantine_unmap_sg(struct apple_dma *ad,
  * apple_dma_quarantine_left() - keep the pages that a driver left mapped
  * @ad: the companion, broken; its device has no driver
  *
- * The driver may free them without a word, and the host still has them.
+ * The driver may free them unnoticed, and the host still has them.
  *
  * Context: any.
  */

@@ -2,10 +2,10 @@
 /*
  * Where the guest has memory.
  *
- * The host maps what lies in one piece of guest RAM, and a window may be
- * larger than what was asked for. So the pieces are known here, and kept up to
- * date when memory comes and goes. A window in memory that goes takes no more
- * mappings: what comes back there later is other memory of the host.
+ * The host maps what lies in one piece of guest RAM, and a window may be larger
+ * than what was asked for. So this table has the pieces, and is updated by
+ * memory hotplug. A window in memory that goes offline takes no more mappings:
+ * memory that is added there later is other memory of the host.
  */
 
 #include <linux/ioport.h>
@@ -17,7 +17,7 @@
 
 #include "engine.h"
 
-/* More pieces than any machine has; what is beyond gets exact granules. */
+/* More pieces than any machine has; memory beyond them gets exact granules. */
 #define RANGES_MAX	256
 
 /**
@@ -51,8 +51,8 @@ bool apple_dma_ram_has(struct apple_dma_engine *e, u64 phys, u64 size)
  * @phys: guest-physical address
  * @size: bytes
  *
- * Return: false if it is certainly not guest RAM, such as a BAR. The host has
- * the last word.
+ * Return: false if it is certainly not guest RAM, such as a BAR. The host may
+ * still refuse it.
  */
 bool apple_dma_ram_mappable(struct apple_dma_engine *e, u64 phys, u64 size)
 {
@@ -115,12 +115,12 @@ static void ram_replace(struct apple_dma_engine *e, struct apple_dma_range *r,
 }
 
 /**
- * apple_dma_ram_set() - say where there is memory
+ * apple_dma_ram_set() - set where there is memory
  * @e: the engine
  * @ranges: the pieces, in any order
  * @n: how many
  *
- * In place of the guest's own memory, which apple_dma_ram_init() finds.
+ * Replaces the guest's own memory, which apple_dma_ram_init() finds.
  *
  * Context: may sleep.
  * Return: 0 or -ENOMEM.
@@ -173,7 +173,7 @@ static int ram_take_away(struct apple_dma_engine *e, u64 start, u64 end)
 		if (end <= first || start >= last)
 			continue;
 		r[i].size = start > first ? start - first : 0;
-		/* At most one range has a part behind what goes. */
+		/* At most one range has a part behind the one that goes. */
 		if (end < last) {
 			r[n].phys = end;
 			r[n++].size = last - end;
@@ -202,7 +202,7 @@ static int apple_dma_ram_notify(struct notifier_block *nb, unsigned long action,
 			e->ram.gone(e, start, end);
 		break;
 	case MEM_OFFLINE:
-		/* Windows may have been made there since it began to go. */
+		/* Windows may have been made there while it went offline. */
 		e->ram.gone(e, start, end);
 		break;
 	case MEM_ONLINE:

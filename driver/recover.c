@@ -173,7 +173,9 @@ void apple_dma_recover_again(struct apple_dma_engine *e)
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 
-/* Stop the search and let none begin: the engine is stopped or asleep. May sleep. */
+/*
+ * Stop the search and start none: the engine is stopped or asleep. May sleep.
+ */
 void apple_dma_recover_stop(struct apple_dma_engine *e)
 {
 	cancel_work_sync(&e->sweep);

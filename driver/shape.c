@@ -2,11 +2,11 @@
 /*
  * How large a window is, and where it starts.
  *
- * A miss is worth a window larger than what was asked for, because its neighbours
+ * A miss gets a window larger than what was asked for, because its neighbours
  * are likely to follow. But every byte of it counts against the budget, and a
- * window with a single live page in it cannot be given back. So shapes follow the
- * room that is left, and the bytes that large windows waste. Exact granules are the
- * smallest shape: a map fails only when the host has no room for those.
+ * window with a single live page in it cannot be given back. So shapes follow
+ * the room that is left, and the bytes that large windows waste. Exact granules
+ * are the smallest shape: a map fails only when the host has no room for those.
  *
  * The engine's lock is held in all of this file.
  */
@@ -25,7 +25,7 @@
 #define HANDLE_TRIES	64
 
 /**
- * apple_dma_shape_roomy() - what the room, and the waste, allow in cached mode
+ * apple_dma_shape_roomy() - the shape that room and waste allow in cached mode
  * @e: the engine; its lock is held
  *
  * Return: bytes, a power of two.

@@ -131,7 +131,7 @@ int apple_dma_sysfs_mode(const char *name)
 	return sysfs_match_string(sysfs_mode_names, name);
 }
 
-/* What is in force, which is strict where memory may leave the guest. */
+/* The mode in force: strict if memory may leave the guest. */
 static ssize_t mode_show(struct device *dev, struct device_attribute *attr,
 			 char *buf)
 {

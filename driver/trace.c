@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The tracepoints themselves, and calls of those on the hot path: out of line, so
- * that where they are off each costs a branch that is not taken, and no more.
+ * The tracepoints, and calls of those on the hot path. The calls are out of
+ * line: while a tracepoint is off it costs only a branch that is not taken.
  */
 
 #include "hit.h"

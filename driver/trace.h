@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Tracepoints, in the group apple_dma. Addresses are in hex, all else is
- * decimal; @iova is a device address. What user space reads of them is stable:
- * keys and fields are not renamed, new ones come at the end.
+ * decimal; @iova is a device address. Their format is stable: keys and fields
+ * are not renamed, new ones come at the end.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM apple_dma
@@ -15,8 +15,8 @@
 #include <linux/tracepoint.h>
 
 /*
- * Strings are arrays in the record: how a string of any length gets there
- * differs between kernels, and a pointer would mean nothing to who reads it.
+ * Strings are arrays in the record: macros for strings of any length differ
+ * between kernels, and a pointer would mean nothing to the reader.
  */
 #define APPLE_DMA_TRACE_COMPANION	__array(char, companion, 20)
 #define APPLE_DMA_TRACE_NAME(dev)					\
@@ -101,7 +101,7 @@ TRACE_EVENT(window_evict,
 		      __entry->companion, __entry->phys, __entry->iova,
 		      __entry->size, __entry->cause));
 
-/* A doorbell was rung, @op map or unmap, and the host was away for @ns. */
+/* A doorbell was rung, @op map or unmap; the write took @ns. */
 TRACE_EVENT(doorbell,
 	    TP_PROTO(const struct device *dev, const char *op,
 		     unsigned int requests, u64 bytes, u64 ns),
@@ -123,8 +123,8 @@ TRACE_EVENT(doorbell,
 		      __entry->bytes, __entry->ns));
 
 /*
- * The host refused a window, or broke the protocol. @address: the handle; that
- * of the first of a batch where it is all of the batch that is wrong.
+ * The host refused a window, or broke the protocol. @address: the handle, or
+ * the first of a batch if the whole batch is wrong.
  */
 TRACE_EVENT(host_error,
 	    TP_PROTO(const struct device *dev, u64 address, const char *what),

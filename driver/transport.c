@@ -86,8 +86,8 @@ static void transport_write_doorbell(struct apple_dma_transport *t, u32 type,
 }
 
 /*
- * Run one batch, of so many bytes, whose requests are in place. Returns the
- * batch status, OK or IOERR, or -EPROTO.
+ * Run one batch of @bytes bytes whose requests are in place. Returns the batch
+ * status, OK or IOERR, or -EPROTO.
  */
 static int transport_ring(struct apple_dma_transport *t, u32 type, u32 count,
 			  u64 bytes, size_t resp_size)
@@ -351,8 +351,8 @@ static bool transport_is_refusal(u32 status)
 }
 
 /*
- * Find out which map layout the host uses. A map of length 0 goes nowhere;
- * the host writes only its status, and where it lands tells the layout.
+ * Find out which map layout the host uses. A map of length 0 maps nothing; the
+ * host writes only its status, and the place of the status tells the layout.
  */
 static int transport_probe_layout(struct apple_dma_transport *t)
 {
@@ -448,8 +448,8 @@ void apple_dma_transport_clear(struct apple_dma_transport *t)
  * @t: an initialised transport
  *
  * Context: may sleep; nothing else may use @t.
- * Return: 0, or -ENODEV after a message if the host is not one we know; then
- * the command page is cleared again.
+ * Return: 0, or -ENODEV after a message if the host is unknown; then the
+ * command page is cleared again.
  */
 int apple_dma_transport_start(struct apple_dma_transport *t)
 {
@@ -463,12 +463,12 @@ int apple_dma_transport_start(struct apple_dma_transport *t)
 }
 
 /**
- * apple_dma_transport_free() - give the command page back
+ * apple_dma_transport_free() - free the command page
  * @t: an initialised transport; the host has been told to forget the page
  * @leak: the host cannot be trusted to have forgotten it: keep it for ever
  *
- * It is kept as well when the host broke the protocol here, before there was
- * an engine to be broken: an answer that did not come may come later.
+ * It is also kept if the host broke the protocol before there was an engine: a
+ * missing answer may still come.
  *
  * Context: may sleep.
  */

@@ -24,10 +24,10 @@
  * @ns_min: the shortest of them
  * @ns_max: the longest of them
  * @reason: after -EPROTO: what the host did wrong; a string constant
- * @undo: mappings of a batch that came too short, and are to be released
+ * @undo: mappings of a batch that are too short, and are to be released
  *
- * Calls that ring the doorbell must not run at the same time; the engine's
- * lock sees to it.
+ * Calls that ring the doorbell must not run at the same time; the engine's lock
+ * prevents it.
  */
 struct apple_dma_transport {
 	struct device *dev;

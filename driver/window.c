@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The life of a window, from its plan to its end; window.h has the picture. Nothing
- * here decides which windows there are: cover.c and idle.c do.
+ * The life of a window, from its plan to its end; window.h has the picture.
+ * cover.c and idle.c decide which windows there are.
  *
- * The list of idle windows: engine->idle and, for large windows, engine->idle_large
- * have every window that may be idle, coldest first. A hit takes no lock, so it
- * leaves the list alone: a window on it may be in use. Whoever looks for idle
- * windows takes such a window off the list. When it goes idle again, it is pushed
- * on a lock-free stack, engine->freed, which is emptied into the list. So an idle
- * window is always LISTED: on the stack or on a list.
+ * The list of idle windows: engine->idle and, for large windows,
+ * engine->idle_large have every window that may be idle, coldest first. A hit
+ * takes no lock and does not touch the list: a window on it may be in use. A
+ * search for idle windows takes such a window off the list. When it goes idle
+ * again, it is pushed on a lock-free stack, engine->freed, which is emptied
+ * into the list. So an idle window is always LISTED: on the stack or on a list.
  *
  * A window is closed by changing its count from 0 to CLOSED in one step. Only
- * windows that are LISTED are closed, so that nobody pushes one that is freed.
+ * windows that are LISTED are closed, so that no freed window is pushed.
  *
  * Unless a function says otherwise, the engine's lock is held.
  */
@@ -23,10 +23,10 @@
 #include "window.h"
 #include "work.h"
 
-/* Windows kept back for mappings made when no memory is to be had. */
+/* Windows in reserve for maps when an allocation fails. */
 #define WINDOW_RESERVE		64
 
-/* Windows above this are not kept idle where there is no room for such. */
+/* Larger windows are not kept idle if there is no room for large ones. */
 #define WINDOW_LARGE		(64ULL << 10)
 
 static struct kmem_cache *window_cache;
@@ -34,7 +34,8 @@ static struct kmem_cache *window_cache;
 /* ---- what the host answers ---- */
 
 /*
- * The host broke the protocol. @handle: of what, or of the first of a batch.
+ * The host broke the protocol. @handle: the one concerned, or the first of a
+ * batch.
  * @reason: for the log; a string constant.
  */
 void apple_dma_window_break(struct apple_dma_engine *e, u64 handle,
@@ -137,7 +138,7 @@ static void window_free(struct rcu_head *rcu)
 	mempool_free(w, w->engine->pool);
 }
 
-/* The host does not have a window, or not any more: it is freed. */
+/* Free a window that the host does not have, or not any more. */
 static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	apple_dma_index_remove(e, w);
@@ -268,8 +269,8 @@ static void window_release_leftovers(struct apple_dma_engine *e,
  * apple_dma_window_submit() - register planned windows with the host
  * @e: the engine; its lock is held
  * @planned: at most a batch of windows; empty afterwards
- * @fresh: where those go that are registered, each of them guarded
- * @refusal: set to what was refused, and is forgotten
+ * @fresh: where the registered ones go, each of them guarded
+ * @refusal: set to what was refused; those windows are freed
  *
  * One doorbell, and up to two more if some are refused.
  */
@@ -403,8 +404,8 @@ bool apple_dma_window_close(struct apple_dma_engine *e,
 }
 
 /*
- * A window has gone idle. Where the mode keeps nothing idle, it is the caller's to
- * give back, unless it is LISTED: then it goes with the list.
+ * A window has gone idle. If the mode keeps nothing idle, the caller gives it
+ * back, unless it is LISTED: then it is given back with the list.
  */
 static void window_went_idle(struct apple_dma_engine *e,
 			     struct apple_dma_window *w,
@@ -424,7 +425,7 @@ static void window_went_idle(struct apple_dma_engine *e,
  * @e: the engine; its lock is held
  * @w: the window
  * @addr: the device address that was mapped
- * @emptied: where the window goes that is closed by this
+ * @emptied: where the window goes if this closes it
  *
  * Return: false if nothing was mapped there.
  */
@@ -447,7 +448,7 @@ bool apple_dma_window_end_use(struct apple_dma_engine *e,
  * apple_dma_window_unguard() - the mappings alone keep the window from now on
  * @e: the engine; its lock is held
  * @w: a guarded window; it is taken off the list of new ones
- * @emptied: where it goes if it is closed by this
+ * @emptied: where it goes if this closes it
  */
 void apple_dma_window_unguard(struct apple_dma_engine *e,
 			      struct apple_dma_window *w,
@@ -520,7 +521,7 @@ int apple_dma_window_give_back(struct apple_dma_engine *e,
 	return e->broken ? -EPROTO : 0;
 }
 
-/* ---- where windows live ---- */
+/* ---- the memory of windows ---- */
 
 /* A pool for the windows of an engine, with a reserve for atomic context; or NULL. */
 mempool_t *apple_dma_window_pool(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A window is one registration with the host. What is not said to need less needs
- * the engine's lock, taken with interrupts off.
+ * A window is one registration with the host. Unless stated otherwise, the
+ * engine's lock is held, taken with interrupts off.
  */
 #ifndef APPLE_DMA_WINDOW_H
 #define APPLE_DMA_WINDOW_H
@@ -33,7 +33,7 @@ enum apple_dma_window_state {
 	APPLE_DMA_WINDOW_DEAD,		/* closed; to be released by the host */
 };
 
-/* In struct apple_dma_window.live of a window that cannot be taken. */
+/* In struct apple_dma_window.live of a closed window. */
 #define APPLE_DMA_WINDOW_CLOSED	(-1)
 
 /**
@@ -46,13 +46,13 @@ enum apple_dma_window_state {
  * @stamp: jiffies when @live last became 0
  * @flags: APPLE_DMA_WINDOW_LISTED and _LEFT
  * @first: where the range starts that it was made for; @phys or higher
- * @engine: whose it is
+ * @engine: its engine
  * @state: enum apple_dma_window_state
  * @guarded: one of @live is a guard; @list is a list of new windows
  * @fresh: @guarded, and nothing was mapped in it yet by its maker
  * @shared: larger than the granules of the range that it was made for; constant
  * @slots: engine->by_phys and engine->by_iova may lead to it
- * @indexed: they do, from all of it
+ * @indexed: they do, from all its granules
  * @seen: @stamp when it got its place in engine->freed or engine->idle
  * @phys_node: in engine->phys, always
  * @phys_last: last guest-physical address in the subtree of @phys_node
@@ -129,7 +129,7 @@ static inline bool apple_dma_window_covers(const struct apple_dma_window *w,
  * @size: bytes
  *
  * In strict mode only a window of exactly the granules of the range fits. A
- * PLANNED window fits: it will be there.
+ * PLANNED window fits, too.
  */
 static inline bool apple_dma_window_fits(const struct apple_dma_engine *e,
 					 const struct apple_dma_window *w,
@@ -146,9 +146,9 @@ static inline bool apple_dma_window_fits(const struct apple_dma_engine *e,
 /*
  * What one mapping adds to struct apple_dma_window.live: 1 to the count, in the
  * low half, and the number of its page to a sum, in the high half. If the count
- * would become 0 and the sum would not, this address was not mapped, and another
- * one still is. Offsets in a page do not count: drivers need not be that exact with
- * any IOMMU. A guard has no address.
+ * would become 0 and the sum would not, this address was not mapped, and
+ * another one still is. Offsets in a page do not count, because no IOMMU
+ * requires them to be exact. A guard has no address.
  */
 static inline u64 apple_dma_window_use(u64 addr)
 {
@@ -168,7 +168,7 @@ static inline int apple_dma_window_live(const struct apple_dma_window *w)
  * @addr: the device address that is mapped; 0 for a guard
  *
  * Context: any, under RCU or the lock.
- * Return: false if it is being given back already, or in use too often.
+ * Return: false if it is being given back already, or its count is full.
  */
 static inline bool apple_dma_window_get(struct apple_dma_engine *e,
 					struct apple_dma_window *w, u64 addr)
@@ -222,7 +222,8 @@ static inline int apple_dma_window_unuse(struct apple_dma_engine *e,
  * @w: the window
  * @addr: the device address that was mapped; 0 for a guard
  *
- * A window that goes idle gets to engine->freed, unless it is listed already.
+ * A window that goes idle is pushed on engine->freed, unless it is listed
+ * already.
  *
  * Context: any, under RCU.
  * Return: false if there was nothing to undo.
@@ -245,10 +246,12 @@ static inline bool apple_dma_window_put(struct apple_dma_engine *e,
  * struct apple_dma_emptied - windows that a call has left without a mapping
  * @windows: DEAD; none where the mode keeps idle windows
  * @n: how many
+ * @steps: of a list, since the lock was dropped last
  */
 struct apple_dma_emptied {
 	struct list_head windows;
 	unsigned int n;
+	unsigned int steps;
 };
 
 #define APPLE_DMA_EMPTIED_INIT(name)	{ LIST_HEAD_INIT((name).windows) }

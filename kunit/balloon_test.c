@@ -110,7 +110,7 @@ static struct fixture *open_fixture(struct kunit *test)
 	return f;
 }
 
-/* Does the engine keep nothing? Then it does again from now on. */
+/* Has the engine become strict? Make it cached again. */
 static bool was_found(struct fixture *f)
 {
 	bool found = f->e->unsafe;
@@ -168,7 +168,7 @@ static void other_pci_devices_are_none(struct kunit *test)
 				 BUS_NOTIFY_ADD_DEVICE));
 	CHECK(test, !seen_on_pci(f, VIRTIO + 1, NEW(VIRTIO_ID_BALLOON),
 				 BUS_NOTIFY_ADD_DEVICE));
-	/* One that goes takes nothing any more. */
+	/* A balloon that is removed takes nothing any more. */
 	CHECK(test, !seen_on_pci(f, VIRTIO, OLD_BALLOON,
 				 BUS_NOTIFY_DEL_DEVICE));
 }

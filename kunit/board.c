@@ -105,7 +105,7 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 			return 0;
 		board.failed = true;
 		return -ENOMEM;
-	/* Not by way of the DMA API, of which that would be a misuse. */
+	/* Not through the DMA API, which would report a misuse. */
 	case BOARD_LEAVE:
 		addr = apple_dma_map(&container_of(board.ops, struct apple_dma,
 						   ops)->engine,
@@ -158,10 +158,10 @@ struct apple_dma *board_ad(unsigned int i)
 }
 
 /**
- * board_wait() - give work in the background a while
- * @condition: what it is to come to
+ * board_wait() - wait for work in the background
+ * @condition: what to wait for
  *
- * Return: what @condition says in the end.
+ * Return: the last value of @condition.
  */
 bool board_wait(bool (*condition)(void))
 {
@@ -260,7 +260,7 @@ static struct pci_dev *managed_by(struct pci_dev *companion)
  * board_start() - a suite's .suite_init: find the devices, register drivers
  * @suite: the suite
  *
- * The driver of the devices is there first, as in many a guest.
+ * The driver of the devices is registered first, as in many guests.
  *
  * Return: 0 or an error.
  */
@@ -353,7 +353,7 @@ int board_init(struct kunit *test)
 			board_attach(board.companion[i]);
 		if (!board.device[i])
 			board_plug(test, i);
-		/* Where it was just the companion, a work item does it. */
+		/* If only the companion was unbound, a work item does it. */
 		if (!board_bound(i))
 			board_attach(board.device[i]);
 	}

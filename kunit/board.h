@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The real parts of a guest in the testbed: companions, the edu devices that
- * they manage, and a driver for these that does as a case says.
+ * they manage, and a driver for these that a case controls.
  */
 #ifndef APPLE_DMA_BOARD_H
 #define APPLE_DMA_BOARD_H
@@ -12,7 +12,7 @@
 
 struct apple_dma;
 
-/* ---- driver/main.c, by way of main-seam.h ---- */
+/* ---- driver/main.c, through main-seam.h ---- */
 
 int seam_main_init(void);
 void seam_main_exit(void);
@@ -38,7 +38,7 @@ enum board_probe {
  * @companion: the companions, with a reference
  * @device: the device that each of them manages, with a reference
  * @probe: what the driver does
- * @probes: how often it was asked to
+ * @probes: how often it was probed
  * @removes: how often it was removed
  * @ops: the last device's in its probe
  * @failed: what the driver wanted of the DMA API failed

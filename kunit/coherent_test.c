@@ -32,7 +32,7 @@ static void put(struct device_fixture *d, void *p, dma_addr_t addr)
 
 /*
  * The host is full of what an earlier kernel left. The first map is refused, a
- * search makes room, and who may sleep gets memory all the same.
+ * search makes room, and an allocation that may sleep still gets memory.
  */
 static void waits_for_room_that_a_search_makes(struct kunit *test)
 {
@@ -105,7 +105,7 @@ static void last_orphan_reaps(struct kunit *test)
 	EXPECT(test, device_reaped(d));
 }
 
-/* While the window is still there, freed memory waits for it to go. */
+/* While the window is still there, freed memory is kept until it is gone. */
 static void freed_while_draining_waits(struct kunit *test)
 {
 	struct device_fixture *d = device_open(test);
@@ -123,7 +123,7 @@ static void freed_while_draining_waits(struct kunit *test)
 	EXPECT_EQ(test, seam_balance(), balance);
 }
 
-/* The next driver's memory is no orphan, when the old one's is freed. */
+/* When the old driver's memory is freed, the next one's is no orphan. */
 static void orphans_do_not_mix(struct kunit *test)
 {
 	struct device_fixture *d = device_open(test);
@@ -138,7 +138,7 @@ static void orphans_do_not_mix(struct kunit *test)
 	p = get(test, d, &addr);
 	put(d, old, old_addr);
 	flush_work(&d->f->ad->coherent.reap);
-	/* The next driver needs the ops, and so does what follows. */
+	/* The next driver needs the ops, and so does the rest of the case. */
 	EXPECT(test, get_dma_ops(d->dev) == &d->f->ad->ops);
 	set_dma_ops(d->dev, &d->f->ad->ops);
 	EXPECT_EQ(test, fixture_stats(d->f)->live_mappings, 1);
@@ -148,8 +148,8 @@ static void orphans_do_not_mix(struct kunit *test)
 }
 
 /*
- * The device has another companion by then, whose ops are asked: the first one
- * lives for its orphan, and is found.
+ * The device has another companion by then, whose ops are called. The first one
+ * exists as long as its orphan, and is found.
  */
 static void orphan_of_an_earlier_companion_is_freed(struct kunit *test)
 {
@@ -168,6 +168,7 @@ static void orphan_of_an_earlier_companion_is_freed(struct kunit *test)
 	EXPECT(test, device_reaped(d));
 	EXPECT(test, get_dma_ops(d->dev) == &later->ops);
 	EXPECT_EQ(test, fixture_stats(d->f)->bad_unmaps, 0);
+	apple_dma_coherent_exit(later);
 }
 
 /* The host broke the protocol before the window was gone. */
@@ -214,7 +215,7 @@ static void free_holds_no_lock_of_others(struct kunit *test)
 	EXPECT_EQ(test, d->f->host->held, held + 1);
 }
 
-/* A block that no page allocator has: refused, counted, and no warning. */
+/* A block larger than the page allocator has: refused, counted, no warning. */
 static void too_large_is_a_failure_like_others(struct kunit *test)
 {
 	struct device_fixture *d = device_open(test);
@@ -228,7 +229,7 @@ static void too_large_is_a_failure_like_others(struct kunit *test)
 	EXPECT_EQ(test, fixture_doorbells(d->f), 0);
 }
 
-/* Twice, or what never was: said, and not done. */
+/* Freed twice, or never allocated: reported, and not freed. */
 static void bad_free_is_refused(struct kunit *test)
 {
 	struct device_fixture *d = device_open(test);
@@ -237,7 +238,7 @@ static void bad_free_is_refused(struct kunit *test)
 	void *p = get(test, d, &addr);
 
 	CHECK(test, page);
-	/* Not by way of the DMA API, which would find it, too. */
+	/* Not through the DMA API, which would find it, too. */
 	rcu_read_lock();
 	apple_dma_coherent_free(d->f->ad, PAGE_SIZE, page, addr);
 	rcu_read_unlock();

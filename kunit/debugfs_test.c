@@ -49,7 +49,7 @@ static void nothing_is_an_empty_list(struct kunit *test)
 	CHECK_EQ(test, strlen(list(f)), 0);
 }
 
-/* By their starts, each once, also where one lies in another. */
+/* Ordered by start, each once, even if one lies in another. */
 static void each_window_is_a_line(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
@@ -67,7 +67,7 @@ static void each_window_is_a_line(struct kunit *test)
 	CHECK_EQ(test, strcmp(list(f), wanted), 0);
 }
 
-/* Idle ones have no user; those that take no more mappings are retired. */
+/* Idle windows have no user; windows that take no more mappings are retired. */
 static void users_and_states_are_shown(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_CACHED);
@@ -87,7 +87,7 @@ static void users_and_states_are_shown(struct kunit *test)
 	CHECK_EQ(test, strcmp(list(f), wanted), 0);
 }
 
-/* A reader takes as long as it likes: what goes meanwhile is not shown. */
+/* A reader may be slow: windows given back meanwhile are not shown. */
 static void windows_go_while_they_are_read(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);

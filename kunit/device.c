@@ -58,6 +58,7 @@ void device_close(struct kunit *test)
 		return;
 	flush_work(&d->f->ad->coherent.reap);
 	EXPECT(test, xa_empty(&d->f->ad->coherent.records));
+	apple_dma_coherent_exit(d->f->ad);
 	EXPECT_EQ(test, d->f->ad->coherent.orphans, 0);
 	EXPECT_EQ(test, kref_read(&d->f->ad->ref), 1);
 	fixture_close(test);

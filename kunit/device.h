@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A device with the module's ops and a fake host behind them: what the DMA API
- * comes to, with no PCI in between.
+ * A device with the module's ops and a fake host behind them: the DMA API
+ * without PCI.
  */
 #ifndef APPLE_DMA_DEVICE_H
 #define APPLE_DMA_DEVICE_H

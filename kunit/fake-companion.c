@@ -13,7 +13,7 @@
 
 #define ONES		0xffffffffU
 
-/* A device address is the GPA and this: never its own, unique if that is. */
+/* Device address = GPA + this: never the GPA itself, but as unique. */
 #define IOVA_BASE	0x4000000000ULL
 
 static struct fake_companion *the_companion;
@@ -264,7 +264,7 @@ void seam_writel(u32 value, void __iomem *addr)
 	}
 }
 
-/* The host writes to the page whenever it likes: here, as soon as it was read. */
+/* The host may write to the page at any time: here, as soon as it was read. */
 void *seam_memcpy(void *dst, const void *src, size_t size)
 {
 	struct fake_companion *c = the_companion;
@@ -277,10 +277,10 @@ void *seam_memcpy(void *dst, const void *src, size_t size)
 }
 
 /**
- * fake_companion_start() - be there
+ * fake_companion_start() - add the companion
  * @c: the companion; zeroed
  *
- * Return: 0, or -EBUSY if another one is.
+ * Return: 0, or -EBUSY if there is another one.
  */
 int fake_companion_start(struct fake_companion *c)
 {
@@ -293,7 +293,7 @@ int fake_companion_start(struct fake_companion *c)
 }
 
 /**
- * fake_companion_stop() - be gone
+ * fake_companion_stop() - remove the companion
  * @c: the companion
  */
 void fake_companion_stop(struct fake_companion *c)

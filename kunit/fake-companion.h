@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The far end of driver/transport.c: registers that seam.h leads here, and a
- * host that answers batches as Documentation/protocol.md says that hosts do,
- * or wrongly, if a case wants it to.
+ * host that answers batches as in Documentation/protocol.md, or wrongly if a
+ * case says so.
  *
  * There is one at a time. Doorbells are answered before the write returns.
  */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What most cases start with, and what they have to leave behind: nothing.
+ * What most cases start with, and checks that they leave nothing behind.
  */
 
 #include <linux/pfn.h>
@@ -78,7 +78,7 @@ free_host:
 /**
  * fixture_new() - an engine on a fake host
  * @test: the case; ended if there is no memory
- * @plan: what it wants
+ * @plan: what the case needs
  *
  * Undone by fixture_close().
  *
@@ -123,9 +123,9 @@ static void check_end(struct fixture *f)
  * fixture_close() - the opposite of fixture_new(): the .exit of a suite
  * @test: the case, which may have no fixture
  *
- * What a case left mapped is a driver's that is gone. Nothing may be left on
- * the host, no rule of the protocol may have been broken, and all memory has
- * to be back.
+ * Mappings that a case left are those of a driver that is gone. Nothing may be
+ * left on the host, no rule of the protocol may have been broken, and all
+ * memory has to be back.
  */
 void fixture_close(struct kunit *test)
 {

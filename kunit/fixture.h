@@ -40,7 +40,7 @@
  * @host: its host
  * @ram: where it believes to have memory
  * @ram_ranges: how many
- * @doorbells: fixture_doorbells() has told of so many
+ * @doorbells: how many fixture_doorbells() has reported
  * @stats: of fixture_stats()
  * @memory: of fixture_memory()
  * @lost: allocations that the driver's files had before the case
@@ -59,7 +59,7 @@ struct fixture {
 };
 
 /**
- * struct fixture_plan - what a case wants
+ * struct fixture_plan - what a case needs
  * @limits: of the engine; what is 0 is the default
  * @ram: pieces of memory, up to 4, in bytes, 1 GiB of nothing in between;
  *	1 GiB if there is none

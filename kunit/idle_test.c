@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * driver/idle.c: which windows go, when, and with how many doorbells.
+ * driver/idle.c: which windows are given back, when, and with how many
+ * doorbells.
  */
 
 #include <linux/delay.h>
@@ -42,7 +43,7 @@ static void coldest_goes_first(struct kunit *test)
 	msleep(50);
 	fixture_touch(f, 0);
 	CHECK_EQ(test, fixture_doorbells(f), 4);
-	/* A sixteenth of 4 is nothing: only as many go as have to. */
+	/* A sixteenth of 4 is 0: only as many go as necessary. */
 	fixture_touch(f, 16 * MIB);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
 	CHECK(test, fake_host_has(f->host, FAKE_RAM));
@@ -68,8 +69,9 @@ static void flush_goes_in_batches(struct kunit *test)
 }
 
 /*
- * Idle ones of a full budget that are used again are on the list still. Neither
- * a flush nor a need of room takes them; when they are idle they may go.
+ * Idle windows of a full budget that are used again are still on the list.
+ * Neither a flush nor a lack of room takes them; when they are idle they may
+ * go.
  */
 static void used_again_is_in_use(struct kunit *test)
 {
@@ -120,7 +122,7 @@ static void retired_take_nothing_new(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, GRANULE);
 }
 
-/* Nor when the mode is cached again before they are gone. */
+/* They stay retired if the mode is cached again before they are gone. */
 static void retired_stay_retired(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
@@ -138,7 +140,7 @@ static void retired_stay_retired(struct kunit *test)
 		 fixture_stats(f)->mapped_entries);
 }
 
-/* As a change of mode does first, before it waits and gives back what is idle. */
+/* The first step of a mode change, before it waits and gives windows back. */
 static void begin_strict(struct fixture *f)
 {
 	unsigned long flags;
@@ -150,9 +152,9 @@ static void begin_strict(struct fixture *f)
 }
 
 /*
- * 100 windows are idle when the mode changes. Who unmaps meanwhile gives back
- * the window that this leaves empty, one doorbell with one entry; the 100 are
- * left to who changes the mode.
+ * 100 windows are idle when the mode changes. An unmap meanwhile gives back
+ * only the window that it empties, one doorbell with one entry. The mode change
+ * gives back the 100.
  */
 static void unmap_gives_back_its_own_window(struct kunit *test)
 {
@@ -198,7 +200,7 @@ static void all_of_many_are_retired(struct kunit *test)
 static struct fixture *busy_fixture;
 static unsigned int busy_turns;
 
-/* Whenever somebody lets others run, one more window goes idle. */
+/* At each cond_resched() one more window goes idle. */
 static void keep_busy(void)
 {
 	if (busy_turns++ < 1000)
@@ -224,7 +226,7 @@ static void flush_ends_under_load(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->idle_entries, 2);
 }
 
-/* Idle for so long, since it was listed, too. */
+/* Idle for this long, also since it was listed. */
 static void make_old(struct fixture *f, u64 from, unsigned int seconds)
 {
 	struct apple_dma_window *w;
@@ -261,9 +263,9 @@ static void only_old_ones_age(struct kunit *test)
 }
 
 /*
- * 64 MiB in all, of which so much is in use that a miss gets a granule. What is
- * idle and large goes, in one doorbell, before the one of the miss; a granule
- * that is idle stays.
+ * 64 MiB in all, of which so much is in use that a miss gets a granule. Large
+ * idle windows are given back in one doorbell, before the one of the miss; an
+ * idle granule stays.
  */
 static void large_ones_go_where_room_is_short(struct kunit *test)
 {
@@ -286,7 +288,7 @@ static void large_ones_go_where_room_is_short(struct kunit *test)
 	CHECK(test, fake_host_has(f->host, FAKE_RAM + GIB));
 }
 
-/* The host is left alone; what is in use stays. */
+/* The host is not called; what is in use stays. */
 static void idle_ones_age(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
@@ -370,8 +372,8 @@ static void reopen(struct fixture *f)
 }
 
 /*
- * What the host forgot in between is registered again. As it has another address
- * then, nothing more is mapped before the driver is probed again.
+ * What the host forgot in between is registered again. It has another address
+ * then, so nothing more is mapped before the driver is probed again.
  */
 static void forgotten_windows_are_found(struct kunit *test)
 {

@@ -14,9 +14,9 @@
 #define WINDOWS		8
 
 /**
- * struct windows - some, entered by hand
+ * struct windows - windows entered by hand
  * @f: the fixture
- * @w: them
+ * @w: the windows
  * @n: how many
  */
 struct windows {
@@ -206,7 +206,7 @@ static void handle_is_a_start(struct kunit *test)
 {
 	struct windows ws = { .f = fixture_open(test) };
 
-	/* Planned is enough: the host is about to be asked for it. */
+	/* A planned window is enough: the host is about to be asked for it. */
 	plan(&ws, 8, 4, 8);
 	CHECK(test, taken(&ws, 8));
 	CHECK(test, !taken(&ws, 7));
@@ -217,7 +217,7 @@ static void handle_is_a_start(struct kunit *test)
 	CHECK(test, !taken(&ws, 8));
 }
 
-/* Each of 0-4, 1-2, 2-10, 20-21 is seen by who goes on behind its start. */
+/* Each of 0-4, 1-2, 2-10, 20-21 is found by a walk from start to start. */
 static void walk_sees_all(struct kunit *test)
 {
 	static const u64 from[] = { 20, 2, 0, 1 }, n[] = { 1, 8, 4, 1 };
@@ -262,7 +262,7 @@ static void addresses_do_not_overlap(struct kunit *test)
 	forget_all(&ws);
 }
 
-/* In strict mode, a window made for just these granules, no larger one. */
+/* In strict mode, only a window of exactly these granules. */
 static void strict_wants_its_own(struct kunit *test)
 {
 	struct windows ws = { .f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT) };
@@ -290,7 +290,7 @@ static void dead_are_not_found(struct kunit *test)
 
 	w->state = APPLE_DMA_WINDOW_DEAD;
 	CHECK(test, !find(&ws, 0, 1));
-	/* Who unmaps an address in it has to find it. */
+	/* An unmap of an address in it has to find it. */
 	CHECK(test, find_iova(&ws, 100 * GRANULE) == w);
 	forget_all(&ws);
 }
@@ -364,7 +364,7 @@ static void publish(struct windows *ws, struct apple_dma_window *w)
 	unlock(ws->f, flags);
 }
 
-/* Nothing is hit but in cached mode: elsewhere nobody pays for slots. */
+/* Hits exist in cached mode only: windows of other modes get no slots. */
 static void slots_are_for_cached_mode(struct kunit *test)
 {
 	struct windows ws = { .f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT) };
@@ -377,8 +377,8 @@ static void slots_are_for_cached_mode(struct kunit *test)
 	CHECK(test, find_iova(&ws, 100 * GRANULE) == strict);
 
 	/*
-	 * One with slots goes, and what lies under it has none: it gets none,
-	 * for it would leave them behind.
+	 * A window with slots goes. The one under it has none, and gets none,
+	 * because it would leave them behind.
 	 */
 	set_mode(&ws, APPLE_DMA_MODE_CACHED);
 	cached = enter(&ws, 2, 2, 200);
@@ -387,7 +387,7 @@ static void slots_are_for_cached_mode(struct kunit *test)
 	for (i = 0; i < 8; i++)
 		CHECK(test, !phys_slot(&ws, i));
 
-	/* The first map that finds it gives it some; they go with it. */
+	/* The first map that finds it fills its slots; they go with it. */
 	publish(&ws, strict);
 	for (i = 0; i < 8; i++)
 		CHECK(test, phys_slot(&ws, i) == strict);

@@ -107,7 +107,7 @@ static void bind_and_unbind(struct kunit *test)
 		   nth - 1, nth - 1 - bound, bound);
 }
 
-/* Remove is the mirror image of probe; 10 times leave as much as none. */
+/* Remove is the mirror image of probe; 10 rounds leave nothing behind. */
 static void probe_leaves_nothing(struct kunit *test)
 {
 	long balance = let_go(test);
@@ -120,7 +120,7 @@ static void probe_leaves_nothing(struct kunit *test)
 	}
 }
 
-/* What is no memory, or too little of it, holds no registers. */
+/* A BAR that is no memory, or too small, is refused. */
 static void wrong_bars_are_refused(struct kunit *test)
 {
 	struct pci_dev *pdev = board.companion[0];
@@ -139,8 +139,8 @@ static void wrong_bars_are_refused(struct kunit *test)
 }
 
 /*
- * Not every driver stops its device before a kexec: it does no more DMA when
- * what it has mapped goes. Nor does one whose driver was told that it is @gone.
+ * Not every driver stops its device before a kexec. The device does no DMA when
+ * its mappings are released, even if its driver was told that it is @gone.
  */
 static void shut_down(struct kunit *test, bool gone)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * driver/managed.c, with real companions and devices: when a device has the
- * ops and when not, and what is left of its mappings.
+ * driver/managed.c, with real companions and devices: when a device has the ops
+ * and when not, and what becomes of its mappings.
  */
 
 #include <linux/dma-mapping.h>
@@ -52,7 +52,7 @@ static bool is_unpinned(void)
 	return module_refcount(THIS_MODULE) <= 2;
 }
 
-/* A driver that is here before the companion's, and is bound: probed again. */
+/* A driver that was bound before the companion's: it is probed again. */
 static void device_bound_before_is_probed_again(struct kunit *test)
 {
 	unsigned int removes;
@@ -168,7 +168,7 @@ static void late_free_is_safe(struct kunit *test)
 	CHECK_EQ(test, board_ad(0)->coherent.orphans, 0);
 }
 
-/* Who binds again finds its old memory still its own. */
+/* After a new bind the driver still owns its old memory. */
 static void late_free_after_rebind(struct kunit *test)
 {
 	device_release_driver(&board.device[0]->dev);
@@ -192,7 +192,7 @@ static void companion_goes_after_its_device(struct kunit *test)
 	CHECK(test, has_no_ops());
 	CHECK(test, board_wait(is_unpinned));
 
-	/* Nor does it get one, until the companion is back. */
+	/* It gets none until the companion is back. */
 	CHECK(test, !board_attach(board.device[0]));
 	CHECK_EQ(test, board.probes, 0);
 	CHECK(test, board.device[1]->dev.driver && has_ops(1));
@@ -248,7 +248,7 @@ static void lost_device_is_cut_off(struct kunit *test)
 	CHECK(test, !pci_channel_offline(pdev));
 }
 
-/* The same, and it is pulled before it could be cut off. */
+/* The same, and it is unplugged before it could be cut off. */
 static void lost_device_may_be_pulled(struct kunit *test)
 {
 	struct apple_dma *ad = board_ad(0);
@@ -282,7 +282,7 @@ static void device_is_linked_when_it_is_bound(struct kunit *test)
 {
 	plug_without_links(test, 1);
 
-	/* There is one: it takes the driver off, and keeps it off. */
+	/* There is a link: it unbinds the driver, and keeps it unbound. */
 	device_release_driver(&board.companion[0]->dev);
 	CHECK_EQ(test, board.removes, 1);
 	CHECK(test, !board_attach(board.device[0]));
@@ -291,7 +291,7 @@ static void device_is_linked_when_it_is_bound(struct kunit *test)
 	CHECK(test, has_ops(0));
 }
 
-/* Nor then: it has the ops, and loses its driver before they go. */
+/* No memory then, either: it has ops, and loses its driver before they go. */
 static void device_without_a_link_has_ops(struct kunit *test)
 {
 	plug_without_links(test, 2);
@@ -306,7 +306,7 @@ static void device_without_a_link_has_ops(struct kunit *test)
 	CHECK(test, has_ops(0));
 }
 
-/* And when there was nothing at all at the companion's probe. */
+/* The device is missing at the companion's probe, and comes later. */
 static void companion_waits_for_its_device(struct kunit *test)
 {
 	board_unplug(test, 0);
@@ -358,7 +358,7 @@ static void wrong_devices_are_refused(struct kunit *test)
 	CHECK(test, has_ops(0) && has_ops(1));
 }
 
-/* The same of a device that appears when the companion waits for its own. */
+/* The same for a device that appears while the companion waits for its own. */
 static void wrong_device_that_comes_late(struct kunit *test)
 {
 	struct pci_dev *wrong[] = {
@@ -396,7 +396,7 @@ static void bound_device_pins_the_module(struct kunit *test)
 	CHECK_EQ(test, module_refcount(THIS_MODULE), refs - 1);
 }
 
-/* Ops that are somebody else's are left alone, and so is the device. */
+/* Foreign ops are not changed, and the device is not managed. */
 static void foreign_ops_are_left_alone(struct kunit *test)
 {
 	static const struct dma_map_ops foreign;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * driver/ram.c: where there is memory, and what comes and goes of it.
+ * driver/ram.c: where there is memory, and memory that is added or removed.
  */
 
 #include <linux/memory.h>
@@ -127,9 +127,9 @@ static void memory_goes(struct kunit *test)
 }
 
 /*
- * Of three windows one is in what goes, and idle: it is given back, as are all
- * that are idle. The one in use there takes nothing more, and goes with its
- * last mapping; the third is not touched.
+ * Of three windows one is in memory that goes, and idle: it is given back, as
+ * are all idle ones. The one in use there takes no more mappings, and goes with
+ * its last one; the third is not touched.
  */
 static void windows_go_with_their_memory(struct kunit *test)
 {
@@ -147,7 +147,7 @@ static void windows_go_with_their_memory(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 2);
 	CHECK(test, fixture_right(f, there, FAKE_RAM + 16 * MIB, PAGE));
 
-	/* Not by a hit, not by the tree; a new window of its own. */
+	/* Found neither by a hit nor by the tree; it gets a new window. */
 	CHECK_EQ(test, notify(f, MEM_CANCEL_OFFLINE, 16 * MIB, 16 * MIB), 0);
 	again = fixture_map(f, 16 * MIB, PAGE);
 	CHECK(test, again != DMA_MAPPING_ERROR && again != there);
@@ -160,9 +160,9 @@ static void windows_go_with_their_memory(struct kunit *test)
 }
 
 /*
- * Until memory is offline its pages may be in use, and get windows. What comes
- * there next is other memory of the host's. (Only a page that there is can be
- * mapped where the engine does not know of memory.)
+ * Until memory is offline its pages may be in use, and get windows. Memory
+ * added there next is other memory of the host. (If the engine does not know of
+ * memory there, only an existing page can be mapped.)
  */
 static void nothing_stays_where_memory_went(struct kunit *test)
 {

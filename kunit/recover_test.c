@@ -85,7 +85,7 @@ static void each_handle_is_released_once(struct kunit *test)
 	CHECK_EQ(test, fixture_counts(f).unmap_entries, handles() + 1);
 }
 
-/* Where one is in the way, those that are not are looked for. */
+/* If one is in the way, all others are looked for. */
 static void one_in_the_way_leads_to_the_others(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .leftovers = true, .real = true,
@@ -163,7 +163,7 @@ static void search_is_not_repeated(struct kunit *test)
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 }
 
-/* A sleep in between is no reason not to wait for it. */
+/* A sleep in between does not end the wait. */
 static void search_is_waited_for_after_a_sleep(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .leftovers = true,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The headers of the driver's rooms, for suites that look into many of them.
+ * The headers of the driver's rooms, for suites that use many of them.
  */
 #ifndef APPLE_DMA_ROOMS_H
 #define APPLE_DMA_ROOMS_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * driver/shape.c: the size and place of windows, the budget, handles, and what
- * the host teaches.
+ * driver/shape.c: the size and place of windows, the budget, handles, and
+ * learned limits.
  */
 
 #include "fixture.h"
@@ -59,7 +59,7 @@ static void let_learned_expire(struct fixture *f)
 	spin_unlock_irqrestore(&f->e->lock, flags);
 }
 
-/* 512 MiB and 100 MiB are 128 and 25 windows of 4 MiB, and then all is there. */
+/* 512 MiB and 100 MiB are 128 and 25 windows of 4 MiB; then all are hits. */
 static void all_of_ram_ends_registered(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .ram = { 512 * MIB, 100 * MIB });
@@ -90,7 +90,7 @@ static void shapes_end_with_ram(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, f->ram[0].size);
 }
 
-/* Pins pages, @stride apart, until one fails; how many that were. */
+/* Maps pages, @stride apart, until one fails. Returns how many were mapped. */
 static u64 map_until_refused(struct fixture *f, u64 stride, dma_addr_t *addr,
 			     bool *grows)
 {
@@ -158,7 +158,7 @@ static void refused_shape_is_retried_smaller(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->refusals, 3);
 	CHECK_EQ(test, fixture_stats(f)->window_bytes, 64 * KIB);
 
-	/* Later it may be otherwise. */
+	/* Later the host may take more. */
 	f->host->limits.segment = GIB;
 	let_learned_expire(f);
 	CHECK(test, fixture_map(f, 500 * MIB, PAGE) != DMA_MAPPING_ERROR);
@@ -167,9 +167,10 @@ static void refused_shape_is_retried_smaller(struct kunit *test)
 }
 
 /*
- * A host that has 64 MiB: 16 windows. The next miss asks for a window and for
- * a granule. That may be the range's fault, and only it is left alone; the miss
- * after it asks for the same, and then it is a limit: nothing more is asked for.
+ * A host that has 64 MiB: 16 windows. The next miss asks for a window and for a
+ * granule. The cause may be the range, so only this range is not asked for
+ * again. The miss after it asks for the same; then it is a limit, and nothing
+ * more is asked for.
  */
 static void limit_of_host_is_learned(struct kunit *test)
 {
@@ -260,10 +261,10 @@ static void refused_again_is_left_alone_longer(struct kunit *test)
 }
 
 /*
- * A page that the host never maps, with 10 windows idle: asked for in a window of
- * 4 MiB; one idle window goes; asked for again; the window is taken back, so
- * that there is room; asked for alone. From then on it is left alone, and
- * nothing else is. Nothing is learned, and the cache is as it was.
+ * A page that the host never maps, with 10 windows idle: asked for in a window
+ * of 4 MiB; one idle window goes; asked for again; the host takes that window
+ * again, so it has room; asked for alone. From then on only this page is not
+ * asked for. Nothing is learned, and the cache is as it was.
  */
 static void refused_range_is_no_limit(struct kunit *test)
 {
@@ -311,7 +312,7 @@ static void refused_range_is_no_limit_when_all_is_busy(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
 }
 
-/* A refusal that is long past is none of the two that make a limit. */
+/* A refusal long ago does not count as one of the two that make a limit. */
 static void old_refusal_makes_no_limit(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
@@ -350,7 +351,7 @@ static void neighbours_make_no_limit(struct kunit *test)
 	fixture_touch(f, MIB);
 }
 
-/* A page that is refused makes no range refused that it is not in. */
+/* A refused page does not make a range refused that does not contain it. */
 static void larger_range_beside_a_hole_is_mapped(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
@@ -407,7 +408,7 @@ static void hole_is_asked_for_again_later(struct kunit *test)
 
 /*
  * Granules only, as the budget is small, and a host that has 20 of them less
- * than the budget. The first miss that it refuses teaches the limit; then room
+ * than the budget. The first miss that it refuses shows the limit; then room
  * is made before it is asked, and it is never asked for more.
  */
 static void limit_is_learned_in_granules(struct kunit *test)
@@ -443,7 +444,7 @@ static void limit_is_where_the_host_refused(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 80 * GRANULE);
 }
 
-/* What is taken after something went, with no more registered, is no more room. */
+/* A window in place of another, with no more registered, is no more room. */
 static void limit_outlives_what_fits_below_it(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .limits.bytes = 100 * GRANULE);
@@ -479,7 +480,7 @@ static void page_beside_a_hole_is_mapped_when_full(struct kunit *test)
 	CHECK(test, fixture_right(f, addr, FAKE_RAM + 100 * MIB, PAGE));
 }
 
-/* Of a list, what was refused is a page; 128 KiB were not, and are asked for. */
+/* Of a list, a page was refused; 128 KiB were not, and are asked for. */
 static void refused_size_is_that_of_what_was_refused(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
@@ -605,7 +606,7 @@ static void search_for_wrong_windows(struct kunit *test)
 		search_step(f, &slots[search_random(&seed, SEARCH_SLOTS)], &seed);
 		if (!search_random(&seed, 20))
 			let_learned_expire(f);
-		/* Or else there is a large window for everything. */
+		/* Otherwise one large window would contain everything. */
 		if (!search_random(&seed, 50)) {
 			search_end(f, slots);
 			apple_dma_engine_flush(f->e);
@@ -621,8 +622,8 @@ static void search_for_wrong_windows(struct kunit *test)
 /* ---- what cannot fit ---- */
 
 /*
- * 64 MiB in all: 40 in use, 16 idle. 32 more do not fit, whatever goes: nothing
- * goes, and the host is not asked. 20 do.
+ * 64 MiB in all: 40 in use, 16 idle. 32 more cannot fit: nothing is given back,
+ * and the host is not asked. 20 do fit.
  */
 static void what_cannot_fit_empties_nothing(struct kunit *test)
 {
@@ -702,8 +703,8 @@ static void much_refused_is_not_all_refused(struct kunit *test)
 }
 
 /*
- * 10 idle windows go before a map is refused for good: then it is known that
- * they were not in the way. The next ones stay, and the host is left alone.
+ * 10 idle windows go before a map is refused: they were not in the way. The
+ * next ones stay, and the host is not asked.
  */
 static void what_cannot_be_is_not_hammered(struct kunit *test)
 {
@@ -755,7 +756,7 @@ static void handles_are_unique(struct kunit *test)
 	CHECK(test, fake_host_has(f->host, FAKE_RAM + MIB - 2 * GRANULE));
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, (1 + 3 + 5) * GRANULE);
 
-	/* Nothing is in front of the first byte of RAM. */
+	/* No memory is before the first byte of RAM. */
 	CHECK(test, fixture_map(f, 0, GRANULE) != DMA_MAPPING_ERROR);
 	fixture_doorbells(f);
 	CHECK(test, fixture_map(f, 0, 2 * GRANULE) == DMA_MAPPING_ERROR);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * driver/sysfs.c, with a real companion: each file of a counter shows that one.
+ * driver/sysfs.c, with a real companion: each file shows its own counter.
  */
 
 #include <linux/device.h>
@@ -51,7 +51,7 @@ static const struct {
 	{ "failures_bug", APPLE_DMA_FAIL_BUG },
 };
 
-/* Each cause as often as no other: 1, 2, 4, ... times. */
+/* A different count for each cause: 1, 2, 4, ... times. */
 static void failures_are_shown_by_cause(struct kunit *test)
 {
 	struct apple_dma_engine *e = &board_ad(0)->engine;
@@ -72,7 +72,7 @@ static void failures_are_shown_by_cause(struct kunit *test)
 	EXPECT_EQ(test, shown(test, "map_failures"), k);
 }
 
-/* In place of the real transport's; nothing rings meanwhile. */
+/* In place of the real transport's counters; no doorbell is rung meanwhile. */
 static void doorbells_are_shown(struct kunit *test)
 {
 	struct apple_dma_transport *t = &board_ad(0)->transport;

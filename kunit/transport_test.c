@@ -166,7 +166,7 @@ static void check_refusals(struct line *l)
 
 LINE_CASES(refusal_is_of_one_entry, check_refusals)
 
-/* To refuse a handle that is registered already is no breach. */
+/* A refusal of a handle that is registered already is no breach. */
 static void duplicate_is_refused(struct kunit *test)
 {
 	struct line *l = line_open(test, false);
@@ -398,7 +398,7 @@ static void check_breaches(struct line *l, const struct breach *breach,
 			kunit_info(test, "%s: %s\n", breach->what, reason);
 			EXPECT(test, !"the reason that was expected");
 		}
-		/* For the next breach the host has forgotten everything. */
+		/* The host forgets everything before the next breach. */
 		l->c.lie = NULL;
 		l->c.gone = false;
 		l->c.refuse = 0;

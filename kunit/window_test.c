@@ -25,7 +25,7 @@ static void leftover_is_released(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->refusals, 1);
 }
 
-/* Of a list, only those: a batch of 4, one of 2 to release, one of 2 to map. */
+/* In a list, only those: a batch of 4, one of 2 to release, one of 2 to map. */
 static void leftovers_of_a_batch(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .leftovers = true);
@@ -66,7 +66,7 @@ static void refusal_is_looked_into_once(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 }
 
-/* Slots are for whole granules: what is not made of them is not planned. */
+/* Slots are for whole granules: other sizes are not planned. */
 static void unaligned_plan_is_refused(struct kunit *test)
 {
 	static const struct apple_dma_range bad[] = {
@@ -94,7 +94,7 @@ static void unaligned_plan_is_refused(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 }
 
-/* Whatever it is asked: only what is in a window is covered. */
+/* For any arguments: only what is in a window is covered. */
 static void covers_what_is_inside(struct kunit *test)
 {
 	const struct apple_dma_window w = { .phys = FAKE_RAM, .size = 0x6000 };
@@ -167,7 +167,7 @@ static void address_next_to_another_is_fine(struct kunit *test)
 	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
 }
 
-/* Nor is one that it gave before: the unmap is a hit in the window that has it now. */
+/* An address given before is no breach: the unmap hits its present window. */
 static void address_of_a_window_that_went_is_fine(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_REUSE);
@@ -184,7 +184,7 @@ static void address_of_a_window_that_went_is_fine(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->slow_paths, 2);
 }
 
-/* What it has made it must release: the device may still reach it. */
+/* The host must release what it made: the device may still reach it. */
 static void unmap_refused_breaks(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);

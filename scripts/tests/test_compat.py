@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from compat import cli, guest, models, table
+from conftest import TOP
 
 NAMES = ["virtio-net", "e1000e", "vmxnet3"]
 REPORT = "testbed: kernel report: BUG apple_dma (Tainted: G): Poison overwritten\n"
