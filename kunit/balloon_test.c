@@ -241,7 +241,7 @@ static struct kunit_case balloon_cases[] = {
 };
 
 struct kunit_suite balloon_suite = {
-	.name = "balloon",
+	.name = "apple_dma_balloon",
 	.suite_init = balloon_start,
 	.suite_exit = balloon_stop,
 	.exit = balloon_close,

@@ -321,7 +321,7 @@ static struct kunit_case coherent_cases[] = {
 };
 
 struct kunit_suite coherent_suite = {
-	.name = "coherent",
+	.name = "apple_dma_coherent",
 	.exit = coherent_exit,
 	.test_cases = coherent_cases,
 };

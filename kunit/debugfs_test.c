@@ -133,7 +133,7 @@ static struct kunit_case debugfs_cases[] = {
 };
 
 struct kunit_suite debugfs_suite = {
-	.name = "debugfs",
+	.name = "apple_dma_debugfs",
 	.exit = fixture_close,
 	.test_cases = debugfs_cases,
 };

@@ -564,7 +564,7 @@ static struct kunit_case dma_ops_cases[] = {
 };
 
 struct kunit_suite dma_ops_suite = {
-	.name = "dma_ops",
+	.name = "apple_dma_dma_ops",
 	.exit = device_close,
 	.test_cases = dma_ops_cases,
 };

@@ -369,7 +369,7 @@ static struct kunit_case engine_cases[] = {
 };
 
 struct kunit_suite engine_suite = {
-	.name = "engine",
+	.name = "apple_dma_engine",
 	.exit = fixture_close,
 	.test_cases = engine_cases,
 };

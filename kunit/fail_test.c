@@ -380,7 +380,7 @@ static struct kunit_case fail_cases[] = {
 };
 
 struct kunit_suite fail_suite = {
-	.name = "fail",
+	.name = "apple_dma_fail",
 	.exit = fail_close,
 	.test_cases = fail_cases,
 };

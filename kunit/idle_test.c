@@ -457,7 +457,7 @@ static struct kunit_case idle_cases[] = {
 };
 
 struct kunit_suite idle_suite = {
-	.name = "idle",
+	.name = "apple_dma_idle",
 	.exit = fixture_close,
 	.test_cases = idle_cases,
 };

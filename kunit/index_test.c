@@ -445,7 +445,7 @@ static struct kunit_case index_cases[] = {
 };
 
 struct kunit_suite index_suite = {
-	.name = "index",
+	.name = "apple_dma_index",
 	.exit = fixture_close,
 	.test_cases = index_cases,
 };

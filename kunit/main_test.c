@@ -231,7 +231,7 @@ static struct kunit_case main_cases[] = {
 };
 
 struct kunit_suite main_suite = {
-	.name = "main",
+	.name = "apple_dma_main",
 	.suite_init = board_start,
 	.suite_exit = board_stop,
 	.init = board_init,

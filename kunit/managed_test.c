@@ -440,7 +440,7 @@ static struct kunit_case managed_cases[] = {
 };
 
 struct kunit_suite managed_suite = {
-	.name = "managed",
+	.name = "apple_dma_managed",
 	.suite_init = board_start,
 	.suite_exit = board_stop,
 	.init = board_init,

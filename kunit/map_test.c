@@ -374,7 +374,7 @@ static struct kunit_case map_cases[] = {
 };
 
 struct kunit_suite map_suite = {
-	.name = "map",
+	.name = "apple_dma_map",
 	.exit = fixture_close,
 	.test_cases = map_cases,
 };

@@ -148,7 +148,7 @@ static struct kunit_case oldmem_cases[] = {
 };
 
 struct kunit_suite oldmem_suite = {
-	.name = "oldmem",
+	.name = "apple_dma_oldmem",
 	.exit = fixture_close,
 	.test_cases = oldmem_cases,
 };

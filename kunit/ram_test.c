@@ -196,7 +196,7 @@ static struct kunit_case ram_cases[] = {
 };
 
 struct kunit_suite ram_suite = {
-	.name = "ram",
+	.name = "apple_dma_ram",
 	.exit = fixture_close,
 	.test_cases = ram_cases,
 };

@@ -286,7 +286,7 @@ static struct kunit_case recover_cases[] = {
 };
 
 struct kunit_suite recover_suite = {
-	.name = "recover",
+	.name = "apple_dma_recover",
 	.exit = fixture_close,
 	.test_cases = recover_cases,
 };

@@ -819,7 +819,7 @@ static struct kunit_case shape_cases[] = {
 };
 
 struct kunit_suite shape_suite = {
-	.name = "shape",
+	.name = "apple_dma_shape",
 	.exit = fixture_close,
 	.test_cases = shape_cases,
 };

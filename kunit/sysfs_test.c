@@ -113,7 +113,7 @@ static struct kunit_case sysfs_cases[] = {
 };
 
 struct kunit_suite sysfs_suite = {
-	.name = "sysfs",
+	.name = "apple_dma_sysfs",
 	.suite_init = board_start,
 	.suite_exit = board_stop,
 	.init = board_init,

@@ -697,7 +697,7 @@ static struct kunit_case transport_cases[] = {
 };
 
 struct kunit_suite transport_suite = {
-	.name = "transport",
+	.name = "apple_dma_transport",
 	.exit = line_close,
 	.test_cases = transport_cases,
 };

@@ -244,7 +244,7 @@ static struct kunit_case window_cases[] = {
 };
 
 struct kunit_suite window_suite = {
-	.name = "window",
+	.name = "apple_dma_window",
 	.exit = fixture_close,
 	.test_cases = window_cases,
 };

@@ -457,7 +457,7 @@ static struct kunit_case wire_cases[] = {
 };
 
 struct kunit_suite wire_suite = {
-	.name = "wire",
+	.name = "apple_dma_wire",
 	.suite_init = wire_init,
 	.suite_exit = wire_exit,
 	.exit = line_close,

@@ -63,7 +63,7 @@ def _in_uml(args):
     names = suites.expected(False, args.pattern)
     if not names:
         return [], ""
-    log, parser = uml.run([f"only={args.pattern}"], args.timeout, args.src)
+    log, parser = uml.run([f"only={suites.PREFIX}{args.pattern}"], args.timeout, args.src)
     cases = results.parse("uml", log, parser, names)
     bad = uml.reports(log, "KTAP version")
     if bad:
@@ -99,7 +99,7 @@ def _in_guest(name, args):
     names = suites.expected(True, args.pattern)
     if not names:
         return [], ""
-    log, parser, why = guest.run(name, args.pattern, args.timeout, args.src)
+    log, parser, why = guest.run(name, suites.PREFIX + args.pattern, args.timeout, args.src)
     cases = results.parse(name, log, parser, names)
     if not why and uml.GONE not in log:
         why = "the module could not be loaded and unloaded"

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from testbed.errors import TestbedError
 
+from .suites import PREFIX
+
 # Lines of a failed case that do not say why.
 _NOISE = re.compile(r"^\s*(not ok|ok|#?\s*$)")
 
@@ -61,7 +63,7 @@ def parse(prefix, text, folder, names):
     found = {}
     for suite in result.subtests:
         for case in suite.subtests:
-            name = f"{suite.name}.{case.name}"
+            name = f"{suite.name.removeprefix(PREFIX)}.{case.name}"
             found[name] = Case(f"{prefix}:{name}", status.get(case.status, "failed"),
                                _why(case.log))
             skip = re.search(rf"\bok \d+ (?:- )?{re.escape(case.name)} # SKIP (.+)$", text, re.M)

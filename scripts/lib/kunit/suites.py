@@ -12,6 +12,7 @@ from testbed import cache
 from testbed.errors import TestbedError
 
 FOLDER = os.path.join(cache.REPO, "kunit")
+PREFIX = "apple_dma_"           # of the name of each suite; users do without it
 
 
 def _read(name):
@@ -37,7 +38,7 @@ def _sources():
         tables = dict(re.findall(r"struct kunit_case (\w+)\[\] = \{(.*?)\n\};", text, re.S))
         for variable, body in re.findall(r"^struct kunit_suite (\w+) = \{(.*?)^\};", text,
                                          re.S | re.M):
-            name = re.search(r'\.name = "(\w+)"', body)[1]
+            name = re.search(rf'\.name = "{PREFIX}(\w+)"', body)[1]
             table = re.search(r"\.test_cases = (\w+)", body)[1]
             found[variable] = (name, re.findall(r"KUNIT_CASE(?:_SLOW)?\((\w+)\)", tables[table]))
     return found
