@@ -109,7 +109,7 @@ static void every_op_works_in_atomic_context(struct kunit *test)
 	if (p)
 		dma_free_coherent(d->dev, PAGE_SIZE, p, mem);
 	/* Three maps, three unmaps. */
-	EXPECT_EQ(test, fixture_doorbells(d->f), 3);
+	EXPECT_EQ(test, fixture_doorbells(d->f), 6);
 	__free_page(page);
 }
 

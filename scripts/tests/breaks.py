@@ -42,6 +42,11 @@ BREAKS = (
           "\treturn !moved;\n", "\treturn true;\n",
           "idle.forgotten_windows_are_found"),
 
+    Break("a device whose mappings the host forgot may do DMA", "driver/managed.c",
+          "\t\tpci_clear_master(to_pci_dev(m->dev));\n"
+          "\t\t__managed_offline(m);\n",
+          "\t\t__managed_offline(m);\n",
+          "managed.lost_device_is_cut_off", "debug"),
     Break("the command page is not programmed at resume", "driver/pm.c",
           "\tapple_dma_transport_program(&ad->transport);\n", "",
           "main.registers_are_programmed_at_resume", "debug"),
