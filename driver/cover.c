@@ -103,13 +103,6 @@ static u64 cover_fitting(struct apple_dma_engine *e,
 	return shape;
 }
 
-static void cover_relock(struct apple_dma_engine *e, unsigned long *flags)
-	__must_hold(&e->lock)
-{
-	spin_unlock_irqrestore(&e->lock, *flags);
-	spin_lock_irqsave(&e->lock, *flags);
-}
-
 /*
  * Give idle windows back to make room. One doorbell for shared windows to fit,
  * and more until the exact granules fit. The lock is dropped between two of
@@ -148,7 +141,7 @@ static bool cover_make_room(struct apple_dma_engine *e,
 		    e->broken || !left ||
 		    (!e->listed && llist_empty(&e->freed)))
 			return dropped;
-		cover_relock(e, flags);
+		apple_dma_engine_relock(e, flags);
 		dropped = true;
 	}
 }
@@ -281,7 +274,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 		}
 		cover_submit(e, &planned, fresh, &r);
 		if (e->broken)
-			return APPLE_DMA_FAIL_BROKEN;
+			return cause;
 		if (!r.n) {
 			if (refused_size)
 				apple_dma_budget_learn_limit(e, bytes, entries,
@@ -316,7 +309,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 	if (cause != APPLE_DMA_FAIL_NONE &&
 	    apple_dma_index_find(e, req->range.phys, req->range.size))
 		cause = APPLE_DMA_FAIL_NONE;
-	return e->broken ? APPLE_DMA_FAIL_BROKEN : cause;
+	return cause;
 }
 
 /*
@@ -343,7 +336,7 @@ static bool cover_with_less(struct apple_dma_engine *e,
 	req->tries -= min_t(s64, went, req->tries);
 	if (!went)
 		return false;
-	cover_relock(e, flags);
+	apple_dma_engine_relock(e, flags);
 	return true;
 }
 
@@ -368,7 +361,7 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 	if (req->rang) {
 		/* Let interrupts in between two doorbells. */
 		req->rang = false;
-		cover_relock(e, flags);
+		apple_dma_engine_relock(e, flags);
 		return true;
 	}
 	if (cover_make_room(e, req, flags))

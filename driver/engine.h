@@ -126,6 +126,15 @@ static inline bool apple_dma_engine_lazy(const struct apple_dma_engine *e)
 	return e->mode == APPLE_DMA_MODE_CACHED && !e->unsafe;
 }
 
+/* Let interrupts in, and others at the lock. @flags: of spin_lock_irqsave(). */
+static inline void apple_dma_engine_relock(struct apple_dma_engine *e,
+					   unsigned long *flags)
+	__must_hold(&e->lock)
+{
+	spin_unlock_irqrestore(&e->lock, *flags);
+	spin_lock_irqsave(&e->lock, *flags);
+}
+
 int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 			  const struct apple_dma_limits *limits,
 			  const struct apple_dma_host_ops *ops, void *host);

@@ -216,8 +216,7 @@ void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
 		idle_give_back_some(e, UINT_MAX, &left, cause);
 		if (!left)
 			break;
-		spin_unlock_irqrestore(&e->lock, *flags);
-		spin_lock_irqsave(&e->lock, *flags);
+		apple_dma_engine_relock(e, flags);
 	}
 }
 

@@ -68,8 +68,7 @@ static void map_step(struct apple_dma_engine *e,
 	else if (++emptied->steps < HOLD_STEPS)
 		return;
 	emptied->steps = 0;
-	spin_unlock_irqrestore(&e->lock, *flags);
-	spin_lock_irqsave(&e->lock, *flags);
+	apple_dma_engine_relock(e, flags);
 }
 
 /*
@@ -232,6 +231,19 @@ static void map_request(struct apple_dma_engine *e,
 	}
 }
 
+/* The end of a map that took the lock: drops it, and logs a failure. */
+static void map_finish(struct apple_dma_engine *e, const struct map_failure *f,
+		       struct apple_dma_emptied *emptied, unsigned long flags)
+	__releases(&e->lock)
+{
+	if (f->cause == APPLE_DMA_FAIL_HOST)
+		apple_dma_recover_start(e);
+	map_settle(e, emptied);
+	spin_unlock_irqrestore(&e->lock, flags);
+	if (f->cause)
+		map_log_failure(e, f);
+}
+
 /* ---- one range ---- */
 
 static noinline dma_addr_t map_slow(struct apple_dma_engine *e, u64 phys,
@@ -245,12 +257,7 @@ static noinline dma_addr_t map_slow(struct apple_dma_engine *e, u64 phys,
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
 	map_request(e, &req, mask, &f, &emptied, &flags);
-	if (f.cause == APPLE_DMA_FAIL_HOST)
-		apple_dma_recover_start(e);
-	map_settle(e, &emptied);
-	spin_unlock_irqrestore(&e->lock, flags);
-	if (f.cause)
-		map_log_failure(e, &f);
+	map_finish(e, &f, &emptied, flags);
 	return req.addr;
 }
 
@@ -461,13 +468,7 @@ int apple_dma_map_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 	/* Large windows for some may have left no room for the rest. */
 	if (f.cause == APPLE_DMA_FAIL_BYTES && apple_dma_engine_lazy(e))
 		map_list_exactly(e, sgl, nents, mask, &f, &emptied, &flags);
-	if (f.cause == APPLE_DMA_FAIL_HOST)
-		apple_dma_recover_start(e);
-	map_settle(e, &emptied);
-	spin_unlock_irqrestore(&e->lock, flags);
-
-	if (f.cause)
-		map_log_failure(e, &f);
+	map_finish(e, &f, &emptied, flags);
 	switch (f.cause) {
 	case APPLE_DMA_FAIL_NONE:
 		return 0;

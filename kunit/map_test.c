@@ -189,7 +189,7 @@ static void interrupts_are_let_in_between_entries(struct kunit *test)
 }
 
 /*
- * The same with 320 pages in several batches. With any shapes the first ones
+ * As list_fits_in_exact_granules, with 320 pages. With any shapes the first ones
  * leave too little for the last: all is given back, and made anew.
  */
 static void long_list_fits_in_exact_granules(struct kunit *test)

@@ -200,13 +200,12 @@ BREAKS = (
           "recover.search_ends_before_an_image"),
     Break("the lock is kept between two batches of a list that is mapped", "driver/cover.c",
           "\t\treq->rang = false;\n"
-          "\t\tcover_relock(e, flags);\n",
+          "\t\tapple_dma_engine_relock(e, flags);\n",
           "\t\treq->rang = false;\n",
           "map.interrupts_are_let_in_between_batches"),
     Break("the lock is kept between two batches of a list that is unmapped", "driver/map.c",
           "\temptied->steps = 0;\n"
-          "\tspin_unlock_irqrestore(&e->lock, *flags);\n"
-          "\tspin_lock_irqsave(&e->lock, *flags);\n",
+          "\tapple_dma_engine_relock(e, flags);\n",
           "\temptied->steps = 0;\n",
           "map.interrupts_are_let_in_between_batches"),
     Break("the lock is kept over all entries of a list", "driver/map.c",
@@ -215,8 +214,7 @@ BREAKS = (
     Break("the lock is kept between two batches of idle windows", "driver/idle.c",
           "\t\tif (!left)\n"
           "\t\t\tbreak;\n"
-          "\t\tspin_unlock_irqrestore(&e->lock, *flags);\n"
-          "\t\tspin_lock_irqsave(&e->lock, *flags);\n",
+          "\t\tapple_dma_engine_relock(e, flags);\n",
           "\t\tif (!left)\n"
           "\t\t\tbreak;\n",
           "map.long_list_fits_in_exact_granules"),
