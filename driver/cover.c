@@ -17,69 +17,57 @@
 #include "recover.h"
 #include "shape.h"
 
-/* Granules that apple_dma_cannot_fit() can tell apart: those of 8 GiB. */
-#define NAMED_BITS	BIT(19)
+/* Sizes of shared windows, the largest first, and exact granules. */
+#define COVER_SHAPES	5
 
-/* Entries of a list that are looked up with interrupts off. */
-#define LOOKUPS_MAX	256
-
-/* Is the range valid? Context: any. */
-bool apple_dma_valid_range(u64 phys, u64 size)
-{
-	return size && phys + size - 1 >= phys &&
-	       phys + size - 1 <= U64_MAX - APPLE_DMA_WINDOW_MAX;
-}
-
-/* Go on to the next range that has no window. Returns false if there is none. */
-static bool cover_next_miss(struct apple_dma_engine *e,
-			    struct apple_dma_request *req)
-{
-	for (; req->left; apple_dma_request_next(req)) {
-		const struct apple_dma_range *r = &req->range;
-
-		if (*apple_dma_request_addr(req) != DMA_MAPPING_ERROR)
-			continue;
-		if (!apple_dma_valid_range(r->phys, r->size))
-			return false;
-		if (!apple_dma_index_find(e, r->phys, r->size))
-			return true;
-	}
-	return false;
-}
-
-/* Bytes that a batch of exact granules, its first, and shared windows need. */
+/* Bytes that the runs of a request need, their first, and shared windows. */
 struct cover_estimate {
 	u64 exact;
 	u64 first;
-	u64 shared;
 	u64 entries;
+	u64 shared[COVER_SHAPES];
 };
 
 static void cover_estimate(struct apple_dma_engine *e,
-			   struct apple_dma_request req, u64 shape,
+			   const struct apple_dma_runs *runs,
 			   struct cover_estimate *est)
 {
-	u64 start, behind = 0;
+	u64 behind[COVER_SHAPES] = {};
+	unsigned int i, k;
 
 	memset(est, 0, sizeof(*est));
-	for (; est->entries < e->limits.batch && cover_next_miss(e, &req);
-	     apple_dma_request_next(&req)) {
-		u64 phys = req.range.phys, end = phys + req.range.size;
-		u64 need;
+	for (i = 0; i < runs->n; i++) {
+		u64 phys = runs->run[i].phys, size = runs->run[i].size;
+		u64 end = phys + size, shape = APPLE_DMA_WINDOW_MAX;
+		u64 need, start;
 
-		/* In the window of a neighbour; they may be in any order. */
-		if (end <= behind && phys >= behind - shape)
+		if (apple_dma_index_find(e, phys, size))
 			continue;
-		if (!apple_dma_shape_exact_start(e, phys, req.range.size,
-						 &start))
+		if (!apple_dma_shape_exact_start(e, phys, size, &start))
 			start = round_down(phys, APPLE_DMA_GRANULE_SIZE);
 		need = round_up(end, APPLE_DMA_GRANULE_SIZE) - start;
 		est->first = est->first ?: need;
 		est->exact += need;
-		est->shared += max(need, shape);
 		est->entries++;
-		behind = round_down(phys, shape) + shape;
+		for (k = 0; k < COVER_SHAPES; k++) {
+			/* In the window of a neighbour; they may be in any order. */
+			if (end > behind[k] || phys < behind[k] - shape) {
+				est->shared[k] += max(need, shape);
+				behind[k] = round_down(phys, shape) + shape;
+			}
+			shape /= APPLE_DMA_SHAPE_STEP;
+		}
 	}
+}
+
+/* Of a size: which of cover_estimate.shared has its bytes. */
+static unsigned int cover_level(u64 shape)
+{
+	unsigned int level = 0;
+
+	for (; shape < APPLE_DMA_WINDOW_MAX; shape *= APPLE_DMA_SHAPE_STEP)
+		level++;
+	return level;
 }
 
 static u64 cover_shape(struct apple_dma_engine *e,
@@ -89,17 +77,13 @@ static u64 cover_shape(struct apple_dma_engine *e,
 }
 
 /* The largest shape of which a batch fits in the room there is. */
-static u64 cover_fitting(struct apple_dma_engine *e,
-			 const struct apple_dma_request *req)
+static u64 cover_fitting(struct apple_dma_engine *e, u64 shape,
+			 const struct cover_estimate *est)
 {
-	u64 shape = cover_shape(e, req);
-	struct cover_estimate est;
-
-	for (; shape > APPLE_DMA_GRANULE_SIZE; shape /= APPLE_DMA_SHAPE_STEP) {
-		cover_estimate(e, *req, shape, &est);
-		if (apple_dma_budget_has_room(e, est.shared, est.entries))
+	for (; shape > APPLE_DMA_GRANULE_SIZE; shape /= APPLE_DMA_SHAPE_STEP)
+		if (apple_dma_budget_has_room(e, est->shared[cover_level(shape)],
+					      est->entries))
 			break;
-	}
 	return shape;
 }
 
@@ -111,33 +95,30 @@ static u64 cover_fitting(struct apple_dma_engine *e,
  * if the lock was dropped.
  */
 static bool cover_make_room(struct apple_dma_engine *e,
-			    const struct apple_dma_request *req,
+			    const struct cover_estimate *est, u64 shared,
 			    unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	struct cover_estimate est;
 	bool dropped = false;
 	u64 bytes, entries;
 	unsigned int left;
 
-	apple_dma_budget_expire(e);
 	if (apple_dma_engine_lazy(e) &&
 	    apple_dma_shape_roomy(e) == APPLE_DMA_GRANULE_SIZE)
 		apple_dma_idle_evict_large(e);
-	cover_estimate(e, *req, cover_shape(e, req), &est);
-	if (apple_dma_budget_has_room(e, est.shared, est.entries) ||
-	    apple_dma_budget_never_fits(e, est.first))
+	if (apple_dma_budget_has_room(e, shared, est->entries) ||
+	    apple_dma_budget_never_fits(e, est->first))
 		return false;
 
 	/* Windows that go idle meanwhile are not counted, so the loop ends. */
 	apple_dma_window_drain(e);
 	for (left = e->listed; ; left -= min(left, e->limits.batch)) {
-		bytes = e->stats.mapped_bytes + est.shared;
+		bytes = e->stats.mapped_bytes + shared;
 		bytes -= min(bytes, apple_dma_budget_bytes(e));
-		entries = e->stats.mapped_entries + est.entries;
+		entries = e->stats.mapped_entries + est->entries;
 		entries -= min(entries, apple_dma_budget_entries(e));
 		apple_dma_idle_evict(e, bytes, entries);
-		if (apple_dma_budget_has_room(e, est.exact, est.entries) ||
+		if (apple_dma_budget_has_room(e, est->exact, est->entries) ||
 		    e->broken || !left ||
 		    (!e->listed && llist_empty(&e->freed)))
 			return dropped;
@@ -146,26 +127,44 @@ static bool cover_make_room(struct apple_dma_engine *e,
 	}
 }
 
+/* A window for the range at hand, of its own granules. */
+static struct apple_dma_window *cover_alone(struct apple_dma_engine *e,
+					    const struct apple_dma_request *req,
+					    enum apple_dma_fail *why)
+{
+	return apple_dma_shape_plan(e, &req->range, &req->range,
+				    APPLE_DMA_GRANULE_SIZE, why);
+}
+
 /*
- * Plan windows of up to @shape for ranges that have none, a batch at most. Returns
- * why the first range has none, if @planned is empty.
+ * Plan windows of up to @shape for runs that have none; only for the range at hand
+ * if @shape is 0. Returns why that has none, if @planned is empty.
  */
 static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
-				      struct apple_dma_request req, u64 shape,
-				      struct list_head *planned)
+				      const struct apple_dma_request *req,
+				      const struct apple_dma_runs *runs,
+				      u64 shape, struct list_head *planned)
 {
 	enum apple_dma_fail why = APPLE_DMA_FAIL_HOST;
 	struct apple_dma_window *w;
-	unsigned int n;
+	unsigned int i;
 
-	for (n = 0; n < e->limits.batch && cover_next_miss(e, &req);
-	     n++) {
-		w = apple_dma_shape_plan(e, req.range.phys, req.range.size,
-					 shape, &why);
+	for (i = 0; shape && i < runs->n; i++) {
+		const struct apple_dma_range *run = &runs->run[i];
+
+		if (apple_dma_index_find(e, run->phys, run->size))
+			continue;
+		w = apple_dma_shape_plan(e, run, i ? run : &req->range, shape,
+					 &why);
 		if (!w)
 			break;
+		w->shared |= req->runs && i;
 		list_add_tail(&w->list, planned);
-		apple_dma_request_next(&req);
+	}
+	if (list_empty(planned)) {
+		w = cover_alone(e, req, &why);
+		if (w)
+			list_add(&w->list, planned);
 	}
 	return why;
 }
@@ -250,13 +249,13 @@ static void cover_learn(struct apple_dma_engine *e,
  * as exact granules. Returns why the range at hand has none.
  */
 static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
-					  const struct apple_dma_request *req,
-					  struct list_head *fresh)
+					  struct apple_dma_request *req,
+					  const struct apple_dma_runs *runs,
+					  u64 shape, struct list_head *fresh)
 {
 	enum apple_dma_fail cause = APPLE_DMA_FAIL_HOST;
 	struct apple_dma_range went = {}, shared = {};
 	u64 bytes = 0, entries = 0, refused_size = 0;
-	u64 shape = cover_fitting(e, req);
 	struct apple_dma_refusal r = {};
 	bool retried = false;
 
@@ -264,7 +263,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 		enum apple_dma_fail why;
 		LIST_HEAD(planned);
 
-		why = cover_plan(e, *req, shape, &planned);
+		why = cover_plan(e, req, runs, shape, &planned);
 		if (list_empty(&planned)) {
 			cause = why;
 			/* Nothing was asked for: nothing is learned. */
@@ -299,9 +298,10 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 			apple_dma_budget_learn_own(e, &r.own);
 			shared.size = 0;
 		}
-		if (!r.shared.size || shape == APPLE_DMA_GRANULE_SIZE)
+		if (!r.shared.size || !shape)
 			break;
-		shape = APPLE_DMA_GRANULE_SIZE;
+		shape = shape > APPLE_DMA_GRANULE_SIZE ? APPLE_DMA_GRANULE_SIZE :
+							 0;
 	}
 	if (!r.own.size)
 		cover_learn(e, &r, &shared, &went, fresh);
@@ -357,6 +357,11 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 		     unsigned long *flags)
 	__must_hold(&e->lock)
 {
+	struct apple_dma_runs *runs = apple_dma_runs_of(e, req);
+	struct cover_estimate est;
+	LIST_HEAD(made);
+	u64 shape;
+
 	lockdep_assert_held(&e->lock);
 	if (req->rang) {
 		/* Let interrupts in between two doorbells. */
@@ -364,9 +369,17 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 		apple_dma_engine_relock(e, flags);
 		return true;
 	}
-	if (cover_make_room(e, req, flags))
+	apple_dma_budget_expire(e);
+	shape = cover_shape(e, req);
+	if (apple_dma_runs_find(e, req, shape, flags))
 		return true;
-	*cause = cover_register(e, req, fresh);
+	cover_estimate(e, runs, &est);
+	if (cover_make_room(e, &est, est.shared[cover_level(shape)], flags))
+		return true;
+	*cause = cover_register(e, req, runs, cover_fitting(e, shape, &est),
+				&made);
+	apple_dma_runs_done(req, &made);
+	list_splice_tail(&made, fresh);
 	apple_dma_idle_arm(e);
 	req->rang = *cause == APPLE_DMA_FAIL_NONE;
 	if (req->rang || (*cause == APPLE_DMA_FAIL_HOST &&
@@ -375,106 +388,4 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 	if (e->broken)
 		*cause = APPLE_DMA_FAIL_BROKEN;
 	return false;
-}
-
-/* ---- lists that cannot fit; the lock is not held ---- */
-
-/* Granules that the entries of a list have named; for one list at a time. */
-static DECLARE_BITMAP(cover_named, NAMED_BITS);
-static unsigned long cover_named_busy;
-
-/* How many granules of a range are new to @named, in bytes; at most @most. */
-static u64 cover_name_granules(u64 phys, u64 size, u64 most)
-{
-	u64 granule = phys >> APPLE_DMA_GRANULE_SHIFT;
-	u64 last = (phys + size - 1) >> APPLE_DMA_GRANULE_SHIFT;
-	u64 new = 0;
-
-	for (; granule <= last && new <= most; granule++)
-		if (!__test_and_set_bit(granule % NAMED_BITS, cover_named))
-			new += APPLE_DMA_GRANULE_SIZE;
-	return new;
-}
-
-static bool cover_needs_room(struct apple_dma_engine *e, struct scatterlist *sg,
-			     bool all)
-{
-	u64 phys = sg_phys(sg);
-
-	if (!apple_dma_valid_range(phys, sg->length))
-		return false;
-	if (all)
-		return !apple_dma_index_busy(e, phys, sg->length);
-	return sg_dma_address(sg) == DMA_MAPPING_ERROR &&
-	       !apple_dma_index_find(e, phys, sg->length);
-}
-
-/*
- * A lower bound of the bytes to register for a list, at most @most. Looks up
- * some entries with interrupts off, and counts with the lock dropped.
- */
-static u64 cover_list_needs(struct apple_dma_engine *e, struct scatterlist *sgl,
-			    int nents, bool all, u64 most)
-{
-	DECLARE_BITMAP(wanted, LOOKUPS_MAX);
-	struct scatterlist *sg;
-	unsigned long flags;
-	int i, n, group;
-	u64 need = 0;
-
-	bitmap_zero(cover_named, NAMED_BITS);
-	for (i = 0; i < nents && need <= most; i += group) {
-		group = min_t(int, nents - i, LOOKUPS_MAX);
-		bitmap_zero(wanted, LOOKUPS_MAX);
-		spin_lock_irqsave(&e->lock, flags);
-		for (n = 0, sg = sgl; n < group; n++, sg = sg_next(sg))
-			if (cover_needs_room(e, sg, all))
-				__set_bit(n, wanted);
-		spin_unlock_irqrestore(&e->lock, flags);
-		for (n = 0; n < group; n++, sgl = sg_next(sgl))
-			if (test_bit(n, wanted) && need <= most)
-				need += cover_name_granules(sg_phys(sgl),
-							    sgl->length,
-							    most - need);
-	}
-	return need;
-}
-
-/**
- * apple_dma_cannot_fit() - is a list certain to fail for lack of bytes?
- * @e: the engine; its lock is not held
- * @sgl: the list; entries with the address DMA_MAPPING_ERROR are not mapped
- * @nents: its entries
- * @all: as if none were mapped
- *
- * A list that does not fit is refused before anything is given back for it.
- * Each granule without a window is counted once. Two granules that have the
- * same bit are counted as one, and one list is counted at a time: then the
- * answer may be false although the list cannot fit.
- *
- * Context: any.
- * Return: true if the exact granules of all entries do not fit even without any
- * idle window.
- */
-bool apple_dma_cannot_fit(struct apple_dma_engine *e, struct scatterlist *sgl,
-			  int nents, bool all)
-{
-	u64 room, need, most = 0;
-	struct scatterlist *sg;
-	int i;
-
-	if (READ_ONCE(e->ram.bytes) <= e->limits.bytes)
-		return false;
-	for_each_sg(sgl, sg, nents, i)
-		if (all || sg_dma_address(sg) == DMA_MAPPING_ERROR)
-			most += round_up(sg_phys(sg) + sg->length,
-					 APPLE_DMA_GRANULE_SIZE) -
-				round_down(sg_phys(sg), APPLE_DMA_GRANULE_SIZE);
-	room = apple_dma_budget_left(e);
-	if (most <= room || test_and_set_bit_lock(0, &cover_named_busy))
-		return false;
-	need = cover_list_needs(e, sgl, nents, all, room);
-	clear_bit_unlock(0, &cover_named_busy);
-	/* Others may have unmapped, or registered some of it, meanwhile. */
-	return need > max(room, apple_dma_budget_left(e));
 }

@@ -32,6 +32,18 @@ enum apple_dma_mode {
 };
 
 /**
+ * struct apple_dma_runs - ranges to register next
+ * @run: each gets a window of its own, unless one of its neighbours is large enough
+ * @n: how many
+ * @left: ranges that a request had left when they were found
+ */
+struct apple_dma_runs {
+	struct apple_dma_range run[APPLE_DMA_BATCH_MAX];
+	unsigned int n;
+	int left;
+};
+
+/**
  * struct apple_dma_engine - the windows registered with one host
  * @fast: hits need no lock: a driver may map, mode=cached, not broken
  * @by_phys: windows by guest-physical granule, for hits; under RCU
@@ -72,6 +84,7 @@ enum apple_dma_mode {
  * @old: where a kernel that crashed had memory, for @sweep; or NULL
  * @old_n: how many ranges
  * @limit_log: one rate limit for each cause of failure
+ * @runs: what a request that has no runs of its own needs
  * @map_scratch: entries of the batch under construction
  * @unmap_scratch: the same for releases
  * @knobs: held while @mode or @unsafe changes
@@ -115,6 +128,7 @@ struct apple_dma_engine {
 	struct apple_dma_range *old;
 	unsigned int old_n;
 	struct ratelimit_state limit_log[APPLE_DMA_FAIL_COUNT];
+	struct apple_dma_runs runs;
 	struct apple_dma_map_entry map_scratch[APPLE_DMA_BATCH_MAX];
 	struct apple_dma_unmap_entry unmap_scratch[APPLE_DMA_BATCH_MAX];
 	struct mutex knobs; /* changes of mode, unsafe */

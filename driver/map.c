@@ -388,44 +388,45 @@ static void map_end_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 }
 
 /*
- * Could a list fit? If not, @f has the cause. @all: as if nothing of it were
- * mapped. The lock is not held.
+ * Look what a list needs. If it cannot fit, @f has the cause. @all: as if nothing
+ * of it were mapped. The lock is not held.
  */
-static bool map_list_fits(struct apple_dma_engine *e, struct scatterlist *sgl,
-			  int nents, bool all, struct map_failure *f)
+static void map_list_begin(struct apple_dma_engine *e,
+			   struct apple_dma_request *req, bool all,
+			   struct map_failure *f)
 {
 	struct scatterlist *sg;
 	int i;
 
+	f->cause = APPLE_DMA_FAIL_NONE;
 	/* If nothing can be mapped, map_check() has the cause. */
 	if (READ_ONCE(e->broken) || READ_ONCE(e->stopped) ||
-	    READ_ONCE(e->closed) || !apple_dma_cannot_fit(e, sgl, nents, all))
-		return true;
+	    READ_ONCE(e->closed) || apple_dma_runs_begin(e, req, all))
+		return;
 	f->cause = APPLE_DMA_FAIL_BYTES;
 	f->size = 0;
-	for_each_sg(sgl, sg, nents, i)
+	for_each_sg(req->sg, sg, req->left, i)
 		f->size += sg->length;
-	return false;
 }
 
 /* Map a list again, in exact granules, if it may fit. It is not mapped now. */
 static void map_list_exactly(struct apple_dma_engine *e,
+			     struct apple_dma_request *req,
 			     struct scatterlist *sgl, int nents, u64 mask,
 			     struct map_failure *f,
 			     struct apple_dma_emptied *emptied,
 			     unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	struct apple_dma_request req = apple_dma_request_list(sgl, nents, true);
-	bool fits;
-
 	spin_unlock_irqrestore(&e->lock, *flags);
-	fits = map_list_fits(e, sgl, nents, true, f);
+	apple_dma_runs_end(req, sgl, nents);
+	*req = apple_dma_request_list(sgl, nents, true);
+	map_list_begin(e, req, true, f);
 	spin_lock_irqsave(&e->lock, *flags);
-	if (!fits)
+	if (f->cause)
 		return;
 	apple_dma_idle_release(e, flags, "room");
-	map_request(e, &req, mask, f, emptied, flags);
+	map_request(e, req, mask, f, emptied, flags);
 	if (f->cause)
 		map_end_list(e, sgl, nents, emptied, flags);
 }
@@ -452,23 +453,24 @@ int apple_dma_map_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 	struct map_failure f;
 	unsigned long flags;
-	bool fits;
 
 	if (likely(!map_hit_list(e, sgl, nents, mask)))
 		return 0;
 
-	fits = map_list_fits(e, sgl, nents, false, &f);
 	req = apple_dma_request_list(sgl, nents, false);
+	map_list_begin(e, &req, false, &f);
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
-	if (fits)
+	if (!f.cause)
 		map_request(e, &req, mask, &f, &emptied, &flags);
 	if (f.cause)
 		map_end_list(e, sgl, nents, &emptied, &flags);
 	/* Large windows for some may have left no room for the rest. */
 	if (f.cause == APPLE_DMA_FAIL_BYTES && apple_dma_engine_lazy(e))
-		map_list_exactly(e, sgl, nents, mask, &f, &emptied, &flags);
+		map_list_exactly(e, &req, sgl, nents, mask, &f, &emptied,
+				 &flags);
 	map_finish(e, &f, &emptied, flags);
+	apple_dma_runs_end(&req, sgl, nents);
 	switch (f.cause) {
 	case APPLE_DMA_FAIL_NONE:
 		return 0;

@@ -135,27 +135,37 @@ static struct apple_dma_window *shape_plan_exact(struct apple_dma_engine *e,
 }
 
 /**
- * apple_dma_shape_plan() - a window around a range, as large as it fits
+ * apple_dma_shape_plan() - a window around a run of granules, as large as it fits
  * @e: the engine; its lock is held
- * @phys: guest-physical address
- * @size: bytes
+ * @run: the run
+ * @range: a range in it, which needs a window in any case
  * @shape: bytes of the largest shared window that is to be tried
  * @cause: set to why there is none, if there is none
  *
- * Return: a PLANNED window, or NULL.
+ * Return: a PLANNED window, for the run or at least for the range; or NULL.
  */
 struct apple_dma_window *apple_dma_shape_plan(struct apple_dma_engine *e,
-					      u64 phys, u64 size, u64 shape,
+					      const struct apple_dma_range *run,
+					      const struct apple_dma_range *range,
+					      u64 shape,
 					      enum apple_dma_fail *cause)
 {
+	u64 granules = round_up(range->phys + range->size, APPLE_DMA_GRANULE_SIZE) -
+		       round_down(range->phys, APPLE_DMA_GRANULE_SIZE);
 	struct apple_dma_window *w = NULL;
 
-	if (!apple_dma_ram_mappable(e, phys, size)) {
+	if (!apple_dma_ram_mappable(e, range->phys, range->size)) {
 		*cause = APPLE_DMA_FAIL_NOT_RAM;
 		return NULL;
 	}
-	for (; shape > APPLE_DMA_GRANULE_SIZE && !w;
+	for (; shape > APPLE_DMA_GRANULE_SIZE && shape > run->size && !w;
 	     shape /= APPLE_DMA_SHAPE_STEP)
-		w = shape_plan_shared(e, phys, size, shape);
-	return w ?: shape_plan_exact(e, phys, size, cause);
+		w = shape_plan_shared(e, run->phys, run->size, shape);
+	if (!w && run->size > granules &&
+	    apple_dma_ram_has(e, run->phys, run->size))
+		w = shape_plan_exact(e, run->phys, run->size, cause);
+	if (!w)
+		return shape_plan_exact(e, range->phys, range->size, cause);
+	w->shared |= w->size > granules;
+	return w;
 }

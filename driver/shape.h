@@ -15,7 +15,9 @@ u64 apple_dma_shape_roomy(struct apple_dma_engine *e);
 bool apple_dma_shape_exact_start(struct apple_dma_engine *e, u64 phys, u64 size,
 				 u64 *start);
 struct apple_dma_window *apple_dma_shape_plan(struct apple_dma_engine *e,
-					      u64 phys, u64 size, u64 shape,
+					      const struct apple_dma_range *run,
+					      const struct apple_dma_range *range,
+					      u64 shape,
 					      enum apple_dma_fail *cause);
 
 #endif /* APPLE_DMA_SHAPE_H */

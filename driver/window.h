@@ -7,6 +7,7 @@
 #define APPLE_DMA_WINDOW_H
 
 #include <linux/jiffies.h>
+#include <linux/log2.h>
 #include <linux/percpu.h>
 
 #include "engine.h"
@@ -98,6 +99,21 @@ static_assert(sizeof(struct apple_dma_window) <= 256);
 
 /* The largest shared window, bytes: the largest piece the buddy allocator has. */
 #define APPLE_DMA_WINDOW_MAX	(4ULL << 20)
+
+/**
+ * apple_dma_natural() - the natural alignment of a block
+ * @phys: its address
+ * @size: its bytes, not 0
+ *
+ * Return: the largest power of two, up to APPLE_DMA_WINDOW_MAX, that is not
+ * above @size and that @phys is a multiple of.
+ */
+static inline u64 apple_dma_natural(u64 phys, u64 size)
+{
+	u64 align = phys | APPLE_DMA_WINDOW_MAX;
+
+	return min(align & -align, rounddown_pow_of_two(size));
+}
 
 static inline u64 apple_dma_window_end(const struct apple_dma_window *w)
 {

@@ -15,6 +15,7 @@
 #include "map.h"
 #include "quarantine.h"
 #include "recover.h"
+#include "runs.h"
 #include "shape.h"
 #include "sysfs.h"
 

@@ -11,6 +11,7 @@ struct kunit_suite *const pure_suites[] = {
 	&index_suite,
 	&window_suite,
 	&shape_suite,
+	&runs_suite,
 	&idle_suite,
 	&map_suite,
 	&engine_suite,

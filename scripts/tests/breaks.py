@@ -93,12 +93,26 @@ BREAKS = (
           "\tapple_dma_idle_evict(e, U64_MAX, U64_MAX);\n",
           "idle.unmap_gives_back_its_own_window"),
     Break("a map that cannot fit gives back what is idle first", "driver/cover.c",
-          "\t    apple_dma_budget_never_fits(e, est.first))\n",
-          "\t    (false && apple_dma_budget_never_fits(e, est.first)))\n",
+          "\t    apple_dma_budget_never_fits(e, est->first))\n",
+          "\t    (false && apple_dma_budget_never_fits(e, est->first)))\n",
           "shape.what_cannot_fit_empties_nothing"),
-    Break("a list that cannot fit gives back what is idle first", "driver/map.c",
-          "!apple_dma_cannot_fit(e, sgl, nents, all)", "true",
+    Break("a list that cannot fit gives back what is idle first", "driver/runs.c",
+          "\treturn fits || need <=", "\treturn true || need <=",
           "shape.list_that_cannot_fit_empties_nothing"),
+
+    # ---- lists
+    Break("neighbours in a list get a window each", "driver/runs.c",
+          "\t\truns_extend(run);\n", "\t\tif (false)\n\t\t\truns_extend(run);\n",
+          "runs.a_run_is_one_window"),
+    Break("an aligned block is put behind an odd granule", "driver/runs.c",
+          "\t\t__set_bit(runs_block(phys), runs_blocks);\n", "\t\t(void)runs_blocks;\n",
+          "runs.a_block_starts_its_run"),
+    Break("what a list named stays named", "driver/runs.c",
+          "\t\truns_fill(runs_missing, sg_phys(sg), sg_phys(sg) + sg->length,\n"
+          "\t\t\t  false);\n", "",
+          "runs.one_list_has_the_bits"),
+    Break("a batch is full of granules that one window has", "driver/runs.c",
+          "\t\truns_choose(run, shape, true);\n", "", "runs.longest_list"),
 
     # ---- what the host teaches
     Break("a learned shape is a part of what was refused, and no power of the step",

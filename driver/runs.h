@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a list needs, found before the host is asked: runs of granules.
+ */
+#ifndef APPLE_DMA_RUNS_H
+#define APPLE_DMA_RUNS_H
+
+#include <linux/dma-mapping.h>
+#include <linux/scatterlist.h>
+
+#include "window.h"
+
+/**
+ * struct apple_dma_request - what is to be mapped: a list, or one range
+ * @sg: the entry at hand; entries with the address DMA_MAPPING_ERROR are not mapped
+ *	yet. NULL for one range
+ * @left: ranges from the one at hand on
+ * @range: the one at hand
+ * @addr: device address of the one range, or DMA_MAPPING_ERROR
+ * @runs: what is to be registered next, found with the lock dropped; or NULL
+ * @exact: in windows of exact granules
+ * @rang: the lock is to be dropped before the next doorbell
+ * @tries: idle windows that may still be given back for the range at hand; -1
+ *	if not known
+ */
+struct apple_dma_request {
+	struct scatterlist *sg;
+	int left;
+	struct apple_dma_range range;
+	dma_addr_t addr;
+	struct apple_dma_runs *runs;
+	bool exact;
+	bool rang;
+	s64 tries;
+};
+
+static inline void apple_dma_request_here(struct apple_dma_request *req)
+{
+	req->tries = -1;
+	if (req->sg) {
+		req->range.phys = sg_phys(req->sg);
+		req->range.size = req->sg->length;
+	}
+}
+
+/* A request for @nents entries of a list. */
+static inline struct apple_dma_request
+apple_dma_request_list(struct scatterlist *sgl, int nents, bool exact)
+{
+	struct apple_dma_request req = {
+		.sg = sgl,
+		.left = nents,
+		.exact = exact,
+	};
+
+	apple_dma_request_here(&req);
+	return req;
+}
+
+/* A request for one range. */
+static inline struct apple_dma_request apple_dma_request_one(u64 phys, u64 size)
+{
+	return (struct apple_dma_request){
+		.left = 1,
+		.range = { .phys = phys, .size = size },
+		.addr = DMA_MAPPING_ERROR,
+		.tries = -1,
+	};
+}
+
+/* Go on to the next range; req->left is 0 if there is none. */
+static inline void apple_dma_request_next(struct apple_dma_request *req)
+{
+	if (--req->left) {
+		req->sg = sg_next(req->sg);
+		apple_dma_request_here(req);
+	}
+}
+
+/* Where the device address of the range at hand is, or will be. */
+static inline dma_addr_t *apple_dma_request_addr(struct apple_dma_request *req)
+{
+	return req->sg ? &sg_dma_address(req->sg) : &req->addr;
+}
+
+bool apple_dma_valid_range(u64 phys, u64 size);
+bool apple_dma_runs_begin(struct apple_dma_engine *e,
+			  struct apple_dma_request *req, bool all);
+void apple_dma_runs_end(struct apple_dma_request *req, struct scatterlist *sgl,
+			int nents);
+
+/* The runs that apple_dma_runs_find() found; the lock is held. */
+static inline struct apple_dma_runs *
+apple_dma_runs_of(struct apple_dma_engine *e, struct apple_dma_request *req)
+{
+	return req->runs ?: &e->runs;
+}
+
+bool apple_dma_runs_find(struct apple_dma_engine *e,
+			 struct apple_dma_request *req, u64 shape,
+			 unsigned long *flags);
+void apple_dma_runs_done(struct apple_dma_request *req,
+			 struct list_head *windows);
+
+#endif /* APPLE_DMA_RUNS_H */
