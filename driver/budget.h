@@ -20,6 +20,7 @@ enum apple_dma_fail {
 	APPLE_DMA_FAIL_HOST,	/* the host refused the exact granules */
 	APPLE_DMA_FAIL_MASK,	/* the device cannot reach the address */
 	APPLE_DMA_FAIL_ALIGN,	/* no address as aligned as was promised */
+	APPLE_DMA_FAIL_BOUNDARY,	/* every address crosses the boundary */
 	APPLE_DMA_FAIL_HANDLE,	/* no unique handle for the range */
 	APPLE_DMA_FAIL_MEMORY,	/* no memory for a window */
 	APPLE_DMA_FAIL_NOT_RAM,	/* not ordinary guest memory */

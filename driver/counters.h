@@ -25,6 +25,10 @@ struct apple_dma_engine;
  * @misses: mappings that had to wait for a new window; the first one in it
  * @slow_paths: maps and unmaps, each list one, that took the engine's lock
  * @evictions: windows given back although mode=cached would have kept them
+ * @align_tries: registrations made only to get an aligned device address
+ * @aligned: new windows whose device address is aligned to the block that is mapped
+ *	in them first
+ * @unaligned: those that are not
  * @refusals: windows that the host refused
  * @failures: mappings refused, by cause
  * @recovered: registrations of an earlier kernel that were released
@@ -46,6 +50,9 @@ struct apple_dma_stats {
 	u64 misses;
 	u64 slow_paths;
 	u64 evictions;
+	u64 align_tries;
+	u64 aligned;
+	u64 unaligned;
 	u64 refusals;
 	u64 failures[APPLE_DMA_FAIL_COUNT];
 	u64 recovered;

@@ -11,11 +11,15 @@
 
 #include <linux/mm.h>
 
+#include "align.h"
 #include "cover.h"
 #include "idle.h"
 #include "index.h"
 #include "recover.h"
 #include "shape.h"
+
+/* Windows across 4 GiB of device addresses before a map fails. */
+#define LOST_MAX	4
 
 /* Sizes of shared windows, the largest first, and exact granules. */
 #define COVER_SHAPES	5
@@ -145,11 +149,12 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 				      const struct apple_dma_runs *runs,
 				      u64 shape, struct list_head *planned)
 {
+	struct apple_dma_guess guess = apple_dma_place_guess(e);
 	enum apple_dma_fail why = APPLE_DMA_FAIL_HOST;
-	struct apple_dma_window *w;
-	unsigned int i;
+	struct apple_dma_window *w, *filler;
+	unsigned int i, n;
 
-	for (i = 0; shape && i < runs->n; i++) {
+	for (i = n = 0; shape && i < runs->n && n < e->limits.batch; i++, n++) {
 		const struct apple_dma_range *run = &runs->run[i];
 
 		if (apple_dma_index_find(e, run->phys, run->size))
@@ -159,6 +164,11 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 		if (!w)
 			break;
 		w->shared |= req->runs && i;
+		guess.sure &= !req->exact && n + 1 < e->limits.batch;
+		filler = apple_dma_align_filler(e, w, i ? run : &req->range, &guess);
+		if (filler)
+			list_add_tail(&filler->list, planned);
+		n += !!filler;
 		list_add_tail(&w->list, planned);
 	}
 	if (list_empty(planned)) {
@@ -382,6 +392,11 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 	list_splice_tail(&made, fresh);
 	apple_dma_idle_arm(e);
 	req->rang = *cause == APPLE_DMA_FAIL_NONE;
+	if (req->rang && !apple_dma_index_find(e, req->range.phys, req->range.size) &&
+	    req->lost++ == LOST_MAX) {
+		*cause = APPLE_DMA_FAIL_BOUNDARY;
+		return false;
+	}
 	if (req->rang || (*cause == APPLE_DMA_FAIL_HOST &&
 			  cover_with_less(e, req, flags)))
 		return true;

@@ -127,7 +127,8 @@ static int apple_dma_map_sg(struct device *dev, struct scatterlist *sgl,
 				 sgl->length);
 		return -EREMOTEIO;
 	}
-	err = apple_dma_quarantine_map_sg(ad, sgl, nents, mask);
+	err = apple_dma_quarantine_map_sg(ad, sgl, nents, mask,
+					  dma_get_seg_boundary(dev));
 	return err ?: nents;
 }
 

@@ -22,6 +22,7 @@
 #include "budget.h"
 #include "counters.h"
 #include "host.h"
+#include "place.h"
 #include "ram.h"
 
 /* When windows go back to the host, and how large they are. */
@@ -29,6 +30,21 @@ enum apple_dma_mode {
 	APPLE_DMA_MODE_CACHED,	/* kept while idle; shapes follow the room left */
 	APPLE_DMA_MODE_STRICT,	/* exact granules, gone before unmap returns */
 	APPLE_DMA_MODE_COUNT
+};
+
+/* Naturally aligned blocks of this size and more want an aligned address. */
+#define APPLE_DMA_BLOCK		(64ULL << 10)
+/* 64 KiB to 4 MiB, in powers of two. */
+#define APPLE_DMA_BLOCK_CLASSES	7
+
+/**
+ * struct apple_dma_aligning - how often a search for an aligned window has failed
+ * @failures: in a row, for blocks of one size
+ * @skip: so many more are not searched for
+ */
+struct apple_dma_aligning {
+	u8 failures;
+	u16 skip;
 };
 
 /**
@@ -85,6 +101,9 @@ struct apple_dma_runs {
  * @old_n: how many ranges
  * @limit_log: one rate limit for each cause of failure
  * @runs: what a request that has no runs of its own needs
+ * @place: where the host puts windows
+ * @aligning: how the search for aligned windows goes, for each size of blocks
+ * @filler_bytes: registered only to keep a place, or as candidates
  * @map_scratch: entries of the batch under construction
  * @unmap_scratch: the same for releases
  * @knobs: held while @mode or @unsafe changes
@@ -129,6 +148,9 @@ struct apple_dma_engine {
 	unsigned int old_n;
 	struct ratelimit_state limit_log[APPLE_DMA_FAIL_COUNT];
 	struct apple_dma_runs runs;
+	struct apple_dma_place place;
+	struct apple_dma_aligning aligning[APPLE_DMA_BLOCK_CLASSES];
+	u64 filler_bytes;
 	struct apple_dma_map_entry map_scratch[APPLE_DMA_BATCH_MAX];
 	struct apple_dma_unmap_entry unmap_scratch[APPLE_DMA_BATCH_MAX];
 	struct mutex knobs; /* changes of mode, unsafe */

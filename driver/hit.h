@@ -122,7 +122,8 @@ static __always_inline dma_addr_t apple_dma_map_fast(struct apple_dma_engine *e,
 	if (likely(READ_ONCE(e->fast))) {
 		w = apple_dma_lookup(&e->by_phys,
 				     phys >> APPLE_DMA_GRANULE_SHIFT);
-		if (likely(w && apple_dma_window_covers(w, phys, size)))
+		if (likely(w && apple_dma_window_covers(w, phys, size) &&
+			   apple_dma_window_suits(w, phys, size)))
 			addr = apple_dma_take(e, w, phys, size, mask);
 	}
 	rcu_read_unlock_sched();

@@ -14,6 +14,9 @@
 /* Most windows spared in one look, as they were used since they were listed. */
 #define SPARE_MAX	512
 
+/* Part of the budget that fillers may have. */
+#define FILLER_SHARE	64
+
 /* Part of the budget that one eviction gives back beyond what is needed. */
 #define EVICT_SHARE	16
 
@@ -26,6 +29,7 @@
  * @spare: keep up to this many windows that were used since they were listed
  * @idle: stop at one that has been idle for less, in jiffies
  * @large: large ones only
+ * @retired: only those that take no new mapping
  * @cause: why, for the trace; see trace.h
  * @largest: set to the largest that was found; of size 0 if none was
  */
@@ -37,6 +41,7 @@ struct apple_dma_wanted {
 	unsigned int spare;
 	u32 idle;
 	bool large;
+	bool retired;
 	const char *cause;
 	struct apple_dma_range largest;
 };
@@ -61,7 +66,8 @@ static void idle_collect(struct apple_dma_engine *e,
 		u32 stamp;
 
 		if (!w || batch->n == want->max ||
-		    (batch->n >= want->entries && bytes >= want->bytes))
+		    (batch->n >= want->entries && bytes >= want->bytes) ||
+		    (want->retired && w->state == APPLE_DMA_WINDOW_ACTIVE))
 			break;
 		stamp = READ_ONCE(w->stamp);
 		if (apple_dma_window_live(w)) {
@@ -70,7 +76,8 @@ static void idle_collect(struct apple_dma_engine *e,
 			   w->state == APPLE_DMA_WINDOW_ACTIVE) {
 			want->spare--;
 			apple_dma_window_spare(e, w);
-		} else if ((u32)jiffies - stamp < want->idle) {
+		} else if (w->state == APPLE_DMA_WINDOW_ACTIVE &&
+			   (u32)jiffies - stamp < want->idle) {
 			break;
 		} else if (apple_dma_window_close(e, w, batch)) {
 			if (w->size > want->largest.size) {
@@ -172,6 +179,25 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 
 	if (!list_empty(&e->idle_large) || !llist_empty(&e->freed))
 		e->stats.evictions += idle_give_back(e, &large);
+}
+
+/* Give fillers back if they have much of the budget. One doorbell, or none. */
+void apple_dma_idle_evict_fillers(struct apple_dma_engine *e,
+				  unsigned long *flags)
+	__must_hold(&e->lock)
+{
+	struct apple_dma_wanted fillers = {
+		.max = UINT_MAX,
+		.looks = LOOK_MAX,
+		.entries = U64_MAX,
+		.retired = true,
+		.cause = "align",
+	};
+
+	if (likely(e->filler_bytes <= e->limits.bytes / FILLER_SHARE))
+		return;
+	apple_dma_engine_relock(e, flags);
+	e->stats.evictions += idle_give_back(e, &fillers);
 }
 
 /*

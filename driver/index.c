@@ -44,6 +44,32 @@ struct apple_dma_window *apple_dma_index_find(struct apple_dma_engine *e,
 	return NULL;
 }
 
+/*
+ * The ACTIVE window that suits a range best, or NULL: one that the device reaches,
+ * that keeps to the boundary, and in which a block is aligned.
+ */
+struct apple_dma_window *apple_dma_index_best(struct apple_dma_engine *e,
+					      u64 phys, u64 size, u64 mask,
+					      u64 boundary)
+{
+	struct apple_dma_window *w, *best = NULL;
+
+	lockdep_assert_held(&e->lock);
+	for_each_overlap(w, e, phys, phys) {
+		u64 addr = w->iova + (phys - w->phys);
+
+		if (w->state != APPLE_DMA_WINDOW_ACTIVE ||
+		    !apple_dma_window_fits(e, w, phys, size))
+			continue;
+		if (addr + size - 1 <= mask &&
+		    !apple_dma_crosses(addr, size, boundary) &&
+		    apple_dma_window_suits(w, phys, size))
+			return w;
+		best = best ?: w;
+	}
+	return best;
+}
+
 /* Is a range inside a window in use, which is not given back? */
 bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size)
 {

@@ -9,6 +9,9 @@
 
 struct apple_dma_window *
 apple_dma_index_find(struct apple_dma_engine *e, u64 phys, u64 size);
+struct apple_dma_window *
+apple_dma_index_best(struct apple_dma_engine *e, u64 phys, u64 size, u64 mask,
+		     u64 boundary);
 bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size);
 struct apple_dma_window *
 apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova);

@@ -10,6 +10,7 @@
 
 #include <linux/scatterlist.h>
 
+#include "align.h"
 #include "cover.h"
 #include "hit.h"
 #include "idle.h"
@@ -26,6 +27,7 @@ static const char *const map_fail_texts[APPLE_DMA_FAIL_COUNT] = {
 	[APPLE_DMA_FAIL_ENTRIES] = "the entry budget is used up (module parameter max_entries)",
 	[APPLE_DMA_FAIL_HOST] = "the host refused it (parameters max_bytes, max_entries)",
 	[APPLE_DMA_FAIL_ALIGN] = "no device address is aligned to its size",
+	[APPLE_DMA_FAIL_BOUNDARY] = "every device address crosses the driver's segment boundary",
 	[APPLE_DMA_FAIL_HANDLE] = "no unique handle is left for the range",
 	[APPLE_DMA_FAIL_NOT_RAM] = "it is not ordinary guest memory",
 	[APPLE_DMA_FAIL_BROKEN] = "the companion is broken or stopped, or the device has no driver",
@@ -148,20 +150,25 @@ static enum apple_dma_fail map_check(struct apple_dma_engine *e,
  * ranges: *at is the one that was used last, or the head of @fresh.
  */
 static struct apple_dma_window *map_window(struct apple_dma_engine *e,
-					   const struct apple_dma_range *r,
+					   const struct apple_dma_request *req,
 					   struct list_head *fresh,
 					   struct list_head **at)
 {
+	const struct apple_dma_range *r = &req->range;
 	struct apple_dma_window *w;
 
-	if (!list_is_last(*at, fresh)) {
+	while (!list_is_last(*at, fresh)) {
 		w = list_entry((*at)->next, struct apple_dma_window, list);
-		if (apple_dma_window_fits(e, w, r->phys, r->size)) {
+		if (apple_dma_window_fits(e, w, r->phys, r->size) &&
+		    apple_dma_align_suits(w, req)) {
 			*at = &w->list;
 			return w;
 		}
+		if (!w->filler)
+			break;
+		*at = &w->list;
 	}
-	w = apple_dma_index_find(e, r->phys, r->size);
+	w = apple_dma_index_best(e, r->phys, r->size, req->mask, req->boundary);
 	/* There may have been no memory for its slots the last time. */
 	if (w && !w->indexed)
 		apple_dma_index_publish(e, w);
@@ -171,17 +178,25 @@ static struct apple_dma_window *map_window(struct apple_dma_engine *e,
 /* Map in a window; if the device cannot, @f has the cause. */
 static dma_addr_t map_take(struct apple_dma_engine *e,
 			   struct apple_dma_window *w,
-			   const struct apple_dma_range *r, u64 mask,
+			   const struct apple_dma_request *req,
 			   struct map_failure *f)
 {
-	dma_addr_t addr = apple_dma_take(e, w, r->phys, r->size, mask);
+	const struct apple_dma_range *r = &req->range;
 	bool fresh = w->fresh;
+	dma_addr_t addr;
 
+	apple_dma_align_count(e, req, w);
+	if (apple_dma_crosses(w->iova + (r->phys - w->phys), r->size,
+			      req->boundary)) {
+		f->cause = APPLE_DMA_FAIL_BOUNDARY;
+		return DMA_MAPPING_ERROR;
+	}
+	addr = apple_dma_take(e, w, r->phys, r->size, req->mask);
 	w->fresh = false;
 	if (addr == DMA_MAPPING_ERROR) {
 		f->cause = APPLE_DMA_FAIL_MASK;
 		f->addr = w->iova + (r->phys - w->phys);
-		f->mask = mask;
+		f->mask = req->mask;
 	} else {
 		e->stats.misses += fresh;
 		trace_map(e->dev, r->phys, addr, r->size, !fresh);
@@ -190,13 +205,42 @@ static dma_addr_t map_take(struct apple_dma_engine *e,
 }
 
 /*
+ * Find a window for the range at hand, or make one. If there is none, @f has the
+ * cause.
+ */
+static struct apple_dma_window *map_find(struct apple_dma_engine *e,
+					 struct apple_dma_request *req,
+					 struct map_failure *f,
+					 struct list_head *fresh,
+					 struct list_head **at,
+					 struct apple_dma_emptied *emptied,
+					 unsigned long *flags)
+	__must_hold(&e->lock)
+{
+	struct apple_dma_window *w;
+	bool again;
+
+	do {
+		f->cause = map_check(e, &req->range);
+		if (f->cause)
+			return NULL;
+		w = map_window(e, req, fresh, at);
+		if (w)
+			again = !apple_dma_align_suits(w, req) &&
+				apple_dma_align(e, req, w, fresh, emptied, flags);
+		else
+			again = apple_dma_cover(e, req, fresh, &f->cause, flags);
+	} while (again);
+	return w;
+}
+
+/*
  * Map the ranges of a request that are not mapped. The hits of a list are
  * mapped first, so that no window that the list uses goes to make room. If a
  * range cannot be mapped, @f has the cause; the ranges before it are mapped.
  */
 static void map_request(struct apple_dma_engine *e,
-			struct apple_dma_request *req, u64 mask,
-			struct map_failure *f,
+			struct apple_dma_request *req, struct map_failure *f,
 			struct apple_dma_emptied *emptied,
 			unsigned long *flags)
 	__must_hold(&e->lock)
@@ -212,15 +256,9 @@ static void map_request(struct apple_dma_engine *e,
 		if (*addr != DMA_MAPPING_ERROR)
 			continue;
 		f->size = req->range.size;
-		do {
-			w = NULL;
-			f->cause = map_check(e, &req->range);
-			if (!f->cause)
-				w = map_window(e, &req->range, &fresh, &at);
-		} while (!w && !f->cause &&
-			 apple_dma_cover(e, req, &fresh, &f->cause, flags));
+		w = map_find(e, req, f, &fresh, &at, emptied, flags);
 		if (w)
-			*addr = map_take(e, w, &req->range, mask, f);
+			*addr = map_take(e, w, req, f);
 		map_step(e, emptied, flags);
 	}
 	while (!list_empty(&fresh)) {
@@ -239,6 +277,7 @@ static void map_finish(struct apple_dma_engine *e, const struct map_failure *f,
 	if (f->cause == APPLE_DMA_FAIL_HOST)
 		apple_dma_recover_start(e);
 	map_settle(e, emptied);
+	apple_dma_idle_evict_fillers(e, &flags);
 	spin_unlock_irqrestore(&e->lock, flags);
 	if (f->cause)
 		map_log_failure(e, f);
@@ -249,14 +288,14 @@ static void map_finish(struct apple_dma_engine *e, const struct map_failure *f,
 static noinline dma_addr_t map_slow(struct apple_dma_engine *e, u64 phys,
 				    u64 size, u64 mask)
 {
-	struct apple_dma_request req = apple_dma_request_one(phys, size);
+	struct apple_dma_request req = apple_dma_request_one(phys, size, mask);
 	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 	struct map_failure f;
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
-	map_request(e, &req, mask, &f, &emptied, &flags);
+	map_request(e, &req, &f, &emptied, &flags);
 	map_finish(e, &f, &emptied, flags);
 	return req.addr;
 }
@@ -368,6 +407,30 @@ static int map_hit_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 	return left;
 }
 
+/*
+ * End the hits that cross a boundary: they are mapped anew. Returns how many. No
+ * window crosses 4 GiB, so that this is for boundaries below.
+ */
+static int map_uncross_list(struct apple_dma_engine *e, struct scatterlist *sgl,
+			    int nents, u64 boundary)
+{
+	struct scatterlist *sg;
+	phys_addr_t phys;
+	int i, left = 0;
+
+	for_each_sg(sgl, sg, nents, i) {
+		dma_addr_t addr = sg_dma_address(sg);
+
+		if (addr == DMA_MAPPING_ERROR ||
+		    !apple_dma_crosses(addr, sg->length, boundary))
+			continue;
+		apple_dma_unmap(e, addr, sg->length, &phys);
+		sg_dma_address(sg) = DMA_MAPPING_ERROR;
+		left++;
+	}
+	return left;
+}
+
 /* Unmap the mapped entries of a list. */
 static void map_end_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 			 int nents, struct apple_dma_emptied *emptied,
@@ -412,7 +475,7 @@ static void map_list_begin(struct apple_dma_engine *e,
 /* Map a list again, in exact granules, if it may fit. It is not mapped now. */
 static void map_list_exactly(struct apple_dma_engine *e,
 			     struct apple_dma_request *req,
-			     struct scatterlist *sgl, int nents, u64 mask,
+			     struct scatterlist *sgl, int nents,
 			     struct map_failure *f,
 			     struct apple_dma_emptied *emptied,
 			     unsigned long *flags)
@@ -420,13 +483,14 @@ static void map_list_exactly(struct apple_dma_engine *e,
 {
 	spin_unlock_irqrestore(&e->lock, *flags);
 	apple_dma_runs_end(req, sgl, nents);
-	*req = apple_dma_request_list(sgl, nents, true);
+	*req = apple_dma_request_list(sgl, nents, req->mask, req->boundary,
+				      true);
 	map_list_begin(e, req, true, f);
 	spin_lock_irqsave(&e->lock, *flags);
 	if (f->cause)
 		return;
 	apple_dma_idle_release(e, flags, "room");
-	map_request(e, req, mask, f, emptied, flags);
+	map_request(e, req, f, emptied, flags);
 	if (f->cause)
 		map_end_list(e, sgl, nents, emptied, flags);
 }
@@ -437,6 +501,7 @@ static void map_list_exactly(struct apple_dma_engine *e,
  * @sgl: the list; its DMA addresses and lengths are set
  * @nents: entries to map, at least 1
  * @mask: highest device address the device reaches
+ * @boundary: no entry may cross a multiple of this plus 1, of device addresses
  *
  * All entries of a batch that have no window yet go to the host with one
  * doorbell.
@@ -447,27 +512,33 @@ static void map_list_exactly(struct apple_dma_engine *e,
  * the cause has been counted and logged.
  */
 int apple_dma_map_list(struct apple_dma_engine *e, struct scatterlist *sgl,
-		       int nents, u64 mask)
+		       int nents, u64 mask, u64 boundary)
 {
 	struct apple_dma_request req;
 	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 	struct map_failure f;
 	unsigned long flags;
+	int left;
 
-	if (likely(!map_hit_list(e, sgl, nents, mask)))
+	left = map_hit_list(e, sgl, nents, mask);
+	if (unlikely(boundary < U32_MAX))
+		left += map_uncross_list(e, sgl, nents, boundary);
+	if (likely(!left))
 		return 0;
 
-	req = apple_dma_request_list(sgl, nents, false);
+	req = apple_dma_request_list(sgl, nents, mask,
+				     boundary < U32_MAX ? boundary : U64_MAX,
+				     false);
 	map_list_begin(e, &req, false, &f);
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
 	if (!f.cause)
-		map_request(e, &req, mask, &f, &emptied, &flags);
+		map_request(e, &req, &f, &emptied, &flags);
 	if (f.cause)
 		map_end_list(e, sgl, nents, &emptied, &flags);
 	/* Large windows for some may have left no room for the rest. */
 	if (f.cause == APPLE_DMA_FAIL_BYTES && apple_dma_engine_lazy(e))
-		map_list_exactly(e, &req, sgl, nents, mask, &f, &emptied,
+		map_list_exactly(e, &req, sgl, nents, &f, &emptied,
 				 &flags);
 	map_finish(e, &f, &emptied, flags);
 	apple_dma_runs_end(&req, sgl, nents);

@@ -16,7 +16,7 @@ dma_addr_t apple_dma_refuse(struct apple_dma_engine *e,
 int apple_dma_unmap(struct apple_dma_engine *e, dma_addr_t addr, size_t size,
 		    phys_addr_t *phys);
 int apple_dma_map_list(struct apple_dma_engine *e, struct scatterlist *sgl,
-		       int nents, u64 mask);
+		       int nents, u64 mask, u64 boundary);
 int apple_dma_unmap_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 			 int nents);
 

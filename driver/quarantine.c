@@ -83,10 +83,10 @@ void apple_dma_quarantine_unmap(struct apple_dma *ad, dma_addr_t addr,
 }
 
 int apple_dma_quarantine_map_sg(struct apple_dma *ad, struct scatterlist *sgl,
-				int nents, u64 mask)
+				int nents, u64 mask, u64 boundary)
 {
 	bool broken = READ_ONCE(ad->engine.broken);
-	int err = apple_dma_map_list(&ad->engine, sgl, nents, mask);
+	int err = apple_dma_map_list(&ad->engine, sgl, nents, mask, boundary);
 
 	if (err && !broken && READ_ONCE(ad->engine.broken))
 		quarantine_list(ad, sgl, nents);

@@ -17,7 +17,7 @@ dma_addr_t apple_dma_quarantine_map(struct apple_dma *ad, phys_addr_t phys,
 void apple_dma_quarantine_unmap(struct apple_dma *ad, dma_addr_t addr,
 				size_t size);
 int apple_dma_quarantine_map_sg(struct apple_dma *ad, struct scatterlist *sgl,
-				int nents, u64 mask);
+				int nents, u64 mask, u64 boundary);
 void apple_dma_quarantine_unmap_sg(struct apple_dma *ad,
 				   struct scatterlist *sgl, int nents);
 void apple_dma_quarantine_free_block(struct apple_dma *ad, struct page *block,

@@ -17,8 +17,8 @@
 /* Granules that can be told apart: those of 8 GiB. */
 #define RUNS_BITS	BIT(19)
 
-/* Blocks of this size and more want an aligned address. */
-#define BLOCK_SHIFT	16
+/* Blocks start at multiples of APPLE_DMA_BLOCK. */
+#define BLOCK_SHIFT	ilog2(APPLE_DMA_BLOCK)
 #define BLOCK_BITS	(RUNS_BITS >> (BLOCK_SHIFT - APPLE_DMA_GRANULE_SHIFT))
 
 /* Entries of a list that are looked up with interrupts off. */
@@ -89,7 +89,7 @@ static u64 runs_name(u64 phys, u64 size)
 {
 	u64 end = phys + size, new = 0;
 
-	if (apple_dma_natural(phys, size) >= BIT_ULL(BLOCK_SHIFT))
+	if (apple_dma_natural(phys, size) >= APPLE_DMA_BLOCK)
 		__set_bit(runs_block(phys), runs_blocks);
 	for (phys = round_down(phys, APPLE_DMA_GRANULE_SIZE); phys < end;
 	     phys += APPLE_DMA_GRANULE_SIZE)
@@ -213,12 +213,12 @@ static void runs_extend(struct apple_dma_range *run)
 
 	if (end > high)
 		return;
-	while (start > low && !(IS_ALIGNED(start, BIT_ULL(BLOCK_SHIFT)) &&
+	while (start > low && !(IS_ALIGNED(start, APPLE_DMA_BLOCK) &&
 				test_bit(runs_block(start), runs_blocks)) &&
 	       test_bit(runs_bit(start - APPLE_DMA_GRANULE_SIZE), runs_missing))
 		start -= APPLE_DMA_GRANULE_SIZE;
 	while (end < high && test_bit(runs_bit(end), runs_missing) &&
-	       !(IS_ALIGNED(end, BIT_ULL(BLOCK_SHIFT)) &&
+	       !(IS_ALIGNED(end, APPLE_DMA_BLOCK) &&
 		 test_bit(runs_block(end), runs_blocks) &&
 		 __ffs64(end) > __ffs64(start)))
 		end += APPLE_DMA_GRANULE_SIZE;

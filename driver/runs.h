@@ -17,26 +17,36 @@
  * @left: ranges from the one at hand on
  * @range: the one at hand
  * @addr: device address of the one range, or DMA_MAPPING_ERROR
+ * @mask: highest device address that the device reaches
+ * @boundary: device addresses of one range differ only in these bits
  * @runs: what is to be registered next, found with the lock dropped; or NULL
  * @exact: in windows of exact granules
  * @rang: the lock is to be dropped before the next doorbell
  * @tries: idle windows that may still be given back for the range at hand; -1
  *	if not known
+ * @searches: how often a better window was looked for, for the range at hand
+ * @lost: windows made for it that cross 4 GiB of device addresses
  */
 struct apple_dma_request {
 	struct scatterlist *sg;
 	int left;
 	struct apple_dma_range range;
 	dma_addr_t addr;
+	u64 mask;
+	u64 boundary;
 	struct apple_dma_runs *runs;
 	bool exact;
 	bool rang;
 	s64 tries;
+	u8 searches;
+	u8 lost;
 };
 
 static inline void apple_dma_request_here(struct apple_dma_request *req)
 {
 	req->tries = -1;
+	req->searches = 0;
+	req->lost = 0;
 	if (req->sg) {
 		req->range.phys = sg_phys(req->sg);
 		req->range.size = req->sg->length;
@@ -45,11 +55,14 @@ static inline void apple_dma_request_here(struct apple_dma_request *req)
 
 /* A request for @nents entries of a list. */
 static inline struct apple_dma_request
-apple_dma_request_list(struct scatterlist *sgl, int nents, bool exact)
+apple_dma_request_list(struct scatterlist *sgl, int nents, u64 mask,
+		       u64 boundary, bool exact)
 {
 	struct apple_dma_request req = {
 		.sg = sgl,
 		.left = nents,
+		.mask = mask,
+		.boundary = boundary,
 		.exact = exact,
 	};
 
@@ -58,12 +71,15 @@ apple_dma_request_list(struct scatterlist *sgl, int nents, bool exact)
 }
 
 /* A request for one range. */
-static inline struct apple_dma_request apple_dma_request_one(u64 phys, u64 size)
+static inline struct apple_dma_request apple_dma_request_one(u64 phys, u64 size,
+							     u64 mask)
 {
 	return (struct apple_dma_request){
 		.left = 1,
 		.range = { .phys = phys, .size = size },
 		.addr = DMA_MAPPING_ERROR,
+		.mask = mask,
+		.boundary = U64_MAX,
 		.tries = -1,
 	};
 }

@@ -76,10 +76,32 @@ TRACE_EVENT(window_create,
 		      __entry->companion, __entry->phys, __entry->iova,
 		      __entry->size));
 
+/* A block of 64 KiB or more was mapped in a new window; @aligned as the block is? */
+TRACE_EVENT(align,
+	    TP_PROTO(const struct device *dev, u64 phys, u64 iova, u64 size,
+		     bool aligned),
+	    TP_ARGS(dev, phys, iova, size, aligned),
+	    TP_STRUCT__entry(APPLE_DMA_TRACE_COMPANION
+			     __field(u64, phys)
+			     __field(u64, iova)
+			     __field(u64, size)
+			     __field(u8, aligned)
+	    ),
+	    TP_fast_assign(APPLE_DMA_TRACE_NAME(dev);
+			   __entry->phys = phys;
+			   __entry->iova = iova;
+			   __entry->size = size;
+			   __entry->aligned = aligned;
+	    ),
+	    TP_printk("companion=%s phys=0x%llx iova=0x%llx size=%llu aligned=%u",
+		      __entry->companion, __entry->phys, __entry->iova,
+		      __entry->size, __entry->aligned));
+
 /*
  * A window is gone from the host. @cause: age (idle for idle_ms), room (for
- * others), flush, suspend, mode (it was changed), unmap (the last one, in strict
- * mode), offline (its memory goes), close (the driver or the companion goes).
+ * others), align (it kept a place, or was not aligned), flush, suspend, mode (it
+ * was changed), unmap (the last one, in strict mode), offline (its memory goes),
+ * close (the driver or the companion goes).
  */
 TRACE_EVENT(window_evict,
 	    TP_PROTO(const struct device *dev, u64 phys, u64 iova, u64 size,

@@ -122,12 +122,22 @@ struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
 	w->first = first;
 	w->engine = e;
 	w->state = APPLE_DMA_WINDOW_PLANNED;
+	w->settled = U32_MAX;
 	atomic64_set(&w->live, APPLE_DMA_WINDOW_CLOSED);
 	INIT_LIST_HEAD(&w->list);
 	apple_dma_index_add(e, w);
 	e->stats.mapped_bytes += size;
 	e->stats.mapped_entries++;
 	return w;
+}
+
+/* A guarded window can be mapped in from now on. */
+static void window_activate(struct apple_dma_engine *e,
+			    struct apple_dma_window *w)
+{
+	w->fresh = true;
+	w->state = APPLE_DMA_WINDOW_ACTIVE;
+	apple_dma_index_publish(e, w);
 }
 
 static void window_free(struct rcu_head *rcu)
@@ -143,28 +153,41 @@ static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w
 {
 	apple_dma_index_remove(e, w);
 	list_del(&w->list);
+	if (w->state == APPLE_DMA_WINDOW_DEAD) {
+		if (w->filler)
+			e->filler_bytes -= w->size;
+		apple_dma_place_released(e, w);
+	}
 	e->stats.mapped_bytes -= w->size;
 	e->stats.mapped_entries--;
 	/* Hits may still look at it. */
 	call_rcu(&w->rcu, window_free);
 }
 
-/* The host has mapped a planned window: it is ACTIVE, guarded, and on @fresh. */
+/*
+ * The host has mapped a planned window: it is guarded and on @fresh, and ACTIVE
+ * unless it is a filler. So is one that crosses 4 GiB of device addresses, which
+ * few drivers are prepared for: it keeps the place from being chosen again.
+ */
 static void window_confirm(struct apple_dma_engine *e,
 			   struct apple_dma_window *w, u64 iova,
 			   struct list_head *fresh)
 {
 	w->iova = iova;
+	w->filler |= apple_dma_crosses(iova, w->size, U32_MAX);
+	apple_dma_place_learn(e, w);
 	if (!apple_dma_index_confirm(e, w)) {
 		apple_dma_window_break(e, w->phys,
 				       "it gave the same device address twice");
 		return;
 	}
 	w->guarded = true;
-	w->fresh = true;
-	w->state = APPLE_DMA_WINDOW_ACTIVE;
 	atomic64_set(&w->live, 1);
-	apple_dma_index_publish(e, w);
+	w->state = APPLE_DMA_WINDOW_RETIRED;
+	if (w->filler)
+		e->filler_bytes += w->size;
+	else
+		window_activate(e, w);
 	list_move_tail(&w->list, fresh);
 	e->stats.peak_bytes = max(e->stats.peak_bytes, e->stats.mapped_bytes);
 	e->stats.peak_entries = max(e->stats.peak_entries,
@@ -218,7 +241,7 @@ static void window_map_planned(struct apple_dma_engine *e,
 	list_for_each_entry_safe(w, next, list, list) {
 		if (entry->err) {
 			e->stats.refusals++;
-			if (!least || w->size < least->size)
+			if (!w->filler && (!least || w->size < least->size))
 				least = w;
 			trace_host_error(e->dev, w->phys, "it refused a window");
 		} else if (!e->broken) {
@@ -294,7 +317,8 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 	}
 	list_splice_tail_init(planned, &real);
 	list_for_each_entry_safe(w, next, &real, list) {
-		window_refused(refusal, w);
+		if (!w->filler)
+			window_refused(refusal, w);
 		window_forget(e, w);
 	}
 }
@@ -310,7 +334,11 @@ static struct list_head *window_list_of(struct apple_dma_engine *e,
 static void window_enlist(struct apple_dma_engine *e,
 			  struct apple_dma_window *w)
 {
-	list_add_tail(&w->list, window_list_of(e, w));
+	/* What takes no new mapping goes first. */
+	if (w->state == APPLE_DMA_WINDOW_RETIRED)
+		list_add(&w->list, window_list_of(e, w));
+	else
+		list_add_tail(&w->list, window_list_of(e, w));
 	e->listed++;
 }
 
@@ -346,7 +374,10 @@ struct apple_dma_window *apple_dma_window_coldest(struct apple_dma_engine *e,
 
 	if (large || !b)
 		return a;
-	return a && (s32)(a->seen - b->seen) <= 0 ? a : b;
+	if (b->state == APPLE_DMA_WINDOW_RETIRED)
+		return b;
+	return a && (a->state == APPLE_DMA_WINDOW_RETIRED ||
+		     (s32)(a->seen - b->seen) <= 0) ? a : b;
 }
 
 /* Take a window in use off its list. */
@@ -469,6 +500,25 @@ void apple_dma_window_retire(struct apple_dma_engine *e,
 {
 	w->state = APPLE_DMA_WINDOW_RETIRED;
 	apple_dma_index_hide(e, w);
+}
+
+/**
+ * apple_dma_window_adopt() - a new window is no filler any more
+ * @e: the engine; its lock is held
+ * @w: a filler, guarded
+ */
+void apple_dma_window_adopt(struct apple_dma_engine *e,
+			    struct apple_dma_window *w)
+{
+	w->filler = false;
+	e->filler_bytes -= w->size;
+	window_activate(e, w);
+}
+
+/* Look for no better window for blocks that are aligned to @align or more. */
+void apple_dma_window_settle(struct apple_dma_window *w, u64 align)
+{
+	WRITE_ONCE(w->settled, min_t(u64, w->settled, align));
 }
 
 /* The driver is gone: end all mappings in a window that the host has confirmed. */

@@ -52,6 +52,10 @@ enum apple_dma_window_state {
  * @guarded: one of @live is a guard; @list is a list of new windows
  * @fresh: @guarded, and nothing was mapped in it yet by its maker
  * @shared: larger than the granules of the range that it was made for; constant
+ * @filler: it keeps a place, or is a candidate to replace another one: it is
+ *	RETIRED as soon as the host has confirmed it
+ * @settled: no better window is looked for, for blocks that are aligned to this or
+ *	more
  * @slots: engine->by_phys and engine->by_iova may lead to it
  * @indexed: they do, from all its granules
  * @seen: @stamp when it got its place in engine->freed or engine->idle
@@ -63,7 +67,7 @@ enum apple_dma_window_state {
  * @rcu: to free it
  *
  * Under RCU without the lock: @phys, @size, @iova, @live, @stamp, @flags,
- * @freed.
+ * @settled, @freed.
  */
 struct apple_dma_window {
 	u64 phys;
@@ -78,9 +82,11 @@ struct apple_dma_window {
 	bool guarded;
 	bool fresh;
 	bool shared;
+	bool filler;
 	bool slots;
 	bool indexed;
 	u32 seen;
+	u32 settled;
 	struct rb_node phys_node;
 	u64 phys_last;
 	struct rb_node iova_node;
@@ -135,6 +141,33 @@ static inline bool apple_dma_window_covers(const struct apple_dma_window *w,
 
 	/* Below the window the offset is huge; behind it, nothing is left. */
 	return offset < w->size && size - 1 < w->size - offset;
+}
+
+/* Do @size bytes from @addr on cross a boundary, such as U32_MAX for 4 GiB? */
+static inline bool apple_dma_crosses(u64 addr, u64 size, u64 boundary)
+{
+	return (addr ^ (addr + size - 1)) & ~boundary;
+}
+
+/**
+ * apple_dma_window_suits() - is a range aligned in a window, if it is a block?
+ * @w: an ACTIVE window with the range in it
+ * @phys: guest-physical address
+ * @size: bytes
+ *
+ * Context: any, under RCU or the lock.
+ * Return: true as well if it is known that no better one can be had.
+ */
+static __always_inline bool
+apple_dma_window_suits(const struct apple_dma_window *w, u64 phys, u64 size)
+{
+	u64 align;
+
+	if (likely(size < APPLE_DMA_BLOCK))
+		return true;
+	align = apple_dma_natural(phys, size);
+	return align < APPLE_DMA_BLOCK || align >= READ_ONCE(w->settled) ||
+	       !((w->iova - w->phys) & (align - 1));
 }
 
 /**
@@ -314,6 +347,9 @@ void apple_dma_window_unguard(struct apple_dma_engine *e,
 			      struct apple_dma_emptied *emptied);
 void apple_dma_window_retire(struct apple_dma_engine *e,
 			     struct apple_dma_window *w);
+void apple_dma_window_adopt(struct apple_dma_engine *e,
+			    struct apple_dma_window *w);
+void apple_dma_window_settle(struct apple_dma_window *w, u64 align);
 void apple_dma_window_abandon(struct apple_dma_engine *e,
 			      struct apple_dma_window *w);
 void apple_dma_window_drain(struct apple_dma_engine *e);

@@ -245,7 +245,7 @@ static void list_errors(struct kunit *test)
 	/* Nothing is there; a list of one, which has nothing to undo. */
 	sg_set_page(&sgl[0], pfn_to_page(PHYS_PFN(FAKE_RAM)), PAGE_SIZE, 0);
 	sg_mark_end(&sgl[0]);
-	EXPECT(test, apple_dma_map_list(d->f->e, sgl, 1, ANY) == -EREMOTEIO);
+	EXPECT(test, apple_dma_map_list(d->f->e, sgl, 1, ANY, ANY) == -EREMOTEIO);
 	EXPECT_EQ(test, fixture_stats(d->f)->live_mappings, 0);
 	EXPECT_EQ(test, fixture_stats(d->f)->mapped_entries, 0);
 	free_list(pages);

@@ -243,7 +243,7 @@ static void let_go(struct fixture *f, struct held *h)
 static void list(struct fixture *f)
 {
 	struct scatterlist *sgl = fixture_list(f, 64 * MIB, 70, 4 * MIB, PAGE), *sg;
-	int i, err = apple_dma_map_list(f->e, sgl, 70, ANY);
+	int i, err = apple_dma_map_list(f->e, sgl, 70, ANY, ANY);
 
 	CHECK(f->test, !err || f->e->broken);
 	for_each_sg(sgl, sg, 70, i) {

@@ -115,7 +115,7 @@ static struct outcome run_list(struct fixture *f)
 	struct outcome o = { .right = true };
 	int i;
 
-	o.fine = !apple_dma_map_list(f->e, sgl, ENTRIES, ANY);
+	o.fine = !apple_dma_map_list(f->e, sgl, ENTRIES, ANY, ANY);
 	if (!o.fine) {
 		for_each_sg(sgl, sg, ENTRIES, i)
 			o.right &= sg_dma_address(sg) == DMA_MAPPING_ERROR;

@@ -207,6 +207,9 @@ static u64 place(struct fake_host *h, u64 len)
 		return place_aligned(h, len);
 	case FAKE_HOST_FIRST_FIT:
 		return first_free(h, h->iova_base, len);
+	case FAKE_HOST_GUARD:
+		h->next += GRANULE;
+		return place_behind(h, len);
 	case FAKE_HOST_GAPS:
 		h->next += (1 + any(h, 7)) * GRANULE;
 		return place_behind(h, len);

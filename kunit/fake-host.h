@@ -23,6 +23,7 @@ enum fake_host_policy {
 	FAKE_HOST_UNALIGNED,	/* anywhere, never aligned to more than that */
 	FAKE_HOST_ALIGNED,	/* sizes rounded up to a power of two, and aligned to it */
 	FAKE_HOST_FIRST_FIT,	/* in the lowest gap */
+	FAKE_HOST_GUARD,	/* one behind the other, a granule apart */
 	FAKE_HOST_GAPS,		/* one behind the other, with gaps of 1 to 7 granules */
 	FAKE_HOST_FRAGMENTED,	/* in gaps of 64 KiB to 512 KiB */
 	FAKE_HOST_POLICIES

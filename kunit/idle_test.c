@@ -163,7 +163,7 @@ static void unmap_gives_back_its_own_window(struct kunit *test)
 	dma_addr_t addr = fixture_map(f, 800 * MIB, PAGE);
 	unsigned int i;
 
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 4, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 4, ANY, ANY), 0);
 	for (i = 0; i < 100; i++)
 		fixture_touch(f, i * 4 * MIB);
 	begin_strict(f);

@@ -20,7 +20,7 @@ static void list_costs(struct fixture *f, struct scatterlist *sgl,
 	int i;
 
 	fixture_doorbells(f);
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, n, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, n, ANY, ANY), 0);
 	CHECK_EQ(test, fixture_doorbells(f), map);
 	for_each_sg(sgl, sg, n, i)
 		CHECK(test, fixture_right(f, sg_dma_address(sg), sg_phys(sg),
@@ -39,11 +39,11 @@ static void first_in_a_window_is_a_miss(struct kunit *test)
 	struct fixture *f = fixture_open(test);
 	struct scatterlist *sgl = fixture_list(f, 0, 32, 512 * KIB, PAGE);
 
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 32, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 32, ANY, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->misses, 4);
 	CHECK_EQ(test, fixture_stats(f)->hits, 28);
 	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 32), 0);
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 32, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 32, ANY, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->misses, 4);
 	CHECK_EQ(test, fixture_stats(f)->hits, 60);
 	CHECK(test, fixture_map(f, 16 * MIB, PAGE) != DMA_MAPPING_ERROR);
@@ -125,7 +125,7 @@ static void list_fails_as_a_whole(struct kunit *test)
 	struct scatterlist *sgl = fixture_list(f, 0, 4, 4 * MIB, PAGE);
 	struct apple_dma_stats stats;
 
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 4, ANY), -ENOMEM);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 4, ANY, ANY), -ENOMEM);
 	stats = *fixture_stats(f);
 	CHECK_EQ(test, stats.live_mappings, 0);
 	CHECK_EQ(test, stats.live_bytes, 0);
@@ -147,7 +147,7 @@ static void list_fits_in_exact_granules(struct kunit *test)
 	for (i = 0; i < 15; i++)
 		CHECK(test, apple_dma_map(f->e, FAKE_RAM + i * MIB, MIB, ANY) !=
 		      DMA_MAPPING_ERROR);
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 64, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 64, ANY, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 16 * MIB);
 	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 64), 0);
 }
@@ -168,7 +168,7 @@ static void interrupts_are_let_in_between_batches(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(modes); i++) {
 		apple_dma_engine_set_mode(f->e, modes[i]);
 		fixture_doorbells(f);
-		CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 240, ANY), 0);
+		CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 240, ANY, ANY), 0);
 		CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 240), 0);
 		CHECK_EQ(test, fixture_doorbells(f), 4 << i);
 		CHECK_EQ(test, fixture_counts(f).in_a_row, 1);
@@ -182,7 +182,7 @@ static void interrupts_are_let_in_between_entries(struct kunit *test)
 	struct scatterlist *sgl = fixture_list(f, 0, 2048, PAGE, PAGE);
 	int unlocks = atomic_read(&seam_unlocks);
 
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 2048, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 2048, ANY, ANY), 0);
 	CHECK(test, atomic_read(&seam_unlocks) - unlocks >= 8);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 2048), 0);
@@ -201,7 +201,7 @@ static void long_list_fits_in_exact_granules(struct kunit *test)
 	for (i = 0; i < 59; i++)
 		CHECK(test, apple_dma_map(f->e, FAKE_RAM + i * MIB, MIB, ANY) !=
 		      DMA_MAPPING_ERROR);
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 320, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 320, ANY, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 64 * MIB);
 	CHECK_EQ(test, fixture_counts(f).in_a_row, 1);
 	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 320), 0);

@@ -5,6 +5,7 @@
 #ifndef APPLE_DMA_ROOMS_H
 #define APPLE_DMA_ROOMS_H
 
+#include "align.h"
 #include "coherent.h"
 #include "companion.h"
 #include "cover.h"

@@ -61,7 +61,7 @@ static void costs(struct fixture *f, struct scatterlist *sgl, int n,
 	u64 asked = fixture_counts(f).map_entries;
 
 	fixture_doorbells(f);
-	CHECK_EQ(f->test, apple_dma_map_list(f->e, sgl, n, ANY), 0);
+	CHECK_EQ(f->test, apple_dma_map_list(f->e, sgl, n, ANY, ANY), 0);
 	CHECK_EQ(f->test, fixture_doorbells(f), doorbells);
 	CHECK_EQ(f->test, fixture_counts(f).map_entries - asked, windows);
 	CHECK_EQ(f->test, fixture_stats(f)->mapped_bytes, bytes);
@@ -148,12 +148,12 @@ static void refused_run_is_mapped_in_pieces(struct kunit *test)
 
 	f->host->hole.phys = FAKE_RAM + 256 * KIB;
 	f->host->hole.size = GRANULE;
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 64, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 64, ANY, ANY), 0);
 	check_right(f, sgl, 64);
 	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 64), 0);
 
 	sgl = pages(f, 64 * KIB, 64, 0, MIXED);
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 64, ANY), -EIO);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 64, ANY, ANY), -EIO);
 	CHECK_EQ(test, fixture_stats(f)->live_mappings, 0);
 }
 
@@ -168,7 +168,7 @@ static void one_list_has_the_bits(struct kunit *test)
 
 	for (i = 0; i < 64; i++)
 		sg_dma_address(&first[i]) = DMA_MAPPING_ERROR;
-	req = apple_dma_request_list(first, 64, false);
+	req = apple_dma_request_list(first, 64, ANY, ANY, false);
 	CHECK(test, apple_dma_runs_begin(f->e, &req, false));
 	CHECK(test, req.runs);
 	costs(f, sgl, 64, 1, 16, 256 * KIB);

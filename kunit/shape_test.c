@@ -342,7 +342,7 @@ static void neighbours_make_no_limit(struct kunit *test)
 	f->host->hole.size = 2 * GRANULE;
 	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK(test, fixture_map(f, GRANULE, PAGE) == DMA_MAPPING_ERROR);
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 2, ANY), -EIO);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 2, ANY, ANY), -EIO);
 	CHECK_EQ(test, fixture_stats(f)->learned_bytes, 0);
 	CHECK_EQ(test, fixture_unmap(f, addr, 64 * KIB), 0);
 	f->host->refuse = 1;
@@ -489,7 +489,7 @@ static void refused_size_is_that_of_what_was_refused(struct kunit *test)
 	f->host->hole.phys = FAKE_RAM;
 	f->host->hole.size = PAGE;
 	sgl->length = PAGE;
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 2, ANY), -EIO);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 2, ANY, ANY), -EIO);
 	fixture_doorbells(f);
 	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
@@ -516,7 +516,7 @@ static void refused_mixture_keeps_shapes(struct kunit *test)
 	sg_next(sgl)->length = PAGE;
 	f->host->hole.phys = FAKE_RAM + 64 * KIB + GRANULE;
 	f->host->hole.size = PAGE;
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 2, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 2, ANY, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->refusals, 1);
 	CHECK_EQ(test, fixture_stats(f)->window_bytes, GRANULE);
 	for (i = 0; i < 8; i++)
@@ -568,7 +568,7 @@ static void search_step(struct fixture *f, struct search_slot *slot, u64 *seed)
 		return;
 	}
 	search_fill(slot, seed);
-	if (apple_dma_map_list(f->e, slot->sgl, slot->n, ANY)) {
+	if (apple_dma_map_list(f->e, slot->sgl, slot->n, ANY, ANY)) {
 		slot->n = 0;
 		return;
 	}
@@ -662,13 +662,13 @@ static void list_that_cannot_fit_empties_nothing(struct kunit *test)
 		CHECK_EQ(test, fixture_unmap(f, fixture_map(f, GIB + i * MIB,
 							    MIB), MIB), 0);
 	fixture_doorbells(f);
-	CHECK_EQ(test, apple_dma_map_list(f->e, pieces, 512, ANY), -ENOMEM);
-	CHECK_EQ(test, apple_dma_map_list(f->e, pages, 2048, ANY), -ENOMEM);
+	CHECK_EQ(test, apple_dma_map_list(f->e, pieces, 512, ANY, ANY), -ENOMEM);
+	CHECK_EQ(test, apple_dma_map_list(f->e, pages, 2048, ANY, ANY), -ENOMEM);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 	CHECK_EQ(test, fixture_stats(f)->idle_bytes, 16 * MIB);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_BYTES], 2);
 	/* 24 MiB do. */
-	CHECK_EQ(test, apple_dma_map_list(f->e, pieces, 24 * 16, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, pieces, 24 * 16, ANY, ANY), 0);
 	CHECK_EQ(test, apple_dma_unmap_list(f->e, pieces, 24 * 16), 0);
 }
 
@@ -683,7 +683,7 @@ static void pages_of_a_granule_count_once(struct kunit *test)
 		sg_set_page(sg, pfn_to_page(PHYS_PFN(FAKE_RAM +
 						     i % 64 * MIB +
 						     i / 64 * PAGE)), PAGE, 0);
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 256, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 256, ANY, ANY), 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, MIB);
 	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 256), 0);
 }

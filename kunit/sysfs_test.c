@@ -44,6 +44,7 @@ static const struct {
 	{ "failures_host", APPLE_DMA_FAIL_HOST },
 	{ "failures_mask", APPLE_DMA_FAIL_MASK },
 	{ "failures_alignment", APPLE_DMA_FAIL_ALIGN },
+	{ "failures_boundary", APPLE_DMA_FAIL_BOUNDARY },
 	{ "failures_handle", APPLE_DMA_FAIL_HANDLE },
 	{ "failures_memory", APPLE_DMA_FAIL_MEMORY },
 	{ "failures_not_ram", APPLE_DMA_FAIL_NOT_RAM },

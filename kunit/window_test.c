@@ -35,7 +35,7 @@ static void leftovers_of_a_batch(struct kunit *test)
 	f->e->swept = true;
 	CHECK(test, fake_host_plant(f->host, FAKE_RAM + 4 * MIB, GRANULE));
 	CHECK(test, fake_host_plant(f->host, FAKE_RAM + 12 * MIB, GRANULE));
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 4, ANY), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 4, ANY, ANY), 0);
 	counts = fixture_counts(f);
 	CHECK_EQ(test, counts.doorbells, 3);
 	CHECK_EQ(test, counts.map_entries, 4 + 2);
@@ -204,7 +204,7 @@ static void breach_in_a_list(struct kunit *test)
 
 	/* 100 granules are two batches. */
 	f->host->breaks = 2;
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 100, ANY), -EIO);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 100, ANY, ANY), -EIO);
 	CHECK_EQ(test, fixture_doorbells(f), 2);
 	for_each_sg(sgl, sg, 100, i)
 		CHECK(test, sg_dma_address(sg) == DMA_MAPPING_ERROR);

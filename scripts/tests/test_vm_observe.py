@@ -71,16 +71,17 @@ rmmod apple_dma
 [ ! -e $trace/events/apple_dma ] || fail "the events are still there"
 """
 
-EVENT = re.compile(r": (map|unmap|window_create|window_evict|doorbell|host_error): (.*)$", re.M)
+EVENT = re.compile(r": (map|unmap|window_create|align|window_evict|doorbell|host_error): (.*)$", re.M)
 FIELDS = {
     "map": "companion phys iova size hit",
     "unmap": "companion iova size",
     "window_create": "companion phys iova size",
+    "align": "companion phys iova size aligned",
     "window_evict": "companion phys iova size cause",
     "doorbell": "companion op requests bytes ns",
     "host_error": "companion address what",
 }
-CAUSES = {"age", "room", "flush", "mode", "unmap", "offline", "close", "suspend"}
+CAUSES = {"age", "room", "align", "flush", "mode", "unmap", "offline", "close", "suspend"}
 
 
 def unpacked(text):

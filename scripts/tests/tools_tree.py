@@ -15,10 +15,10 @@ DEFAULTS = {
     "limit_entries": 65536, "learned_bytes": 0, "learned_entries": 0, "window_bytes": 4 * MIB,
     "doorbells": 1000, "batches": 999, "requests": 2500, "doorbell_ns_min": 4000,
     "doorbell_ns_mean": 9000, "doorbell_ns_max": 210000, "hits": 99200, "misses": 800,
-    "slow_paths": 900, "evictions": 30, "refusals": 0, "map_failures": 0, "recovered": 0,
+    "slow_paths": 900, "evictions": 30, "align_tries": 0, "aligned": 0, "unaligned": 0, "refusals": 0, "map_failures": 0, "recovered": 0,
     "bad_unmaps": 0, "leaked_bytes": 0, "broken": 0, "mode": "cached", "idle_ms": 60000,
     "batch_max": 64, "failures_bytes": 0, "failures_entries": 0, "failures_host": 0,
-    "failures_mask": 0, "failures_alignment": 0, "failures_handle": 0, "failures_memory": 0,
+    "failures_mask": 0, "failures_alignment": 0, "failures_boundary": 0, "failures_handle": 0, "failures_memory": 0,
     "failures_not_ram": 0, "failures_broken": 0, "failures_bug": 0,
 }
 PARAMETERS = {"max_bytes": 1536 * MIB, "max_entries": 65536, "mode": "cached", "idle_ms": 60000,
@@ -189,7 +189,7 @@ class Tree:
                    "".join(f"{line}\n" for line in lines))
 
 
-EVENTS = ("map", "unmap", "window_create", "window_evict", "doorbell", "host_error")
+EVENTS = ("map", "unmap", "window_create", "align", "window_evict", "doorbell", "host_error")
 
 
 def event(when, name, text, companion="0000:00:04.0"):

@@ -22,7 +22,8 @@ COUNTERS = (
     "idle_entries", "peak_bytes", "peak_entries", "limit_bytes", "limit_entries",
     "learned_bytes", "learned_entries", "window_bytes", "doorbells", "batches", "requests",
     "doorbell_ns_min", "doorbell_ns_mean", "doorbell_ns_max", "hits", "misses", "slow_paths",
-    "evictions", "refusals", "map_failures", "recovered", "bad_unmaps", "leaked_bytes", "broken",
+    "evictions", "align_tries", "aligned", "unaligned", "refusals", "map_failures", "recovered",
+    "bad_unmaps", "leaked_bytes", "broken",
     "idle_ms", "batch_max")
 
 # Why a mapping failed, in words.
@@ -32,6 +33,7 @@ FAILURES = {
     "host": "the host refused it",
     "mask": "the device cannot reach the address that the host chose",
     "alignment": "no device address was aligned to its size",
+    "boundary": "every device address crossed the boundary that its driver has set",
     "handle": "no unique handle was left for the range",
     "memory": "the guest had no memory for a window, or none in one piece",
     "not_ram": "it was not ordinary memory of the guest",

@@ -246,7 +246,7 @@ static void pin_list(struct shadow *sh, struct shadow_list *list)
 		sg_set_page(sg, pfn_to_page(PHYS_PFN(r[i].phys)), r[i].size,
 			    offset_in_page(r[i].phys));
 	}
-	if (apple_dma_map_list(sh->storm->e, list->sgl, n, mask)) {
+	if (apple_dma_map_list(sh->storm->e, list->sgl, n, mask, U64_MAX)) {
 		refused(sh, r, n, mask);
 		return;
 	}

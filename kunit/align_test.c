@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * driver/align.c: naturally aligned blocks get aligned addresses, on each kind
+ * of host where that is possible, and at a bounded cost.
+ */
+
+#include "fixture.h"
+#include "suites.h"
+
+#define BLOCKS	100
+
+/* Most calls of the host for one map: its window, and three to align it. */
+#define MOST_CALLS	4
+
+/**
+ * struct crowd - mappings beside the blocks
+ * @addr: some pages and odd pieces; the oldest is unmapped first
+ * @size: bytes of each
+ * @n: how many were mapped
+ */
+struct crowd {
+	dma_addr_t addr[16];
+	u64 size[16];
+	unsigned int n;
+};
+
+/*
+ * One more piece of 3 to 11 granules, in place of the oldest. It crosses an end
+ * of shared windows, so that its own window is odd, too.
+ */
+static void crowd_one_more(struct fixture *f, struct crowd *c)
+{
+	unsigned int i = c->n % ARRAY_SIZE(c->addr);
+	u64 from = 512 * MIB + (u64)c->n * 7 % 97 * 4 * MIB - (1 + c->n % 2) * GRANULE;
+
+	if (c->n >= ARRAY_SIZE(c->addr) && c->addr[i] != DMA_MAPPING_ERROR)
+		CHECK_EQ(f->test, fixture_unmap(f, c->addr[i], c->size[i]), 0);
+	c->size[i] = (3 + c->n * 5 % 9) * GRANULE;
+	c->addr[i] = fixture_map(f, from, c->size[i]);
+	c->n++;
+}
+
+/* How many of BLOCKS blocks of @size bytes get an address as aligned. */
+static unsigned int aligned_blocks(struct fixture *f, u64 size)
+{
+	struct crowd crowd = {};
+	unsigned int i, aligned = 0;
+
+	for (i = 0; i < BLOCKS; i++) {
+		u64 from = i * 37 % BLOCKS * 4 * MIB;
+		dma_addr_t addr;
+
+		crowd_one_more(f, &crowd);
+		fixture_doorbells(f);
+		addr = fixture_map(f, from, size);
+		CHECK(f->test, addr != DMA_MAPPING_ERROR);
+		EXPECT(f->test, fixture_doorbells(f) <= MOST_CALLS);
+		EXPECT(f->test, fixture_right(f, addr, FAKE_RAM + from, size));
+		aligned += IS_ALIGNED(addr, size);
+	}
+	return aligned;
+}
+
+/* @ram: MiB; 1024 fit in the budget, so that all windows are large. */
+static void check_aligned(struct kunit *test, enum fake_host_policy policy,
+			  enum apple_dma_mode mode, u64 ram, u64 size,
+			  unsigned int least)
+{
+	struct fixture *f = fixture_open(test, .policy = policy, .mode = mode,
+					 .ram = { ram * MIB });
+	unsigned int aligned = aligned_blocks(f, size);
+
+	kunit_info(test, "%llu KiB, host %d, mode %d, %llu MiB: %u of %u aligned, %llu tries\n",
+		   size / KIB, policy, mode, ram, aligned, BLOCKS,
+		   fixture_stats(f)->align_tries);
+	EXPECT(test, aligned >= least);
+	fixture_close(test);
+}
+
+/* Where the host can be predicted, in all modes and with windows of any size. */
+static void check_predicted(struct kunit *test, enum fake_host_policy policy,
+			    u64 size)
+{
+	check_aligned(test, policy, APPLE_DMA_MODE_CACHED, 1024, size, 95);
+	check_aligned(test, policy, APPLE_DMA_MODE_CACHED, 6000, size, 95);
+}
+
+static void large_blocks_are_aligned(struct kunit *test)
+{
+	check_predicted(test, FAKE_HOST_ALIGNED, 2 * MIB);
+	check_predicted(test, FAKE_HOST_FIRST_FIT, 2 * MIB);
+	check_predicted(test, FAKE_HOST_DENSE, 2 * MIB);
+	check_predicted(test, FAKE_HOST_GUARD, 2 * MIB);
+	/* Luck, more or less: for the figures. */
+	check_aligned(test, FAKE_HOST_GAPS, APPLE_DMA_MODE_CACHED, 1024,
+		      2 * MIB, 0);
+	check_aligned(test, FAKE_HOST_RANDOM, APPLE_DMA_MODE_CACHED, 1024,
+		      2 * MIB, 0);
+	check_aligned(test, FAKE_HOST_ALIGNED, APPLE_DMA_MODE_STRICT, 1024,
+		      2 * MIB, 95);
+	check_aligned(test, FAKE_HOST_DENSE, APPLE_DMA_MODE_STRICT, 1024,
+		      2 * MIB, 95);
+}
+
+static void small_blocks_are_aligned(struct kunit *test)
+{
+	enum fake_host_policy policy;
+
+	for (policy = 0; policy < FAKE_HOST_FRAGMENTED; policy++)
+		check_predicted(test, policy, 64 * KIB);
+	check_aligned(test, FAKE_HOST_ALIGNED, APPLE_DMA_MODE_STRICT, 1024,
+		      64 * KIB, 95);
+	check_aligned(test, FAKE_HOST_DENSE, APPLE_DMA_MODE_STRICT, 1024,
+		      64 * KIB, 95);
+}
+
+/* Alignment is luck here. The search stops after 4 failures, then after one. */
+static void search_gives_up(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_UNALIGNED);
+	unsigned int aligned = aligned_blocks(f, 4 * MIB);
+
+	kunit_info(test, "%u of %u aligned, %llu tries\n", aligned, BLOCKS,
+		   fixture_stats(f)->align_tries);
+	/* A call for each window, and one for each search. */
+	EXPECT(test, fixture_counts(f).doorbells < 250);
+	EXPECT_EQ(test, fixture_stats(f)->aligned, aligned);
+	EXPECT_EQ(test, fixture_stats(f)->unaligned, BLOCKS - aligned);
+}
+
+/* Pages need no alignment: a doorbell for a window, and none for a hit. */
+static void pages_cost_nothing(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_UNALIGNED);
+	unsigned int i;
+
+	for (i = 0; i < 100; i++) {
+		CHECK(test, fixture_map(f, i * 4 * MIB, PAGE) != DMA_MAPPING_ERROR);
+		CHECK(test, fixture_map(f, i * 4 * MIB + 64 * KIB, 60 * KIB) !=
+		      DMA_MAPPING_ERROR);
+	}
+	CHECK_EQ(test, fixture_doorbells(f), 100);
+	CHECK_EQ(test, fixture_stats(f)->align_tries, 0);
+}
+
+/* The filler's address is guessed: the block costs one call, and is aligned. */
+static void filler_costs_no_call(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE);
+	u64 bytes, calls = 0;
+	unsigned int i;
+
+	/* Two windows at the end of another one show the host's habit. */
+	for (i = 0; i < 3; i++)
+		CHECK(test, fixture_map(f, i * 4 * MIB, 64 * KIB) !=
+		      DMA_MAPPING_ERROR);
+	for (i = 0; i < 20; i++) {
+		u64 from = (20 + i) * 4 * MIB;
+		dma_addr_t addr;
+
+		CHECK(test, fixture_map(f, (100 + i) * 4 * MIB - GRANULE,
+					2 * GRANULE) != DMA_MAPPING_ERROR);
+		bytes = fixture_stats(f)->mapped_bytes;
+		fixture_doorbells(f);
+		addr = fixture_map(f, from, 2 * MIB);
+		CHECK(test, IS_ALIGNED(addr, 2 * MIB));
+		calls += fixture_doorbells(f);
+		CHECK(test, fixture_stats(f)->mapped_bytes <= bytes + 8 * MIB);
+	}
+	CHECK_EQ(test, fixture_stats(f)->unaligned, 0);
+	/* Now and then one more, to give fillers back. */
+	CHECK(test, calls <= 20 + 20 / 5);
+	/* In the end only the windows are left. */
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, f->e->filler_bytes, 0);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 3 + 20 + 20);
+}
+
+/* Only an address that the device reaches is better. */
+static void candidates_are_reached(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_UNALIGNED);
+	u64 low = f->host->iova_base, mask = low + 64 * MIB;
+	dma_addr_t addr;
+
+	f->host->force = low + 16 * MIB + GRANULE;
+	addr = apple_dma_map(f->e, FAKE_RAM + 64 * MIB, MIB, mask);
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	CHECK(test, addr + MIB - 1 <= mask);
+	CHECK(test, fixture_right(f, addr, FAKE_RAM + 64 * MIB, MIB));
+}
+
+/* A window across 4 GiB of device addresses is not used, and asked for again. */
+static void no_window_crosses_4_gib(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE);
+	dma_addr_t addr;
+
+	f->host->force = round_up(f->host->iova_base, 4 * GIB) + 4 * GIB - MIB;
+	addr = fixture_map(f, 64 * MIB, 3 * MIB);
+	CHECK(test, fixture_right(f, addr, FAKE_RAM + 64 * MIB, 3 * MIB));
+	CHECK(test, !apple_dma_crosses(addr, 3 * MIB, U32_MAX));
+	CHECK(test, fixture_doorbells(f) >= 2);
+}
+
+/*
+ * A driver with a boundary of 64 KiB: 48 KiB at an odd address are mapped where
+ * they do not cross it. Where that cannot be had the map fails.
+ */
+static void boundary_is_kept_to(struct kunit *test)
+{
+	enum fake_host_policy policy;
+	unsigned int i;
+
+	for (policy = 0; policy < FAKE_HOST_POLICIES; policy++) {
+		struct fixture *f = fixture_open(test, .policy = policy);
+		struct scatterlist *sgl = fixture_list(f, 0, 1, 0, 3 * GRANULE);
+		unsigned int failed = 0;
+
+		for (i = 0; i < 50; i++) {
+			u64 phys = FAKE_RAM + i * 8 * MIB + GRANULE;
+			int err;
+
+			sg_set_page(sgl, pfn_to_page(PHYS_PFN(phys)),
+				    3 * GRANULE, 0);
+			err = apple_dma_map_list(f->e, sgl, 1, ANY, 64 * KIB - 1);
+
+			failed += !!err;
+			if (err)
+				continue;
+			EXPECT(test, !apple_dma_crosses(sg_dma_address(sgl),
+							sgl->length,
+							64 * KIB - 1));
+			EXPECT(test, fixture_right(f, sg_dma_address(sgl),
+						   sg_phys(sgl), sgl->length));
+			CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 1), 0);
+		}
+		EXPECT(test, failed <= (policy == FAKE_HOST_FRAGMENTED ? 50 : 1));
+		EXPECT_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_BOUNDARY],
+			  failed);
+		fixture_close(test);
+	}
+}
+
+/* A hit in a window that was made by a driver that has no boundary. */
+static void boundary_is_kept_to_by_hits(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_UNALIGNED);
+	struct scatterlist *sgl = fixture_list(f, 64 * MIB + GRANULE, 1, 0,
+					       3 * GRANULE);
+
+	CHECK(test, fixture_map(f, 64 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 1, ANY, ANY), 0);
+	CHECK(test, apple_dma_crosses(sg_dma_address(sgl), 3 * GRANULE,
+				      64 * KIB - 1));
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 1), 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 1, ANY, 64 * KIB - 1), 0);
+	CHECK(test, !apple_dma_crosses(sg_dma_address(sgl), 3 * GRANULE,
+				       64 * KIB - 1));
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 1), 0);
+	CHECK_EQ(test, fixture_stats(f)->live_mappings, 1);
+}
+
+/*
+ * The first window ends at an odd address. So the block's window is one call, a
+ * window that starts earlier is the second, and the third gives the first
+ * window back. A hit in it costs nothing.
+ */
+static void aligned_window_is_three_calls(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE);
+	u64 bytes, from = 100 * MIB;
+	dma_addr_t addr;
+
+	CHECK(test, fixture_map(f, 4 * MIB - GRANULE, 3 * GRANULE) !=
+	      DMA_MAPPING_ERROR);
+	bytes = fixture_stats(f)->mapped_bytes;
+	fixture_doorbells(f);
+	addr = fixture_map(f, from, 2 * MIB);
+	CHECK_EQ(test, fixture_doorbells(f), 3);
+	CHECK(test, IS_ALIGNED(addr, 2 * MIB));
+	CHECK(test, fixture_right(f, addr, FAKE_RAM + from, 2 * MIB));
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 2);
+	CHECK(test, fixture_stats(f)->mapped_bytes - bytes < 4 * MIB + 2 * MIB);
+	CHECK_EQ(test, fixture_stats(f)->aligned, 1);
+
+	CHECK_EQ(test, fixture_unmap(f, addr, 2 * MIB), 0);
+	CHECK(test, fixture_map(f, from, 2 * MIB) == addr);
+	/* Behind it, the next one is aligned. */
+	addr = fixture_map(f, from + 50 * MIB, 2 * MIB);
+	CHECK(test, IS_ALIGNED(addr, 2 * MIB));
+	CHECK_EQ(test, fixture_doorbells(f), 1);
+}
+
+/* A window in use, made for a page: the block gets a window of its own. */
+static void block_in_a_window_in_use(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE);
+	dma_addr_t odd = fixture_map(f, 4 * MIB - GRANULE, 3 * GRANULE);
+	dma_addr_t page = fixture_map(f, 100 * MIB + 8 * KIB, PAGE), addr;
+
+	CHECK(test, odd != DMA_MAPPING_ERROR && page != DMA_MAPPING_ERROR);
+	addr = fixture_map(f, 102 * MIB, 2 * MIB);
+	CHECK(test, IS_ALIGNED(addr, 2 * MIB));
+	CHECK(test, fixture_right(f, addr, FAKE_RAM + 102 * MIB, 2 * MIB));
+	CHECK(test, fixture_right(f, page, FAKE_RAM + 100 * MIB + 8 * KIB, PAGE));
+	CHECK_EQ(test, fixture_unmap(f, page, PAGE), 0);
+	CHECK_EQ(test, fixture_unmap(f, addr, 2 * MIB), 0);
+}
+
+/* In a list, each entry that is a block. */
+static void check_list(struct kunit *test, enum apple_dma_mode mode)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE,
+					 .mode = mode);
+	struct scatterlist *sgl = fixture_list(f, 100 * MIB, 20, 6 * MIB, 2 * MIB);
+	struct scatterlist *sg;
+	int i;
+
+	CHECK(test, fixture_map(f, 4 * MIB - GRANULE, 3 * GRANULE) !=
+	      DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 20, ANY, ANY), 0);
+	for_each_sg(sgl, sg, 20, i) {
+		EXPECT(test, IS_ALIGNED(sg_dma_address(sg), 2 * MIB));
+		EXPECT(test, fixture_right(f, sg_dma_address(sg), sg_phys(sg),
+					   2 * MIB));
+	}
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 20), 0);
+}
+
+static void blocks_of_a_list_are_aligned(struct kunit *test)
+{
+	check_list(test, APPLE_DMA_MODE_CACHED);
+	fixture_close(test);
+	check_list(test, APPLE_DMA_MODE_STRICT);
+}
+
+/* In strict mode nothing but the block is registered in the end. */
+static void strict_registers_the_block_only(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE,
+					 .mode = APPLE_DMA_MODE_STRICT);
+	dma_addr_t addr;
+
+	CHECK(test, fixture_map(f, 0, GRANULE) != DMA_MAPPING_ERROR);
+	addr = fixture_map(f, 100 * MIB, 2 * MIB);
+	CHECK(test, IS_ALIGNED(addr, 2 * MIB));
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, GRANULE + 2 * MIB);
+	CHECK_EQ(test, fixture_unmap(f, addr, 2 * MIB), 0);
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, GRANULE);
+}
+
+/* The host breaks the protocol at each of the calls in turn. */
+static void check_breaks(struct kunit *test, enum apple_dma_mode mode)
+{
+	unsigned int i;
+	bool broken;
+
+	for (i = 1, broken = true; broken; i++) {
+		dma_addr_t addr;
+		struct fixture *f = fixture_open(test, .policy = FAKE_HOST_UNALIGNED,
+						 .mode = mode);
+
+		CHECK(test, fixture_map(f, 4 * MIB - GRANULE, 3 * GRANULE) !=
+		      DMA_MAPPING_ERROR);
+		f->host->breaks = i;
+		addr = fixture_map(f, 100 * MIB, 2 * MIB);
+		broken = f->e->broken;
+		EXPECT(test, broken || addr != DMA_MAPPING_ERROR);
+		f->host->breaks = 0;
+		fixture_close(test);
+	}
+	/*
+	 * The window, two searches, and the candidates go; in strict mode each
+	 * search gives the window back first, and its filler goes.
+	 */
+	EXPECT_EQ(test, i - 2, mode == APPLE_DMA_MODE_STRICT ? 5 : 4);
+}
+
+static void each_call_may_break(struct kunit *test)
+{
+	check_breaks(test, APPLE_DMA_MODE_CACHED);
+	check_breaks(test, APPLE_DMA_MODE_STRICT);
+}
+
+static struct kunit_case align_cases[] = {
+	KUNIT_CASE(large_blocks_are_aligned),
+	KUNIT_CASE(small_blocks_are_aligned),
+	KUNIT_CASE(search_gives_up),
+	KUNIT_CASE(pages_cost_nothing),
+	KUNIT_CASE(filler_costs_no_call),
+	KUNIT_CASE(candidates_are_reached),
+	KUNIT_CASE(no_window_crosses_4_gib),
+	KUNIT_CASE(boundary_is_kept_to),
+	KUNIT_CASE(boundary_is_kept_to_by_hits),
+	KUNIT_CASE(aligned_window_is_three_calls),
+	KUNIT_CASE(block_in_a_window_in_use),
+	KUNIT_CASE(blocks_of_a_list_are_aligned),
+	KUNIT_CASE(strict_registers_the_block_only),
+	KUNIT_CASE(each_call_may_break),
+	{ }
+};
+
+struct kunit_suite align_suite = {
+	.name = "apple_dma_align",
+	.exit = fixture_close,
+	.test_cases = align_cases,
+};
