@@ -172,6 +172,7 @@ CURES = {
     "host": ("the host allows less than the limits say: close what else uses the extension",
              REPLUG),
     "alignment": ("more free memory in the guest helps: twice the size is needed in one piece",),
+    "boundary": ("bind the driver again: the host may choose other addresses",),
     "memory": ("give the guest more memory; one piece has a few MiB at most, and the log says "
                "how many",),
     "not_ram": ("the driver maps memory of another device, which the host cannot do",),
