@@ -130,7 +130,10 @@ static bool cover_make_room(struct apple_dma_engine *e,
 		return false;
 
 	/* Windows that go idle meanwhile are not counted, so the loop ends. */
-	apple_dma_window_drain(e);
+	while (apple_dma_window_drain(e)) {
+		apple_dma_engine_relock(e, flags);
+		dropped = true;
+	}
 	for (left = e->listed; ; left -= min(left, e->limits.batch)) {
 		bytes = e->stats.mapped_bytes + est.shared;
 		bytes -= min(bytes, apple_dma_budget_bytes(e));
@@ -315,7 +318,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 /*
  * The host refused exact granules. Give idle windows back for another try, at
  * most as many as were idle at the first one. Returns false if that does not
- * help. The lock is dropped if it returns true.
+ * help. The lock is dropped.
  */
 static bool cover_with_less(struct apple_dma_engine *e,
 			    struct apple_dma_request *req, unsigned long *flags)
@@ -332,12 +335,13 @@ static bool cover_with_less(struct apple_dma_engine *e,
 	}
 	if (!req->tries)
 		return false;
-	went = apple_dma_idle_evict(e, req->range.size, 1);
+	do {
+		went = apple_dma_idle_evict(e, req->range.size, 1);
+		apple_dma_engine_relock(e, flags);
+		/* All that it looked at may be in use. */
+	} while (!went && e->listed && !e->broken);
 	req->tries -= min_t(s64, went, req->tries);
-	if (!went)
-		return false;
-	apple_dma_engine_relock(e, flags);
-	return true;
+	return went;
 }
 
 /**

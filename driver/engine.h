@@ -51,7 +51,10 @@ enum apple_dma_mode {
  * @iova: windows by device address; ranges never overlap
  * @idle: windows that may be idle, coldest first; see window.c
  * @idle_large: the same for large ones
- * @listed: how many are on both
+ * @drained: windows to be appended to @idle when @stack is empty
+ * @drained_large: to be appended to @idle_large
+ * @stack: what was taken from @freed and is on no list yet
+ * @listed: how many are on the four lists
  * @stats: counters
  * @abandoned: mappings in @percpu that ended with their driver
  * @abandoned_bytes: their bytes
@@ -95,6 +98,9 @@ struct apple_dma_engine {
 	struct rb_root iova;
 	struct list_head idle;
 	struct list_head idle_large;
+	struct list_head drained;
+	struct list_head drained_large;
+	struct llist_node *stack;
 	unsigned int listed;
 	struct apple_dma_stats stats;
 	u64 abandoned;

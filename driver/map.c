@@ -209,6 +209,8 @@ static void map_request(struct apple_dma_engine *e,
 	for (; req->left && !f->cause; apple_dma_request_next(req)) {
 		dma_addr_t *addr = apple_dma_request_addr(req);
 
+		/* The mapped ones are steps as well: there may be many in a row. */
+		map_step(e, emptied, flags);
 		if (*addr != DMA_MAPPING_ERROR)
 			continue;
 		f->size = req->range.size;
@@ -221,7 +223,6 @@ static void map_request(struct apple_dma_engine *e,
 			 apple_dma_cover(e, req, &fresh, &f->cause, flags));
 		if (w)
 			*addr = map_take(e, w, &req->range, mask, f);
-		map_step(e, emptied, flags);
 	}
 	while (!list_empty(&fresh)) {
 		apple_dma_window_unguard(e, list_first_entry(&fresh,
@@ -379,11 +380,11 @@ static void map_end_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 	int i;
 
 	for_each_sg(sgl, sg, nents, i) {
+		map_step(e, emptied, flags);
 		if (sg_dma_address(sg) == DMA_MAPPING_ERROR)
 			continue;
 		map_end(e, sg_dma_address(sg), sg_dma_len(sg), &phys, emptied);
 		sg_dma_address(sg) = DMA_MAPPING_ERROR;
-		map_step(e, emptied, flags);
 	}
 }
 

@@ -300,7 +300,7 @@ void apple_dma_window_retire(struct apple_dma_engine *e,
 			     struct apple_dma_window *w);
 void apple_dma_window_abandon(struct apple_dma_engine *e,
 			      struct apple_dma_window *w);
-void apple_dma_window_drain(struct apple_dma_engine *e);
+bool apple_dma_window_drain(struct apple_dma_engine *e);
 struct apple_dma_window *apple_dma_window_coldest(struct apple_dma_engine *e,
 						  bool large);
 void apple_dma_window_delist(struct apple_dma_engine *e,

@@ -178,6 +178,41 @@ static void search_is_waited_for_after_a_sleep(struct kunit *test)
 	fixture_touch(f, 0);
 }
 
+static struct fixture *busy_fixture;
+
+/* A driver uses the host between two batches. In a worker, so without CHECK(). */
+static void use_host(void)
+{
+	dma_addr_t addr = fixture_map(busy_fixture, 16 * MIB, PAGE);
+
+	if (addr != DMA_MAPPING_ERROR)
+		fixture_unmap(busy_fixture, addr, PAGE);
+}
+
+/* A pause before each batch but the first, if there is I/O; else none. */
+static void search_gives_way(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+	int pauses = atomic_read(&seam_pauses);
+
+	f->host->refuse = 1;
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	CHECK_EQ(test, atomic_read(&seam_pauses), pauses);
+
+	apple_dma_recover_again(f->e);
+	busy_fixture = f;
+	seam_resched = use_host;
+	f->host->refuse = 1;
+	apple_dma_budget_forget(f->e);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	seam_resched = NULL;
+	CHECK(test, atomic_read(&seam_pauses) > pauses);
+	fixture_holds(f);
+}
+
 static struct completion search_began, guest_sleeps;
 static bool search_held;
 
@@ -278,6 +313,7 @@ static struct kunit_case recover_cases[] = {
 	KUNIT_CASE(live_windows_are_spared),
 	KUNIT_CASE(search_is_not_repeated),
 	KUNIT_CASE(search_is_waited_for_after_a_sleep),
+	KUNIT_CASE(search_gives_way),
 	KUNIT_CASE(search_ends_before_a_sleep),
 	KUNIT_CASE(search_ends_before_an_image),
 	KUNIT_CASE(image_finds_what_another_kernel_left),
