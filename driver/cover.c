@@ -62,7 +62,7 @@ static void cover_estimate(struct apple_dma_engine *e,
 	u64 start, behind = 0;
 
 	memset(est, 0, sizeof(*est));
-	for (; est->entries < e->limits.batch && cover_next_miss(e, &req);
+	for (; est->entries < apple_dma_engine_batch(e) && cover_next_miss(e, &req);
 	     apple_dma_request_next(&req)) {
 		u64 phys = req.range.phys, end = phys + req.range.size;
 		u64 need;
@@ -134,7 +134,7 @@ static bool cover_make_room(struct apple_dma_engine *e,
 		apple_dma_engine_relock(e, flags);
 		dropped = true;
 	}
-	for (left = e->listed; ; left -= min(left, e->limits.batch)) {
+	for (left = e->listed; ; left -= min(left, apple_dma_engine_batch(e))) {
 		bytes = e->stats.mapped_bytes + est.shared;
 		bytes -= min(bytes, apple_dma_budget_bytes(e));
 		entries = e->stats.mapped_entries + est.entries;
@@ -161,7 +161,7 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 	struct apple_dma_window *w;
 	unsigned int n;
 
-	for (n = 0; n < e->limits.batch && cover_next_miss(e, &req);
+	for (n = 0; n < apple_dma_engine_batch(e) && cover_next_miss(e, &req);
 	     n++) {
 		w = apple_dma_shape_plan(e, req.range.phys, req.range.size,
 					 shape, &why);

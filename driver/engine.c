@@ -173,7 +173,7 @@ static bool engine_ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	while (n < e->limits.batch) {
+	while (n < apple_dma_engine_batch(e)) {
 		w = apple_dma_index_next(e, *phys);
 		if (!w)
 			break;

@@ -132,6 +132,21 @@ static inline bool apple_dma_engine_lazy(const struct apple_dma_engine *e)
 	return e->mode == APPLE_DMA_MODE_CACHED && !e->unsafe;
 }
 
+/**
+ * apple_dma_engine_batch() - how many entries the next doorbell may have
+ * @e: the engine; its lock is held
+ *
+ * It may be less after each doorbell. A list that was collected before goes as it is.
+ *
+ * Return: 1 to @e->limits.batch.
+ */
+static inline unsigned int apple_dma_engine_batch(struct apple_dma_engine *e)
+{
+	if (!e->host_ops->fit)
+		return e->limits.batch;
+	return min(e->limits.batch, e->host_ops->fit(e->host));
+}
+
 /* Let interrupts in, and others at the lock. @flags: of spin_lock_irqsave(). */
 static inline void apple_dma_engine_relock(struct apple_dma_engine *e,
 					   unsigned long *flags)

@@ -96,7 +96,7 @@ static unsigned int idle_give_back(struct apple_dma_engine *e,
 	lockdep_assert_held(&e->lock);
 	if (e->broken)
 		return 0;
-	want->max = min(want->max, e->limits.batch);
+	want->max = min(want->max, apple_dma_engine_batch(e));
 	idle_collect(e, want, &batch);
 	n = batch.n;
 	return apple_dma_window_give_back(e, &batch, want->cause) ? 0 : n;

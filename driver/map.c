@@ -5,7 +5,7 @@
  * A hit finds its window under RCU and is counted there. A miss, and every call
  * outside mode=cached, takes the engine's lock, with interrupts off. The lock
  * is held across a doorbell and dropped between two, except when the host
- * refuses; a doorbell has at most limits.batch entries.
+ * refuses; a doorbell has at most apple_dma_engine_batch() entries.
  */
 
 #include <linux/scatterlist.h>
@@ -63,7 +63,7 @@ static void map_step(struct apple_dma_engine *e,
 		     struct apple_dma_emptied *emptied, unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	if (emptied->n >= e->limits.batch)
+	if (emptied->n && emptied->n >= apple_dma_engine_batch(e))
 		map_settle(e, emptied);
 	else if (++emptied->steps < HOLD_STEPS)
 		return;
@@ -491,7 +491,7 @@ int apple_dma_map_list(struct apple_dma_engine *e, struct scatterlist *sgl,
  * @nents: entries, as they were mapped
  *
  * Outside mode=cached, windows left without a mapping are given back,
- * limits.batch to a doorbell, before this returns.
+ * a batch to a doorbell, before this returns.
  *
  * Context: any.
  * Return: 0; -EIO if the companion is broken, so that the device may still

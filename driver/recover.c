@@ -45,7 +45,7 @@ static bool recover_sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	for (; *phys < end && n < e->limits.batch && steps < SWEEP_STEPS;
+	for (; *phys < end && n < apple_dma_engine_batch(e) && steps < SWEEP_STEPS;
 	     *phys += recover_strides[pass], steps++) {
 		if (pass && IS_ALIGNED(*phys, recover_strides[pass - 1]))
 			continue;

@@ -68,6 +68,21 @@ static void flush_goes_in_batches(struct kunit *test)
 	CHECK(test, fixture_right(f, addr, FAKE_RAM, PAGE));
 }
 
+/* If only 7 fit, 100 idle windows are 14 doorbells with 7, and one with 2. */
+static void flush_rings_for_what_fits(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	unsigned int i;
+
+	f->host->fit = 7;
+	for (i = 0; i < 100; i++)
+		fixture_touch(f, i * 4 * MIB);
+	fixture_doorbells(f);
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, fixture_doorbells(f), 15);
+	CHECK_EQ(test, fixture_counts(f).longest, 7);
+}
+
 /*
  * Idle windows of a full budget that are used again are still on the list.
  * Neither a flush nor a lack of room takes them; when they are idle they may
@@ -501,6 +516,7 @@ static struct kunit_case idle_cases[] = {
 	KUNIT_CASE(eviction_is_one_doorbell),
 	KUNIT_CASE(coldest_goes_first),
 	KUNIT_CASE(flush_goes_in_batches),
+	KUNIT_CASE(flush_rings_for_what_fits),
 	KUNIT_CASE(used_again_is_in_use),
 	KUNIT_CASE(retired_take_nothing_new),
 	KUNIT_CASE(retired_stay_retired),

@@ -101,6 +101,19 @@ static void batch_can_be_changed(struct kunit *test)
 	list_costs(f, fixture_list(f, 0, 32, MIB, PAGE), 32, 4, 4, 32);
 }
 
+/* If only 7 fit, 32 entries are 7 + 7 + 7 + 7 + 4, there and back. */
+static void batch_is_what_fits(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+
+	f->host->fit = 7;
+	list_costs(f, fixture_list(f, 0, 32, MIB, PAGE), 32, 5, 5, 32);
+	CHECK_EQ(test, fixture_counts(f).longest, 7);
+	/* batch_max counts all the same. */
+	apple_dma_engine_set_batch(f->e, 5);
+	list_costs(f, fixture_list(f, 0, 32, MIB, PAGE), 32, 7, 7, 32);
+}
+
 /* The same list again costs nothing, not even the lock. */
 static void hits_ring_nothing(struct kunit *test)
 {
@@ -383,6 +396,7 @@ static struct kunit_case map_cases[] = {
 	KUNIT_CASE(long_strict_list_is_split),
 	KUNIT_CASE(strict_neighbours_share_granules),
 	KUNIT_CASE(batch_can_be_changed),
+	KUNIT_CASE(batch_is_what_fits),
 	KUNIT_CASE(hits_ring_nothing),
 	KUNIT_CASE(list_fails_as_a_whole),
 	KUNIT_CASE(list_fits_in_exact_granules),

@@ -60,6 +60,21 @@ static void leftovers_are_found(struct kunit *test)
 	CHECK(test, counts.longest <= APPLE_DMA_BATCH_MAX);
 }
 
+/* The search asks for no more than fits, and asks for everything. */
+static void search_rings_for_what_fits(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+
+	CHECK(test, fake_host_plant(f->host, begin() + 7 * GRANULE, GRANULE));
+	f->host->fit = 3;
+	f->host->limits.entries = 1;
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	CHECK_EQ(test, fixture_stats(f)->recovered, 1);
+	CHECK_EQ(test, fixture_counts(f).longest, 3);
+}
+
 /* Handles in the guest's own memory. */
 static u64 handles(void)
 {
@@ -307,6 +322,7 @@ static void thaw_is_no_reason_to_search_again(struct kunit *test)
 
 static struct kunit_case recover_cases[] = {
 	KUNIT_CASE(leftovers_are_found),
+	KUNIT_CASE(search_rings_for_what_fits),
 	KUNIT_CASE(each_handle_is_released_once),
 	KUNIT_CASE(one_in_the_way_leads_to_the_others),
 	KUNIT_CASE(memory_of_a_crashed_kernel_is_searched),
