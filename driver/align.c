@@ -103,7 +103,7 @@ static void align_candidates(struct apple_dma_engine *e,
 	u64 left = max(e->limits.bytes / CANDIDATES_SHARE, w->size + align);
 	unsigned int i;
 
-	for (i = 0; i < min(CANDIDATES, e->limits.batch); i++) {
+	for (i = 0; i < min(CANDIDATES, apple_dma_engine_batch(e)); i++) {
 		u64 more = (w->phys - guess.addr) & (align - 1) ?: align;
 		struct apple_dma_window *c;
 

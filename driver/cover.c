@@ -115,8 +115,11 @@ static bool cover_make_room(struct apple_dma_engine *e,
 		return false;
 
 	/* Windows that go idle meanwhile are not counted, so the loop ends. */
-	apple_dma_window_drain(e);
-	for (left = e->listed; ; left -= min(left, e->limits.batch)) {
+	while (apple_dma_window_drain(e)) {
+		apple_dma_engine_relock(e, flags);
+		dropped = true;
+	}
+	for (left = e->listed; ; left -= min(left, apple_dma_engine_batch(e))) {
 		bytes = e->stats.mapped_bytes + shared;
 		bytes -= min(bytes, apple_dma_budget_bytes(e));
 		entries = e->stats.mapped_entries + est->entries;
@@ -151,10 +154,11 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 {
 	struct apple_dma_guess guess = apple_dma_place_guess(e);
 	enum apple_dma_fail why = APPLE_DMA_FAIL_HOST;
+	const unsigned int batch = apple_dma_engine_batch(e);
 	struct apple_dma_window *w, *filler;
 	unsigned int i, n;
 
-	for (i = n = 0; shape && i < runs->n && n < e->limits.batch; i++, n++) {
+	for (i = n = 0; shape && i < runs->n && n < batch; i++, n++) {
 		const struct apple_dma_range *run = &runs->run[i];
 
 		if (apple_dma_index_find(e, run->phys, run->size))
@@ -164,7 +168,7 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 		if (!w)
 			break;
 		w->shared |= req->runs && i;
-		guess.sure &= !req->exact && n + 1 < e->limits.batch;
+		guess.sure &= !req->exact && n + 1 < batch;
 		filler = apple_dma_align_filler(e, w, i ? run : &req->range, &guess);
 		if (filler)
 			list_add_tail(&filler->list, planned);
@@ -325,7 +329,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 /*
  * The host refused exact granules. Give idle windows back for another try, at
  * most as many as were idle at the first one. Returns false if that does not
- * help. The lock is dropped if it returns true.
+ * help. The lock is dropped.
  */
 static bool cover_with_less(struct apple_dma_engine *e,
 			    struct apple_dma_request *req, unsigned long *flags)
@@ -342,12 +346,13 @@ static bool cover_with_less(struct apple_dma_engine *e,
 	}
 	if (!req->tries)
 		return false;
-	went = apple_dma_idle_evict(e, req->range.size, 1);
+	do {
+		went = apple_dma_idle_evict(e, req->range.size, 1);
+		apple_dma_engine_relock(e, flags);
+		/* All that it looked at may be in use. */
+	} while (!went && e->listed && !e->broken);
 	req->tries -= min_t(s64, went, req->tries);
-	if (!went)
-		return false;
-	apple_dma_engine_relock(e, flags);
-	return true;
+	return went;
 }
 
 /**

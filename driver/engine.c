@@ -13,6 +13,9 @@
 #include "recover.h"
 #include "shape.h"
 
+/* Windows that are abandoned with interrupts off. */
+#define ENGINE_HOLD	256
+
 /* ---- counters ---- */
 
 /* Copy the counters. Context: any. */
@@ -170,7 +173,7 @@ static bool engine_ask_again(struct apple_dma_engine *e, u64 *phys, bool *moved)
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	while (n < e->limits.batch) {
+	while (n < apple_dma_engine_batch(e)) {
 		w = apple_dma_index_next(e, *phys);
 		if (!w)
 			break;
@@ -268,13 +271,16 @@ u64 apple_dma_engine_abandon(struct apple_dma_engine *e)
 {
 	struct apple_dma_stats live;
 	struct apple_dma_window *w;
-	struct rb_node *node;
 	unsigned long flags;
+	unsigned int n = 0;
+	u64 phys = 0;
 
 	spin_lock_irqsave(&e->lock, flags);
-	for (node = rb_first(&e->iova); node; node = rb_next(node)) {
-		w = rb_entry(node, struct apple_dma_window, iova_node);
+	while ((w = apple_dma_index_next(e, phys))) {
+		phys = w->phys + 1;
 		apple_dma_window_abandon(e, w);
+		if (!(++n % ENGINE_HOLD))
+			apple_dma_engine_relock(e, &flags);
 	}
 	apple_dma_counters_live(e, &live);
 	e->abandoned += live.live_mappings;

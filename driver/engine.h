@@ -79,7 +79,11 @@ struct apple_dma_runs {
  * @iova: windows by device address; ranges never overlap
  * @idle: windows that may be idle, coldest first; see window.c
  * @idle_large: the same for large ones
- * @listed: how many are on both
+ * @idle_retired: the same for those that take no new mapping
+ * @drained: windows to be appended to @idle when @stack is empty
+ * @drained_large: to be appended to @idle_large
+ * @stack: what was taken from @freed and is on no list yet
+ * @listed: how many are on the five lists
  * @stats: counters
  * @abandoned: mappings in @percpu that ended with their driver
  * @abandoned_bytes: their bytes
@@ -127,6 +131,10 @@ struct apple_dma_engine {
 	struct rb_root iova;
 	struct list_head idle;
 	struct list_head idle_large;
+	struct list_head idle_retired;
+	struct list_head drained;
+	struct list_head drained_large;
+	struct llist_node *stack;
 	unsigned int listed;
 	struct apple_dma_stats stats;
 	u64 abandoned;
@@ -160,6 +168,21 @@ struct apple_dma_engine {
 static inline bool apple_dma_engine_lazy(const struct apple_dma_engine *e)
 {
 	return e->mode == APPLE_DMA_MODE_CACHED && !e->unsafe;
+}
+
+/**
+ * apple_dma_engine_batch() - how many entries the next doorbell may have
+ * @e: the engine; its lock is held
+ *
+ * It may be less after each doorbell. A list that was collected before goes as it is.
+ *
+ * Return: 1 to @e->limits.batch.
+ */
+static inline unsigned int apple_dma_engine_batch(struct apple_dma_engine *e)
+{
+	if (!e->host_ops->fit)
+		return e->limits.batch;
+	return min(e->limits.batch, e->host_ops->fit(e->host));
 }
 
 /* Let interrupts in, and others at the lock. @flags: of spin_lock_irqsave(). */

@@ -50,6 +50,7 @@ struct apple_dma_unmap_entry {
  * @map: map @n (1 to the batch limit) ranges with one doorbell
  * @unmap: release @n mappings with one doorbell
  * @reason: after -EPROTO: what the host did wrong; a string constant
+ * @fit: how many entries a doorbell may have now, at least 1; NULL: any number
  *
  * Called with the engine's lock held and interrupts off; must not sleep. The
  * answers have been checked against the protocol: an entry with @err 0 was
@@ -65,6 +66,7 @@ struct apple_dma_host_ops {
 	int (*unmap)(void *host, struct apple_dma_unmap_entry *entries,
 		     unsigned int n);
 	const char *(*reason)(void *host);
+	unsigned int (*fit)(void *host);
 };
 
 #endif /* APPLE_DMA_HOST_H */

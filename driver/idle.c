@@ -9,10 +9,13 @@
 #include "work.h"
 
 /* Windows looked at with interrupts off. */
-#define LOOK_MAX	2048
+#define LOOK_MAX	256
 
-/* Most windows spared in one look, as they were used since they were listed. */
-#define SPARE_MAX	512
+/*
+ * Most windows spared in one look, as they were used since they were listed. The
+ * others of the look are a batch.
+ */
+#define SPARE_MAX	(LOOK_MAX - APPLE_DMA_BATCH_MAX)
 
 /* Part of the budget that fillers may have. */
 #define FILLER_SHARE	64
@@ -100,7 +103,7 @@ static unsigned int idle_give_back(struct apple_dma_engine *e,
 	lockdep_assert_held(&e->lock);
 	if (e->broken)
 		return 0;
-	want->max = min(want->max, e->limits.batch);
+	want->max = min(want->max, apple_dma_engine_batch(e));
 	idle_collect(e, want, &batch);
 	n = batch.n;
 	return apple_dma_window_give_back(e, &batch, want->cause) ? 0 : n;
@@ -177,7 +180,7 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 		.cause = "room",
 	};
 
-	if (!list_empty(&e->idle_large) || !llist_empty(&e->freed))
+	if (!list_empty(&e->idle_large) || e->stack || !llist_empty(&e->freed))
 		e->stats.evictions += idle_give_back(e, &large);
 }
 
@@ -198,6 +201,19 @@ void apple_dma_idle_evict_fillers(struct apple_dma_engine *e,
 		return;
 	apple_dma_engine_relock(e, flags);
 	e->stats.evictions += idle_give_back(e, &fillers);
+}
+
+/*
+ * List all windows that have gone idle. Returns how many are listed. Drops the
+ * lock where there are many.
+ */
+static unsigned int idle_list_all(struct apple_dma_engine *e,
+				  unsigned long *flags)
+	__must_hold(&e->lock)
+{
+	while (apple_dma_window_drain(e))
+		apple_dma_engine_relock(e, flags);
+	return e->listed;
 }
 
 /*
@@ -234,10 +250,8 @@ void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
 			    const char *cause)
 	__must_hold(&e->lock)
 {
-	unsigned int left;
+	unsigned int left = idle_list_all(e, flags);
 
-	apple_dma_window_drain(e);
-	left = e->listed;
 	while (left) {
 		idle_give_back_some(e, UINT_MAX, &left, cause);
 		if (!left)
@@ -264,8 +278,7 @@ unsigned int apple_dma_idle_drop(struct apple_dma_engine *e, unsigned int count,
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	apple_dma_window_drain(e);
-	left = e->listed;
+	left = idle_list_all(e, &flags);
 	while (left && done < count) {
 		done += idle_give_back_some(e, count - done, &left, cause);
 		spin_unlock_irqrestore(&e->lock, flags);
@@ -335,35 +348,48 @@ static unsigned long idle_ager_period(struct apple_dma_engine *e)
 	return max(msecs_to_jiffies(READ_ONCE(e->idle_ms)) / 4, 1UL);
 }
 
+/*
+ * Give back some of what has been idle for @e->idle_ms: one doorbell. *@left is how
+ * many are still to be looked at. Returns false if nothing else is old enough.
+ */
+static bool idle_age_some(struct apple_dma_engine *e, unsigned int *left)
+{
+	struct apple_dma_wanted old = {
+		.max = UINT_MAX,
+		.looks = *left,
+		.entries = U64_MAX,
+		.spare = LOOK_MAX,
+		.idle = msecs_to_jiffies(e->idle_ms),
+		.cause = "age",
+	};
+	unsigned int n;
+
+	if (!e->idle_ms || e->broken)
+		return false;
+	n = idle_give_back(e, &old);
+	e->stats.evictions += n;
+	*left -= old.looks;
+	return *left && (n || old.looks == LOOK_MAX);
+}
+
 static void apple_dma_idle_age(struct work_struct *work)
 {
 	struct apple_dma_engine *e = container_of(to_delayed_work(work),
 						  struct apple_dma_engine,
 						  ager);
 	unsigned long flags;
-	unsigned int n;
+	unsigned int left;
 	bool more;
 
-	do {
-		struct apple_dma_wanted old = {
-			.max = UINT_MAX,
-			.looks = LOOK_MAX,
-			.entries = U64_MAX,
-			.spare = LOOK_MAX,
-			.cause = "age",
-		};
-
-		spin_lock_irqsave(&e->lock, flags);
-		n = 0;
-		if (e->idle_ms) {
-			old.idle = msecs_to_jiffies(e->idle_ms);
-			n = idle_give_back(e, &old);
-			e->stats.evictions += n;
-		}
-		more = e->stats.mapped_entries && !e->stopped && !e->broken;
+	spin_lock_irqsave(&e->lock, flags);
+	left = idle_list_all(e, &flags);
+	while (idle_age_some(e, &left)) {
 		spin_unlock_irqrestore(&e->lock, flags);
 		cond_resched();
-	} while (n);
+		spin_lock_irqsave(&e->lock, flags);
+	}
+	more = e->stats.mapped_entries && !e->stopped && !e->broken;
+	spin_unlock_irqrestore(&e->lock, flags);
 	if (more)
 		apple_dma_idle_arm(e);
 }
@@ -381,6 +407,9 @@ void apple_dma_idle_init(struct apple_dma_engine *e)
 	init_llist_head(&e->freed);
 	INIT_LIST_HEAD(&e->idle);
 	INIT_LIST_HEAD(&e->idle_large);
+	INIT_LIST_HEAD(&e->idle_retired);
+	INIT_LIST_HEAD(&e->drained);
+	INIT_LIST_HEAD(&e->drained_large);
 	INIT_DELAYED_WORK(&e->ager, apple_dma_idle_age);
 }
 

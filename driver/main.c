@@ -41,6 +41,11 @@ module_param(batch_max, uint, 0444);
 MODULE_PARM_DESC(batch_max,
 		 "Most registrations asked for at once, while interrupts are off (1 to 64, default 64)");
 
+static unsigned int doorbell_us = 1000;
+module_param(doorbell_us, uint, 0444);
+MODULE_PARM_DESC(doorbell_us,
+		 "How long the host should work on one batch, 0: any time (default 1000 us)");
+
 static void apple_dma_limits(struct apple_dma *ad,
 			     struct apple_dma_limits *limits)
 {
@@ -94,6 +99,7 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	err = apple_dma_transport_init(&ad->transport, &pdev->dev, bar);
 	if (err)
 		goto put;
+	apple_dma_transport_set_doorbell_us(&ad->transport, doorbell_us);
 	apple_dma_limits(ad, &limits);
 	err = apple_dma_engine_create(&ad->engine, &pdev->dev, &limits,
 				      &apple_dma_transport_ops, &ad->transport);

@@ -5,7 +5,7 @@
  * A hit finds its window under RCU and is counted there. A miss, and every call
  * outside mode=cached, takes the engine's lock, with interrupts off. The lock
  * is held across a doorbell and dropped between two, except when the host
- * refuses; a doorbell has at most limits.batch entries.
+ * refuses; a doorbell has at most apple_dma_engine_batch() entries.
  */
 
 #include <linux/scatterlist.h>
@@ -65,7 +65,7 @@ static void map_step(struct apple_dma_engine *e,
 		     struct apple_dma_emptied *emptied, unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	if (emptied->n >= e->limits.batch)
+	if (emptied->n && emptied->n >= apple_dma_engine_batch(e))
 		map_settle(e, emptied);
 	else if (++emptied->steps < HOLD_STEPS)
 		return;
@@ -253,13 +253,14 @@ static void map_request(struct apple_dma_engine *e,
 	for (; req->left && !f->cause; apple_dma_request_next(req)) {
 		dma_addr_t *addr = apple_dma_request_addr(req);
 
+		/* The mapped ones are steps as well: there may be many in a row. */
+		map_step(e, emptied, flags);
 		if (*addr != DMA_MAPPING_ERROR)
 			continue;
 		f->size = req->range.size;
 		w = map_find(e, req, f, &fresh, &at, emptied, flags);
 		if (w)
 			*addr = map_take(e, w, req, f);
-		map_step(e, emptied, flags);
 	}
 	while (!list_empty(&fresh)) {
 		apple_dma_window_unguard(e, list_first_entry(&fresh,
@@ -442,11 +443,11 @@ static void map_end_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 	int i;
 
 	for_each_sg(sgl, sg, nents, i) {
+		map_step(e, emptied, flags);
 		if (sg_dma_address(sg) == DMA_MAPPING_ERROR)
 			continue;
 		map_end(e, sg_dma_address(sg), sg_dma_len(sg), &phys, emptied);
 		sg_dma_address(sg) = DMA_MAPPING_ERROR;
-		map_step(e, emptied, flags);
 	}
 }
 
@@ -563,7 +564,7 @@ int apple_dma_map_list(struct apple_dma_engine *e, struct scatterlist *sgl,
  * @nents: entries, as they were mapped
  *
  * Outside mode=cached, windows left without a mapping are given back,
- * limits.batch to a doorbell, before this returns.
+ * a batch to a doorbell, before this returns.
  *
  * Context: any.
  * Return: 0; -EIO if the companion is broken, so that the device may still

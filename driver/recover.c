@@ -11,6 +11,7 @@
  * kernel that crashed. Coarse handles come first, because most windows are large.
  */
 
+#include <linux/delay.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
 #include <linux/sched.h>
@@ -24,7 +25,10 @@ static const u64 recover_strides[] = { 4 << 20, 1 << 20, 256 << 10, 64 << 10,
 				       APPLE_DMA_GRANULE_SIZE };
 
 /* Handles looked at with interrupts off; most may be holes. */
-#define SWEEP_STEPS	4096
+#define SWEEP_STEPS	256
+
+/* How long a batch waits if drivers used the host since the one before, in us. */
+#define SWEEP_PAUSE	1000
 
 /* How long an allocation waits for the search. */
 #define WAIT_MS		60000
@@ -41,7 +45,7 @@ static bool recover_sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	for (; *phys < end && n < e->limits.batch && steps < SWEEP_STEPS;
+	for (; *phys < end && n < apple_dma_engine_batch(e) && steps < SWEEP_STEPS;
 	     *phys += recover_strides[pass], steps++) {
 		if (pass && IS_ALIGNED(*phys, recover_strides[pass - 1]))
 			continue;
@@ -62,15 +66,26 @@ static bool recover_sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
 	return *phys < end;
 }
 
-/* One pass over a range; @old is memory of a kernel that crashed. */
+/*
+ * One pass over a range; @old is memory of a kernel that crashed. I/O goes
+ * first: while there is some that takes the lock, each batch is followed by a
+ * pause.
+ */
 static u64 recover_sweep(struct apple_dma_engine *e, u64 phys, u64 end,
 			 unsigned int pass, bool old)
 {
-	u64 found = 0;
+	u64 seen = READ_ONCE(e->stats.slow_paths), found = 0;
 
 	phys = round_down(phys, recover_strides[pass]);
-	while (recover_sweep_batch(e, &phys, end, pass, old, &found))
+	while (recover_sweep_batch(e, &phys, end, pass, old, &found)) {
+		u64 now;
+
 		cond_resched();
+		now = READ_ONCE(e->stats.slow_paths);
+		if (now != seen)
+			usleep_range(SWEEP_PAUSE, 2 * SWEEP_PAUSE);
+		seen = now;
+	}
 	return found;
 }
 

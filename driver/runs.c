@@ -318,7 +318,7 @@ bool apple_dma_runs_find(struct apple_dma_engine *e,
 			 unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	const unsigned int batch = e->limits.batch;
+	const unsigned int batch = apple_dma_engine_batch(e);
 
 	if (!req->runs) {
 		runs_look_up(e, *req, shape, batch);

@@ -187,6 +187,24 @@ static ssize_t batch_max_store(struct device *dev,
 	return count;
 }
 
+static ssize_t doorbell_us_store(struct device *dev,
+				 struct device_attribute *attr, const char *buf,
+				 size_t count)
+{
+	struct apple_dma *ad = sysfs_companion(dev);
+	unsigned int doorbell_us;
+	unsigned long flags;
+	int err = kstrtouint(buf, 0, &doorbell_us);
+
+	if (err)
+		return err;
+	/* Doorbells are rung under this lock. */
+	spin_lock_irqsave(&ad->engine.lock, flags);
+	apple_dma_transport_set_doorbell_us(&ad->transport, doorbell_us);
+	spin_unlock_irqrestore(&ad->engine.lock, flags);
+	return count;
+}
+
 static ssize_t flush_store(struct device *dev, struct device_attribute *attr,
 			   const char *buf, size_t count)
 {
@@ -221,6 +239,9 @@ static struct attribute *apple_dma_attrs[] = {
 	U64(doorbell_ns_min, transport.ns_min),
 	&dev_attr_doorbell_ns_mean.attr,
 	U64(doorbell_ns_max, transport.ns_max),
+	U64(map_entry_ns, transport.entry_ns[0]),
+	U64(unmap_entry_ns, transport.entry_ns[1]),
+	U32(batch_fit, 0444, NULL, transport.fit),
 	STAT(hits),
 	STAT(misses),
 	STAT(slow_paths),
@@ -248,6 +269,7 @@ static struct attribute *apple_dma_attrs[] = {
 	&dev_attr_mode.attr,
 	U32(idle_ms, 0644, idle_ms_store, engine.idle_ms),
 	U32(batch_max, 0644, batch_max_store, engine.limits.batch),
+	U32(doorbell_us, 0644, doorbell_us_store, transport.doorbell_us),
 	&dev_attr_flush.attr,
 	NULL
 };

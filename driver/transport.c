@@ -9,6 +9,7 @@
  */
 
 #include <linux/io.h>
+#include <linux/math64.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
 
@@ -62,11 +63,65 @@ static int transport_broke(struct apple_dma_transport *t, const char *reason)
 }
 
 /*
- * Ring, and measure how long the host takes: the write traps. The clock may be
- * read in any context; it may step back a little.
+ * How many entries a doorbell may have. It grows from 1, and each time to twice what
+ * has been seen to fit: a slow host never sees a large batch.
  */
-static void transport_write_doorbell(struct apple_dma_transport *t, u32 type,
-				     u32 count, u64 bytes)
+static void transport_set_fit(struct apple_dma_transport *t)
+{
+	u64 most = (u64)t->doorbell_us * NSEC_PER_USEC;
+	u64 cost = max(t->entry_ns[0], t->entry_ns[1]);
+	u64 fit = 2ULL * t->proven;
+
+	if (cost)
+		fit = min(fit, div64_u64(most, cost));
+	if (!t->doorbell_us)
+		fit = APPLE_DMA_BATCH_MAX;
+	WRITE_ONCE(t->fit, clamp_t(u64, fit, 1, APPLE_DMA_BATCH_MAX));
+}
+
+/*
+ * Learn from one doorbell what an entry takes. A lower value counts at once, a
+ * higher one by an eighth: the guest may have been scheduled away meanwhile. A
+ * refusal may be quick, so it does not lower it. The layout probe maps nothing
+ * and teaches nothing.
+ */
+static void transport_learn(struct apple_dma_transport *t, u32 type, u32 count,
+			    u64 bytes, u64 ns, bool refused)
+{
+	u64 *cost = &t->entry_ns[type == APPLE_DMA_CMD_UNMAP];
+	u64 entry = max(div_u64(ns, count), 1ULL);
+
+	if (!bytes)
+		return;
+	if (ns <= (u64)t->doorbell_us * NSEC_PER_USEC)
+		t->proven = max(t->proven, count);
+	if (*cost && entry > *cost)
+		*cost += DIV_ROUND_UP_ULL(entry - *cost, 8);
+	else if (!refused)
+		*cost = entry;
+	transport_set_fit(t);
+}
+
+/**
+ * apple_dma_transport_set_doorbell_us() - set how long a doorbell should take
+ * @t: the transport; nothing rings meanwhile
+ * @doorbell_us: at most so many microseconds; 0: any time
+ *
+ * Context: any.
+ */
+void apple_dma_transport_set_doorbell_us(struct apple_dma_transport *t,
+					 u32 doorbell_us)
+{
+	t->doorbell_us = doorbell_us;
+	transport_set_fit(t);
+}
+
+/*
+ * Ring, and measure how long the host takes: the write traps. Returns that in ns.
+ * The clock may be read in any context; it may step back a little.
+ */
+static u64 transport_write_doorbell(struct apple_dma_transport *t, u32 type,
+				    u32 count, u64 bytes)
 {
 	u64 start = ktime_get_mono_fast_ns(), ns;
 
@@ -83,6 +138,7 @@ static void transport_write_doorbell(struct apple_dma_transport *t, u32 type,
 	t->doorbells++;
 	trace_doorbell(t->dev, type == APPLE_DMA_CMD_MAP ? "map" : "unmap",
 		       count, bytes, ns);
+	return ns;
 }
 
 /*
@@ -93,6 +149,7 @@ static int transport_ring(struct apple_dma_transport *t, u32 type, u32 count,
 			  u64 bytes, size_t resp_size)
 {
 	struct apple_dma_cmd *cmd = t->page;
+	u64 ns;
 
 	memset(t->page + RESP_OFFSET, 0xff, resp_size);
 	cmd->type = cpu_to_le32(type);
@@ -104,14 +161,16 @@ static int transport_ring(struct apple_dma_transport *t, u32 type, u32 count,
 
 	/* The host reads the page while the write traps: complete it first. */
 	wmb();
-	transport_write_doorbell(t, type, count, bytes);
+	ns = transport_write_doorbell(t, type, count, bytes);
 	/* Nothing of the answer is read before the batch is done. */
 	mb();
 
 	switch (transport_read_word(&cmd->status)) {
 	case APPLE_DMA_STATUS_OK:
+		transport_learn(t, type, count, bytes, ns, false);
 		return APPLE_DMA_STATUS_OK;
 	case APPLE_DMA_STATUS_IOERR:
+		transport_learn(t, type, count, bytes, ns, true);
 		return APPLE_DMA_STATUS_IOERR;
 	case APPLE_DMA_STATUS_INVAL:
 		return transport_broke(t, "it called a valid batch invalid");
@@ -338,10 +397,18 @@ static const char *apple_dma_transport_reason(void *host)
 	return t->reason;
 }
 
+static unsigned int apple_dma_transport_fit(void *host)
+{
+	struct apple_dma_transport *t = host;
+
+	return t->fit;
+}
+
 const struct apple_dma_host_ops apple_dma_transport_ops = {
 	.map = apple_dma_transport_map,
 	.unmap = apple_dma_transport_unmap,
 	.reason = apple_dma_transport_reason,
+	.fit = apple_dma_transport_fit,
 };
 
 static bool transport_is_refusal(u32 status)
@@ -426,6 +493,7 @@ int apple_dma_transport_init(struct apple_dma_transport *t,
 	if (!t->page)
 		return -ENOMEM;
 	t->page_gpa = virt_to_phys(t->page);
+	transport_set_fit(t);
 	return 0;
 }
 

@@ -8,7 +8,8 @@
  * takes no lock and does not touch the list: a window on it may be in use. A
  * search for idle windows takes such a window off the list. When it goes idle
  * again, it is pushed on a lock-free stack, engine->freed, which is emptied
- * into the list. So an idle window is always LISTED: on the stack or on a list.
+ * into the list, some at a time. So an idle window is always LISTED: on the stack,
+ * in what was taken from it, or on a list.
  *
  * A window is closed by changing its count from 0 to CLOSED in one step. Only
  * windows that are LISTED are closed, so that no freed window is pushed.
@@ -25,6 +26,9 @@
 
 /* Windows in reserve for maps when an allocation fails. */
 #define WINDOW_RESERVE		64
+
+/* Windows that are listed with interrupts off. */
+#define WINDOW_DRAIN_MAX	256
 
 /* Larger windows are not kept idle if there is no room for large ones. */
 #define WINDOW_LARGE		(64ULL << 10)
@@ -328,56 +332,91 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 static struct list_head *window_list_of(struct apple_dma_engine *e,
 					const struct apple_dma_window *w)
 {
+	if (w->state == APPLE_DMA_WINDOW_RETIRED)
+		return &e->idle_retired;
 	return w->size > WINDOW_LARGE ? &e->idle_large : &e->idle;
 }
 
 static void window_enlist(struct apple_dma_engine *e,
 			  struct apple_dma_window *w)
 {
-	/* What takes no new mapping goes first. */
-	if (w->state == APPLE_DMA_WINDOW_RETIRED)
-		list_add(&w->list, window_list_of(e, w));
-	else
-		list_add_tail(&w->list, window_list_of(e, w));
+	list_add_tail(&w->list, window_list_of(e, w));
 	e->listed++;
 }
 
-/* List what has gone idle. */
-void apple_dma_window_drain(struct apple_dma_engine *e)
+/* The latest is taken first: each goes in front of those taken before. */
+static void window_take(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
-	struct llist_node *first = llist_del_all(&e->freed);
-	struct apple_dma_window *w, *next;
-
-	first = llist_reverse_order(first);
-	llist_for_each_entry_safe(w, next, first, freed) {
-		/* A driver unmapped too often; the guard is still there. */
-		if (w->guarded)
-			clear_bit(APPLE_DMA_WINDOW_LISTED, &w->flags);
-		else
-			window_enlist(e, w);
+	lockdep_assert_held(&e->lock);
+	/* A driver unmapped too often; the guard is still there. */
+	if (w->guarded) {
+		clear_bit(APPLE_DMA_WINDOW_LISTED, &w->flags);
+		return;
 	}
+	if (w->state == APPLE_DMA_WINDOW_RETIRED)
+		list_add_tail(&w->list, &e->idle_retired);
+	else
+		list_add(&w->list, w->size > WINDOW_LARGE ? &e->drained_large :
+							    &e->drained);
+	e->listed++;
+}
+
+/* What was drained is newer than what is on the lists. */
+static void window_append_drained(struct apple_dma_engine *e)
+{
+	list_splice_tail_init(&e->drained, &e->idle);
+	list_splice_tail_init(&e->drained_large, &e->idle_large);
+}
+
+/**
+ * apple_dma_window_drain() - list windows that have gone idle
+ * @e: the engine; its lock is held
+ *
+ * A few hundred at a time. The windows of a longer stack go to the lists when all of
+ * it is drained, or when no other window is there.
+ *
+ * Return: true if there are more. A caller that needs all of them drops the lock and
+ * calls again.
+ */
+bool apple_dma_window_drain(struct apple_dma_engine *e)
+{
+	unsigned int i;
+
+	if (!e->stack)
+		e->stack = llist_del_all(&e->freed);
+	for (i = 0; e->stack && i < WINDOW_DRAIN_MAX; i++) {
+		struct apple_dma_window *w =
+			llist_entry(e->stack, struct apple_dma_window, freed);
+
+		e->stack = e->stack->next;
+		window_take(e, w);
+	}
+	if (!e->stack)
+		window_append_drained(e);
+	return e->stack || !llist_empty(&e->freed);
 }
 
 /*
  * The window that has been on its list for longest, of all or of the large ones;
- * or NULL. It may be in use.
+ * or NULL. It may be in use. Of all, those that take no new mapping come first.
  */
 struct apple_dma_window *apple_dma_window_coldest(struct apple_dma_engine *e,
 						  bool large)
 {
-	struct apple_dma_window *a =
-		list_first_entry_or_null(&e->idle_large,
-					 struct apple_dma_window, list);
-	struct apple_dma_window *b =
-		list_first_entry_or_null(&e->idle, struct apple_dma_window,
-					 list);
+	struct apple_dma_window *a, *b;
 
+	lockdep_assert_held(&e->lock);
+	if (list_empty(&e->idle) && list_empty(&e->idle_large))
+		window_append_drained(e);
+	a = list_first_entry_or_null(&e->idle_large, struct apple_dma_window,
+				     list);
+	b = list_first_entry_or_null(&e->idle, struct apple_dma_window, list);
+	if (!large && !list_empty(&e->idle_retired))
+		return list_first_entry(&e->idle_retired,
+					struct apple_dma_window, list);
 	if (large || !b)
 		return a;
-	if (b->state == APPLE_DMA_WINDOW_RETIRED)
-		return b;
-	return a && (a->state == APPLE_DMA_WINDOW_RETIRED ||
-		     (s32)(a->seen - b->seen) <= 0) ? a : b;
+	return a && (s32)(a->seen - b->seen) <= 0 ? a : b;
 }
 
 /* Take a window in use off its list. */
@@ -498,6 +537,7 @@ void apple_dma_window_unguard(struct apple_dma_engine *e,
 void apple_dma_window_retire(struct apple_dma_engine *e,
 			     struct apple_dma_window *w)
 {
+	lockdep_assert_held(&e->lock);
 	w->state = APPLE_DMA_WINDOW_RETIRED;
 	apple_dma_index_hide(e, w);
 }
@@ -525,6 +565,7 @@ void apple_dma_window_settle(struct apple_dma_window *w, u64 align)
 void apple_dma_window_abandon(struct apple_dma_engine *e,
 			      struct apple_dma_window *w)
 {
+	lockdep_assert_held(&e->lock);
 	if (apple_dma_window_live(w) <= 0)
 		return;
 	if (apple_dma_window_live(w) > w->guarded)

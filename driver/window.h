@@ -352,7 +352,7 @@ void apple_dma_window_adopt(struct apple_dma_engine *e,
 void apple_dma_window_settle(struct apple_dma_window *w, u64 align);
 void apple_dma_window_abandon(struct apple_dma_engine *e,
 			      struct apple_dma_window *w);
-void apple_dma_window_drain(struct apple_dma_engine *e);
+bool apple_dma_window_drain(struct apple_dma_engine *e);
 struct apple_dma_window *apple_dma_window_coldest(struct apple_dma_engine *e,
 						  bool large);
 void apple_dma_window_delist(struct apple_dma_engine *e,

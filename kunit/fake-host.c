@@ -383,6 +383,7 @@ static int fake_host_map(void *host, struct apple_dma_map_entry *entries,
 	struct fake_host *h = host;
 	unsigned long flags;
 	unsigned int i;
+	u64 began = seam_host_begins();
 	int err = 0;
 
 	spin_lock_irqsave(&h->lock, flags);
@@ -407,6 +408,7 @@ static int fake_host_map(void *host, struct apple_dma_map_entry *entries,
 		}
 	}
 	spin_unlock_irqrestore(&h->lock, flags);
+	seam_host_ends(began);
 	return err;
 }
 
@@ -416,6 +418,7 @@ static int fake_host_unmap(void *host, struct apple_dma_unmap_entry *entries,
 	struct fake_host *h = host;
 	unsigned long flags;
 	unsigned int i;
+	u64 began = seam_host_begins();
 	bool broke;
 
 	spin_lock_irqsave(&h->lock, flags);
@@ -436,6 +439,7 @@ static int fake_host_unmap(void *host, struct apple_dma_unmap_entry *entries,
 			unmap_one(h, slot);
 	}
 	spin_unlock_irqrestore(&h->lock, flags);
+	seam_host_ends(began);
 	return broke ? -EPROTO : 0;
 }
 
@@ -444,10 +448,18 @@ static const char *fake_host_reason(void *host)
 	return "the fake host was told to";
 }
 
+static unsigned int fake_host_fit(void *host)
+{
+	struct fake_host *h = host;
+
+	return h->fit ?: UINT_MAX;
+}
+
 const struct apple_dma_host_ops fake_host_ops = {
 	.map = fake_host_map,
 	.unmap = fake_host_unmap,
 	.reason = fake_host_reason,
+	.fit = fake_host_fit,
 };
 
 /* ---- what tests ask ---- */

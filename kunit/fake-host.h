@@ -102,6 +102,7 @@ struct fake_host_slot {
  * @hole: maps nothing that overlaps this
  * @force: give this device address next, whatever is there; or 0
  * @keeps: release nothing, and say so
+ * @fit: entries that fit in a call; any number if 0
  * @breaks: the call that breaks the protocol, 1 for the next; 0 for none. Its
  *	answers say that all was done, at the same address; unmaps were not
  * @asleep: the guest sleeps: no call is allowed
@@ -137,6 +138,7 @@ struct fake_host {
 	struct apple_dma_range hole;
 	u64 force;
 	bool keeps;
+	unsigned int fit;
 	u64 breaks;
 	bool asleep;
 	int held;

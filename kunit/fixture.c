@@ -97,6 +97,7 @@ struct fixture *fixture_new(struct kunit *test, const struct fixture_plan *plan)
 	CHECK_EQ(test, err, 0);
 	f->test = test;
 	f->lost = lost;
+	seam_longest_hold = 0;
 	test->priv = f;
 	return f;
 }
@@ -182,6 +183,18 @@ u64 fixture_doorbells(struct fixture *f)
 	since = counts.doorbells - f->doorbells;
 	f->doorbells = counts.doorbells;
 	return since;
+}
+
+/**
+ * fixture_holds() - no lock was held for long since the fixture was opened
+ * @f: the fixture
+ *
+ * Counts the entries of a list, and the functions that assert the lock.
+ */
+void fixture_holds(struct fixture *f)
+{
+	kunit_info(f->test, "at most %u steps\n", seam_longest_hold);
+	EXPECT(f->test, seam_longest_hold <= FIXTURE_STEPS_MAX);
 }
 
 /**

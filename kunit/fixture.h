@@ -29,6 +29,9 @@
 
 #define ANY			U64_MAX	/* a DMA mask that reaches everything */
 
+/* Most steps while a lock is held: fixture_holds(). */
+#define FIXTURE_STEPS_MAX	800
+
 /* What a case may leave to fixture_close() to free. */
 #define FIXTURE_MEMORY		8
 
@@ -88,6 +91,7 @@ struct fixture *fixture_new(struct kunit *test, const struct fixture_plan *plan)
 void fixture_close(struct kunit *test);
 void *fixture_memory(struct fixture *f, size_t size);
 u64 fixture_doorbells(struct fixture *f);
+void fixture_holds(struct fixture *f);
 const struct apple_dma_stats *fixture_stats(struct fixture *f);
 struct fake_host_counts fixture_counts(struct fixture *f);
 dma_addr_t fixture_map(struct fixture *f, u64 from, u64 size);

@@ -68,6 +68,21 @@ static void flush_goes_in_batches(struct kunit *test)
 	CHECK(test, fixture_right(f, addr, FAKE_RAM, PAGE));
 }
 
+/* If only 7 fit, 100 idle windows are 14 doorbells with 7, and one with 2. */
+static void flush_rings_for_what_fits(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	unsigned int i;
+
+	f->host->fit = 7;
+	for (i = 0; i < 100; i++)
+		fixture_touch(f, i * 4 * MIB);
+	fixture_doorbells(f);
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, fixture_doorbells(f), 15);
+	CHECK_EQ(test, fixture_counts(f).longest, 7);
+}
+
 /*
  * Idle windows of a full budget that are used again are still on the list.
  * Neither a flush nor a lack of room takes them; when they are idle they may
@@ -179,7 +194,7 @@ static void unmap_gives_back_its_own_window(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 }
 
-/* 2,048 windows are looked at with interrupts off; the next one as well, later. */
+/* Some hundred windows are looked at with interrupts off; the others later. */
 static void all_of_many_are_retired(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
@@ -195,6 +210,68 @@ static void all_of_many_are_retired(struct kunit *test)
 		new = fixture_map(f, (2 * i + 1) * GRANULE, PAGE);
 		CHECK(test, new != DMA_MAPPING_ERROR && new != old[i]);
 	}
+	fixture_holds(f);
+}
+
+/* @n windows of a granule go idle, and none of them is on the list yet. */
+static void many_go_idle(struct fixture *f, unsigned int n)
+{
+	struct scatterlist *sgl = fixture_list(f, 0, n, 2 * GRANULE, PAGE);
+	struct kunit *test = f->test;
+
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, n, ANY, ANY), 0);
+	WRITE_ONCE(f->e->mode, APPLE_DMA_MODE_CACHED);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, n), 0);
+	CHECK_EQ(test, fixture_stats(f)->idle_entries, n);
+}
+
+/* A flush finds all of them, the coldest first. */
+static void many_go_in_short_holds(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+
+	many_go_idle(f, 5000);
+	CHECK_EQ(test, apple_dma_idle_flush(f->e, 64, "flush"), 64);
+	CHECK(test, !fake_host_has(f->host, FAKE_RAM));
+	CHECK(test, !fake_host_has(f->host, FAKE_RAM + 63 * 2 * GRANULE));
+	CHECK(test, fake_host_has(f->host, FAKE_RAM + 64 * 2 * GRANULE));
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+	fixture_holds(f);
+}
+
+/* A driver that goes leaves 5,000 windows mapped. */
+static void many_are_left_in_short_holds(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	struct scatterlist *sgl = fixture_list(f, 0, 5000, 2 * GRANULE, PAGE);
+
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 5000, ANY, ANY), 0);
+	apple_dma_engine_close(f->e);
+	CHECK_EQ(test, apple_dma_engine_abandon(f->e), 5000);
+	CHECK(test, apple_dma_engine_release(f->e));
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
+	fixture_holds(f);
+}
+
+/*
+ * 5,000 idle windows fill the budget. The first 2,000 on the list are in use
+ * again when one more is needed: the search goes on behind them.
+ */
+static void room_is_found_behind_windows_in_use(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT,
+					 .limits.entries = 5000);
+	dma_addr_t *addr = fixture_memory(f, 2000 * sizeof(*addr));
+	unsigned int i;
+
+	many_go_idle(f, 5000);
+	for (i = 0; i < 2000; i++)
+		addr[i] = fixture_map(f, i * 2 * GRANULE, PAGE);
+	fixture_touch(f, GIB - 4 * MIB);
+	for (i = 0; i < 2000; i++)
+		CHECK_EQ(test, fixture_unmap(f, addr[i], PAGE), 0);
+	fixture_holds(f);
 }
 
 static struct fixture *busy_fixture;
@@ -439,10 +516,14 @@ static struct kunit_case idle_cases[] = {
 	KUNIT_CASE(eviction_is_one_doorbell),
 	KUNIT_CASE(coldest_goes_first),
 	KUNIT_CASE(flush_goes_in_batches),
+	KUNIT_CASE(flush_rings_for_what_fits),
 	KUNIT_CASE(used_again_is_in_use),
 	KUNIT_CASE(retired_take_nothing_new),
 	KUNIT_CASE(retired_stay_retired),
 	KUNIT_CASE(all_of_many_are_retired),
+	KUNIT_CASE(many_go_in_short_holds),
+	KUNIT_CASE(many_are_left_in_short_holds),
+	KUNIT_CASE(room_is_found_behind_windows_in_use),
 	KUNIT_CASE(unmap_gives_back_its_own_window),
 	KUNIT_CASE(flush_ends_under_load),
 	KUNIT_CASE(only_old_ones_age),

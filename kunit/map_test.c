@@ -101,6 +101,19 @@ static void batch_can_be_changed(struct kunit *test)
 	list_costs(f, fixture_list(f, 0, 32, MIB, PAGE), 32, 4, 4, 32);
 }
 
+/* If only 7 fit, 32 entries are 7 + 7 + 7 + 7 + 4, there and back. */
+static void batch_is_what_fits(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+
+	f->host->fit = 7;
+	list_costs(f, fixture_list(f, 0, 32, MIB, PAGE), 32, 5, 5, 32);
+	CHECK_EQ(test, fixture_counts(f).longest, 7);
+	/* batch_max counts all the same. */
+	apple_dma_engine_set_batch(f->e, 5);
+	list_costs(f, fixture_list(f, 0, 32, MIB, PAGE), 32, 7, 7, 32);
+}
+
 /* The same list again costs nothing, not even the lock. */
 static void hits_ring_nothing(struct kunit *test)
 {
@@ -186,6 +199,31 @@ static void interrupts_are_let_in_between_entries(struct kunit *test)
 	CHECK(test, atomic_read(&seam_unlocks) - unlocks >= 8);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
 	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 2048), 0);
+}
+
+/* 8,192 hits, and behind them one that cannot be mapped: the hits are undone. */
+static void hits_of_a_long_list_are_steps(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .limits.bytes = 40 * MIB);
+	const unsigned int n = 8192;
+	struct scatterlist *sgl = fixture_list(f, 0, n + 1, PAGE, PAGE);
+
+	CHECK(test, fixture_map(f, 0, 32 * MIB) != DMA_MAPPING_ERROR);
+	sg_set_page(&sgl[n], pfn_to_page(PHYS_PFN(FAKE_RAM - MIB)), PAGE, 0);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, n + 1, ANY, ANY), -EREMOTEIO);
+	CHECK_EQ(test, fixture_stats(f)->live_mappings, 1);
+	fixture_holds(f);
+}
+
+/* 8,192 windows of a granule. */
+static void long_strict_list_has_short_holds(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	struct scatterlist *sgl = fixture_list(f, 0, 8192, 5 * GRANULE, PAGE);
+
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 8192, ANY, ANY), 0);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 8192), 0);
+	fixture_holds(f);
 }
 
 /*
@@ -357,11 +395,14 @@ static struct kunit_case map_cases[] = {
 	KUNIT_CASE(long_strict_list_is_split),
 	KUNIT_CASE(strict_neighbours_share_granules),
 	KUNIT_CASE(batch_can_be_changed),
+	KUNIT_CASE(batch_is_what_fits),
 	KUNIT_CASE(hits_ring_nothing),
 	KUNIT_CASE(list_fails_as_a_whole),
 	KUNIT_CASE(list_fits_in_exact_granules),
 	KUNIT_CASE(interrupts_are_let_in_between_batches),
 	KUNIT_CASE(interrupts_are_let_in_between_entries),
+	KUNIT_CASE(hits_of_a_long_list_are_steps),
+	KUNIT_CASE(long_strict_list_has_short_holds),
 	KUNIT_CASE(long_list_fits_in_exact_granules),
 	KUNIT_CASE(bad_unmap_is_refused),
 	KUNIT_CASE(guard_is_not_ended_by_others),

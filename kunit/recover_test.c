@@ -60,6 +60,21 @@ static void leftovers_are_found(struct kunit *test)
 	CHECK(test, counts.longest <= APPLE_DMA_BATCH_MAX);
 }
 
+/* The search asks for no more than fits, and asks for everything. */
+static void search_rings_for_what_fits(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+
+	CHECK(test, fake_host_plant(f->host, begin() + 7 * GRANULE, GRANULE));
+	f->host->fit = 3;
+	f->host->limits.entries = 1;
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	CHECK_EQ(test, fixture_stats(f)->recovered, 1);
+	CHECK_EQ(test, fixture_counts(f).longest, 3);
+}
+
 /* Handles in the guest's own memory. */
 static u64 handles(void)
 {
@@ -178,6 +193,41 @@ static void search_is_waited_for_after_a_sleep(struct kunit *test)
 	fixture_touch(f, 0);
 }
 
+static struct fixture *busy_fixture;
+
+/* A driver uses the host between two batches. In a worker, so without CHECK(). */
+static void use_host(void)
+{
+	dma_addr_t addr = fixture_map(busy_fixture, 16 * MIB, PAGE);
+
+	if (addr != DMA_MAPPING_ERROR)
+		fixture_unmap(busy_fixture, addr, PAGE);
+}
+
+/* A pause before each batch but the first, if there is I/O; else none. */
+static void search_gives_way(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .leftovers = true,
+					 .mode = APPLE_DMA_MODE_STRICT);
+	int pauses = atomic_read(&seam_pauses);
+
+	f->host->refuse = 1;
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	CHECK_EQ(test, atomic_read(&seam_pauses), pauses);
+
+	apple_dma_recover_again(f->e);
+	busy_fixture = f;
+	seam_resched = use_host;
+	f->host->refuse = 1;
+	apple_dma_budget_forget(f->e);
+	CHECK(test, fixture_map(f, 0, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, ended(f));
+	seam_resched = NULL;
+	CHECK(test, atomic_read(&seam_pauses) > pauses);
+	fixture_holds(f);
+}
+
 static struct completion search_began, guest_sleeps;
 static bool search_held;
 
@@ -272,12 +322,14 @@ static void thaw_is_no_reason_to_search_again(struct kunit *test)
 
 static struct kunit_case recover_cases[] = {
 	KUNIT_CASE(leftovers_are_found),
+	KUNIT_CASE(search_rings_for_what_fits),
 	KUNIT_CASE(each_handle_is_released_once),
 	KUNIT_CASE(one_in_the_way_leads_to_the_others),
 	KUNIT_CASE(memory_of_a_crashed_kernel_is_searched),
 	KUNIT_CASE(live_windows_are_spared),
 	KUNIT_CASE(search_is_not_repeated),
 	KUNIT_CASE(search_is_waited_for_after_a_sleep),
+	KUNIT_CASE(search_gives_way),
 	KUNIT_CASE(search_ends_before_a_sleep),
 	KUNIT_CASE(search_ends_before_an_image),
 	KUNIT_CASE(image_finds_what_another_kernel_left),

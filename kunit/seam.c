@@ -19,6 +19,10 @@ bool seam_expects_warnings;
 void (*seam_resched)(void);
 void (*seam_grace)(void);
 atomic_t seam_unlocks = ATOMIC_INIT(0);
+atomic_t seam_pauses = ATOMIC_INIT(0);
+DEFINE_PER_CPU(unsigned int, seam_steps);
+unsigned int seam_longest_hold;
+u64 seam_longest_ns;
 
 static atomic_long_t balance;
 
@@ -54,6 +58,34 @@ bool seam_warns(bool condition)
 {
 	seam_warnings += condition;
 	return condition;
+}
+
+/* When this CPU took the lock, plus the time of the host since. */
+static DEFINE_PER_CPU(u64, locked_at);
+
+void seam_locked(void)
+{
+	this_cpu_write(seam_steps, 0);
+	this_cpu_write(locked_at, ktime_get_mono_fast_ns());
+}
+
+u64 seam_host_begins(void)
+{
+	return ktime_get_mono_fast_ns();
+}
+
+void seam_host_ends(u64 began)
+{
+	this_cpu_add(locked_at, ktime_get_mono_fast_ns() - began);
+}
+
+void seam_unlocking(void)
+{
+	seam_longest_hold = max(seam_longest_hold,
+				this_cpu_read(seam_steps));
+	seam_longest_ns = max(seam_longest_ns, ktime_get_mono_fast_ns() -
+					       this_cpu_read(locked_at));
+	atomic_inc(&seam_unlocks);
 }
 
 void *seam_got(void *p)

@@ -9,7 +9,9 @@
  *    not see can fail as well,
  *  - warnings are counted, for cases that cause one,
  *  - a case can run a function in cond_resched() and before a grace period,
- *  - unlocks are counted.
+ *  - unlocks are counted, and the steps while a lock is held: entries of a list
+ *    and functions that assert the lock, such as lookups,
+ *  - pauses are counted.
  */
 #ifndef APPLE_DMA_SEAM_H
 #define APPLE_DMA_SEAM_H
@@ -17,6 +19,7 @@
 #include <linux/atomic.h>
 #include <linux/bug.h>
 #include <linux/crash_dump.h>
+#include <linux/delay.h>
 #include <linux/device.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
@@ -25,6 +28,7 @@
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
+#include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
@@ -73,6 +77,19 @@ extern void (*seam_resched)(void);
 extern void (*seam_grace)(void);
 /* Calls of spin_unlock_irqrestore() so far. */
 extern atomic_t seam_unlocks;
+/* Steps of this CPU since its last call of spin_lock_irqsave(). */
+DECLARE_PER_CPU(unsigned int, seam_steps);
+/* The most of them in one hold of a lock so far. */
+extern unsigned int seam_longest_hold;
+/* The longest hold so far in ns, without the time of the fake host. */
+extern u64 seam_longest_ns;
+void seam_locked(void);
+void seam_unlocking(void);
+/* Around what the fake host does. */
+u64 seam_host_begins(void);
+void seam_host_ends(u64 began);
+/* Calls of usleep_range() so far. */
+extern atomic_t seam_pauses;
 
 #ifndef APPLE_DMA_SEAM_ITSELF
 
@@ -200,10 +217,32 @@ do {									\
 		seam_grace();						\
 	synchronize_rcu();						\
 } while (0)
+#undef spin_lock_irqsave
+#define spin_lock_irqsave(lock, flags)					\
+do {									\
+	raw_spin_lock_irqsave(spinlock_check(lock), flags);		\
+	seam_locked();							\
+} while (0)
 #define spin_unlock_irqrestore(lock, flags)				\
 do {									\
-	atomic_inc(&seam_unlocks);					\
+	seam_unlocking();						\
 	spin_unlock_irqrestore(lock, flags);				\
+} while (0)
+#undef lockdep_assert_held
+#define lockdep_assert_held(lock)					\
+do {									\
+	this_cpu_inc(seam_steps);					\
+	lockdep_assert(lockdep_is_held(lock) != LOCK_STATE_NOT_HELD);	\
+} while (0)
+#define sg_next(sg)							\
+({									\
+	this_cpu_inc(seam_steps);					\
+	sg_next(sg);							\
+})
+#define usleep_range(min, max)						\
+do {									\
+	atomic_inc(&seam_pauses);					\
+	usleep_range(min, max);						\
 } while (0)
 #undef readl
 #define readl				seam_readl

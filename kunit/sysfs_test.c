@@ -93,12 +93,18 @@ static void doorbells_are_shown(struct kunit *test)
 	t->ns_sum = 4003;
 	t->ns_min = 100;
 	t->ns_max = 3000;
+	t->entry_ns[0] = 40;
+	t->entry_ns[1] = 50;
+	t->fit = 7;
 	EXPECT_EQ(test, shown(test, "doorbells"), 4);
 	EXPECT_EQ(test, shown(test, "requests"), 70);
 	EXPECT_EQ(test, shown(test, "batches"), 2);
 	EXPECT_EQ(test, shown(test, "doorbell_ns_min"), 100);
 	EXPECT_EQ(test, shown(test, "doorbell_ns_mean"), 1000);
 	EXPECT_EQ(test, shown(test, "doorbell_ns_max"), 3000);
+	EXPECT_EQ(test, shown(test, "map_entry_ns"), 40);
+	EXPECT_EQ(test, shown(test, "unmap_entry_ns"), 50);
+	EXPECT_EQ(test, shown(test, "batch_fit"), 7);
 
 	/* Before the first. */
 	t->doorbells = 0;

@@ -127,6 +127,107 @@ static void doorbells_are_counted_and_timed(struct kunit *test)
 	CHECK_EQ(test, t->ns_sum, 3300);
 }
 
+/* How many fit after a map and an unmap of @n that took @ns each. */
+static u32 fit_after(struct line *l, unsigned int n, u64 ns)
+{
+	ring_for(l, n, ns);
+	return l->t.fit;
+}
+
+/* A line with a clock of its own, and an aim of 1 ms. */
+static struct line *timed_line(struct kunit *test)
+{
+	struct line *l = line_open(test, false);
+
+	seam_clock = 1000000;
+	l->c.lie = take_a_while;
+	apple_dma_transport_set_doorbell_us(&l->t, 1000);
+	return l;
+}
+
+/* 5 us for each: from 1, the probe not counted, to the most by doubling. */
+static void batches_grow(struct kunit *test)
+{
+	struct line *l = timed_line(test);
+	unsigned int n;
+
+	CHECK_EQ(test, l->t.fit, 1);
+	for (n = 1; n < APPLE_DMA_BATCH_MAX; n *= 2)
+		CHECK_EQ(test, fit_after(l, n, n * 5000), 2 * n);
+	CHECK_EQ(test, fit_after(l, 64, 64 * 5000), 64);
+	CHECK_EQ(test, l->t.entry_ns[0], 5000);
+	CHECK_EQ(test, l->t.entry_ns[1], 5000);
+}
+
+/* 1 ms for each: one fits. 40 us: 25. */
+static void batches_fit(struct kunit *test)
+{
+	struct line *l = timed_line(test);
+	unsigned int i;
+
+	for (i = 0; i < 10; i++)
+		CHECK_EQ(test, fit_after(l, 1, 1000 * 1000), 1);
+	for (i = 0; i < 10; i++)
+		fit_after(l, l->t.fit, l->t.fit * 40 * 1000);
+	CHECK_EQ(test, l->t.fit, 25);
+	/* With more time more fit. */
+	apple_dma_transport_set_doorbell_us(&l->t, 1200);
+	CHECK_EQ(test, l->t.fit, 30);
+	apple_dma_transport_set_doorbell_us(&l->t, 100);
+	CHECK_EQ(test, l->t.fit, 2);
+	apple_dma_transport_set_doorbell_us(&l->t, 0);
+	CHECK_EQ(test, l->t.fit, APPLE_DMA_BATCH_MAX);
+}
+
+/*
+ * 64 entries of 5 us. Once the guest is away for 100 ms: 1,562,500 ns for each of
+ * 64, of which an eighth counts: 5,000 + 194,688. 5 fit, and the next doorbell
+ * has the estimate right again.
+ */
+static void delay_is_soon_forgotten(struct kunit *test)
+{
+	struct line *l = timed_line(test);
+	unsigned int n;
+
+	for (n = 1; n <= 64; n *= 2)
+		ring_for(l, n, n * 5000);
+	CHECK_EQ(test, fit_after(l, 64, 100 * 1000 * 1000), 5);
+	CHECK_EQ(test, l->t.entry_ns[0], 199688);
+	CHECK_EQ(test, fit_after(l, 5, 5 * 5000), 64);
+}
+
+/* A host that has become slow, 200 us for each, is believed after a while. */
+static void slow_host_is_believed(struct kunit *test)
+{
+	struct line *l = timed_line(test);
+	unsigned int n;
+
+	for (n = 1; n <= 64; n *= 2)
+		ring_for(l, n, n * 5000);
+	for (n = 0; n < 40; n++)
+		ring_for(l, l->t.fit, l->t.fit * 200 * 1000);
+	CHECK_EQ(test, l->t.fit, 5);
+}
+
+/* The slower of map and unmap counts. A refusal that is quick does not. */
+static void slowest_kind_counts(struct kunit *test)
+{
+	struct line *l = timed_line(test);
+	unsigned int n;
+
+	for (n = 1; n <= 64; n *= 2)
+		ring_for(l, n, n * 5000);
+	trap_ns = 0;
+	fill(l, 8);
+	l->c.refuse = BIT_ULL(3);
+	CHECK_EQ(test, line_map(l, 8), 0);
+	CHECK_EQ(test, l->t.entry_ns[0], 5000);
+	l->c.refuse = 0;
+	l->t.entry_ns[1] = 100 * 1000;
+	apple_dma_transport_set_doorbell_us(&l->t, 1000);
+	CHECK_EQ(test, l->t.fit, 10);
+}
+
 /* An empty batch, or one too large for the page: the host is not asked. */
 static void bad_batches_do_not_ring(struct kunit *test)
 {
@@ -672,6 +773,11 @@ static struct kunit_case transport_cases[] = {
 	KUNIT_CASE(batch_is_one_doorbell),
 	KUNIT_CASE(batch_is_one_doorbell_wide),
 	KUNIT_CASE(doorbells_are_counted_and_timed),
+	KUNIT_CASE(batches_grow),
+	KUNIT_CASE(batches_fit),
+	KUNIT_CASE(delay_is_soon_forgotten),
+	KUNIT_CASE(slow_host_is_believed),
+	KUNIT_CASE(slowest_kind_counts),
 	KUNIT_CASE(bad_batches_do_not_ring),
 	KUNIT_CASE(refusal_is_of_one_entry),
 	KUNIT_CASE(refusal_is_of_one_entry_wide),

@@ -180,6 +180,8 @@ static void process(struct registers *regs)
 	}
 	wire_get_command(page, &command);
 	if (valid(regs, &command)) {
+		if (command.count > regs->stats.largest_batch)
+			regs->stats.largest_batch = command.count;
 		regs->status = run(regs, &command, &write_status);
 	} else {
 		regs->stats.bad_commands++;

@@ -45,11 +45,12 @@ char *stats_json(const struct companion_stats *stats, const char *name,
 		", \"duplicate_handles\": %" PRIu64 ", \"lies\": %" PRIu64
 		", \"live\": %" PRIu64 ", \"live_bytes\": %" PRIu64
 		", \"peak\": %" PRIu64 ", \"peak_bytes\": %" PRIu64
+		", \"largest_batch\": %" PRIu64
 		", %s, \"enforced\": %s}",
 		name, stats->doorbells, stats->bad_commands, stats->map_entries,
 		stats->unmap_entries, stats->probes, stats->failed_entries,
 		stats->duplicate_handles, stats->lies, now->regions, now->bytes, stats->peak,
-		stats->peak_bytes, dart, now->enforced ? "true" : "false");
+		stats->peak_bytes, stats->largest_batch, dart, now->enforced ? "true" : "false");
 	if (len < 0)
 		abort();
 	return json;

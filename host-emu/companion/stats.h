@@ -20,6 +20,7 @@
  * @lies: entries answered wrongly on purpose
  * @peak: most regions registered at a time
  * @peak_bytes: most bytes registered at a time
+ * @largest_batch: most entries of a doorbell; of valid batches
  */
 struct companion_stats {
 	uint64_t doorbells;
@@ -32,6 +33,7 @@ struct companion_stats {
 	uint64_t lies;
 	uint64_t peak;
 	uint64_t peak_bytes;
+	uint64_t largest_batch;
 };
 
 /** stats_peak() - note what is registered now */

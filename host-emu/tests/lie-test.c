@@ -92,7 +92,7 @@ static void peaks_only_rise(void **state)
 
 static void json_has_every_counter(void **state)
 {
-	const struct companion_stats stats = { 1, 2, 3, 4, 5, 6, 7, 8, 9, UINT64_MAX };
+	const struct companion_stats stats = { 1, 2, 3, 4, 5, 6, 7, 8, 9, UINT64_MAX, 16 };
 	char *json;
 
 	(void)state;
@@ -102,7 +102,8 @@ static void json_has_every_counter(void **state)
 		"{\"name\": \"c0\", \"doorbells\": 1, \"bad_commands\": 2, \"map_entries\": 3, "
 		"\"unmap_entries\": 4, \"probes\": 5, \"failed_entries\": 6, "
 		"\"duplicate_handles\": 7, \"lies\": 8, \"live\": 10, \"live_bytes\": 11, "
-		"\"peak\": 9, \"peak_bytes\": 18446744073709551615, \"dart_entries\": 13, "
+		"\"peak\": 9, \"peak_bytes\": 18446744073709551615, "
+		"\"largest_batch\": 16, \"dart_entries\": 13, "
 		"\"dart_bytes\": 12, \"faults\": 29, \"read_faults\": 14, \"write_faults\": 15, "
 		"\"enforced\": true}");
 	free(json);

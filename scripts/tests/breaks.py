@@ -180,10 +180,10 @@ BREAKS = (
           "\tengine_ask_again(e, &phys, &moved);\n",
           "idle.all_in_use_are_asked_for_again"),
     Break("idle windows go at the next look, whatever their age", "driver/idle.c",
-          "\t\t\told.idle = msecs_to_jiffies(e->idle_ms);\n",
-          "\t\t\told.idle = 0;\n",
+          "\t\t.idle = msecs_to_jiffies(e->idle_ms),\n",
+          "",
           "idle.only_old_ones_age"),
-    Break("a change of mode retires the first 2,048 windows only", "driver/idle.c",
+    Break("a change of mode retires the first 256 windows only", "driver/idle.c",
           "\t} while (i == LOOK_MAX);\n",
           "\t} while (0);\n",
           "idle.all_of_many_are_retired"),
@@ -225,6 +225,39 @@ BREAKS = (
     Break("the lock is kept over all entries of a list", "driver/map.c",
           "\telse if (++emptied->steps < HOLD_STEPS)\n", "\telse\n",
           "map.interrupts_are_let_in_between_entries"),
+    Break("entries that are mapped already are no steps", "driver/map.c",
+          "\t\tmap_step(e, emptied, flags);\n"
+          "\t\tif (*addr != DMA_MAPPING_ERROR)\n"
+          "\t\t\tcontinue;\n",
+          "\t\tif (*addr != DMA_MAPPING_ERROR)\n"
+          "\t\t\tcontinue;\n"
+          "\t\tmap_step(e, emptied, flags);\n",
+          "map.hits_of_a_long_list_are_steps"),
+    Break("a whole list is undone in one hold of the lock", "driver/map.c",
+          "\t\tmap_step(e, emptied, flags);\n"
+          "\t\tif (sg_dma_address(sg) == DMA_MAPPING_ERROR)\n",
+          "\t\tif (sg_dma_address(sg) == DMA_MAPPING_ERROR)\n",
+          "map.hits_of_a_long_list_are_steps"),
+    Break("all that went idle is listed in one hold of the lock", "driver/window.c",
+          "\tfor (i = 0; e->stack && i < WINDOW_DRAIN_MAX; i++) {\n",
+          "\tfor (i = 0; e->stack; i++) {\n",
+          "idle.many_go_in_short_holds"),
+    Break("what is drained later counts as used later", "driver/window.c",
+          "\tlist_add(&w->list, w->size > WINDOW_LARGE ? &e->drained_large :\n"
+          "\t\t\t\t\t\t    &e->drained);\n",
+          "\tlist_add_tail(&w->list, w->size > WINDOW_LARGE ? &e->drained_large :\n"
+          "\t\t\t\t\t\t    &e->drained);\n",
+          "idle.many_go_in_short_holds"),
+    Break("all that a driver left is ended in one hold of the lock", "driver/engine.c",
+          "\t\tif (!(++n % ENGINE_HOLD))\n"
+          "\t\t\tapple_dma_engine_relock(e, &flags);\n",
+          "\t\tn++;\n",
+          "idle.many_are_left_in_short_holds"),
+    Break("the search for leftovers makes no pause for I/O", "driver/recover.c",
+          "\t\tif (now != seen)\n"
+          "\t\t\tusleep_range(SWEEP_PAUSE, 2 * SWEEP_PAUSE);\n",
+          "\t\t(void)now;\n",
+          "recover.search_gives_way"),
     Break("the lock is kept between two batches of idle windows", "driver/idle.c",
           "\t\tif (!left)\n"
           "\t\t\tbreak;\n"
@@ -243,7 +276,7 @@ BREAKS = (
           "",
           "engine.hits_are_waited_for"),
     Break("large idle windows stay where room is short", "driver/idle.c",
-          "\tif (!list_empty(&e->idle_large) || !llist_empty(&e->freed))\n"
+          "\tif (!list_empty(&e->idle_large) || e->stack || !llist_empty(&e->freed))\n"
           "\t\te->stats.evictions += idle_give_back(e, &large);\n",
           "\t(void)large;\n",
           "idle.large_ones_go_where_room_is_short"),

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from conftest import TOP
-from bench import cli, config, guest, pairs, plot, table, targets, wall
+from bench import cli, config, guest, hold, pairs, plot, table, targets, wall
 from testbed.errors import UsageError
 
 GUEST = TOP / "scripts" / "lib" / "bench" / "guest"
@@ -155,3 +155,11 @@ def test_the_plot_is_a_picture():
     root = ElementTree.fromstring(picture)
     assert len(root.findall("{http://www.w3.org/2000/svg}rect")) == 3
     assert plot.svg({}) is None
+
+
+def test_holds_are_read():
+    found = hold.parse("[ 1.0] apple_dma_stress: hold strict shuffled map 1 unmap 2 again 3 "
+                       "flush 4\napple_dma_stress: ok 1 - hold\n")
+    assert found == {"strict shuffled": {"map": 1, "unmap": 2, "again": 3, "flush": 4}}
+    assert [each.rows for each in hold.tables({"6.1": {"none": found}})] == [
+        [["strict shuffled", "1", "2", "3", "4"]]]

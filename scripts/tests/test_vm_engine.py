@@ -222,7 +222,8 @@ insmod "$APPLE_DMA_KO" {params} 2>/dev/null && fail "loaded with {params}"
 dmesg | grep -q "{complaint}" || fail "{params}: $(dmesg)"
 """ for params, complaint in BAD_PARAMETERS.items())
     run = testbed(tries + 'insmod "$APPLE_DMA_KO"\n' + TOOLS + """
-for pair in mode:lazy mode: idle_ms:-1 idle_ms:soon batch_max:0 batch_max:65 flush:maybe; do
+for pair in mode:lazy mode: idle_ms:-1 idle_ms:soon batch_max:0 batch_max:65 doorbell_us:-1 \
+		flush:maybe; do
 	! echo "${pair#*:}" >$sys/${pair%%:*} 2>/dev/null || fail "$pair was taken"
 done
 echo "mode is $(cat $sys/mode)"
@@ -230,6 +231,7 @@ counters | grep -v mode
 """, devices=["edu"], no_module=True, no_wait=True)
     assert "mode is cached" in run.out
     assert run.value("idle_ms") == 60000 and run.value("batch_max") == 64
+    assert run.value("doorbell_us") == 1000
 
 
 @pytest.mark.debug

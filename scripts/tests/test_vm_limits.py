@@ -91,6 +91,26 @@ counters
         assert run.companion(i)["live"] == run.companion(i)["faults"] == 0
 
 
+def test_doorbells_fit_in_their_time(testbed, build_module):
+    """200 pages, each with a window of its own. At 1 ms for each entry one or two fit in
+    1 ms. Without a delay, and with 1 s, batches grow: 1 + 2 + ... + 64 are 127 entries."""
+    run = testbed(TOOLS + r"""
+list() {
+	insmod /root/edu.ko run=sg_count count=200
+	rmmod apple_dma_edu
+	host-stats
+}
+list
+host-set companion0 latency-us 0
+echo 1000000 >$sys/doorbell_us
+list
+""", devices=EDU, host=["latency-us=1000"], module="mode=strict",
+                  push=[f"{build_module(src=SOURCE)}:/root/edu.ko"])
+    slow, fast = (stats[0] for stats in run.json_lines())
+    assert slow["map_entries"] == 200 and slow["largest_batch"] <= 2
+    assert fast["map_entries"] == 400 and fast["largest_batch"] == 64
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("mode, size", [("cached", "8m"), ("strict", "1m")])
 def test_slow_host(testbed, disk, mode, size):

@@ -14,18 +14,21 @@ DEFAULTS = {
     "peak_bytes": 700 * MIB, "peak_entries": 500, "limit_bytes": 1536 * MIB,
     "limit_entries": 65536, "learned_bytes": 0, "learned_entries": 0, "window_bytes": 4 * MIB,
     "doorbells": 1000, "batches": 999, "requests": 2500, "doorbell_ns_min": 4000,
-    "doorbell_ns_mean": 9000, "doorbell_ns_max": 210000, "hits": 99200, "misses": 800,
-    "slow_paths": 900, "evictions": 30, "align_tries": 0, "aligned": 0, "unaligned": 0, "refusals": 0, "map_failures": 0, "recovered": 0,
+    "doorbell_ns_mean": 9000, "doorbell_ns_max": 210000, "map_entry_ns": 3000,
+    "unmap_entry_ns": 2000, "batch_fit": 64, "hits": 99200, "misses": 800,
+    "slow_paths": 900, "evictions": 30, "align_tries": 0, "aligned": 0,
+    "unaligned": 0, "refusals": 0, "map_failures": 0, "recovered": 0,
     "bad_unmaps": 0, "leaked_bytes": 0, "broken": 0, "mode": "cached", "idle_ms": 60000,
-    "batch_max": 64, "failures_bytes": 0, "failures_entries": 0, "failures_host": 0,
-    "failures_mask": 0, "failures_alignment": 0, "failures_boundary": 0, "failures_handle": 0, "failures_memory": 0,
+    "batch_max": 64, "doorbell_us": 1000, "failures_bytes": 0, "failures_entries": 0, "failures_host": 0,
+    "failures_mask": 0, "failures_alignment": 0, "failures_boundary": 0,
+    "failures_handle": 0, "failures_memory": 0,
     "failures_not_ram": 0, "failures_broken": 0, "failures_bug": 0,
 }
 PARAMETERS = {"max_bytes": 1536 * MIB, "max_entries": 65536, "mode": "cached", "idle_ms": 60000,
-              "batch_max": 64}
+              "batch_max": 64, "doorbell_us": 1000}
 # What a module without these statistics does not have.
 NEWER = tuple(n for n in DEFAULTS if n.startswith(("failures_", "doorbell_ns"))) + (
-    "requests", "batches")
+    "requests", "batches", "map_entry_ns", "unmap_entry_ns", "batch_fit", "doorbell_us")
 
 CONFIG = "CONFIG_64BIT=y\nCONFIG_PCI=y\nCONFIG_ARCH_HAS_DMA_OPS=y\n"
 IOMEM = """00000000-3fffffff : PCI

@@ -21,10 +21,9 @@ COUNTERS = (
     "mapped_bytes", "mapped_entries", "live_bytes", "live_mappings", "idle_bytes",
     "idle_entries", "peak_bytes", "peak_entries", "limit_bytes", "limit_entries",
     "learned_bytes", "learned_entries", "window_bytes", "doorbells", "batches", "requests",
-    "doorbell_ns_min", "doorbell_ns_mean", "doorbell_ns_max", "hits", "misses", "slow_paths",
-    "evictions", "align_tries", "aligned", "unaligned", "refusals", "map_failures", "recovered",
-    "bad_unmaps", "leaked_bytes", "broken",
-    "idle_ms", "batch_max")
+    "doorbell_ns_min", "doorbell_ns_mean", "doorbell_ns_max", "map_entry_ns", "unmap_entry_ns",
+    "batch_fit", "hits", "misses", "slow_paths", "evictions", "align_tries", "aligned",
+    "unaligned", "refusals", "map_failures", "recovered", "bad_unmaps", "leaked_bytes", "broken", "idle_ms", "batch_max", "doorbell_us")
 
 # Why a mapping failed, in words.
 FAILURES = {

@@ -14,10 +14,10 @@ import time
 from testbed import cache
 from testbed.errors import TestbedError, UsageError, allowed, reported
 
-from . import config, guest, instructions, iops, pairs, plot, steady, targets, traces, wall
+from . import config, guest, hold, instructions, iops, pairs, plot, steady, targets, traces, wall
 
 PARTS = {"pairs": pairs, "instructions": instructions, "traces": traces,
-         "steady": steady, "wall": wall, "iops": iops}
+         "steady": steady, "wall": wall, "iops": iops, "hold": hold}
 
 # What --quick measures, and what it measures on the oldest kernel as well.
 QUICK = "none,intel-lazy,virtio-lazy,cached,strict"

@@ -47,8 +47,8 @@ CONFIGS = (
     Config("virtio-strict", "virtio-iommu, strict", append="iommu.strict=1", domain="DMA",
            **_VIRTIO),
     Config("swiotlb", "swiotlb=force", append="swiotlb=force"),
-    Config("cached", "apple_dma, cached", module="mode=cached"),
-    Config("strict", "apple_dma, strict", module="mode=strict"),
+    Config("cached", "apple_dma, cached", module="mode=cached doorbell_us=0"),
+    Config("strict", "apple_dma, strict", module="mode=strict doorbell_us=0"),
 )
 NAMES = tuple(config.name for config in CONFIGS)
 

@@ -14,7 +14,7 @@
 
 static char *run = "unit";
 module_param(run, charp, 0444);
-MODULE_PARM_DESC(run, "unit: the suites of kunit/; storm: random operations of many threads");
+MODULE_PARM_DESC(run, "unit: the suites of kunit/; storm: random operations of many threads; hold: how long the lock is held");
 
 static char *only;
 module_param(only, charp, 0444);
@@ -61,6 +61,8 @@ static void run_all(void)
 			storm_run(max(seed, 1ULL), max(threads, 1U), ops,
 				  max(rounds, 1U), meddle) ? "not " : "");
 		n = 1;
+	} else if (!strcmp(run, "hold")) {
+		n = plain_run(&hold_suite, only, n);
 	} else {
 		for (suite = pure_suites; *suite; suite++)
 			n = plain_run(*suite, only, n);

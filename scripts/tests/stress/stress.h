@@ -146,4 +146,8 @@ void truth_check(struct storm *s);
 void truth_check_refusal(struct shadow *sh, const struct apple_dma_range *r,
 			 unsigned int n);
 
+/* ---- hold.c: how long the lock is held ---- */
+
+extern struct kunit_suite hold_suite;
+
 #endif /* APPLE_DMA_STRESS_H */
