@@ -243,10 +243,10 @@ BREAKS = (
           "\tfor (i = 0; e->stack; i++) {\n",
           "idle.many_go_in_short_holds"),
     Break("what is drained later counts as used later", "driver/window.c",
-          "\tlist_add(&w->list, w->size > WINDOW_LARGE ? &e->drained_large :\n"
-          "\t\t\t\t\t\t    &e->drained);\n",
-          "\tlist_add_tail(&w->list, w->size > WINDOW_LARGE ? &e->drained_large :\n"
-          "\t\t\t\t\t\t    &e->drained);\n",
+          "\t\tlist_add(&w->list, w->size > WINDOW_LARGE ? &e->drained_large :\n"
+          "\t\t\t\t\t\t\t    &e->drained);\n",
+          "\t\tlist_add_tail(&w->list, w->size > WINDOW_LARGE ? &e->drained_large :\n"
+          "\t\t\t\t\t\t\t    &e->drained);\n",
           "idle.many_go_in_short_holds"),
     Break("all that a driver left is ended in one hold of the lock", "driver/engine.c",
           "\t\tif (!(++n % ENGINE_HOLD))\n"
