@@ -132,7 +132,7 @@ static bool cover_make_room(struct apple_dma_engine *e,
 	/* Windows that go idle meanwhile are not counted, so the loop ends. */
 	apple_dma_window_drain(e);
 	for (left = e->listed; ; left -= min(left, e->limits.batch)) {
-		bytes = e->stats.mapped_bytes + est.shared;
+		bytes = apple_dma_budget_used(e) + est.shared;
 		bytes -= min(bytes, apple_dma_budget_bytes(e));
 		entries = e->stats.mapped_entries + est.entries;
 		entries -= min(entries, apple_dma_budget_entries(e));
@@ -285,7 +285,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 		}
 		if (!retried && !r.own.size) {
 			retried = true;
-			bytes = e->stats.mapped_bytes;
+			bytes = apple_dma_budget_used(e);
 			entries = e->stats.mapped_entries;
 			went = apple_dma_idle_evict_least(e, r.bytes, r.n);
 			if (went.size) {
@@ -313,31 +313,33 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 }
 
 /*
- * The host refused exact granules. Give idle windows back for another try, at
- * most as many as were idle at the first one. Returns false if that does not
- * help. The lock is dropped if it returns true.
+ * The host refused exact granules, or the budget has no room for them. Give
+ * idle windows back for another try, those of a sibling if this engine has none;
+ * at most as many as were idle at the first one. Returns false if that does not
+ * help. The lock may be dropped.
  */
 static bool cover_with_less(struct apple_dma_engine *e,
-			    struct apple_dma_request *req, unsigned long *flags)
+			    struct apple_dma_request *req,
+			    enum apple_dma_fail cause, unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	u64 entries, bytes, went;
+	u64 phys = req->range.phys, size = req->range.size, went;
 
-	if (apple_dma_budget_retry_is_pointless(e, req->range.phys,
-						req->range.size))
+	if (cause == APPLE_DMA_FAIL_BYTES ?
+	    apple_dma_budget_never_fits(e, size) :
+	    apple_dma_budget_retry_is_pointless(e, phys, size))
 		return false;
-	if (req->tries < 0) {
-		apple_dma_counters_idle(e, &entries, &bytes);
-		req->tries = entries;
-	}
+	if (req->tries < 0)
+		req->tries = apple_dma_budget_idle_windows(e);
 	if (!req->tries)
 		return false;
-	went = apple_dma_idle_evict(e, req->range.size, 1);
-	req->tries -= min_t(s64, went, req->tries);
+	went = apple_dma_idle_evict(e, size, 1);
+	spin_unlock_irqrestore(&e->lock, *flags);
 	if (!went)
-		return false;
-	apple_dma_engine_relock(e, flags);
-	return true;
+		went = apple_dma_idle_evict_sibling(e, size);
+	spin_lock_irqsave(&e->lock, *flags);
+	req->tries -= min_t(s64, went, req->tries);
+	return went;
 }
 
 /**
@@ -369,8 +371,9 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 	*cause = cover_register(e, req, fresh);
 	apple_dma_idle_arm(e);
 	req->rang = *cause == APPLE_DMA_FAIL_NONE;
-	if (req->rang || (*cause == APPLE_DMA_FAIL_HOST &&
-			  cover_with_less(e, req, flags)))
+	if (req->rang || ((*cause == APPLE_DMA_FAIL_HOST ||
+			   *cause == APPLE_DMA_FAIL_BYTES) &&
+			  cover_with_less(e, req, *cause, flags)))
 		return true;
 	if (e->broken)
 		*cause = APPLE_DMA_FAIL_BROKEN;
@@ -463,7 +466,7 @@ bool apple_dma_cannot_fit(struct apple_dma_engine *e, struct scatterlist *sgl,
 	struct scatterlist *sg;
 	int i;
 
-	if (READ_ONCE(e->ram.bytes) <= e->limits.bytes)
+	if (apple_dma_budget_has_all_ram(e))
 		return false;
 	for_each_sg(sgl, sg, nents, i)
 		if (all || sg_dma_address(sg) == DMA_MAPPING_ERROR)

@@ -19,12 +19,17 @@
 static unsigned long long max_bytes = APPLE_DMA_DEFAULT_MAX_BYTES;
 module_param(max_bytes, ullong, 0444);
 MODULE_PARM_DESC(max_bytes,
-		 "Most bytes registered with the host for one device (default 1536 MiB)");
+		 "Most bytes registered with the host for all devices together (default 1428 MiB)");
+
+static bool budget_per_device;
+module_param(budget_per_device, bool, 0444);
+MODULE_PARM_DESC(budget_per_device,
+		 "Each device may have max_bytes; only for hosts known to have so much for each (default N)");
 
 static unsigned int max_entries = APPLE_DMA_DEFAULT_MAX_MAPPINGS;
 module_param(max_entries, uint, 0444);
 MODULE_PARM_DESC(max_entries,
-		 "Most registrations with the host for one device (default 65536)");
+		 "Most registrations with the host for each device (default 65536)");
 
 static char *mode = "cached";
 module_param(mode, charp, 0444);
@@ -41,9 +46,14 @@ module_param(batch_max, uint, 0444);
 MODULE_PARM_DESC(batch_max,
 		 "Most registrations asked for at once, while interrupts are off (1 to 64, default 64)");
 
+/* The bytes of all companions of the guest. */
+static struct apple_dma_budget apple_dma_guest_budget =
+	APPLE_DMA_BUDGET_INIT(apple_dma_guest_budget);
+
 static void apple_dma_limits(struct apple_dma *ad,
 			     struct apple_dma_limits *limits)
 {
+	limits->budget = budget_per_device ? NULL : &apple_dma_guest_budget;
 	limits->bytes = round_down((u64)max_bytes, APPLE_DMA_GRANULE_SIZE);
 	limits->entries = max_entries;
 	limits->batch = min(ad->transport.host_max, batch_max);
@@ -120,8 +130,9 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	apple_dma_debugfs_add(ad);
 
 	dev_info(&pdev->dev,
-		 "ready: %s layout, up to %llu MiB in %u mappings, %u in a batch\n",
+		 "ready: %s layout, up to %llu MiB%s in %u mappings, %u in a batch\n",
 		 ad->transport.wide ? "wide" : "RFC", limits.bytes >> 20,
+		 limits.budget ? " with all other devices" : "",
 		 limits.entries, limits.batch);
 	return 0;
 
