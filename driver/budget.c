@@ -67,36 +67,51 @@ void apple_dma_budget_leave(struct apple_dma_engine *e)
 	spin_unlock(&e->budget->lock);
 }
 
-/* Idle windows of this engine, and the idle bytes of all engines of its budget. */
-static void budget_idle(struct apple_dma_engine *e, u64 *entries, u64 *bytes)
-{
-	u64 sibling_entries, sibling_bytes;
-	struct apple_dma_engine *sibling;
+/* What the engines of a budget have together. */
+struct budget_sum {
+	u64 idle_entries;
+	u64 idle_bytes;
+	u64 live_bytes;
+};
 
-	apple_dma_counters_idle(e, entries, bytes);
+static void budget_add(struct apple_dma_engine *e, struct budget_sum *sum)
+{
+	struct apple_dma_stats live;
+	u64 entries, bytes;
+
+	apple_dma_counters_idle(e, &entries, &bytes);
+	apple_dma_counters_live(e, &live);
+	sum->idle_entries += entries;
+	sum->idle_bytes += bytes;
+	sum->live_bytes += live.live_bytes;
+}
+
+/* An engine that is not in the list, or is broken, has nothing that can be taken. */
+static struct budget_sum budget_sum(struct apple_dma_engine *e)
+{
+	struct apple_dma_engine *sibling;
+	struct budget_sum sum = {};
+
+	budget_add(e, &sum);
 	rcu_read_lock();
-	apple_dma_for_each_sibling(sibling, e) {
-		apple_dma_counters_idle(sibling, &sibling_entries,
-					&sibling_bytes);
-		*bytes += sibling_bytes;
-	}
+	hlist_for_each_entry_rcu(sibling, &e->budget->engines, sibling)
+		if (apple_dma_engine_is_sibling(e, sibling))
+			budget_add(sibling, &sum);
 	rcu_read_unlock();
+	return sum;
 }
 
 /* How many windows are idle, of all engines with this budget. Context: any. */
 u64 apple_dma_budget_idle_windows(struct apple_dma_engine *e)
 {
-	struct apple_dma_engine *sibling;
-	u64 sum, entries, bytes;
+	return budget_sum(e).idle_entries;
+}
 
-	apple_dma_counters_idle(e, &sum, &bytes);
-	rcu_read_lock();
-	apple_dma_for_each_sibling(sibling, e) {
-		apple_dma_counters_idle(sibling, &entries, &bytes);
-		sum += entries;
-	}
-	rcu_read_unlock();
-	return sum;
+/* Idle windows of this engine, and the idle bytes of all engines of its budget. */
+static void budget_idle(struct apple_dma_engine *e, u64 *entries, u64 *bytes)
+{
+	apple_dma_counters_idle(e, entries, bytes);
+	*bytes = budget_sum(e).idle_bytes;
 }
 
 /* ---- the budget ---- */
@@ -142,20 +157,11 @@ u64 apple_dma_budget_used(struct apple_dma_engine *e)
  */
 void apple_dma_budget_busy(struct apple_dma_engine *e, u64 *busy, u64 *live)
 {
-	u64 entries, idle, used = apple_dma_budget_used(e);
-	struct apple_dma_engine *sibling;
-	struct apple_dma_stats stats;
+	struct budget_sum sum = budget_sum(e);
+	u64 used = apple_dma_budget_used(e);
 
-	budget_idle(e, &entries, &idle);
-	*busy = used - min(idle, used);
-	apple_dma_counters_live(e, &stats);
-	*live = stats.live_bytes;
-	rcu_read_lock();
-	apple_dma_for_each_sibling(sibling, e) {
-		apple_dma_counters_live(sibling, &stats);
-		*live += stats.live_bytes;
-	}
-	rcu_read_unlock();
+	*busy = used - min(sum.idle_bytes, used);
+	*live = sum.live_bytes;
 }
 
 /* Does all memory of the guest fit, beside what others have? Context: any. */

@@ -323,20 +323,27 @@ static bool cover_with_less(struct apple_dma_engine *e,
 			    enum apple_dma_fail cause, unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	u64 phys = req->range.phys, size = req->range.size, went;
+	u64 bytes = req->range.size, went;
+	struct cover_estimate est;
 
-	if (cause == APPLE_DMA_FAIL_BYTES ?
-	    apple_dma_budget_never_fits(e, size) :
-	    apple_dma_budget_retry_is_pointless(e, phys, size))
+	if (cause == APPLE_DMA_FAIL_BYTES) {
+		cover_estimate(e, *req, APPLE_DMA_GRANULE_SIZE, &est);
+		if (apple_dma_budget_never_fits(e, est.first))
+			return false;
+		bytes = apple_dma_budget_used(e) + est.exact;
+		bytes -= min(bytes, apple_dma_budget_bytes(e));
+	} else if (apple_dma_budget_retry_is_pointless(e, req->range.phys,
+						       bytes)) {
 		return false;
+	}
 	if (req->tries < 0)
 		req->tries = apple_dma_budget_idle_windows(e);
 	if (!req->tries)
 		return false;
-	went = apple_dma_idle_evict(e, size, 1);
+	went = apple_dma_idle_evict(e, bytes, 1);
 	spin_unlock_irqrestore(&e->lock, *flags);
 	if (!went)
-		went = apple_dma_idle_evict_sibling(e, size);
+		went = apple_dma_idle_evict_sibling(e, bytes);
 	spin_lock_irqsave(&e->lock, *flags);
 	req->tries -= min_t(s64, went, req->tries);
 	return went;

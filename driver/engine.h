@@ -133,10 +133,16 @@ static inline bool apple_dma_engine_lazy(const struct apple_dma_engine *e)
 	return e->mode == APPLE_DMA_MODE_CACHED && !e->unsafe;
 }
 
-/* The other engines of the budget whose host can be asked; under RCU. */
-#define apple_dma_for_each_sibling(_sibling, _e)			\
-	hlist_for_each_entry_rcu(_sibling, &(_e)->budget->engines, sibling) \
-		if (_sibling == (_e) || READ_ONCE((_sibling)->broken)) {} else
+/*
+ * Is it another engine of the budget, whose host can be asked? @sibling is in
+ * @e->budget->engines.
+ */
+static inline bool
+apple_dma_engine_is_sibling(const struct apple_dma_engine *e,
+			    const struct apple_dma_engine *sibling)
+{
+	return sibling != e && !READ_ONCE(sibling->broken);
+}
 
 /* Let interrupts in, and others at the lock. @flags: of spin_lock_irqsave(). */
 static inline void apple_dma_engine_relock(struct apple_dma_engine *e,

@@ -161,7 +161,9 @@ u64 apple_dma_idle_evict_sibling(struct apple_dma_engine *e, u64 bytes)
 	u64 went = 0;
 
 	rcu_read_lock();
-	apple_dma_for_each_sibling(sibling, e) {
+	hlist_for_each_entry_rcu(sibling, &e->budget->engines, sibling) {
+		if (!apple_dma_engine_is_sibling(e, sibling))
+			continue;
 		spin_lock_irqsave(&sibling->lock, flags);
 		went = apple_dma_idle_evict(sibling, bytes, 1);
 		spin_unlock_irqrestore(&sibling->lock, flags);

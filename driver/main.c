@@ -130,10 +130,10 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	apple_dma_debugfs_add(ad);
 
 	dev_info(&pdev->dev,
-		 "ready: %s layout, up to %llu MiB%s in %u mappings, %u in a batch\n",
+		 "ready: %s layout, up to %llu MiB in %u mappings, %u in a batch; the bytes are for %s\n",
 		 ad->transport.wide ? "wide" : "RFC", limits.bytes >> 20,
-		 limits.budget ? " with all other devices" : "",
-		 limits.entries, limits.batch);
+		 limits.entries, limits.batch,
+		 limits.budget ? "all devices together" : "this device");
 	return 0;
 
 remove_group:

@@ -12,6 +12,7 @@ struct kunit_suite *const pure_suites[] = {
 	&window_suite,
 	&shape_suite,
 	&idle_suite,
+	&budget_suite,
 	&map_suite,
 	&engine_suite,
 	&ram_suite,

@@ -14,6 +14,7 @@ extern struct kunit_suite index_suite;
 extern struct kunit_suite window_suite;
 extern struct kunit_suite shape_suite;
 extern struct kunit_suite idle_suite;
+extern struct kunit_suite budget_suite;
 extern struct kunit_suite map_suite;
 extern struct kunit_suite engine_suite;
 extern struct kunit_suite ram_suite;
