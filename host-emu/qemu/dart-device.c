@@ -230,7 +230,7 @@ static void set_stats(Object *obj, const char *value, Error **errp)
 static APPLE_PROPERTY properties[] = {
 	DEFINE_PROP_STRING("port", AppleDart, port_id),
 	DEFINE_PROP_UINT64("seed", AppleDart, config.seed, 0),
-	DEFINE_PROP_SIZE("max-bytes", AppleDart, config.max_bytes, APPLE_DMA_DEFAULT_MAX_BYTES),
+	DEFINE_PROP_SIZE("max-bytes", AppleDart, config.max_bytes, APPLE_DMA_CHUNK_SIZE),
 	DEFINE_PROP_UINT32("max-entries", AppleDart, config.max_entries,
 			   APPLE_DMA_DEFAULT_MAX_MAPPINGS),
 	DEFINE_PROP_SIZE("max-segment", AppleDart, config.max_segment, 0),
