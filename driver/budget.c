@@ -101,10 +101,48 @@ static struct budget_sum budget_sum(struct apple_dma_engine *e)
 	return sum;
 }
 
-/* How many windows are idle, of all engines with this budget. Context: any. */
-u64 apple_dma_budget_idle_windows(struct apple_dma_engine *e)
+/* How many windows of siblings are idle. Context: any. */
+u64 apple_dma_budget_sibling_windows(struct apple_dma_engine *e)
 {
-	return budget_sum(e).idle_entries;
+	u64 entries, bytes;
+
+	apple_dma_counters_idle(e, &entries, &bytes);
+	/* Windows change meanwhile. */
+	return max_t(s64, budget_sum(e).idle_entries - entries, 0);
+}
+
+/* The sibling that has most idle bytes, or NULL. Context: any, under RCU. */
+struct apple_dma_engine *
+apple_dma_budget_idlest_sibling(struct apple_dma_engine *e)
+{
+	struct apple_dma_engine *sibling, *idlest = NULL;
+	u64 entries, bytes, most = 0;
+
+	hlist_for_each_entry_rcu(sibling, &e->budget->engines, sibling) {
+		if (!apple_dma_engine_is_sibling(e, sibling))
+			continue;
+		apple_dma_counters_idle(sibling, &entries, &bytes);
+		if (bytes > most) {
+			most = bytes;
+			idlest = sibling;
+		}
+	}
+	return idlest;
+}
+
+/* Has a sibling more idle bytes than this engine? Context: any. */
+bool apple_dma_budget_sibling_idler(struct apple_dma_engine *e)
+{
+	u64 entries, own, bytes = 0;
+	struct apple_dma_engine *sibling;
+
+	apple_dma_counters_idle(e, &entries, &own);
+	rcu_read_lock();
+	sibling = apple_dma_budget_idlest_sibling(e);
+	if (sibling)
+		apple_dma_counters_idle(sibling, &entries, &bytes);
+	rcu_read_unlock();
+	return bytes > own;
 }
 
 /* Idle windows of this engine, and the idle bytes of all engines of its budget. */

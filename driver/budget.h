@@ -122,7 +122,10 @@ void apple_dma_budget_give(struct apple_dma_engine *e, u64 size);
 u64 apple_dma_budget_used(struct apple_dma_engine *e);
 void apple_dma_budget_busy(struct apple_dma_engine *e, u64 *busy, u64 *live);
 bool apple_dma_budget_has_all_ram(struct apple_dma_engine *e);
-u64 apple_dma_budget_idle_windows(struct apple_dma_engine *e);
+u64 apple_dma_budget_sibling_windows(struct apple_dma_engine *e);
+struct apple_dma_engine *
+apple_dma_budget_idlest_sibling(struct apple_dma_engine *e);
+bool apple_dma_budget_sibling_idler(struct apple_dma_engine *e);
 u64 apple_dma_budget_bytes(struct apple_dma_engine *e);
 u64 apple_dma_budget_entries(struct apple_dma_engine *e);
 bool apple_dma_budget_allows(struct apple_dma_engine *e, u64 size,

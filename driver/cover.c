@@ -104,14 +104,39 @@ static u64 cover_fitting(struct apple_dma_engine *e,
 }
 
 /*
- * Give idle windows back to make room. One doorbell for shared windows to fit,
+ * Have a sibling give idle windows back, for @bytes of room: one doorbell. At most
+ * as many windows as were idle at the first time. Returns false if there is none.
+ * The lock is dropped, unless there was none before.
+ */
+static bool cover_from_sibling(struct apple_dma_engine *e,
+			       struct apple_dma_request *req, u64 bytes,
+			       unsigned long *flags)
+	__must_hold(&e->lock)
+{
+	s64 went;
+
+	if (req->sibling_tries < 0)
+		req->sibling_tries = apple_dma_budget_sibling_windows(e);
+	if (!req->sibling_tries)
+		return false;
+	spin_unlock_irqrestore(&e->lock, *flags);
+	went = apple_dma_idle_evict_sibling(e, bytes);
+	spin_lock_irqsave(&e->lock, *flags);
+	req->sibling_tries -= went ? min(went, req->sibling_tries) :
+				     req->sibling_tries;
+	return went;
+}
+
+/*
+ * Give idle windows back to make room. Those of a sibling that has more of them
+ * go first. One doorbell for shared windows to fit,
  * and more until the exact granules fit. The lock is dropped between two of
  * them. One more if there is room for granules only and large windows are idle.
  * None if the first range cannot fit even without any idle window. Returns true
  * if the lock was dropped.
  */
 static bool cover_make_room(struct apple_dma_engine *e,
-			    const struct apple_dma_request *req,
+			    struct apple_dma_request *req,
 			    unsigned long *flags)
 	__must_hold(&e->lock)
 {
@@ -128,6 +153,13 @@ static bool cover_make_room(struct apple_dma_engine *e,
 	if (apple_dma_budget_has_room(e, est.shared, est.entries) ||
 	    apple_dma_budget_never_fits(e, est.first))
 		return false;
+
+	bytes = apple_dma_budget_used(e) + est.shared;
+	bytes -= min(bytes, apple_dma_budget_bytes(e));
+	if (bytes && req->sibling_tries && apple_dma_budget_sibling_idler(e)) {
+		cover_from_sibling(e, req, bytes, flags);
+		return true;
+	}
 
 	/* Windows that go idle meanwhile are not counted, so the loop ends. */
 	apple_dma_window_drain(e);
@@ -323,7 +355,7 @@ static bool cover_with_less(struct apple_dma_engine *e,
 			    enum apple_dma_fail cause, unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	u64 bytes = req->range.size, went;
+	u64 bytes = req->range.size, entries, idle, went;
 	struct cover_estimate est;
 
 	if (cause == APPLE_DMA_FAIL_BYTES) {
@@ -336,17 +368,16 @@ static bool cover_with_less(struct apple_dma_engine *e,
 						       bytes)) {
 		return false;
 	}
-	if (req->tries < 0)
-		req->tries = apple_dma_budget_idle_windows(e);
-	if (!req->tries)
-		return false;
-	went = apple_dma_idle_evict(e, bytes, 1);
-	spin_unlock_irqrestore(&e->lock, *flags);
-	if (!went)
-		went = apple_dma_idle_evict_sibling(e, bytes);
-	spin_lock_irqsave(&e->lock, *flags);
+	if (req->tries < 0) {
+		apple_dma_counters_idle(e, &entries, &idle);
+		req->tries = entries;
+	}
+	went = req->tries ? apple_dma_idle_evict(e, bytes, 1) : 0;
 	req->tries -= min_t(s64, went, req->tries);
-	return went;
+	if (!went)
+		return cover_from_sibling(e, req, bytes, flags);
+	apple_dma_engine_relock(e, flags);
+	return true;
 }
 
 /**

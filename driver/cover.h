@@ -21,6 +21,7 @@
  * @rang: the lock is to be dropped before the next doorbell
  * @tries: idle windows that may still be given back for the range at hand; -1
  *	if not known
+ * @sibling_tries: the same for idle windows of siblings
  */
 struct apple_dma_request {
 	struct scatterlist *sg;
@@ -30,11 +31,13 @@ struct apple_dma_request {
 	bool exact;
 	bool rang;
 	s64 tries;
+	s64 sibling_tries;
 };
 
 static inline void apple_dma_request_here(struct apple_dma_request *req)
 {
 	req->tries = -1;
+	req->sibling_tries = -1;
 	if (req->sg) {
 		req->range.phys = sg_phys(req->sg);
 		req->range.size = req->sg->length;
@@ -63,6 +66,7 @@ static inline struct apple_dma_request apple_dma_request_one(u64 phys, u64 size)
 		.range = { .phys = phys, .size = size },
 		.addr = DMA_MAPPING_ERROR,
 		.tries = -1,
+		.sibling_tries = -1,
 	};
 }
 

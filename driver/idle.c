@@ -147,7 +147,7 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
  * @e: the engine that needs it; its lock is not held
  * @bytes: how many bytes are needed
  *
- * One doorbell, of the first sibling that has idle windows. The lock of one engine
+ * One doorbell, of the sibling with most idle bytes. The lock of one engine
  * is held at a time. A sibling that goes away waits for this: it leaves the
  * budget, and a grace period has to pass, before its host is gone.
  *
@@ -161,14 +161,11 @@ u64 apple_dma_idle_evict_sibling(struct apple_dma_engine *e, u64 bytes)
 	u64 went = 0;
 
 	rcu_read_lock();
-	hlist_for_each_entry_rcu(sibling, &e->budget->engines, sibling) {
-		if (!apple_dma_engine_is_sibling(e, sibling))
-			continue;
+	sibling = apple_dma_budget_idlest_sibling(e);
+	if (sibling) {
 		spin_lock_irqsave(&sibling->lock, flags);
 		went = apple_dma_idle_evict(sibling, bytes, 1);
 		spin_unlock_irqrestore(&sibling->lock, flags);
-		if (went)
-			break;
 	}
 	rcu_read_unlock();
 	return went;

@@ -149,20 +149,24 @@ static void list_takes_what_it_needs_at_once(struct kunit *test)
 	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 16), 0);
 }
 
-/* The engine's own idle windows go first. */
-static void own_idle_windows_go_first(struct kunit *test)
+/* Nobody gives the last of a small cache while the other keeps a large one. */
+static void who_keeps_most_idle_gives(struct kunit *test)
 {
 	struct fixture *f = open_two(test, APPLE_DMA_MODE_CACHED);
 	struct fixture *s = f->sibling;
 	dma_addr_t addr[16];
 
-	idle_blocks(s, 8);
-	idle_blocks(f, 8);
+	idle_blocks(s, 6);
+	idle_blocks(f, 10);
 	fixture_doorbells(s);
-	CHECK(test, map_blocks(f, addr, 8, 8));
+	/* 10 against 6 idle blocks, then 9, 8, 7, and 6: these are its own. */
+	CHECK(test, map_blocks(f, addr, 10, 5));
 	CHECK_EQ(test, fixture_doorbells(s), 0);
-	CHECK(test, map_blocks(f, addr, 0, 1));
+	CHECK_EQ(test, fixture_stats(f)->evictions, 5);
+	/* 5 against 6. */
+	CHECK(test, map_blocks(f, addr, 15, 1));
 	CHECK_EQ(test, fixture_doorbells(s), 1);
+	CHECK_EQ(test, fixture_stats(f)->evictions, 5);
 }
 
 /* A list that fits beside no window in use: nothing is given back for it. */
@@ -430,7 +434,7 @@ static struct kunit_case budget_cases[] = {
 	KUNIT_CASE(room_is_taken_once),
 	KUNIT_CASE(miss_takes_idle_windows_of_a_sibling),
 	KUNIT_CASE(list_takes_what_it_needs_at_once),
-	KUNIT_CASE(own_idle_windows_go_first),
+	KUNIT_CASE(who_keeps_most_idle_gives),
 	KUNIT_CASE(nothing_goes_for_a_list_that_cannot_fit),
 	KUNIT_CASE(host_with_less_room_takes_from_a_sibling),
 	KUNIT_CASE(entries_are_each_engine_s_own),
