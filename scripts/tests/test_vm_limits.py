@@ -127,6 +127,25 @@ echo "failures=$(cat $1/apple_dma/map_failures)$(cat $2/apple_dma/map_failures)"
 
 
 @pytest.mark.full
+def test_budget_for_each_device(testbed, disk):
+    """With budget_per_device=1 two devices have twice the bytes."""
+    run = testbed(r"""
+for disk in nvme0n1 nvme1n1; do
+	dd if=/dev/$disk of=/dev/null bs=1M count=100 2>/dev/null
+done
+for companion in /sys/bus/pci/drivers/apple_dma/0*; do
+	[ $(cat $companion/apple_dma/guest_bytes) = $(cat $companion/apple_dma/mapped_bytes) ] ||
+		fail guest_bytes
+done
+""", qemu=[disk("d0")[0], disk("d1")[0]],
+                  devices=["nvme,drive=d0,serial=a", "nvme,drive=d1,serial=b"],
+                  host=["shared-bytes=67108864"],
+                  module="max_bytes=33554432 idle_ms=0 budget_per_device=1")
+    assert 48 << 20 < run.companion()["shared_peak_bytes"] <= 64 << 20
+    assert "the bytes are for this device" in run.console
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("mode, size", [("cached", "8m"), ("strict", "1m")])
 def test_slow_host(testbed, disk, mode, size):
     """10 ms for each entry: it is slow, and no watchdog complains."""
