@@ -2,6 +2,14 @@
 /*
  * The budget, and the host's limits as far as its refusals show them.
  *
+ * Bytes are those of all engines that share the budget, because the host's
+ * address space is one for all devices of the guest: a refusal depends on the sum,
+ * and so does what is learned from it. Entries are those of one engine.
+ *
+ * Engines plan at the same time, each with its own lock held. Bytes are taken
+ * atomically, so that the sum is never beyond the limit. What the other
+ * functions say of the room may have changed when a window is planned.
+ *
  * The host may have less room than the limits say. What it refuses is recorded in
  * struct apple_dma_learned, is not asked for again, and is forgotten after a while.
  *
@@ -20,7 +28,189 @@
 #define REFUSED_FOR	(10 * HZ)
 #define REFUSED_MAX	(600 * HZ)
 
+/* ---- the engines of a budget ---- */
+
+/* Set up an engine's budget. It is not among those that others may take from. */
+void apple_dma_budget_init(struct apple_dma_engine *e)
+{
+	spin_lock_init(&e->own_budget.lock);
+	INIT_HLIST_HEAD(&e->own_budget.engines);
+	e->budget = e->limits.budget ?: &e->own_budget;
+	INIT_HLIST_NODE(&e->sibling);
+}
+
+/*
+ * The engine goes. What a broken host may still have is not counted any more: after a
+ * device was pulled out, the next one would find no room. The lock is not held.
+ */
+void apple_dma_budget_exit(struct apple_dma_engine *e)
+{
+	atomic64_sub(e->stats.mapped_bytes, &e->budget->used);
+}
+
+/* From now on the other engines may take idle windows of this one. */
+void apple_dma_budget_join(struct apple_dma_engine *e)
+{
+	lockdep_assert_held(&e->lock);
+	spin_lock(&e->budget->lock);
+	if (hlist_unhashed(&e->sibling))
+		hlist_add_head_rcu(&e->sibling, &e->budget->engines);
+	spin_unlock(&e->budget->lock);
+}
+
+/* Undo apple_dma_budget_join(). Others may be at it until a grace period has passed. */
+void apple_dma_budget_leave(struct apple_dma_engine *e)
+{
+	lockdep_assert_held(&e->lock);
+	spin_lock(&e->budget->lock);
+	hlist_del_init_rcu(&e->sibling);
+	spin_unlock(&e->budget->lock);
+}
+
+/* What the engines of a budget have together. */
+struct budget_sum {
+	u64 idle_entries;
+	u64 idle_bytes;
+	u64 live_bytes;
+};
+
+static void budget_add(struct apple_dma_engine *e, struct budget_sum *sum)
+{
+	struct apple_dma_stats live;
+	u64 entries, bytes;
+
+	apple_dma_counters_idle(e, &entries, &bytes);
+	apple_dma_counters_live(e, &live);
+	sum->idle_entries += entries;
+	sum->idle_bytes += bytes;
+	sum->live_bytes += live.live_bytes;
+}
+
+/* An engine that is not in the list, or is broken, has nothing that can be taken. */
+static struct budget_sum budget_sum(struct apple_dma_engine *e)
+{
+	struct apple_dma_engine *sibling;
+	struct budget_sum sum = {};
+
+	budget_add(e, &sum);
+	rcu_read_lock();
+	hlist_for_each_entry_rcu(sibling, &e->budget->engines, sibling)
+		if (apple_dma_engine_is_sibling(e, sibling))
+			budget_add(sibling, &sum);
+	rcu_read_unlock();
+	return sum;
+}
+
+/* How many windows of siblings are idle. Context: any. */
+u64 apple_dma_budget_sibling_windows(struct apple_dma_engine *e)
+{
+	u64 entries, bytes;
+
+	apple_dma_counters_idle(e, &entries, &bytes);
+	/* Windows change meanwhile. */
+	return max_t(s64, budget_sum(e).idle_entries - entries, 0);
+}
+
+/* The sibling that has most idle bytes, or NULL. Context: any, under RCU. */
+struct apple_dma_engine *
+apple_dma_budget_idlest_sibling(struct apple_dma_engine *e)
+{
+	struct apple_dma_engine *sibling, *idlest = NULL;
+	u64 entries, bytes, most = 0;
+
+	hlist_for_each_entry_rcu(sibling, &e->budget->engines, sibling) {
+		if (!apple_dma_engine_is_sibling(e, sibling))
+			continue;
+		apple_dma_counters_idle(sibling, &entries, &bytes);
+		if (bytes > most) {
+			most = bytes;
+			idlest = sibling;
+		}
+	}
+	return idlest;
+}
+
+/* Has a sibling more idle bytes than this engine? Context: any. */
+bool apple_dma_budget_sibling_idler(struct apple_dma_engine *e)
+{
+	u64 entries, own, bytes = 0;
+	struct apple_dma_engine *sibling;
+
+	apple_dma_counters_idle(e, &entries, &own);
+	rcu_read_lock();
+	sibling = apple_dma_budget_idlest_sibling(e);
+	if (sibling)
+		apple_dma_counters_idle(sibling, &entries, &bytes);
+	rcu_read_unlock();
+	return bytes > own;
+}
+
+/* Idle windows of this engine, and the idle bytes of all engines of its budget. */
+static void budget_idle(struct apple_dma_engine *e, u64 *entries, u64 *bytes)
+{
+	apple_dma_counters_idle(e, entries, bytes);
+	*bytes = budget_sum(e).idle_bytes;
+}
+
 /* ---- the budget ---- */
+
+/**
+ * apple_dma_budget_take() - count bytes that the host is to be asked for
+ * @e: the engine
+ * @size: bytes
+ *
+ * Context: any.
+ * Return: false if they do not fit; then nothing is counted.
+ */
+bool apple_dma_budget_take(struct apple_dma_engine *e, u64 size)
+{
+	s64 used = atomic64_read(&e->budget->used);
+
+	do {
+		if ((u64)used + size > e->limits.bytes)
+			return false;
+	} while (!atomic64_try_cmpxchg(&e->budget->used, &used, used + size));
+	return true;
+}
+
+/* Undo apple_dma_budget_take(): the host does not have them. Context: any. */
+void apple_dma_budget_give(struct apple_dma_engine *e, u64 size)
+{
+	atomic64_sub(size, &e->budget->used);
+}
+
+/* Bytes in use, of all engines with this budget. Context: any. */
+u64 apple_dma_budget_used(struct apple_dma_engine *e)
+{
+	return atomic64_read(&e->budget->used);
+}
+
+/**
+ * apple_dma_budget_busy() - what is in use, of all engines with this budget
+ * @e: the engine
+ * @busy: set to the bytes of windows that are not idle
+ * @live: set to the bytes that drivers have mapped
+ *
+ * Engines that have no driver are not looked at: all they have counts as busy.
+ */
+void apple_dma_budget_busy(struct apple_dma_engine *e, u64 *busy, u64 *live)
+{
+	struct budget_sum sum = budget_sum(e);
+	u64 used = apple_dma_budget_used(e);
+
+	*busy = used - min(sum.idle_bytes, used);
+	*live = sum.live_bytes;
+}
+
+/* Does all memory of the guest fit, beside what others have? Context: any. */
+bool apple_dma_budget_has_all_ram(struct apple_dma_engine *e)
+{
+	u64 used = apple_dma_budget_used(e);
+	u64 own = READ_ONCE(e->stats.mapped_bytes);
+
+	return used - min(own, used) + READ_ONCE(e->ram.bytes) <=
+	       apple_dma_budget_bytes(e);
+}
 
 /* The bytes that may be registered: the limit, or less if the host has less. */
 u64 apple_dma_budget_bytes(struct apple_dma_engine *e)
@@ -42,8 +232,8 @@ bool apple_dma_budget_allows(struct apple_dma_engine *e, u64 size,
 		*cause = APPLE_DMA_FAIL_ENTRIES;
 		return false;
 	}
-	if (size > e->limits.bytes - e->stats.mapped_bytes ||
-	    size > APPLE_DMA_DEFAULT_MAX_BYTES) {
+	if (apple_dma_budget_used(e) + size > e->limits.bytes ||
+	    size > APPLE_DMA_CHUNK_SIZE) {
 		*cause = APPLE_DMA_FAIL_BYTES;
 		return false;
 	}
@@ -54,7 +244,7 @@ bool apple_dma_budget_allows(struct apple_dma_engine *e, u64 size,
 bool apple_dma_budget_has_room(struct apple_dma_engine *e, u64 bytes,
 			       u64 entries)
 {
-	return e->stats.mapped_bytes + bytes <= apple_dma_budget_bytes(e) &&
+	return apple_dma_budget_used(e) + bytes <= apple_dma_budget_bytes(e) &&
 	       e->stats.mapped_entries + entries <= apple_dma_budget_entries(e);
 }
 
@@ -113,8 +303,8 @@ static void budget_believe_in_limit(struct apple_dma_engine *e, u64 bytes,
 /**
  * apple_dma_budget_learn_limit() - the host refused, and took it after an eviction
  * @e: the engine
- * @bytes: bytes that were registered when it refused
- * @entries: registrations at that time
+ * @bytes: bytes of the budget in use when it refused
+ * @entries: registrations of this engine at that time
  * @size: bytes that it refused
  *
  * The limit is likely one of bytes, unless the host was seen to have more.
@@ -206,7 +396,7 @@ void apple_dma_budget_learn_refusal(struct apple_dma_engine *e,
 
 	apple_dma_budget_expire(e);
 	/* A refusal when more was registered than now proves no limit. */
-	if (e->stats.mapped_bytes < l->refused_bytes ||
+	if (apple_dma_budget_used(e) < l->refused_bytes ||
 	    e->stats.mapped_entries < l->refused_entries) {
 		l->refused.size = 0;
 		l->limit = 0;
@@ -217,10 +407,10 @@ void apple_dma_budget_learn_refusal(struct apple_dma_engine *e,
 		l->limit = min_not_zero(l->limit,
 					max(l->refused.size, r->exact.size));
 	l->refused = r->exact;
-	l->refused_bytes = e->stats.mapped_bytes;
+	l->refused_bytes = apple_dma_budget_used(e);
 	l->refused_entries = e->stats.mapped_entries;
 	if (l->limit && l->limit <= APPLE_DMA_GRANULE_SIZE) {
-		l->bytes = e->stats.mapped_bytes;
+		l->bytes = apple_dma_budget_used(e);
 		l->entries = min_t(u64, e->stats.mapped_entries, U32_MAX);
 		budget_believe_in_limit(e, l->bytes + l->limit,
 					e->stats.mapped_entries + 1);
@@ -235,11 +425,11 @@ void apple_dma_budget_learn_success(struct apple_dma_engine *e)
 	struct apple_dma_learned *l = &e->learned;
 	bool more;
 
-	if (l->bytes < e->stats.mapped_bytes)
-		l->bytes = e->stats.mapped_bytes;
+	if (l->bytes < apple_dma_budget_used(e))
+		l->bytes = apple_dma_budget_used(e);
 	if (l->entries < e->stats.mapped_entries)
 		l->entries = e->stats.mapped_entries;
-	more = e->stats.mapped_bytes > l->refused_bytes &&
+	more = apple_dma_budget_used(e) > l->refused_bytes &&
 	       e->stats.mapped_entries > l->refused_entries;
 	if (l->refused.size &&
 	    apple_dma_index_find(e, l->refused.phys, l->refused.size)) {
@@ -259,7 +449,7 @@ void apple_dma_budget_learn_success(struct apple_dma_engine *e)
 		l->limit = 0;
 	}
 	/* It has taken as much as it refused. */
-	if (l->belief.wait && e->stats.mapped_bytes >= l->most_bytes &&
+	if (l->belief.wait && apple_dma_budget_used(e) >= l->most_bytes &&
 	    e->stats.mapped_entries >= l->most_entries) {
 		l->belief.wait = 0;
 		apple_dma_budget_expire(e);
@@ -283,7 +473,7 @@ bool apple_dma_budget_refused_lately(struct apple_dma_engine *e, u64 phys,
 	if (budget_refused_for_itself(e, phys, size))
 		return true;
 	if (budget_expired(&l->belief) ||
-	    e->stats.mapped_bytes < l->refused_bytes ||
+	    apple_dma_budget_used(e) < l->refused_bytes ||
 	    e->stats.mapped_entries < l->refused_entries)
 		return false;
 	return (l->limit && size >= l->limit) ||
@@ -311,8 +501,8 @@ bool apple_dma_budget_retry_is_pointless(struct apple_dma_engine *e, u64 phys,
 		return true;
 	if (!l->refused.size || budget_expired(&l->belief))
 		return false;
-	apple_dma_counters_idle(e, &entries, &bytes);
-	return e->stats.mapped_bytes >= l->refused_bytes + bytes &&
+	budget_idle(e, &entries, &bytes);
+	return apple_dma_budget_used(e) >= l->refused_bytes + bytes &&
 	       e->stats.mapped_entries >= l->refused_entries + entries;
 }
 
@@ -331,9 +521,9 @@ bool apple_dma_budget_never_fits(struct apple_dma_engine *e, u64 size)
 
 	/* The sum over CPUs is not exact while windows change: read it twice. */
 	for (i = 0; i < 2; i++) {
-		apple_dma_counters_idle(e, &entries, &bytes);
+		budget_idle(e, &entries, &bytes);
 		if (size <= budget_left_of(apple_dma_budget_bytes(e),
-					   e->stats.mapped_bytes, bytes) &&
+					   apple_dma_budget_used(e), bytes) &&
 		    budget_left_of(apple_dma_budget_entries(e),
 				   e->stats.mapped_entries, entries))
 			return false;
@@ -348,8 +538,8 @@ u64 apple_dma_budget_left(struct apple_dma_engine *e)
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	apple_dma_counters_idle(e, &entries, &bytes);
-	room = budget_left_of(e->limits.bytes, e->stats.mapped_bytes, bytes);
+	budget_idle(e, &entries, &bytes);
+	room = budget_left_of(e->limits.bytes, apple_dma_budget_used(e), bytes);
 	spin_unlock_irqrestore(&e->lock, flags);
 	return room;
 }

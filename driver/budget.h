@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The limits of what is registered, and the learned limits of the host.
+ *
+ * The byte budget is shared: all passthrough devices of a guest use the same
+ * address space of the host. Each companion has entries of its own.
  */
 #ifndef APPLE_DMA_BUDGET_H
 #define APPLE_DMA_BUDGET_H
 
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 
 #include "ram.h"
@@ -30,12 +36,31 @@ enum apple_dma_fail {
 };
 
 /**
+ * struct apple_dma_budget - the bytes that engines register together
+ * @used: bytes registered with their hosts, or about to be
+ * @lock: held while @engines changes; taken inside the lock of an engine
+ * @engines: whose idle windows the others may take; under RCU
+ */
+struct apple_dma_budget {
+	atomic64_t used;
+	spinlock_t lock; /* engines */
+	struct hlist_head engines;
+};
+
+#define APPLE_DMA_BUDGET_INIT(name) {					\
+	.lock = __SPIN_LOCK_UNLOCKED((name).lock),			\
+	.engines = HLIST_HEAD_INIT,					\
+}
+
+/**
  * struct apple_dma_limits - what an engine may register with its host
- * @bytes: most bytes, a multiple of the granule
- * @entries: most registrations
+ * @budget: shared with other engines, and outlives them; NULL for one of its own
+ * @bytes: most bytes for all engines with that budget, a multiple of the granule
+ * @entries: most registrations of this engine
  * @batch: most entries in one call of the host, 1 to APPLE_DMA_BATCH_MAX
  */
 struct apple_dma_limits {
+	struct apple_dma_budget *budget;
 	u64 bytes;
 	u32 entries;
 	u32 batch;
@@ -56,15 +81,16 @@ struct apple_dma_belief {
 
 /**
  * struct apple_dma_learned - what the host did not announce
- * @bytes: it refused to go beyond this; U64_MAX if it never did
+ * @bytes: it refused to go beyond this, of all engines with the same budget;
+ *	U64_MAX if it never did
  * @entries: the same for registrations; U32_MAX
  * @shape: larger windows than this were refused for their size; U64_MAX
  * @refused: it refused this range last; of size 0 for none
  * @limit: it refused two ranges of this size or less, in two places: nothing as
  *	large is asked for, wherever it is; 0 for none
- * @refused_bytes: bytes registered when it refused @refused
+ * @refused_bytes: bytes of the budget in use when it refused @refused
  * @refused_entries: registrations at that time
- * @most_bytes: the limit is forgotten when this many bytes are registered, and
+ * @most_bytes: the limit is forgotten when this many bytes are in use, and
  *	@most_entries; U64_MAX if there is no limit
  * @most_entries: the same for registrations
  * @belief: how long all of the above is believed
@@ -88,6 +114,19 @@ struct apple_dma_learned {
 	unsigned int own_next;
 };
 
+void apple_dma_budget_init(struct apple_dma_engine *e);
+void apple_dma_budget_exit(struct apple_dma_engine *e);
+void apple_dma_budget_join(struct apple_dma_engine *e);
+void apple_dma_budget_leave(struct apple_dma_engine *e);
+bool apple_dma_budget_take(struct apple_dma_engine *e, u64 size);
+void apple_dma_budget_give(struct apple_dma_engine *e, u64 size);
+u64 apple_dma_budget_used(struct apple_dma_engine *e);
+void apple_dma_budget_busy(struct apple_dma_engine *e, u64 *busy, u64 *live);
+bool apple_dma_budget_has_all_ram(struct apple_dma_engine *e);
+u64 apple_dma_budget_sibling_windows(struct apple_dma_engine *e);
+struct apple_dma_engine *
+apple_dma_budget_idlest_sibling(struct apple_dma_engine *e);
+bool apple_dma_budget_sibling_idler(struct apple_dma_engine *e);
 u64 apple_dma_budget_bytes(struct apple_dma_engine *e);
 u64 apple_dma_budget_entries(struct apple_dma_engine *e);
 bool apple_dma_budget_allows(struct apple_dma_engine *e, u64 size,

@@ -15,6 +15,7 @@ struct apple_dma_engine;
  * struct apple_dma_stats - a snapshot of an engine's counters
  * @mapped_bytes: bytes registered with the host now
  * @mapped_entries: registrations now
+ * @guest_bytes: bytes of the budget in use now, of all engines that share it
  * @live_bytes: bytes drivers hold mapped now
  * @live_mappings: mappings drivers hold now
  * @idle_bytes: bytes of @mapped_bytes in windows without a mapping
@@ -40,6 +41,7 @@ struct apple_dma_engine;
 struct apple_dma_stats {
 	u64 mapped_bytes;
 	u64 mapped_entries;
+	u64 guest_bytes;
 	u64 live_bytes;
 	u64 live_mappings;
 	u64 idle_bytes;

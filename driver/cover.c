@@ -92,13 +92,39 @@ static u64 cover_fitting(struct apple_dma_engine *e, u64 shape,
 }
 
 /*
- * Give idle windows back to make room. One doorbell for shared windows to fit,
+ * Have a sibling give idle windows back, for @bytes of room: one doorbell. At most
+ * as many windows as were idle at the first time. Returns false if there is none.
+ * The lock is dropped, unless there was none before.
+ */
+static bool cover_from_sibling(struct apple_dma_engine *e,
+			       struct apple_dma_request *req, u64 bytes,
+			       unsigned long *flags)
+	__must_hold(&e->lock)
+{
+	s64 went;
+
+	if (req->sibling_tries < 0)
+		req->sibling_tries = apple_dma_budget_sibling_windows(e);
+	if (!req->sibling_tries)
+		return false;
+	spin_unlock_irqrestore(&e->lock, *flags);
+	went = apple_dma_idle_evict_sibling(e, bytes);
+	spin_lock_irqsave(&e->lock, *flags);
+	req->sibling_tries -= went ? min(went, req->sibling_tries) :
+				     req->sibling_tries;
+	return went;
+}
+
+/*
+ * Give idle windows back to make room. Those of a sibling that has more of them
+ * go first. One doorbell for shared windows to fit,
  * and more until the exact granules fit. The lock is dropped between two of
  * them. One more if there is room for granules only and large windows are idle.
  * None if the first range cannot fit even without any idle window. Returns true
  * if the lock was dropped.
  */
 static bool cover_make_room(struct apple_dma_engine *e,
+			    struct apple_dma_request *req,
 			    const struct cover_estimate *est, u64 shared,
 			    unsigned long *flags)
 	__must_hold(&e->lock)
@@ -114,13 +140,20 @@ static bool cover_make_room(struct apple_dma_engine *e,
 	    apple_dma_budget_never_fits(e, est->first))
 		return false;
 
+	bytes = apple_dma_budget_used(e) + shared;
+	bytes -= min(bytes, apple_dma_budget_bytes(e));
+	if (bytes && req->sibling_tries && apple_dma_budget_sibling_idler(e)) {
+		cover_from_sibling(e, req, bytes, flags);
+		return true;
+	}
+
 	/* Windows that go idle meanwhile are not counted, so the loop ends. */
 	while (apple_dma_window_drain(e)) {
 		apple_dma_engine_relock(e, flags);
 		dropped = true;
 	}
 	for (left = e->listed; ; left -= min(left, apple_dma_engine_batch(e))) {
-		bytes = e->stats.mapped_bytes + shared;
+		bytes = apple_dma_budget_used(e) + shared;
 		bytes -= min(bytes, apple_dma_budget_bytes(e));
 		entries = e->stats.mapped_entries + est->entries;
 		entries -= min(entries, apple_dma_budget_entries(e));
@@ -298,7 +331,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 		}
 		if (!retried && !r.own.size) {
 			retried = true;
-			bytes = e->stats.mapped_bytes;
+			bytes = apple_dma_budget_used(e);
 			entries = e->stats.mapped_entries;
 			went = apple_dma_idle_evict_least(e, r.bytes, r.n);
 			if (went.size) {
@@ -327,32 +360,43 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 }
 
 /*
- * The host refused exact granules. Give idle windows back for another try, at
- * most as many as were idle at the first one. Returns false if that does not
- * help. The lock is dropped.
+ * The host refused exact granules, or the budget has no room for them. Give
+ * idle windows back for another try, those of a sibling if this engine has none;
+ * at most as many as were idle at the first one. Returns false if that does not
+ * help. The lock may be dropped.
  */
 static bool cover_with_less(struct apple_dma_engine *e,
-			    struct apple_dma_request *req, unsigned long *flags)
+			    struct apple_dma_request *req,
+			    const struct cover_estimate *est,
+			    enum apple_dma_fail cause, unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	u64 entries, bytes, went;
+	u64 bytes = req->range.size, entries, idle, went;
 
-	if (apple_dma_budget_retry_is_pointless(e, req->range.phys,
-						req->range.size))
+	if (cause == APPLE_DMA_FAIL_BYTES) {
+		if (apple_dma_budget_never_fits(e, est->first))
+			return false;
+		bytes = apple_dma_budget_used(e) + est->exact;
+		bytes -= min(bytes, apple_dma_budget_bytes(e));
+	} else if (apple_dma_budget_retry_is_pointless(e, req->range.phys,
+						       bytes)) {
 		return false;
+	}
 	if (req->tries < 0) {
-		apple_dma_counters_idle(e, &entries, &bytes);
+		apple_dma_counters_idle(e, &entries, &idle);
 		req->tries = entries;
 	}
-	if (!req->tries)
-		return false;
-	do {
-		went = apple_dma_idle_evict(e, req->range.size, 1);
-		apple_dma_engine_relock(e, flags);
-		/* All that it looked at may be in use. */
-	} while (!went && e->listed && !e->broken);
-	req->tries -= min_t(s64, went, req->tries);
-	return went;
+	if (req->tries) {
+		do {
+			went = apple_dma_idle_evict(e, bytes, 1);
+			apple_dma_engine_relock(e, flags);
+			/* All that it looked at may be in use. */
+		} while (!went && e->listed && !e->broken);
+		req->tries -= min_t(s64, went, req->tries);
+		if (went)
+			return true;
+	}
+	return cover_from_sibling(e, req, bytes, flags);
 }
 
 /**
@@ -389,7 +433,7 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 	if (apple_dma_runs_find(e, req, shape, flags))
 		return true;
 	cover_estimate(e, runs, &est);
-	if (cover_make_room(e, &est, est.shared[cover_level(shape)], flags))
+	if (cover_make_room(e, req, &est, est.shared[cover_level(shape)], flags))
 		return true;
 	*cause = cover_register(e, req, runs, cover_fitting(e, shape, &est),
 				&made);
@@ -402,8 +446,9 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 		*cause = APPLE_DMA_FAIL_BOUNDARY;
 		return false;
 	}
-	if (req->rang || (*cause == APPLE_DMA_FAIL_HOST &&
-			  cover_with_less(e, req, flags)))
+	if (req->rang || ((*cause == APPLE_DMA_FAIL_HOST ||
+			   *cause == APPLE_DMA_FAIL_BYTES) &&
+			  cover_with_less(e, req, &est, *cause, flags)))
 		return true;
 	if (e->broken)
 		*cause = APPLE_DMA_FAIL_BROKEN;

@@ -234,7 +234,7 @@ static size_t apple_dma_max_mapping_size(struct device *dev)
 {
 	const struct apple_dma_limits *limits = &dma_ops_companion(dev)
 							 ->engine.limits;
-	u64 pages = min_t(u64, limits->bytes, APPLE_DMA_DEFAULT_MAX_BYTES) /
+	u64 pages = min_t(u64, limits->bytes, APPLE_DMA_CHUNK_SIZE) /
 		    max_t(u64, APPLE_DMA_GRANULE_SIZE, PAGE_SIZE);
 
 	/*

@@ -34,6 +34,7 @@ void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 	apple_dma_counters_live(e, stats);
 	apple_dma_counters_idle(e, &stats->idle_entries, &stats->idle_bytes);
 	stats->hits -= min(stats->misses, stats->hits);
+	stats->guest_bytes = apple_dma_budget_used(e);
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 
@@ -47,13 +48,14 @@ static void __engine_set_fast(struct apple_dma_engine *e)
 		   !e->stopped && !e->closed);
 }
 
-/* Map nothing more; hits may still be under way. */
+/* Map nothing more; hits, and siblings that need room, may still be under way. */
 static void engine_close(struct apple_dma_engine *e)
 {
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->closed = true;
+	apple_dma_budget_leave(e);
 	__engine_set_fast(e);
 	spin_unlock_irqrestore(&e->lock, flags);
 }
@@ -144,18 +146,41 @@ void apple_dma_engine_flush(struct apple_dma_engine *e)
 
 /* ---- while the guest sleeps ---- */
 
+/* No sibling takes idle windows after this. May sleep. */
+static void engine_leave(struct apple_dma_engine *e)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	apple_dma_budget_leave(e);
+	spin_unlock_irqrestore(&e->lock, flags);
+	synchronize_rcu();
+}
+
+/* Undo engine_leave(), if a driver may map. Context: any. */
+static void engine_join(struct apple_dma_engine *e)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	if (!e->closed)
+		apple_dma_budget_join(e);
+	spin_unlock_irqrestore(&e->lock, flags);
+}
+
 /**
  * apple_dma_engine_suspend() - do not call the host until apple_dma_engine_resume()
  * @e: the engine; the device and its driver sleep
  *
  * The companion's registers may be gone when the guest wakes. After this,
- * neither the ager nor the search for leftovers calls the host. What is mapped
- * stays.
+ * neither the ager nor the search for leftovers nor a sibling that needs room
+ * calls the host. What is mapped stays.
  *
  * Context: may sleep.
  */
 void apple_dma_engine_suspend(struct apple_dma_engine *e)
 {
+	engine_leave(e);
 	apple_dma_recover_stop(e);
 	apple_dma_idle_flush(e, UINT_MAX, "suspend");
 }
@@ -219,7 +244,7 @@ bool apple_dma_engine_resume(struct apple_dma_engine *e)
 		;
 	if (moved)
 		engine_close(e);
-	apple_dma_recover_resume(e);
+	apple_dma_engine_thaw(e);
 	return !moved;
 }
 
@@ -227,15 +252,24 @@ bool apple_dma_engine_resume(struct apple_dma_engine *e)
  * apple_dma_engine_freeze() - a hibernation image is about to be made or loaded
  * @e: the engine; the device and its driver sleep
  *
- * Stops the search for leftovers: in an image it would go on before the
- * companion's registers are programmed. apple_dma_recover_resume() undoes this in
- * the same kernel. An image that was loaded calls apple_dma_recover_again().
+ * Stops the search for leftovers, and keeps siblings away: in an image they
+ * would call the host before the companion's registers are programmed.
+ * apple_dma_engine_thaw() undoes this in the same kernel. An image that was loaded
+ * calls apple_dma_recover_again() and apple_dma_engine_resume().
  *
  * Context: may sleep.
  */
 void apple_dma_engine_freeze(struct apple_dma_engine *e)
 {
+	engine_leave(e);
 	apple_dma_recover_stop(e);
+}
+
+/* Undo apple_dma_engine_freeze(). Context: any. */
+void apple_dma_engine_thaw(struct apple_dma_engine *e)
+{
+	engine_join(e);
+	apple_dma_recover_resume(e);
 }
 
 /* ---- life of an engine ---- */
@@ -247,6 +281,7 @@ void apple_dma_engine_open(struct apple_dma_engine *e)
 
 	spin_lock_irqsave(&e->lock, flags);
 	e->closed = false;
+	apple_dma_budget_join(e);
 	__engine_set_fast(e);
 	spin_unlock_irqrestore(&e->lock, flags);
 }
@@ -379,7 +414,7 @@ static void apple_dma_engine_ram_gone(struct apple_dma_engine *e, u64 start,
  * apple_dma_engine_init() - set up an engine, closed
  * @e: the engine; zeroed
  * @dev: names it in the log
- * @limits: its budget
+ * @limits: its limits, and the budget that it shares
  * @ops: the way to the host
  * @host: handed to @ops
  *
@@ -405,6 +440,7 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 	INIT_WORK(&e->alert, apple_dma_engine_alert);
 	e->ram.gone = apple_dma_engine_ram_gone;
 	apple_dma_idle_init(e);
+	apple_dma_budget_init(e);
 	apple_dma_budget_forget(e);
 	apple_dma_recover_init(e);
 	e->closed = true;
@@ -429,7 +465,7 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
  * apple_dma_engine_create() - apple_dma_engine_init(), and the table of memory
  * @e: the engine; zeroed
  * @dev: names it in the log
- * @limits: its budget
+ * @limits: its limits, and the budget that it shares
  * @ops: the way to the host
  * @host: handed to @ops
  *
@@ -466,6 +502,7 @@ void apple_dma_engine_destroy(struct apple_dma_engine *e)
 	struct apple_dma_window *w, *next;
 
 	apple_dma_ram_exit(e);
+	apple_dma_budget_exit(e);
 	/* The last windows given back are freed after this. */
 	rcu_barrier();
 	xa_destroy(&e->by_phys);

@@ -15,6 +15,7 @@
 #include <linux/mutex.h>
 #include <linux/ratelimit.h>
 #include <linux/rbtree.h>
+#include <linux/rculist.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
@@ -68,7 +69,10 @@ struct apple_dma_runs {
  * @dev: names the engine in the log
  * @host_ops: the way to the host
  * @host: handed to @host_ops
- * @limits: the budget; constant but for @limits.batch
+ * @limits: its limits; constant but for @limits.batch
+ * @budget: the bytes in use, of all engines that share them
+ * @own_budget: if it shares with none
+ * @sibling: in @budget.engines while a driver may map and the guest is awake
  * @pool: struct apple_dma_window, with a reserve for atomic context
  * @freed: windows that went idle and are not on @idle yet; lock-free
  * @lock: protects all below it; taken with interrupts off
@@ -121,6 +125,9 @@ struct apple_dma_engine {
 	const struct apple_dma_host_ops *host_ops;
 	void *host;
 	struct apple_dma_limits limits;
+	struct apple_dma_budget *budget;
+	struct apple_dma_budget own_budget;
+	struct hlist_node sibling;
 	mempool_t *pool;
 	struct llist_head freed ____cacheline_aligned_in_smp;
 	spinlock_t lock ____cacheline_aligned_in_smp; /* all below */
@@ -185,6 +192,17 @@ static inline unsigned int apple_dma_engine_batch(struct apple_dma_engine *e)
 	return min(e->limits.batch, e->host_ops->fit(e->host));
 }
 
+/*
+ * Is it another engine of the budget, whose host can be asked? @sibling is in
+ * @e->budget->engines.
+ */
+static inline bool
+apple_dma_engine_is_sibling(const struct apple_dma_engine *e,
+			    const struct apple_dma_engine *sibling)
+{
+	return sibling != e && !READ_ONCE(sibling->broken);
+}
+
 /* Let interrupts in, and others at the lock. @flags: of spin_lock_irqsave(). */
 static inline void apple_dma_engine_relock(struct apple_dma_engine *e,
 					   unsigned long *flags)
@@ -217,6 +235,7 @@ void apple_dma_engine_flush(struct apple_dma_engine *e);
 void apple_dma_engine_suspend(struct apple_dma_engine *e);
 bool apple_dma_engine_resume(struct apple_dma_engine *e);
 void apple_dma_engine_freeze(struct apple_dma_engine *e);
+void apple_dma_engine_thaw(struct apple_dma_engine *e);
 void apple_dma_engine_set_batch(struct apple_dma_engine *e, u32 batch);
 void apple_dma_engine_snapshot(struct apple_dma_engine *e,
 			       struct apple_dma_stats *stats);

@@ -152,6 +152,35 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 	return n;
 }
 
+/**
+ * apple_dma_idle_evict_sibling() - make room in the budget that engines share
+ * @e: the engine that needs it; its lock is not held
+ * @bytes: how many bytes are needed
+ *
+ * One doorbell, of the sibling with most idle bytes. The lock of one engine
+ * is held at a time. A sibling that goes away waits for this: it leaves the
+ * budget, and a grace period has to pass, before its host is gone.
+ *
+ * Context: any.
+ * Return: how many windows went; there may be more if it is not 0.
+ */
+u64 apple_dma_idle_evict_sibling(struct apple_dma_engine *e, u64 bytes)
+{
+	struct apple_dma_engine *sibling;
+	unsigned long flags;
+	u64 went = 0;
+
+	rcu_read_lock();
+	sibling = apple_dma_budget_idlest_sibling(e);
+	if (sibling) {
+		spin_lock_irqsave(&sibling->lock, flags);
+		went = apple_dma_idle_evict(sibling, bytes, 1);
+		spin_unlock_irqrestore(&sibling->lock, flags);
+	}
+	rcu_read_unlock();
+	return went;
+}
+
 /*
  * Make room for so much, and no more: one doorbell. Used if it is not known
  * whether room is missing. Returns the largest window given back; of size 0 if

@@ -19,12 +19,17 @@
 static unsigned long long max_bytes = APPLE_DMA_DEFAULT_MAX_BYTES;
 module_param(max_bytes, ullong, 0444);
 MODULE_PARM_DESC(max_bytes,
-		 "Most bytes registered with the host for one device (default 1536 MiB)");
+		 "Most bytes registered with the host for all devices together (default 1428 MiB)");
+
+static bool budget_per_device;
+module_param(budget_per_device, bool, 0444);
+MODULE_PARM_DESC(budget_per_device,
+		 "Each device may have max_bytes; only for hosts known to have so much for each (default N)");
 
 static unsigned int max_entries = APPLE_DMA_DEFAULT_MAX_MAPPINGS;
 module_param(max_entries, uint, 0444);
 MODULE_PARM_DESC(max_entries,
-		 "Most registrations with the host for one device (default 65536)");
+		 "Most registrations with the host for each device (default 65536)");
 
 static char *mode = "cached";
 module_param(mode, charp, 0444);
@@ -46,9 +51,14 @@ module_param(doorbell_us, uint, 0444);
 MODULE_PARM_DESC(doorbell_us,
 		 "How long the host should work on one batch, 0: any time (default 1000 us)");
 
+/* The bytes of all companions of the guest. */
+static struct apple_dma_budget apple_dma_guest_budget =
+	APPLE_DMA_BUDGET_INIT(apple_dma_guest_budget);
+
 static void apple_dma_limits(struct apple_dma *ad,
 			     struct apple_dma_limits *limits)
 {
+	limits->budget = budget_per_device ? NULL : &apple_dma_guest_budget;
 	limits->bytes = round_down((u64)max_bytes, APPLE_DMA_GRANULE_SIZE);
 	limits->entries = max_entries;
 	limits->batch = min(ad->transport.host_max, batch_max);
@@ -126,9 +136,10 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	apple_dma_debugfs_add(ad);
 
 	dev_info(&pdev->dev,
-		 "ready: %s layout, up to %llu MiB in %u mappings, %u in a batch\n",
+		 "ready: %s layout, up to %llu MiB in %u mappings, %u in a batch; the bytes are for %s\n",
 		 ad->transport.wide ? "wide" : "RFC", limits.bytes >> 20,
-		 limits.entries, limits.batch);
+		 limits.entries, limits.batch,
+		 limits.budget ? "all devices together" : "this device");
 	return 0;
 
 remove_group:

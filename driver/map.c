@@ -122,7 +122,7 @@ static void map_log_failure(struct apple_dma_engine *e,
 		dev_warn(e->dev,
 			 "cannot map %llu bytes: %s; now %llu of %llu bytes and %llu of %u entries\n",
 			 f->size, map_fail_texts[f->cause],
-			 e->stats.mapped_bytes, e->limits.bytes,
+			 apple_dma_budget_used(e), e->limits.bytes,
 			 e->stats.mapped_entries, e->limits.entries);
 	}
 }

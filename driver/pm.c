@@ -89,7 +89,7 @@ static int apple_dma_pm_thaw(struct device *dev)
 {
 	struct apple_dma *ad = dev_get_drvdata(dev);
 
-	apple_dma_recover_resume(&ad->engine);
+	apple_dma_engine_thaw(&ad->engine);
 	return 0;
 }
 

@@ -157,7 +157,7 @@ static u64 runs_name_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 bool apple_dma_runs_begin(struct apple_dma_engine *e,
 			  struct apple_dma_request *req, bool all)
 {
-	bool fits = READ_ONCE(e->ram.bytes) <= e->limits.bytes;
+	bool fits = apple_dma_budget_has_all_ram(e);
 	u64 room = apple_dma_budget_left(e), most = 0, need;
 	struct scatterlist *sg;
 	int i;

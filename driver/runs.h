@@ -24,6 +24,7 @@
  * @rang: the lock is to be dropped before the next doorbell
  * @tries: idle windows that may still be given back for the range at hand; -1
  *	if not known
+ * @sibling_tries: the same for idle windows of siblings
  * @searches: how often a better window was looked for, for the range at hand
  * @lost: windows made for it that cross 4 GiB of device addresses
  */
@@ -38,6 +39,7 @@ struct apple_dma_request {
 	bool exact;
 	bool rang;
 	s64 tries;
+	s64 sibling_tries;
 	u8 searches;
 	u8 lost;
 };
@@ -45,6 +47,7 @@ struct apple_dma_request {
 static inline void apple_dma_request_here(struct apple_dma_request *req)
 {
 	req->tries = -1;
+	req->sibling_tries = -1;
 	req->searches = 0;
 	req->lost = 0;
 	if (req->sg) {
@@ -81,6 +84,7 @@ static inline struct apple_dma_request apple_dma_request_one(u64 phys, u64 size,
 		.mask = mask,
 		.boundary = U64_MAX,
 		.tries = -1,
+		.sibling_tries = -1,
 	};
 }
 

@@ -34,15 +34,12 @@ u64 apple_dma_shape_roomy(struct apple_dma_engine *e)
 {
 	u64 limit = apple_dma_budget_bytes(e), shape = APPLE_DMA_WINDOW_MAX,
 	    most;
-	u64 idle_bytes, idle_entries, busy, waste, room;
-	struct apple_dma_stats live;
+	u64 busy, live, waste, room;
 
-	if (e->ram.bytes <= limit)
+	if (apple_dma_budget_has_all_ram(e))
 		return shape;
-	apple_dma_counters_idle(e, &idle_entries, &idle_bytes);
-	apple_dma_counters_live(e, &live);
-	busy = e->stats.mapped_bytes - min(idle_bytes, e->stats.mapped_bytes);
-	waste = busy - min(live.live_bytes, busy);
+	apple_dma_budget_busy(e, &busy, &live);
+	waste = busy - min(live, busy);
 	room = limit - min(busy, limit);
 	most = limit / WASTE_SHARE - min(waste, limit / WASTE_SHARE);
 	most = min(most / WASTE_EACH, room / ROOM_EACH);

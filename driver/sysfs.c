@@ -222,6 +222,7 @@ static DEVICE_ATTR_WO(flush);
 static struct attribute *apple_dma_attrs[] = {
 	STAT(mapped_bytes),
 	STAT(mapped_entries),
+	STAT(guest_bytes),
 	STAT(live_bytes),
 	STAT(live_mappings),
 	STAT(idle_bytes),

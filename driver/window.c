@@ -95,7 +95,7 @@ static unsigned int window_handles(struct apple_dma_engine *e,
  * apple_dma_window_plan() - a window that the host is to be asked for
  * @e: the engine; its lock is held
  * @phys: guest-physical start; no window has it as its handle
- * @size: bytes; the budget has room for them
+ * @size: bytes
  * @first: where the range starts that it is for
  * @cause: set to why there is none, if there is none
  *
@@ -115,8 +115,14 @@ struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
 		*cause = APPLE_DMA_FAIL_BUG;
 		return NULL;
 	}
+	/* Another engine may have taken the room. */
+	if (!apple_dma_budget_take(e, size)) {
+		*cause = APPLE_DMA_FAIL_BYTES;
+		return NULL;
+	}
 	w = mempool_alloc(e->pool, GFP_ATOMIC | __GFP_NOWARN);
 	if (!w) {
+		apple_dma_budget_give(e, size);
 		*cause = APPLE_DMA_FAIL_MEMORY;
 		return NULL;
 	}
@@ -163,6 +169,7 @@ static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w
 		apple_dma_place_released(e, w);
 	}
 	e->stats.mapped_bytes -= w->size;
+	apple_dma_budget_give(e, w->size);
 	e->stats.mapped_entries--;
 	/* Hits may still look at it. */
 	call_rcu(&w->rcu, window_free);

@@ -523,7 +523,7 @@ static void sizes(struct kunit *test)
 	d->f->e->limits.bytes = 64 * GIB;
 	d->f->e->limits.entries = U32_MAX;
 	EXPECT_EQ(test, dma_max_mapping_size(d->dev),
-		  APPLE_DMA_DEFAULT_MAX_BYTES / GRANULE * PAGE_SIZE);
+		  APPLE_DMA_CHUNK_SIZE / GRANULE * PAGE_SIZE);
 }
 
 static void ops_know_their_own(struct kunit *test)

@@ -231,6 +231,27 @@ static u64 place(struct fake_host *h, u64 len)
 
 /* ---- the table; the lock is held ---- */
 
+static void note_peak(struct fake_host *dart)
+{
+	s64 bytes = atomic64_read(&dart->dart_bytes);
+	s64 peak = atomic64_read(&dart->dart_peak);
+
+	while (bytes > peak &&
+	       !atomic64_try_cmpxchg(&dart->dart_peak, &peak, bytes))
+		;
+}
+
+/* Returns false if the platform has no room for @len bytes. */
+static bool take_bytes(struct fake_host *h, u64 len)
+{
+	u64 bytes = atomic64_add_return(len, &h->dart->dart_bytes);
+
+	if (bytes <= h->dart->limits.bytes)
+		return true;
+	atomic64_sub(len, &h->dart->dart_bytes);
+	return false;
+}
+
 static void insert(struct fake_host *h, struct fake_host_slot *new)
 {
 	struct rb_node **link = &h->by_gpa.rb_node, *parent = NULL;
@@ -257,6 +278,7 @@ static void insert(struct fake_host *h, struct fake_host_slot *new)
 	rb_insert_color(&new->by_iova, &h->by_iova);
 	h->bytes += new->len;
 	h->entries++;
+	note_peak(h->dart);
 }
 
 /* Is this refused, even if there is room? */
@@ -281,16 +303,17 @@ static bool map_one(struct fake_host *h, u64 gpa, u64 len, u64 *iova)
 	struct fake_host_slot *slot;
 
 	if (refuses(h, gpa, len) || (!h->free && h->used == SLOTS) || find_gpa(h, gpa) ||
-	    len > h->limits.segment ||
-	    h->bytes + len > h->limits.bytes ||
-	    h->entries >= h->limits.entries)
+	    len > h->limits.segment || h->entries >= h->limits.entries ||
+	    !take_bytes(h, len))
 		return false;
 	*iova = h->force;
 	h->force = 0;
 	if (!*iova)
 		*iova = place(h, len);
-	if (!*iova)
+	if (!*iova) {
+		atomic64_sub(len, &h->dart->dart_bytes);
 		return false;
+	}
 	slot = h->free;
 	if (slot)
 		h->free = slot->next;
@@ -309,6 +332,7 @@ static void unmap_one(struct fake_host *h, struct fake_host_slot *slot)
 	rb_erase(&slot->by_gpa, &h->by_gpa);
 	rb_erase(&slot->by_iova, &h->by_iova);
 	h->bytes -= slot->len;
+	atomic64_sub(slot->len, &h->dart->dart_bytes);
 	h->entries--;
 	h->went[h->goes++ % FAKE_HOST_WENT] = slot->iova;
 	slot->next = h->free;
@@ -351,11 +375,13 @@ static void watch_budget(struct fake_host *h,
 			 const struct apple_dma_map_entry *entries,
 			 unsigned int n)
 {
-	u64 bytes = h->bytes;
+	u64 bytes = atomic64_read(&h->dart->dart_bytes);
 	unsigned int i;
 
+	/* What it has is refused for its handle: after a sleep it is asked again. */
 	for (i = 0; i < n; i++)
-		bytes += entries[i].len;
+		if (!find_gpa(h, entries[i].gpa))
+			bytes += entries[i].len;
 	if (!h->engine)
 		return;
 	if (bytes > h->engine->limits.bytes)
@@ -484,6 +510,7 @@ int fake_host_init(struct fake_host *h, enum fake_host_policy policy, u64 seed)
 	spin_lock_init(&h->lock);
 	h->by_gpa = RB_ROOT;
 	h->by_iova = RB_ROOT;
+	h->dart = h;
 	h->policy = policy;
 	h->seed = seed;
 	h->iova_base = 0x80000000ULL;

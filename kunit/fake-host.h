@@ -10,6 +10,7 @@
 #ifndef APPLE_DMA_FAKE_HOST_H
 #define APPLE_DMA_FAKE_HOST_H
 
+#include <linux/atomic.h>
 #include <linux/rbtree.h>
 #include <linux/spinlock.h>
 
@@ -89,11 +90,16 @@ struct fake_host_slot {
 
 /**
  * struct fake_host - the host
- * @limits: its limits; may be changed at any time with fake_host_limit()
+ * @limits: its limits; may be changed at any time with fake_host_limit(); the
+ *	bytes are those of @dart
  * @policy: where it puts what it maps
  * @iova_base: lowest device address; not 0
  * @iova_size: bytes of device addresses
  * @engine: whose limits are watched; or NULL
+ * @dart: the host whose bytes are those of this one, too: two extensions that share
+ *	what the platform has. Itself, if it shares with none
+ * @dart_bytes: registered now with all hosts that share with this one
+ * @dart_peak: most of that so far
  * @ram: what may be mapped; nothing is watched if NULL
  * @ram_ranges: how many of @ram
  * @refuse: refuse so many map entries, whatever they are
@@ -131,6 +137,9 @@ struct fake_host {
 	u64 iova_base;
 	u64 iova_size;
 	struct apple_dma_engine *engine;
+	struct fake_host *dart;
+	atomic64_t dart_bytes;
+	atomic64_t dart_peak;
 	const struct apple_dma_range *ram;
 	unsigned int ram_ranges;
 	u64 refuse;

@@ -41,6 +41,8 @@ static int start(struct fixture *f, const struct fixture_plan *plan)
 	limits.bytes = limits.bytes ?: APPLE_DMA_DEFAULT_MAX_BYTES;
 	limits.entries = limits.entries ?: APPLE_DMA_DEFAULT_MAX_MAPPINGS;
 	limits.batch = limits.batch ?: APPLE_DMA_BATCH_MAX;
+	if (plan->with && !plan->apart)
+		limits.budget = plan->with->e->budget;
 	choose_ram(f, plan);
 	f->ad = kzalloc(sizeof(*f->ad), GFP_KERNEL);
 	f->host = kzalloc(sizeof(*f->host), GFP_KERNEL);
@@ -51,6 +53,8 @@ static int start(struct fixture *f, const struct fixture_plan *plan)
 	if (err)
 		return err;
 	f->host->engine = f->e;
+	if (plan->with && !plan->apart)
+		f->host->dart = plan->with->host;
 	f->host->ram = plan->real ? NULL : f->ram;
 	f->host->ram_ranges = plan->real ? 0 : f->ram_ranges;
 	err = apple_dma_engine_init(f->e, fixture_device, &limits,
@@ -80,9 +84,10 @@ free_host:
  * @test: the case; ended if there is no memory
  * @plan: what the case needs
  *
- * Undone by fixture_close().
+ * Undone by fixture_close(). A second one of a case, @plan->with the first, may also
+ * be undone by fixture_end().
  *
- * Return: the fixture, also in @test->priv.
+ * Return: the fixture; the first one also in @test->priv.
  */
 struct fixture *fixture_new(struct kunit *test, const struct fixture_plan *plan)
 {
@@ -98,7 +103,10 @@ struct fixture *fixture_new(struct kunit *test, const struct fixture_plan *plan)
 	f->test = test;
 	f->lost = lost;
 	seam_longest_hold = 0;
-	test->priv = f;
+	if (plan->with)
+		plan->with->sibling = f;
+	else
+		test->priv = f;
 	return f;
 }
 
@@ -120,6 +128,38 @@ static void check_end(struct fixture *f)
 	EXPECT(f->test, xa_empty(&f->e->by_iova));
 }
 
+/* What engine and host have is freed. What was left is reported. */
+static void end(struct fixture *f)
+{
+	bool broken = f->e->broken;
+
+	apple_dma_engine_stop(f->e);
+	if (!broken)
+		check_end(f);
+	if (f->host->wrong[0])
+		kunit_info(f->test, "the host: %s\n", f->host->wrong);
+	EXPECT(f->test, !f->host->wrong[0]);
+	apple_dma_engine_destroy(f->e);
+	fake_host_free(f->host);
+}
+
+/**
+ * fixture_end() - a second fixture ends before its case does
+ * @f: the fixture
+ *
+ * What its host still has, because it is broken, is gone with it.
+ */
+void fixture_end(struct fixture *f)
+{
+	struct fixture *first = f->test->priv;
+
+	end(f);
+	if (f->host->dart != f->host)
+		atomic64_sub(f->host->bytes, &f->host->dart->dart_bytes);
+	first->sibling = NULL;
+	free_fixture(f);
+}
+
 /**
  * fixture_close() - the opposite of fixture_new(): the .exit of a suite
  * @test: the case, which may have no fixture
@@ -131,22 +171,15 @@ static void check_end(struct fixture *f)
 void fixture_close(struct kunit *test)
 {
 	struct fixture *f = test->priv;
-	bool broken;
 
 	seam_resched = NULL;
 	seam_grace = NULL;
 	if (!f)
 		return;
-	broken = f->e->broken;
-	apple_dma_engine_stop(f->e);
-	if (!broken)
-		check_end(f);
-	if (f->host->wrong[0])
-		kunit_info(test, "the host: %s\n", f->host->wrong);
-	EXPECT(test, !f->host->wrong[0]);
-	apple_dma_engine_destroy(f->e);
+	if (f->sibling)
+		fixture_end(f->sibling);
+	end(f);
 	EXPECT_EQ(test, seam_balance(), f->lost);
-	fake_host_free(f->host);
 	free_fixture(f);
 	test->priv = NULL;
 }

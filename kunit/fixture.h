@@ -47,6 +47,7 @@
  * @stats: of fixture_stats()
  * @memory: of fixture_memory()
  * @lost: allocations that the driver's files had before the case
+ * @sibling: a second one of the case, or NULL
  */
 struct fixture {
 	struct kunit *test;
@@ -59,6 +60,7 @@ struct fixture {
 	struct apple_dma_stats stats;
 	void *memory[FIXTURE_MEMORY];
 	long lost;
+	struct fixture *sibling;
 };
 
 /**
@@ -70,6 +72,9 @@ struct fixture {
  * @mode: of the engine
  * @leftovers: an earlier kernel may have left something on the host
  * @real: the guest's own memory, none is made up
+ * @with: the case's first fixture, of a second one: both engines share a budget, and
+ *	both hosts share the bytes that the platform has
+ * @apart: they share neither
  */
 struct fixture_plan {
 	struct apple_dma_limits limits;
@@ -78,6 +83,8 @@ struct fixture_plan {
 	enum apple_dma_mode mode;
 	bool leftovers;
 	bool real;
+	struct fixture *with;
+	bool apart;
 };
 
 /* A fixture for this case, with fields of struct fixture_plan that differ. */
@@ -89,6 +96,7 @@ extern struct device *fixture_device;
 
 struct fixture *fixture_new(struct kunit *test, const struct fixture_plan *plan);
 void fixture_close(struct kunit *test);
+void fixture_end(struct fixture *f);
 void *fixture_memory(struct fixture *f, size_t size);
 u64 fixture_doorbells(struct fixture *f);
 void fixture_holds(struct fixture *f);

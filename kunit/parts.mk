@@ -13,8 +13,9 @@ apple-dma-tested := $(addprefix $(apple-dma-driver)/, engine.o counters.o \
 apple-dma-pure := $(apple-dma-tested) $(apple-dma-driver)/trace.o \
 	$(addprefix $(apple-dma-kunit)/, suites.o seam.o fake-host.o \
 	fake-companion.o fixture.o line.o \
-	wire_test.o transport_test.o index_test.o window_test.o shape_test.o runs_test.o align_test.o \
-	idle_test.o map_test.o engine_test.o ram_test.o recover_test.o oldmem_test.o \
+	wire_test.o transport_test.o index_test.o window_test.o shape_test.o runs_test.o \
+	align_test.o idle_test.o budget_test.o map_test.o engine_test.o ram_test.o \
+	recover_test.o oldmem_test.o \
 	debugfs_test.o fail_test.o)
 
 ccflags-y += -I$(src)/$(apple-dma-kunit)

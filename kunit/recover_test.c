@@ -315,7 +315,7 @@ static void thaw_is_no_reason_to_search_again(struct kunit *test)
 	CHECK(test, ended(f));
 	fixture_doorbells(f);
 	apple_dma_engine_freeze(f->e);
-	apple_dma_recover_resume(f->e);
+	apple_dma_engine_thaw(f->e);
 	flush_work(&f->e->sweep);
 	CHECK_EQ(test, fixture_doorbells(f), 0);
 }

@@ -14,6 +14,7 @@ struct kunit_suite *const pure_suites[] = {
 	&runs_suite,
 	&align_suite,
 	&idle_suite,
+	&budget_suite,
 	&map_suite,
 	&engine_suite,
 	&ram_suite,

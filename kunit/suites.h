@@ -16,6 +16,7 @@ extern struct kunit_suite shape_suite;
 extern struct kunit_suite runs_suite;
 extern struct kunit_suite align_suite;
 extern struct kunit_suite idle_suite;
+extern struct kunit_suite budget_suite;
 extern struct kunit_suite map_suite;
 extern struct kunit_suite engine_suite;
 extern struct kunit_suite ram_suite;

@@ -54,8 +54,34 @@ struct dart *dart_create(const struct dart_config *config)
 	return dart;
 }
 
+static bool pool_take(struct dart_pool *pool, uint64_t pages)
+{
+	bool fits;
+
+	if (!pool)
+		return true;
+	pthread_mutex_lock(&pool->lock);
+	fits = pages <= (pool->max_bytes - pool->bytes) >> DART_PAGE_SHIFT;
+	if (fits)
+		pool->bytes += pages << DART_PAGE_SHIFT;
+	if (pool->peak < pool->bytes)
+		pool->peak = pool->bytes;
+	pthread_mutex_unlock(&pool->lock);
+	return fits;
+}
+
+static void pool_give(struct dart_pool *pool, uint64_t pages)
+{
+	if (!pool)
+		return;
+	pthread_mutex_lock(&pool->lock);
+	pool->bytes -= pages << DART_PAGE_SHIFT;
+	pthread_mutex_unlock(&pool->lock);
+}
+
 static void drop_mapping(struct dart *dart, struct mapping *mapping)
 {
+	pool_give(dart->config.pool, mapping->node.size);
 	tree_remove(&dart->mappings, &mapping->node);
 	dart->usage.bytes -= mapping->node.size << DART_PAGE_SHIFT;
 	dart->usage.entries--;
@@ -107,8 +133,13 @@ static enum dart_status map_pages(struct dart *dart, void *owner, uint64_t va_pa
 	mapping = calloc(1, sizeof(*mapping));
 	if (!mapping)
 		return DART_NO_MEMORY;
+	if (!pool_take(dart->config.pool, count)) {
+		free(mapping);
+		return DART_LIMIT_BYTES;
+	}
 	status = space_take(&dart->space, count, avoid, &mapping->taken);
 	if (status != DART_OK) {
+		pool_give(dart->config.pool, count);
 		free(mapping);
 		return status;
 	}

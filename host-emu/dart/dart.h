@@ -10,6 +10,7 @@
 #ifndef APPLE_DMA_DART_H
 #define APPLE_DMA_DART_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -80,10 +81,27 @@ enum dart_status {
 };
 
 /**
+ * struct dart_pool - a limit of bytes that several DARTs share
+ * @lock: for what is below
+ * @max_bytes: most bytes mapped at a time by all of them, in whole pages
+ * @bytes: mapped now
+ * @peak: most of that so far
+ */
+struct dart_pool {
+	pthread_mutex_t lock;
+	uint64_t max_bytes;
+	uint64_t bytes;
+	uint64_t peak;
+};
+
+#define DART_POOL_INIT	{ .lock = PTHREAD_MUTEX_INITIALIZER }
+
+/**
  * struct dart_config - what a DART is made of
  * @policy: placement of IOVAs
  * @seed: placement is the same for the same seed and the same calls
  * @max_bytes: most bytes mapped at a time, counted in whole pages
+ * @pool: shared with other DARTs, and outlives them; or NULL
  * @max_entries: most mappings at a time
  * @max_segment: longest segment that a mapping comes back as, in bytes,
  *	rounded down to pages but at least one; 0 for no limit
@@ -93,6 +111,7 @@ struct dart_config {
 	enum dart_policy policy;
 	uint64_t seed;
 	uint64_t max_bytes;
+	struct dart_pool *pool;
 	uint32_t max_entries;
 	uint64_t max_segment;
 	unsigned int iova_bits;

@@ -15,6 +15,9 @@ static const char *const enforce_names[] = {
 
 static const struct names enforce_modes = NAMES(enforce_names);
 
+/* What all DARTs with shared-bytes have together. */
+static struct dart_pool pool = DART_POOL_INIT;
+
 AppleDart *apple_dart_find(const char *id, Error **errp)
 {
 	Object *object = property_object(id, TYPE_APPLE_DART);
@@ -98,6 +101,11 @@ static bool check(const AppleDart *dart, Error **errp)
 			   " bytes or more", config->max_bytes, (uint64_t)DART_PAGE_SIZE);
 		return false;
 	}
+	if (dart->shared_bytes && pool.max_bytes && dart->shared_bytes != pool.max_bytes) {
+		error_setg(errp, "shared-bytes=%" PRIu64 ": another apple-dart has %" PRIu64,
+			   dart->shared_bytes, pool.max_bytes);
+		return false;
+	}
 	if (!config->max_entries) {
 		error_setg(errp, "max-entries=0: allowed is 1 or more");
 		return false;
@@ -109,15 +117,19 @@ static bool check(const AppleDart *dart, Error **errp)
 static char *stats_now(const AppleDart *dart)
 {
 	const char *id = DEVICE(dart)->id;
+	g_autofree char *shared = NULL;
 	struct dart_usage usage;
 
+	if (dart->shared_bytes)
+		shared = g_strdup_printf(", \"shared_bytes\": %" PRIu64
+			", \"shared_peak_bytes\": %" PRIu64, pool.bytes, pool.peak);
 	dart_get_usage(dart->glue.dart, &usage);
 	return g_strdup_printf("{\"name\": \"%s\", \"dart_entries\": %" PRIu64
 		", \"dart_bytes\": %" PRIu64 ", \"faults\": %" PRIu64 ", \"read_faults\": %" PRIu64
-		", \"write_faults\": %" PRIu64 ", \"enforced\": %s}", id ? id : TYPE_APPLE_DART,
+		", \"write_faults\": %" PRIu64 ", \"enforced\": %s%s}", id ? id : TYPE_APPLE_DART,
 		usage.entries, usage.bytes, usage.read_faults + usage.write_faults,
 		usage.read_faults, usage.write_faults,
-		apple_dart_enforced(dart) ? "true" : "false");
+		apple_dart_enforced(dart) ? "true" : "false", shared ? shared : "");
 }
 
 static void write_stats(Notifier *notifier, void *data)
@@ -148,6 +160,10 @@ static void realize(DeviceState *dev, Error **errp)
 	dart->glue.bus = bus_behind(dart->port_id, errp);
 	if (!dart->glue.bus)
 		return;
+	if (dart->shared_bytes) {
+		pool.max_bytes = dart->shared_bytes;
+		dart->config.pool = &pool;
+	}
 	dart->glue.dart = dart_create(&dart->config);
 	dart->dext = dart->glue.dart ? dext_create(dart->glue.dart) : NULL;
 	if (!dart->dext) {
@@ -230,7 +246,8 @@ static void set_stats(Object *obj, const char *value, Error **errp)
 static APPLE_PROPERTY properties[] = {
 	DEFINE_PROP_STRING("port", AppleDart, port_id),
 	DEFINE_PROP_UINT64("seed", AppleDart, config.seed, 0),
-	DEFINE_PROP_SIZE("max-bytes", AppleDart, config.max_bytes, APPLE_DMA_DEFAULT_MAX_BYTES),
+	DEFINE_PROP_SIZE("max-bytes", AppleDart, config.max_bytes, APPLE_DMA_CHUNK_SIZE),
+	DEFINE_PROP_SIZE("shared-bytes", AppleDart, shared_bytes, 0),
 	DEFINE_PROP_UINT32("max-entries", AppleDart, config.max_entries,
 			   APPLE_DMA_DEFAULT_MAX_MAPPINGS),
 	DEFINE_PROP_SIZE("max-segment", AppleDart, config.max_segment, 0),

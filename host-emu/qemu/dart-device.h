@@ -24,6 +24,7 @@ struct AppleDart {
 	/* Properties. */
 	char *port_id;
 	struct dart_config config;
+	uint64_t shared_bytes;
 	enum apple_enforce enforce;
 	char *fault_file;
 	char *stats_file;

@@ -576,6 +576,37 @@ static void byte_limit_is_exact(void **state)
 	dart_destroy(dart);
 }
 
+static void two_share_a_limit(void **state)
+{
+	struct dart_pool pool = DART_POOL_INIT;
+	const struct dart_config config = {
+		.max_bytes = 8 * PAGE, .max_entries = 100, .iova_bits = 47, .pool = &pool,
+		.max_segment = PAGE,
+	};
+	struct dart *a = dart_create(&config), *b = dart_create(&config);
+	uint64_t iova, extra;
+
+	(void)state;
+	pool.max_bytes = 8 * PAGE;
+	iova = must_map(a, VA, PAGE);
+	for (int i = 1; i < 5; i++)
+		must_map(a, VA + i * PAGE, PAGE);
+	for (int i = 0; i < 3; i++)
+		must_map(b, VA + i * PAGE, PAGE);
+	assert_int_equal(map(a, VA, 1, &extra), DART_LIMIT_BYTES);
+	assert_int_equal(map(b, VA, 1, &extra), DART_LIMIT_BYTES);
+	assert_int_equal(dart_unmap(a, iova), DART_OK);
+	/* Two pieces: the first one is given back. */
+	assert_int_equal(map(b, VA, 2 * PAGE, &extra), DART_LIMIT_BYTES);
+	assert_int_equal(pool.bytes, 7 * PAGE);
+	must_map(b, VA, PAGE);
+	assert_int_equal(pool.peak, 8 * PAGE);
+	dart_destroy(a);
+	assert_int_equal(pool.bytes, 4 * PAGE);
+	dart_destroy(b);
+	assert_int_equal(pool.bytes, 0);
+}
+
 static void a_limit_that_is_no_whole_page_is_rounded_down(void **state)
 {
 	const struct dart_config config = {
@@ -807,6 +838,7 @@ int main(void)
 		cmocka_unit_test(never_identity),
 		cmocka_unit_test(count_limit_is_exact),
 		cmocka_unit_test(byte_limit_is_exact),
+		cmocka_unit_test(two_share_a_limit),
 		cmocka_unit_test(a_limit_that_is_no_whole_page_is_rounded_down),
 		cmocka_unit_test(bad_ranges_are_refused),
 		cmocka_unit_test(reserved_ranges_are_never_given),

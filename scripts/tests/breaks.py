@@ -114,6 +114,35 @@ BREAKS = (
     Break("a batch is full of granules that one window has", "driver/runs.c",
           "\t\truns_choose(run, shape, true);\n", "", "runs.longest_list"),
 
+    # ---- one budget for all
+    Break("two engines may take the same room", "driver/budget.c",
+          "\t\tif ((u64)used + size > e->limits.bytes)\n\t\t\treturn false;\n", "",
+          "budget.room_is_taken_once"),
+    Break("idle windows of siblings are not taken", "driver/cover.c",
+          "\twent = apple_dma_idle_evict_sibling(e, bytes);\n", "\twent = 0;\n",
+          "budget.miss_takes_idle_windows_of_a_sibling"),
+    Break("idle windows of siblings are taken when the own ones are gone", "driver/cover.c",
+          "\tif (bytes && req->sibling_tries && apple_dma_budget_sibling_idler(e)) {\n",
+          "\tif (false) {\n",
+          "budget.who_keeps_most_idle_gives"),
+    Break("idle windows of siblings are no room", "driver/budget.c",
+          "\t*bytes = budget_sum(e).idle_bytes;\n", "",
+          "budget.list_takes_what_it_needs_at_once"),
+    Break("siblings may ask a host that goes away", "driver/engine.c",
+          "\te->closed = true;\n\tapple_dma_budget_leave(e);\n", "\te->closed = true;\n",
+          "budget.sibling_that_stops_is_left_alone"),
+    Break("siblings may ask a companion that sleeps", "driver/engine.c",
+          "\tapple_dma_budget_leave(e);\n\tspin_unlock_irqrestore(&e->lock, flags);\n"
+          "\tsynchronize_rcu();\n",
+          "\tspin_unlock_irqrestore(&e->lock, flags);\n\tsynchronize_rcu();\n",
+          "budget.frozen_sibling_is_left_alone"),
+    Break("what an engine had stays in the budget for ever", "driver/budget.c",
+          "\tatomic64_sub(e->stats.mapped_bytes, &e->budget->used);\n", "",
+          "budget.broken_sibling_is_left_alone"),
+    Break("shapes ignore what siblings have", "driver/shape.c",
+          "\tif (apple_dma_budget_has_all_ram(e))\n", "\tif (e->ram.bytes <= limit)\n",
+          "budget.shapes_follow_the_room_of_all"),
+
     # ---- what the host teaches
     Break("a learned shape is a part of what was refused, and no power of the step",
           "driver/cover.c",
@@ -206,11 +235,11 @@ BREAKS = (
           "\tapple_dma_idle_flush(e, UINT_MAX, \"suspend\");\n",
           "recover.search_ends_before_a_sleep"),
     Break("freeze does not wait for the search to end", "driver/engine.c",
-          "void apple_dma_engine_freeze(struct apple_dma_engine *e)\n"
-          "{\n"
-          "\tapple_dma_recover_stop(e);\n",
-          "void apple_dma_engine_freeze(struct apple_dma_engine *e)\n"
-          "{\n",
+          "\tengine_leave(e);\n"
+          "\tapple_dma_recover_stop(e);\n"
+          "}\n",
+          "\tengine_leave(e);\n"
+          "}\n",
           "recover.search_ends_before_an_image"),
     Break("the lock is kept between two batches of a list that is mapped", "driver/cover.c",
           "\t\treq->rang = false;\n"

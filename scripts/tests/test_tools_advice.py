@@ -126,7 +126,7 @@ def test_max_bytes_at_its_most_is_not_to_be_raised(tree, doctor, monkeypatch):
     cures = [cure for _, _, cure in doctor("limits")]
     assert len(cures) == 2      # the failure, and that it is near the limit
     for cure in cures:
-        assert f"options apple_dma max_bytes={1536 * MIB}" in cure
+        assert f"options apple_dma max_bytes={1428 * MIB}" in cure
 
 
 def test_every_advised_option_reaches_the_initramfs(tree, doctor, monkeypatch):

@@ -111,6 +111,60 @@ list
     assert fast["map_entries"] == 400 and fast["largest_batch"] == 64
 
 
+def test_two_devices_share_the_bytes(testbed, disk):
+    """The budget is as much as the host has for both. The second device takes what the first
+    keeps idle, and the host is never asked for more than it has."""
+    run = testbed(r"""
+cd /sys/bus/pci/drivers/apple_dma
+set -- 0*
+taken() { cat "$1/apple_dma/evictions"; }
+first=$(basename "$(readlink -f $1/apple_dma/managed/nvme/*)")n1
+second=$(basename "$(readlink -f $2/apple_dma/managed/nvme/*)")n1
+dd if=/dev/$first of=/dev/null bs=1M count=100 2>/dev/null
+before=$(taken $1)
+full=$(cat $1/apple_dma/mapped_bytes)
+dd if=/dev/$second of=/dev/null bs=1M count=100 2>/dev/null
+echo "full=$full" "second=$(cat $2/apple_dma/mapped_bytes)" "taken=$(($(taken $1) - before))" |
+	tr ' ' '\n'
+[ $(cat $1/apple_dma/guest_bytes) = $(cat $2/apple_dma/guest_bytes) ] || fail guest_bytes
+node=/dev/$first verified a --size=12m &
+a=$!
+node=/dev/$second verified b --size=12m &
+joined $!
+joined $a
+agree first companion0 $1
+agree second companion1 $2
+echo "failures=$(cat $1/apple_dma/map_failures)$(cat $2/apple_dma/map_failures)"
+""", qemu=[disk("d0")[0], disk("d1")[0]],
+                  devices=["nvme,drive=d0,serial=a", "nvme,drive=d1,serial=b"],
+                  host=["shared-bytes=33554432"], module="max_bytes=33554432 idle_ms=0")
+    assert run.value("full") > 24 << 20
+    assert run.value("taken") > 0 and run.value("second") > 0
+    assert run.value("failures") == 0
+    for i in (0, 1):
+        assert 24 << 20 < run.companion(i)["shared_peak_bytes"] <= 32 << 20
+        assert run.companion(i)["failed_entries"] == run.companion(i)["faults"] == 0
+
+
+@pytest.mark.full
+def test_budget_for_each_device(testbed, disk):
+    """With budget_per_device=1 two devices have twice the bytes."""
+    run = testbed(r"""
+for disk in nvme0n1 nvme1n1; do
+	dd if=/dev/$disk of=/dev/null bs=1M count=100 2>/dev/null
+done
+for companion in /sys/bus/pci/drivers/apple_dma/0*; do
+	[ $(cat $companion/apple_dma/guest_bytes) = $(cat $companion/apple_dma/mapped_bytes) ] ||
+		fail guest_bytes
+done
+""", qemu=[disk("d0")[0], disk("d1")[0]],
+                  devices=["nvme,drive=d0,serial=a", "nvme,drive=d1,serial=b"],
+                  host=["shared-bytes=67108864"],
+                  module="max_bytes=33554432 idle_ms=0 budget_per_device=1")
+    assert 48 << 20 < run.companion()["shared_peak_bytes"] <= 64 << 20
+    assert "the bytes are for this device" in run.console
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("mode, size", [("cached", "8m"), ("strict", "1m")])
 def test_slow_host(testbed, disk, mode, size):

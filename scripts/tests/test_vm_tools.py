@@ -107,7 +107,7 @@ def check_doctor(doctor):
     assert found["headers"]["outcome"] == found["module"]["outcome"] == "note"
     others = {name: f["outcome"] for name, f in found.items() if name not in ("headers", "module")}
     assert set(others.values()) == {"ok"}, doctor
-    assert "layout, up to 1536 MiB" in found["protocol"]["text"]
+    assert "layout, up to 1428 MiB" in found["protocol"]["text"]
 
 
 def check_report(run, numbers):

@@ -9,7 +9,7 @@ VERSION = "0.1.0"
 
 MIB = 1 << 20
 DEFAULTS = {
-    "mapped_bytes": 612 * MIB, "mapped_entries": 420, "live_bytes": 500 * MIB,
+    "mapped_bytes": 612 * MIB, "mapped_entries": 420, "guest_bytes": 612 * MIB, "live_bytes": 500 * MIB,
     "live_mappings": 9000, "idle_bytes": 112 * MIB, "idle_entries": 100,
     "peak_bytes": 700 * MIB, "peak_entries": 500, "limit_bytes": 1536 * MIB,
     "limit_entries": 65536, "learned_bytes": 0, "learned_entries": 0, "window_bytes": 4 * MIB,

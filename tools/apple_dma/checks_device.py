@@ -162,7 +162,7 @@ def check_iommu(machine):
 
 # ---- limits
 
-MOST = {"bytes": 1536 << 20, "entries": 65536}      # a size that Macs are known to accept
+MOST = {"bytes": 1428 << 20, "entries": 65536}      # a size that Macs are known to accept
 # An older module prints neither the address nor the mask.
 MASK_LINE = (r"cannot map \d+ bytes: the host's address (?:(0x[0-9a-f]+) )?is beyond the device's "
              r"DMA mask(?: (0x[0-9a-f]+))?")
@@ -253,14 +253,23 @@ def failed_maps(machine, device):
     return found
 
 
-def near_limit(device, what):
+def in_use(machine, device, what):
+    """What counts against the limit; the bytes of all devices, if they share them."""
+    if what == "bytes" and device.shares():
+        idle = sum(each.get("idle_bytes") or 0 for each in machine.ours)
+        return max(device.get("guest_bytes") - idle, 0)
+    return device.used(what)
+
+
+def near_limit(machine, device, what):
     """A finding where the limit is near, or None."""
-    used, limit = device.used(what), device.get(f"limit_{what}")
+    used, limit = in_use(machine, device, what), device.get(f"limit_{what}")
     if used is None or not limit or used < 0.85 * limit:
         return None
     show = units.size if what == "bytes" else units.count
+    shared = ", by all devices together" if what == "bytes" and device.shares() else ""
     return note(f"{device.managed or device.companion}: {units.percent(used / limit, 0)} of the "
-                f"{what} are in use ({show(used)} of {show(limit)})",
+                f"{what} are in use ({show(used)} of {show(limit)}{shared})",
                 "at the limit, mappings fail", *more_room(device, what))
 
 
@@ -281,7 +290,7 @@ def check_limits(machine):
     found = []
     for device in machine.ours:
         bad = failed_maps(machine, device) + list(learned(device))
-        bad += [near for near in (near_limit(device, w) for w in ("bytes", "entries")) if near]
+        bad += [near for near in (near_limit(machine, device, w) for w in ("bytes", "entries")) if near]
         if machine.log.search("the limits are above what Macs are known to allow",
                               device.companion):
             bad.append(note(f"{device.companion}: max_bytes or max_entries is above what Macs are "
@@ -292,7 +301,7 @@ def check_limits(machine):
                             f"{units.count(device.get('bad_unmaps'))} times what it had not "
                             "mapped",
                             "an error of that driver: report it to its authors"))
-        used, limit = device.used("bytes"), device.get("limit_bytes")
+        used, limit = in_use(machine, device, "bytes"), device.get("limit_bytes")
         found += bad or [ok(f"{device.managed or device.companion}: " + (
             f"{units.percent(used / limit, 0)} of the bytes in use, no mapping failed"
             if used is not None and limit else "no mapping failed"))]

@@ -18,7 +18,7 @@ FOREIGN = f"another module named {DRIVER} has the companion"
 
 # Every file of the group that has a number; an older module lacks some.
 COUNTERS = (
-    "mapped_bytes", "mapped_entries", "live_bytes", "live_mappings", "idle_bytes",
+    "mapped_bytes", "mapped_entries", "guest_bytes", "live_bytes", "live_mappings", "idle_bytes",
     "idle_entries", "peak_bytes", "peak_entries", "limit_bytes", "limit_entries",
     "learned_bytes", "learned_entries", "window_bytes", "doorbells", "batches", "requests",
     "doorbell_ns_min", "doorbell_ns_mean", "doorbell_ns_max", "map_entry_ns", "unmap_entry_ns",
@@ -72,6 +72,10 @@ class Device:
         """Registered and in use, without idle windows; WHAT is bytes or entries."""
         mapped, idle = self.get(f"mapped_{what}"), self.get(f"idle_{what}")
         return None if mapped is None else max(mapped - (idle or 0), 0)
+
+    def shares(self):
+        """Whether others use the same byte budget now."""
+        return (self.get("guest_bytes") or 0) > (self.get("mapped_bytes") or 0)
 
     def hit_rate(self):
         """The share of mappings that needed no registration, or None before the first."""

@@ -64,6 +64,8 @@ def say_limits(record):
     if near[0] >= 0.97:
         text = "The host's limits were reached"
     parts = []
+    all_of_them = record.peak(lambda d: d.get("guest_bytes") if d.shares() else None)
+    shared = f" ({units.size(all_of_them)} with all other devices)" if all_of_them else ""
     for what in ("bytes", "entries"):
         peak = record.peak(lambda d, w=what: d.get(f"mapped_{w}"))
         used = record.peak(lambda d, w=what: d.used(w))
@@ -72,7 +74,7 @@ def say_limits(record):
         show = units.size if what == "bytes" else units.count
         kept = f" ({show(used)} in use)" if used != peak else ""
         parts.append(f"{show(peak)}{kept} of {show(record.last.get(f'limit_{what}'))}" +
-                     ("" if what == "bytes" else " registrations"))
+                     (shared if what == "bytes" else " registrations"))
     return f"{text}: at most {', and '.join(parts)}."
 
 

@@ -77,6 +77,9 @@ def head(device, state, term):
         if used is not None:
             bar = term.bar(used, device.get(f"idle_{what}"), limit, room)
             lines.append(f"  {pad(what, 9)}  {bar} {show(used)} of {show(limit)}")
+    if device.shares():
+        lines.append(f"  {pad('all', 9)}  {units.size(device.get('guest_bytes'))} of "
+                     f"{units.size(device.get('limit_bytes'))} registered by all devices together")
     return lines
 
 

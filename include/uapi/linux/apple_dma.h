@@ -42,7 +42,8 @@
 /* Platform constants that no register advertises. */
 #define APPLE_DMA_GRANULE_SHIFT		14	/* the DART page, 16 KiB */
 #define APPLE_DMA_GRANULE_SIZE		0x4000U
-#define APPLE_DMA_DEFAULT_MAX_BYTES	0x60000000ULL	/* 1536 MiB */
+#define APPLE_DMA_DEFAULT_MAX_BYTES	0x59400000ULL	/* 1.5 GB in whole 4 MiB: 1428 MiB */
+#define APPLE_DMA_CHUNK_SIZE		0x60000000ULL	/* most for one mapping: 1536 MiB */
 #define APPLE_DMA_DEFAULT_MAX_MAPPINGS	65536
 
 /**

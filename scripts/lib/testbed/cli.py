@@ -22,6 +22,7 @@ TRIES = 3               # of a guest whose boot QEMU spoils
 SPOILED = ("the kernel ran into a breakpoint that was not there any more, before anything of "
            "ours ran")
 DART_COUNTS = ("dart_entries", "dart_bytes", "faults", "read_faults", "write_faults")
+SHARED_COUNTS = ("shared_bytes", "shared_peak_bytes")   # with --host shared-bytes
 SHELLS = ("sh", "bash", "dash", "/bin/sh", "/bin/bash")
 
 USAGE = """scripts/testbed run [OPTION]... -- COMMAND [ARG...]
@@ -319,6 +320,7 @@ def _statistics(session, names, folder, dextd):
         else:
             dart = _counts(folder, name.replace("companion", "dart")) or {}
             found[name].update({key: dart.get(key) for key in DART_COUNTS})
+            found[name].update({key: dart[key] for key in SHARED_COUNTS if key in dart})
         if session.at_exit.get(name, {}).get("gone"):
             found[name]["gone"] = True
         if name in session.at_exit:

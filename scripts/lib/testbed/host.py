@@ -16,6 +16,7 @@ KEYS = {
     "seed": ("dart", "number"),
     "iova-bits": ("dart", "number"),
     "max-bytes": ("dart", "size"),
+    "shared-bytes": ("dart", "size"),
     "max-entries": ("dart", "number"),
     "max-segment": ("dart", "size"),
     "enforce": ("dart", ("auto", "on", "off")),
@@ -85,6 +86,9 @@ def parse(options, local, remote=0):
         value = _value(key, value)
         if key == "enforce" and any(each >= local for each in chosen):
             raise UsageError(f"--host {option}: the DART of a --dext-device always enforces")
+        if key == "shared-bytes" and any(each >= local for each in chosen):
+            raise UsageError(f"--host {option}: a --dext-device is a process of its own, and "
+                             "shares no limit")
         for each in chosen:
             found[each][KEYS[key][0]][key] = value
     return found
