@@ -47,7 +47,8 @@ static struct apple_dma_window *align_plan(struct apple_dma_engine *e, u64 phys,
 	struct apple_dma_window *w;
 
 	/* The reserve is for windows that a map cannot do without. */
-	if (e->pool->curr_nr < e->pool->min_nr ||
+	if (READ_ONCE(e->pool->curr_nr) < e->pool->min_nr ||
+	    time_before(jiffies, e->filler_until) ||
 	    !apple_dma_ram_has(e, phys, size) ||
 	    apple_dma_index_handle_taken(e, phys) ||
 	    !apple_dma_budget_allows(e, size, &cause) ||
@@ -62,11 +63,32 @@ static struct apple_dma_window *align_plan(struct apple_dma_engine *e, u64 phys,
 	return w;
 }
 
+/* How many bytes are to be in front of a window, so that it suits a range. */
+static u64 align_missing(const struct apple_dma_window *w,
+			 const struct apple_dma_range *run, u64 boundary,
+			 const struct apple_dma_guess *guess)
+{
+	u64 align = apple_dma_natural(w->phys, w->size);
+	u64 addr = guess->addr + (run->phys - w->phys), size = 0;
+
+	if (apple_dma_natural(run->phys, run->size) >= APPLE_DMA_BLOCK)
+		return (w->phys - guess->addr) & (align - 1) ?
+		       (w->phys - guess->addr - guess->gap) & (align - 1) : 0;
+	if (!apple_dma_crosses(addr, run->size, boundary))
+		return 0;
+	do {
+		size += APPLE_DMA_GRANULE_SIZE;
+	} while (size < w->size && size < APPLE_DMA_WINDOW_MAX &&
+		 apple_dma_crosses(addr + size + guess->gap, run->size, boundary));
+	return size;
+}
+
 /**
  * apple_dma_align_filler() - what goes in front of a window, so that it is aligned
  * @e: the engine; its lock is held
  * @w: a PLANNED window
- * @run: what it is for; nothing is done if there is no block in it
+ * @run: what it is for
+ * @boundary: that the range should not cross
  * @guess: where the host puts what is asked for next; moved on
  *
  * Return: a PLANNED window to be asked for before @w in the same doorbell, or NULL.
@@ -74,33 +96,31 @@ static struct apple_dma_window *align_plan(struct apple_dma_engine *e, u64 phys,
 struct apple_dma_window *apple_dma_align_filler(struct apple_dma_engine *e,
 						const struct apple_dma_window *w,
 						const struct apple_dma_range *run,
+						u64 boundary,
 						struct apple_dma_guess *guess)
 {
-	u64 align = apple_dma_natural(w->phys, w->size);
 	u64 inside = w->phys + APPLE_DMA_GRANULE_SIZE;
 	struct apple_dma_window *filler = NULL;
-	u64 size;
+	u64 size = align_missing(w, run, boundary, guess);
 
-	if (guess->sure &&
-	    apple_dma_natural(run->phys, run->size) >= APPLE_DMA_BLOCK &&
-	    ((w->phys - guess->addr) & (align - 1))) {
-		size = (w->phys - guess->addr - guess->gap) & (align - 1);
-		if (size && size + guess->gap + w->size <= guess->room)
-			filler = align_plan(e, inside, size, inside);
-		if (filler)
-			apple_dma_guess_on(guess, size);
-	}
+	if (guess->sure && size && size < w->size &&
+	    size + guess->gap + w->size <= guess->room)
+		filler = align_plan(e, inside, size, inside);
+	if (filler)
+		apple_dma_guess_on(guess, size);
 	apple_dma_guess_on(guess, w->size);
 	return filler;
 }
 
 /* Plan candidates: larger than @w at its start, as the guess is and as it may be. */
 static void align_candidates(struct apple_dma_engine *e,
+			     const struct apple_dma_request *req,
 			     const struct apple_dma_window *w, u64 align,
 			     struct list_head *planned)
 {
 	struct apple_dma_guess guess = apple_dma_place_guess(e);
-	u64 left = max(e->limits.bytes / CANDIDATES_SHARE, w->size + align);
+	u64 left = e->limits.bytes / CANDIDATES_SHARE;
+	u64 most = 2 * max(req->range.size, APPLE_DMA_WINDOW_MAX);
 	unsigned int i;
 
 	for (i = 0; i < min(CANDIDATES, apple_dma_engine_batch(e)); i++) {
@@ -109,7 +129,7 @@ static void align_candidates(struct apple_dma_engine *e,
 
 		if (apple_dma_index_handle_taken(e, w->phys - more))
 			more = (i + 1) * APPLE_DMA_GRANULE_SIZE;
-		if (w->size + more > left)
+		if (w->size + more > min(left, most))
 			break;
 		c = align_plan(e, w->phys - more, w->size + more, w->first);
 		if (!c)
@@ -133,14 +153,15 @@ static bool align_is_better(const struct apple_dma_window *c,
 static void align_replace(struct apple_dma_engine *e,
 			  struct apple_dma_request *req,
 			  struct apple_dma_window *w, u64 align,
-			  struct list_head *fresh)
+			  struct list_head *fresh,
+			  struct apple_dma_emptied *emptied)
 {
-	struct apple_dma_window *c, *found = NULL;
+	struct apple_dma_window *c, *next, *found = NULL;
 	struct apple_dma_refusal refusal;
 	LIST_HEAD(planned);
 	LIST_HEAD(made);
 
-	align_candidates(e, w, align, &planned);
+	align_candidates(e, req, w, align, &planned);
 	apple_dma_window_submit(e, &planned, &made, &refusal);
 	if (refusal.leftovers)
 		apple_dma_recover_start(e);
@@ -153,15 +174,15 @@ static void align_replace(struct apple_dma_engine *e,
 	if (found) {
 		apple_dma_window_retire(e, w);
 		apple_dma_window_adopt(e, found);
+		list_move_tail(&found->list, fresh);
 	}
-	list_splice_tail(&made, fresh);
+	list_for_each_entry_safe(c, next, &made, list)
+		apple_dma_window_unguard(e, c, emptied);
 }
 
-/* A range was looked for an aligned window, and has @w. */
-static void align_learn(struct apple_dma_engine *e, unsigned int class, bool ok)
+/* A better window was looked for. @ok: it was found. */
+static void align_learn(struct apple_dma_aligning *a, bool ok)
 {
-	struct apple_dma_aligning *a = &e->aligning[class];
-
 	if (ok) {
 		a->failures = 0;
 		return;
@@ -173,20 +194,33 @@ static void align_learn(struct apple_dma_engine *e, unsigned int class, bool ok)
 			      SKIP_MAX);
 }
 
+/* Its address crosses a boundary, which alignment would not prevent. */
+static bool align_is_across(const struct apple_dma_request *req,
+			    const struct apple_dma_window *w)
+{
+	return apple_dma_crosses(w->iova + (req->range.phys - w->phys),
+				 req->range.size, req->boundary);
+}
+
+/* Of its blocks, the class that the range at hand is in; the last is for the others. */
+static struct apple_dma_aligning *align_class(struct apple_dma_engine *e,
+					      const struct apple_dma_request *req)
+{
+	u64 align = apple_dma_natural(req->range.phys, req->range.size);
+
+	return align < APPLE_DMA_BLOCK ?
+	       &e->aligning[APPLE_DMA_BLOCK_CLASSES - 1] :
+	       &e->aligning[ilog2(align / APPLE_DMA_BLOCK)];
+}
+
 /* What the range at hand is to be aligned to. */
 static u64 align_of(const struct apple_dma_request *req)
 {
 	u64 align = apple_dma_natural(req->range.phys, req->range.size);
 
-	/* It has an address, but across a boundary. */
-	if (align < APPLE_DMA_BLOCK)
-		align = min(req->boundary, APPLE_DMA_WINDOW_MAX - 1) + 1;
-	return max(align, APPLE_DMA_BLOCK);
-}
-
-static unsigned int align_class(u64 align)
-{
-	return ilog2(align / APPLE_DMA_BLOCK);
+	if (align >= APPLE_DMA_BLOCK)
+		return align;
+	return clamp(req->boundary + 1, APPLE_DMA_BLOCK, APPLE_DMA_WINDOW_MAX);
 }
 
 /**
@@ -202,14 +236,15 @@ void apple_dma_align_count(struct apple_dma_engine *e,
 	const u64 align = apple_dma_natural(req->range.phys, req->range.size);
 	bool ok = !((w->iova - w->phys) & (align - 1));
 
+	if (req->searches)
+		align_learn(align_class(e, req), !align_is_across(req, w) &&
+			    (ok || align < APPLE_DMA_BLOCK));
 	if (align < APPLE_DMA_BLOCK || !(w->fresh || req->searches))
 		return;
 	trace_align(e->dev, req->range.phys, w->iova + (req->range.phys - w->phys),
 		    req->range.size, ok);
 	e->stats.aligned += ok;
 	e->stats.unaligned += !ok;
-	if (req->searches)
-		align_learn(e, align_class(align), ok);
 }
 
 /**
@@ -230,18 +265,28 @@ bool apple_dma_align(struct apple_dma_engine *e, struct apple_dma_request *req,
 	__must_hold(&e->lock)
 {
 	const u64 align = align_of(req);
-	struct apple_dma_aligning *a = &e->aligning[align_class(align)];
+	struct apple_dma_aligning *a = align_class(e, req);
+	/* Then the map fails: search once at least. */
+	const bool must = req->strictly && align_is_across(req, w);
 
 	lockdep_assert_held(&e->lock);
+	if (req->rang) {
+		/* Let interrupts in between two doorbells. */
+		req->rang = false;
+		apple_dma_engine_relock(e, flags);
+		return true;
+	}
 	if (!req->searches && a->skip) {
 		a->skip--;
-		goto settle;
+		if (!must)
+			goto settle;
+		req->searches = SEARCHES - 1;
 	}
 	if (req->searches == SEARCHES || req->exact)
 		goto settle;
 	req->searches++;
 	if (apple_dma_engine_lazy(e)) {
-		align_replace(e, req, w, align, fresh);
+		align_replace(e, req, w, align, fresh, emptied);
 	} else if (w->fresh && apple_dma_window_live(w) == 1) {
 		/* Only its own granules will do: they are asked for again. */
 		apple_dma_window_unguard(e, w, emptied);
@@ -253,6 +298,7 @@ bool apple_dma_align(struct apple_dma_engine *e, struct apple_dma_request *req,
 	return true;
 
 settle:
-	apple_dma_window_settle(w, align);
+	if (apple_dma_natural(req->range.phys, req->range.size) >= APPLE_DMA_BLOCK)
+		apple_dma_window_settle(w, align);
 	return false;
 }

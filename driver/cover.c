@@ -18,9 +18,6 @@
 #include "recover.h"
 #include "shape.h"
 
-/* Windows across 4 GiB of device addresses before a map fails. */
-#define LOST_MAX	4
-
 /* Sizes of shared windows, the largest first, and exact granules. */
 #define COVER_SHAPES	5
 
@@ -178,12 +175,13 @@ static struct apple_dma_window *cover_alone(struct apple_dma_engine *e,
 
 /*
  * Plan windows of up to @shape for runs that have none; only for the range at hand
- * if @shape is 0. Returns why that has none, if @planned is empty.
+ * if @shape is 0. With fillers if @fill. Returns why that has none, if @planned is empty.
  */
 static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 				      const struct apple_dma_request *req,
 				      const struct apple_dma_runs *runs,
-				      u64 shape, struct list_head *planned)
+				      u64 shape, bool fill,
+				      struct list_head *planned)
 {
 	struct apple_dma_guess guess = apple_dma_place_guess(e);
 	enum apple_dma_fail why = APPLE_DMA_FAIL_HOST;
@@ -201,8 +199,9 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 		if (!w)
 			break;
 		w->shared |= req->runs && i;
-		guess.sure &= !req->exact && n + 1 < batch;
-		filler = apple_dma_align_filler(e, w, i ? run : &req->range, &guess);
+		guess.sure &= fill && n + 1 < batch;
+		filler = apple_dma_align_filler(e, w, i ? run : &req->range,
+						req->boundary, &guess);
 		if (filler)
 			list_add_tail(&filler->list, planned);
 		n += !!filler;
@@ -225,6 +224,22 @@ static void cover_submit(struct apple_dma_engine *e, struct list_head *planned,
 	/* One leftover in the way suggests more; scan for them. */
 	if (refusal->leftovers)
 		apple_dma_recover_start(e);
+}
+
+/* Fillers have done what they were made for, and may go when room is needed. */
+static void cover_end_fillers(struct apple_dma_engine *e,
+			      struct list_head *windows,
+			      struct apple_dma_emptied *emptied)
+{
+	struct apple_dma_window *w, *next;
+
+	list_for_each_entry_safe(w, next, windows, list) {
+		if (!w->filler)
+			continue;
+		apple_dma_window_unguard(e, w, emptied);
+		if (emptied->n >= apple_dma_engine_batch(e))
+			apple_dma_window_give_back(e, emptied, "align");
+	}
 }
 
 /*
@@ -298,7 +313,8 @@ static void cover_learn(struct apple_dma_engine *e,
 static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 					  struct apple_dma_request *req,
 					  const struct apple_dma_runs *runs,
-					  u64 shape, struct list_head *fresh)
+					  u64 shape, struct list_head *fresh,
+					  struct apple_dma_emptied *emptied)
 {
 	enum apple_dma_fail cause = APPLE_DMA_FAIL_HOST;
 	struct apple_dma_range went = {}, shared = {};
@@ -310,7 +326,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 		enum apple_dma_fail why;
 		LIST_HEAD(planned);
 
-		why = cover_plan(e, req, runs, shape, &planned);
+		why = cover_plan(e, req, runs, shape, !retried, &planned);
 		if (list_empty(&planned)) {
 			cause = why;
 			/* Nothing was asked for: nothing is learned. */
@@ -319,6 +335,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 			break;
 		}
 		cover_submit(e, &planned, fresh, &r);
+		cover_end_fillers(e, fresh, emptied);
 		if (e->broken)
 			return cause;
 		if (!r.n) {
@@ -333,6 +350,12 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 			retried = true;
 			bytes = apple_dma_budget_used(e);
 			entries = e->stats.mapped_entries;
+			/* A filler may have taken the room. */
+			if (emptied->n) {
+				apple_dma_window_give_back(e, emptied, "align");
+				refused_size = r.largest;
+				continue;
+			}
 			went = apple_dma_idle_evict_least(e, r.bytes, r.n);
 			if (went.size) {
 				refused_size = r.largest;
@@ -405,6 +428,7 @@ static bool cover_with_less(struct apple_dma_engine *e,
  * @req: what is to be mapped; ranges behind the one at hand get windows with
  *	the same doorbell
  * @fresh: where the new windows go, guarded, in the order of the ranges
+ * @emptied: where fillers go if strict mode gives them back
  * @cause: set to why there is no window
  * @flags: of spin_lock_irqsave()
  *
@@ -412,11 +436,11 @@ static bool cover_with_less(struct apple_dma_engine *e,
  * lock was dropped. False if it cannot have one.
  */
 bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
-		     struct list_head *fresh, enum apple_dma_fail *cause,
-		     unsigned long *flags)
+		     struct list_head *fresh, struct apple_dma_emptied *emptied,
+		     enum apple_dma_fail *cause, unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	struct apple_dma_runs *runs = apple_dma_runs_of(e, req);
+	struct apple_dma_runs *runs;
 	struct cover_estimate est;
 	LIST_HEAD(made);
 	u64 shape;
@@ -428,24 +452,24 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 		apple_dma_engine_relock(e, flags);
 		return true;
 	}
+	if (apple_dma_idle_evict_fillers(e)) {
+		apple_dma_engine_relock(e, flags);
+		return true;
+	}
 	apple_dma_budget_expire(e);
 	shape = cover_shape(e, req);
-	if (apple_dma_runs_find(e, req, shape, flags))
+	runs = apple_dma_runs_find(e, req, shape, flags);
+	if (!runs)
 		return true;
 	cover_estimate(e, runs, &est);
 	if (cover_make_room(e, req, &est, est.shared[cover_level(shape)], flags))
 		return true;
 	*cause = cover_register(e, req, runs, cover_fitting(e, shape, &est),
-				&made);
+				&made, emptied);
 	apple_dma_runs_done(req, &made);
 	list_splice_tail(&made, fresh);
 	apple_dma_idle_arm(e);
 	req->rang = *cause == APPLE_DMA_FAIL_NONE;
-	if (req->rang && !apple_dma_index_find(e, req->range.phys, req->range.size) &&
-	    req->lost++ == LOST_MAX) {
-		*cause = APPLE_DMA_FAIL_BOUNDARY;
-		return false;
-	}
 	if (req->rang || ((*cause == APPLE_DMA_FAIL_HOST ||
 			   *cause == APPLE_DMA_FAIL_BYTES) &&
 			  cover_with_less(e, req, &est, *cause, flags)))

@@ -440,6 +440,7 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 	INIT_WORK(&e->alert, apple_dma_engine_alert);
 	e->ram.gone = apple_dma_engine_ram_gone;
 	apple_dma_idle_init(e);
+	e->filler_until = jiffies;
 	apple_dma_budget_init(e);
 	apple_dma_budget_forget(e);
 	apple_dma_recover_init(e);

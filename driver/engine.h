@@ -35,8 +35,8 @@ enum apple_dma_mode {
 
 /* Naturally aligned blocks of this size and more want an aligned address. */
 #define APPLE_DMA_BLOCK		(64ULL << 10)
-/* 64 KiB to 4 MiB, in powers of two. */
-#define APPLE_DMA_BLOCK_CLASSES	7
+/* 64 KiB to 4 MiB, in powers of two; and what crosses a boundary. */
+#define APPLE_DMA_BLOCK_CLASSES	8
 
 /**
  * struct apple_dma_aligning - how often a search for an aligned window has failed
@@ -112,6 +112,7 @@ struct apple_dma_runs {
  * @place: where the host puts windows
  * @aligning: how the search for aligned windows goes, for each size of blocks
  * @filler_bytes: registered only to keep a place, or as candidates
+ * @filler_until: the host refused one: none is asked for before this time in jiffies
  * @map_scratch: entries of the batch under construction
  * @unmap_scratch: the same for releases
  * @knobs: held while @mode or @unsafe changes
@@ -166,6 +167,7 @@ struct apple_dma_engine {
 	struct apple_dma_place place;
 	struct apple_dma_aligning aligning[APPLE_DMA_BLOCK_CLASSES];
 	u64 filler_bytes;
+	unsigned long filler_until;
 	struct apple_dma_map_entry map_scratch[APPLE_DMA_BATCH_MAX];
 	struct apple_dma_unmap_entry unmap_scratch[APPLE_DMA_BATCH_MAX];
 	struct mutex knobs; /* changes of mode, unsafe */

@@ -123,6 +123,8 @@ static __always_inline dma_addr_t apple_dma_map_fast(struct apple_dma_engine *e,
 		w = apple_dma_lookup(&e->by_phys,
 				     phys >> APPLE_DMA_GRANULE_SHIFT);
 		if (likely(w && apple_dma_window_covers(w, phys, size) &&
+			   !apple_dma_crosses(w->iova + (phys - w->phys), size,
+					      U32_MAX) &&
 			   apple_dma_window_suits(w, phys, size)))
 			addr = apple_dma_take(e, w, phys, size, mask);
 	}

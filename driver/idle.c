@@ -17,9 +17,6 @@
  */
 #define SPARE_MAX	(LOOK_MAX - APPLE_DMA_BATCH_MAX)
 
-/* Part of the budget that fillers may have. */
-#define FILLER_SHARE	64
-
 /* Part of the budget that one eviction gives back beyond what is needed. */
 #define EVICT_SHARE	16
 
@@ -213,10 +210,11 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 		e->stats.evictions += idle_give_back(e, &large);
 }
 
-/* Give fillers back if they have much of the budget. One doorbell, or none. */
-void apple_dma_idle_evict_fillers(struct apple_dma_engine *e,
-				  unsigned long *flags)
-	__must_hold(&e->lock)
+/*
+ * Give fillers back if they have much of the budget: one doorbell, or none. Returns
+ * how many went.
+ */
+unsigned int apple_dma_idle_evict_fillers(struct apple_dma_engine *e)
 {
 	struct apple_dma_wanted fillers = {
 		.max = UINT_MAX,
@@ -225,11 +223,13 @@ void apple_dma_idle_evict_fillers(struct apple_dma_engine *e,
 		.retired = true,
 		.cause = "align",
 	};
+	unsigned int n;
 
-	if (likely(e->filler_bytes <= e->limits.bytes / FILLER_SHARE))
-		return;
-	apple_dma_engine_relock(e, flags);
-	e->stats.evictions += idle_give_back(e, &fillers);
+	if (likely(!apple_dma_idle_many_fillers(e)))
+		return 0;
+	n = idle_give_back(e, &fillers);
+	e->stats.evictions += n;
+	return n;
 }
 
 /*

@@ -157,16 +157,13 @@ static struct apple_dma_window *map_window(struct apple_dma_engine *e,
 	const struct apple_dma_range *r = &req->range;
 	struct apple_dma_window *w;
 
-	while (!list_is_last(*at, fresh)) {
+	if (!list_is_last(*at, fresh)) {
 		w = list_entry((*at)->next, struct apple_dma_window, list);
 		if (apple_dma_window_fits(e, w, r->phys, r->size) &&
 		    apple_dma_align_suits(w, req)) {
 			*at = &w->list;
 			return w;
 		}
-		if (!w->filler)
-			break;
-		*at = &w->list;
 	}
 	w = apple_dma_index_best(e, r->phys, r->size, req->mask, req->boundary);
 	/* There may have been no memory for its slots the last time. */
@@ -186,8 +183,8 @@ static dma_addr_t map_take(struct apple_dma_engine *e,
 	dma_addr_t addr;
 
 	apple_dma_align_count(e, req, w);
-	if (apple_dma_crosses(w->iova + (r->phys - w->phys), r->size,
-			      req->boundary)) {
+	if (req->strictly && apple_dma_crosses(w->iova + (r->phys - w->phys),
+					       r->size, req->boundary)) {
 		f->cause = APPLE_DMA_FAIL_BOUNDARY;
 		return DMA_MAPPING_ERROR;
 	}
@@ -229,7 +226,8 @@ static struct apple_dma_window *map_find(struct apple_dma_engine *e,
 			again = !apple_dma_align_suits(w, req) &&
 				apple_dma_align(e, req, w, fresh, emptied, flags);
 		else
-			again = apple_dma_cover(e, req, fresh, &f->cause, flags);
+			again = apple_dma_cover(e, req, fresh, emptied,
+						&f->cause, flags);
 	} while (again);
 	return w;
 }
@@ -277,8 +275,14 @@ static void map_finish(struct apple_dma_engine *e, const struct map_failure *f,
 {
 	if (f->cause == APPLE_DMA_FAIL_HOST)
 		apple_dma_recover_start(e);
+	/* Fillers of strict mode; let interrupts in between two doorbells. */
+	if (emptied->n)
+		apple_dma_engine_relock(e, &flags);
 	map_settle(e, emptied);
-	apple_dma_idle_evict_fillers(e, &flags);
+	if (unlikely(apple_dma_idle_many_fillers(e))) {
+		apple_dma_engine_relock(e, &flags);
+		apple_dma_idle_evict_fillers(e);
+	}
 	spin_unlock_irqrestore(&e->lock, flags);
 	if (f->cause)
 		map_log_failure(e, f);
@@ -410,7 +414,7 @@ static int map_hit_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 
 /*
  * End the hits that cross a boundary: they are mapped anew. Returns how many. No
- * window crosses 4 GiB, so that this is for boundaries below.
+ * hit crosses 4 GiB, so that this is for boundaries below.
  */
 static int map_uncross_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 			    int nents, u64 boundary)
@@ -528,8 +532,7 @@ int apple_dma_map_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 		return 0;
 
 	req = apple_dma_request_list(sgl, nents, mask,
-				     boundary < U32_MAX ? boundary : U64_MAX,
-				     false);
+				     min_t(u64, boundary, U32_MAX), false);
 	map_list_begin(e, &req, false, &f);
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;

@@ -60,13 +60,13 @@ void apple_dma_place_learn(struct apple_dma_engine *e,
 	enum apple_dma_habit h;
 
 	place_guesses(e, w->size, guess);
-	/* Small ones fill holes that nobody sees. */
-	for (h = 0; w->size >= APPLE_DMA_BLOCK && h < APPLE_DMA_HABITS; h++) {
+	for (h = 0; h < APPLE_DMA_HABITS; h++) {
 		if (!guess[h])
 			continue;
 		if (guess[h] == w->iova)
 			p->right[h] = min(p->right[h] + 1, RIGHT_MAX);
-		else
+		else if (w->size >= APPLE_DMA_BLOCK)
+			/* Small ones may be in holes that nobody sees. */
 			p->right[h] /= 2;
 	}
 	if (p->next && w->iova - p->next <= GAP_MAX)

@@ -142,6 +142,24 @@ static u64 runs_name_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 	return need;
 }
 
+/* Undo apple_dma_runs_begin(); the lock is not held. */
+void apple_dma_runs_end(struct apple_dma_request *req, struct scatterlist *sgl,
+			int nents)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (!req->runs)
+		return;
+	for_each_sg(sgl, sg, nents, i) {
+		runs_fill(runs_missing, sg_phys(sg), sg_phys(sg) + sg->length,
+			  false);
+		__clear_bit(runs_block(sg_phys(sg)), runs_blocks);
+	}
+	req->runs = NULL;
+	clear_bit_unlock(0, &runs_busy);
+}
+
 /**
  * apple_dma_runs_begin() - name what a list needs
  * @e: the engine; its lock is not held
@@ -176,26 +194,10 @@ bool apple_dma_runs_begin(struct apple_dma_engine *e,
 	runs_found.n = 0;
 	need = runs_name_list(e, req->sg, req->left, all,
 			      fits ? U64_MAX : room);
+	if (!apple_dma_engine_lazy(e))
+		apple_dma_runs_end(req, req->sg, req->left);
 	/* Others may have unmapped, or registered some of it, meanwhile. */
 	return fits || need <= max(room, apple_dma_budget_left(e));
-}
-
-/* Undo apple_dma_runs_begin(); the lock is not held. */
-void apple_dma_runs_end(struct apple_dma_request *req, struct scatterlist *sgl,
-			int nents)
-{
-	struct scatterlist *sg;
-	int i;
-
-	if (!req->runs)
-		return;
-	for_each_sg(sgl, sg, nents, i) {
-		runs_fill(runs_missing, sg_phys(sg), sg_phys(sg) + sg->length,
-			  false);
-		__clear_bit(runs_block(sg_phys(sg)), runs_blocks);
-	}
-	req->runs = NULL;
-	clear_bit_unlock(0, &runs_busy);
 }
 
 /* ---- the runs of a batch ---- */
@@ -308,29 +310,30 @@ static void runs_look_up(struct apple_dma_engine *e,
  * @shape: bytes that a window has now; one run is enough for what is inside
  * @flags: of spin_lock_irqsave()
  *
- * The runs are in apple_dma_runs_of(), the one of the range at hand first. The
- * lock is dropped while a list is searched.
+ * The lock is dropped while a list is searched.
  *
- * Return: true if the lock was dropped: the caller has to look again.
+ * Return: runs, that of the range at hand first, valid as long as the lock is held;
+ * or NULL if the lock was dropped: the caller has to look again.
  */
-bool apple_dma_runs_find(struct apple_dma_engine *e,
-			 struct apple_dma_request *req, u64 shape,
-			 unsigned long *flags)
+struct apple_dma_runs *apple_dma_runs_find(struct apple_dma_engine *e,
+					   struct apple_dma_request *req,
+					   u64 shape, unsigned long *flags)
 	__must_hold(&e->lock)
 {
 	const unsigned int batch = apple_dma_engine_batch(e);
 
-	if (!req->runs) {
+	/* In strict mode a run's window would serve none of its entries. */
+	if (!req->runs || !apple_dma_engine_lazy(e)) {
 		runs_look_up(e, *req, shape, batch);
-		return false;
+		return &e->runs;
 	}
 	if (req->runs->n && req->runs->left == req->left)
-		return false;
+		return req->runs;
 	req->runs->left = req->left;
 	spin_unlock_irqrestore(&e->lock, *flags);
 	runs_find(req->runs, *req, shape, batch);
 	spin_lock_irqsave(&e->lock, *flags);
-	return true;
+	return NULL;
 }
 
 /* The host was asked for the runs, and there are these windows now. */

@@ -18,7 +18,8 @@
  * @range: the one at hand
  * @addr: device address of the one range, or DMA_MAPPING_ERROR
  * @mask: highest device address that the device reaches
- * @boundary: device addresses of one range differ only in these bits
+ * @boundary: device addresses of one range should differ only in these bits
+ * @strictly: a range that crosses the boundary is not mapped
  * @runs: what is to be registered next, found with the lock dropped; or NULL
  * @exact: in windows of exact granules
  * @rang: the lock is to be dropped before the next doorbell
@@ -26,7 +27,6 @@
  *	if not known
  * @sibling_tries: the same for idle windows of siblings
  * @searches: how often a better window was looked for, for the range at hand
- * @lost: windows made for it that cross 4 GiB of device addresses
  */
 struct apple_dma_request {
 	struct scatterlist *sg;
@@ -35,13 +35,13 @@ struct apple_dma_request {
 	dma_addr_t addr;
 	u64 mask;
 	u64 boundary;
+	bool strictly;
 	struct apple_dma_runs *runs;
 	bool exact;
 	bool rang;
 	s64 tries;
 	s64 sibling_tries;
 	u8 searches;
-	u8 lost;
 };
 
 static inline void apple_dma_request_here(struct apple_dma_request *req)
@@ -49,7 +49,6 @@ static inline void apple_dma_request_here(struct apple_dma_request *req)
 	req->tries = -1;
 	req->sibling_tries = -1;
 	req->searches = 0;
-	req->lost = 0;
 	if (req->sg) {
 		req->range.phys = sg_phys(req->sg);
 		req->range.size = req->sg->length;
@@ -66,6 +65,7 @@ apple_dma_request_list(struct scatterlist *sgl, int nents, u64 mask,
 		.left = nents,
 		.mask = mask,
 		.boundary = boundary,
+		.strictly = true,
 		.exact = exact,
 	};
 
@@ -82,7 +82,7 @@ static inline struct apple_dma_request apple_dma_request_one(u64 phys, u64 size,
 		.range = { .phys = phys, .size = size },
 		.addr = DMA_MAPPING_ERROR,
 		.mask = mask,
-		.boundary = U64_MAX,
+		.boundary = U32_MAX,
 		.tries = -1,
 		.sibling_tries = -1,
 	};
@@ -109,16 +109,9 @@ bool apple_dma_runs_begin(struct apple_dma_engine *e,
 void apple_dma_runs_end(struct apple_dma_request *req, struct scatterlist *sgl,
 			int nents);
 
-/* The runs that apple_dma_runs_find() found; the lock is held. */
-static inline struct apple_dma_runs *
-apple_dma_runs_of(struct apple_dma_engine *e, struct apple_dma_request *req)
-{
-	return req->runs ?: &e->runs;
-}
-
-bool apple_dma_runs_find(struct apple_dma_engine *e,
-			 struct apple_dma_request *req, u64 shape,
-			 unsigned long *flags);
+struct apple_dma_runs *apple_dma_runs_find(struct apple_dma_engine *e,
+					   struct apple_dma_request *req,
+					   u64 shape, unsigned long *flags);
 void apple_dma_runs_done(struct apple_dma_request *req,
 			 struct list_head *windows);
 

@@ -33,6 +33,9 @@
 /* Larger windows are not kept idle if there is no room for large ones. */
 #define WINDOW_LARGE		(64ULL << 10)
 
+/* If the host refuses a filler, none is asked for during this time. */
+#define FILLER_REFUSED		(10 * HZ)
+
 static struct kmem_cache *window_cache;
 
 /* ---- what the host answers ---- */
@@ -132,7 +135,6 @@ struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
 	w->first = first;
 	w->engine = e;
 	w->state = APPLE_DMA_WINDOW_PLANNED;
-	w->settled = U32_MAX;
 	atomic64_set(&w->live, APPLE_DMA_WINDOW_CLOSED);
 	INIT_LIST_HEAD(&w->list);
 	apple_dma_index_add(e, w);
@@ -177,15 +179,13 @@ static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w
 
 /*
  * The host has mapped a planned window: it is guarded and on @fresh, and ACTIVE
- * unless it is a filler. So is one that crosses 4 GiB of device addresses, which
- * few drivers are prepared for: it keeps the place from being chosen again.
+ * unless it is a filler.
  */
 static void window_confirm(struct apple_dma_engine *e,
 			   struct apple_dma_window *w, u64 iova,
 			   struct list_head *fresh)
 {
 	w->iova = iova;
-	w->filler |= apple_dma_crosses(iova, w->size, U32_MAX);
 	apple_dma_place_learn(e, w);
 	if (!apple_dma_index_confirm(e, w)) {
 		apple_dma_window_break(e, w->phys,
@@ -328,7 +328,9 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 	}
 	list_splice_tail_init(planned, &real);
 	list_for_each_entry_safe(w, next, &real, list) {
-		if (!w->filler)
+		if (w->filler)
+			e->filler_until = jiffies + FILLER_REFUSED;
+		else
 			window_refused(refusal, w);
 		window_forget(e, w);
 	}
@@ -562,10 +564,10 @@ void apple_dma_window_adopt(struct apple_dma_engine *e,
 	window_activate(e, w);
 }
 
-/* Look for no better window for blocks that are aligned to @align or more. */
+/* Look for no better window for blocks that are aligned to @align. */
 void apple_dma_window_settle(struct apple_dma_window *w, u64 align)
 {
-	WRITE_ONCE(w->settled, min_t(u64, w->settled, align));
+	WRITE_ONCE(w->settled, w->settled | align);
 }
 
 /* The driver is gone: end all mappings in a window that the host has confirmed. */

@@ -54,8 +54,7 @@ enum apple_dma_window_state {
  * @shared: larger than the granules of the range that it was made for; constant
  * @filler: it keeps a place, or is a candidate to replace another one: it is
  *	RETIRED as soon as the host has confirmed it
- * @settled: no better window is looked for, for blocks that are aligned to this or
- *	more
+ * @settled: no better window is looked for, for blocks with these alignments
  * @slots: engine->by_phys and engine->by_iova may lead to it
  * @indexed: they do, from all its granules
  * @seen: @stamp when it got its place in engine->freed or engine->idle
@@ -166,7 +165,7 @@ apple_dma_window_suits(const struct apple_dma_window *w, u64 phys, u64 size)
 	if (likely(size < APPLE_DMA_BLOCK))
 		return true;
 	align = apple_dma_natural(phys, size);
-	return align < APPLE_DMA_BLOCK || align >= READ_ONCE(w->settled) ||
+	return align < APPLE_DMA_BLOCK || (align & READ_ONCE(w->settled)) ||
 	       !((w->iova - w->phys) & (align - 1));
 }
 

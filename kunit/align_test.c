@@ -190,17 +190,37 @@ static void candidates_are_reached(struct kunit *test)
 	CHECK(test, fixture_right(f, addr, FAKE_RAM + 64 * MIB, MIB));
 }
 
-/* A window across 4 GiB of device addresses is not used, and asked for again. */
-static void no_window_crosses_4_gib(struct kunit *test)
+/* What would cross 4 GiB of device addresses gets another window, hits too. */
+static void nothing_crosses_4_gib(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE);
 	dma_addr_t addr;
 
 	f->host->force = round_up(f->host->iova_base, 4 * GIB) + 4 * GIB - MIB;
-	addr = fixture_map(f, 64 * MIB, 3 * MIB);
-	CHECK(test, fixture_right(f, addr, FAKE_RAM + 64 * MIB, 3 * MIB));
-	CHECK(test, !apple_dma_crosses(addr, 3 * MIB, U32_MAX));
-	CHECK(test, fixture_doorbells(f) >= 2);
+	CHECK(test, fixture_map(f, 64 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	fixture_doorbells(f);
+	/* The part of it on either side is used. */
+	CHECK(test, fixture_map(f, 66 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+	addr = fixture_map(f, 65 * MIB - 8 * KIB, 16 * KIB);
+	CHECK(test, fixture_right(f, addr, FAKE_RAM + 65 * MIB - 8 * KIB,
+				  16 * KIB));
+	CHECK(test, !apple_dma_crosses(addr, 16 * KIB, U32_MAX));
+	CHECK(test, fixture_doorbells(f) > 0);
+}
+
+/* Where no other address can be had, a list fails; one range is mapped all the same. */
+static void crossing_4_gib_is_the_last_resort(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE,
+					 .ram = { 64 * KIB });
+	struct scatterlist *sgl = fixture_list(f, 0, 1, 0, 64 * KIB);
+
+	f->host->force = round_up(f->host->iova_base, 4 * GIB) + 4 * GIB -
+			 GRANULE;
+	CHECK(test, fixture_map(f, 0, 64 * KIB) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 1, ANY, U32_MAX), -EIO);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_BOUNDARY], 1);
 }
 
 /*
@@ -383,6 +403,198 @@ static void each_call_may_break(struct kunit *test)
 	check_breaks(test, APPLE_DMA_MODE_STRICT);
 }
 
+/* Where the host has room for the block only, a filler does not take it. */
+static void check_full_host(struct kunit *test, enum apple_dma_mode mode,
+			    u64 room)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE,
+					 .mode = mode);
+	struct fake_host_limits limits = f->host->limits;
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		CHECK(test, fixture_map(f, i * 4 * MIB, 64 * KIB) !=
+		      DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 20 * MIB - GRANULE, 3 * GRANULE) !=
+	      DMA_MAPPING_ERROR);
+	limits.bytes = fixture_stats(f)->mapped_bytes + room;
+	fake_host_limit(f->host, &limits);
+	EXPECT(test, fixture_map(f, 200 * MIB, 2 * MIB) != DMA_MAPPING_ERROR);
+	fixture_close(test);
+}
+
+static void filler_takes_no_room(struct kunit *test)
+{
+	check_full_host(test, APPLE_DMA_MODE_CACHED, 5 * MIB);
+	check_full_host(test, APPLE_DMA_MODE_STRICT, 3 * MIB);
+}
+
+/* A window that was given back to be aligned is had again, if one more fits. */
+static void window_given_back_is_had_again(struct kunit *test)
+{
+	static const u8 policy[] = { FAKE_HOST_UNALIGNED, FAKE_HOST_DENSE };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(policy); i++) {
+		struct fixture *f = fixture_open(test, .policy = policy[i],
+						 .mode = APPLE_DMA_MODE_STRICT);
+		struct fake_host_limits limits = f->host->limits;
+
+		CHECK(test, fixture_map(f, 0, GRANULE) != DMA_MAPPING_ERROR);
+		limits.entries = 2;
+		fake_host_limit(f->host, &limits);
+		EXPECT(test, fixture_map(f, 200 * MIB, 2 * MIB) !=
+		       DMA_MAPPING_ERROR);
+		fixture_close(test);
+	}
+}
+
+/* Fillers of a list that nearly fills the budget do not keep it from fitting. */
+static void check_long_list(struct kunit *test, enum apple_dma_mode mode,
+			    enum fake_host_policy policy, int least)
+{
+	struct fixture *f = fixture_open(test, .policy = policy, .mode = mode,
+					 .ram = { 6000 * MIB });
+	struct scatterlist *sgl = fixture_list(f, 100 * MIB, 640, 8 * MIB, 2 * MIB);
+	struct scatterlist *sg;
+	int i, aligned = 0;
+
+	for (i = 0; i < 3; i++)
+		CHECK(test, fixture_map(f, i * 4 * MIB, 64 * KIB) !=
+		      DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 640, ANY, ANY), 0);
+	for_each_sg(sgl, sg, 640, i)
+		aligned += IS_ALIGNED(sg_dma_address(sg), 2 * MIB);
+	kunit_info(test, "list, mode %d, host %d: %d of 640 aligned, %llu calls\n",
+		   mode, policy, aligned, fixture_doorbells(f));
+	EXPECT(test, aligned >= least);
+	fixture_close(test);
+}
+
+static void long_list_fits_and_is_aligned(struct kunit *test)
+{
+	check_long_list(test, APPLE_DMA_MODE_STRICT, FAKE_HOST_GUARD, 600);
+	check_long_list(test, APPLE_DMA_MODE_STRICT, FAKE_HOST_DENSE, 600);
+	check_long_list(test, APPLE_DMA_MODE_CACHED, FAKE_HOST_GUARD, 600);
+	check_long_list(test, APPLE_DMA_MODE_STRICT, FAKE_HOST_UNALIGNED, 0);
+}
+
+/* In strict mode nothing but the range is registered, wherever the host puts it. */
+static void strict_window_across_4_gib(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE,
+					 .mode = APPLE_DMA_MODE_STRICT);
+	u64 end = round_up(f->host->iova_base, 4 * GIB) + 4 * GIB;
+	dma_addr_t addr;
+
+	f->host->force = end - GRANULE;
+	addr = fixture_map(f, 64 * MIB, 2 * GRANULE);
+	CHECK(test, !apple_dma_crosses(addr, 2 * GRANULE, U32_MAX));
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 2 * GRANULE);
+	f->host->force = end + 4 * GIB - GRANULE;
+	CHECK(test, fixture_map(f, 0, 2 * GRANULE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 4 * GRANULE);
+}
+
+/* A range that the budget has room for once is mapped, across 4 GiB if need be. */
+static void large_range_across_4_gib(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE,
+					 .ram = { 4000 * MIB });
+
+	f->host->force = round_up(f->host->iova_base, 4 * GIB) + 4 * GIB -
+			 512 * MIB;
+	CHECK(test, fixture_map(f, 64 * MIB, GIB) != DMA_MAPPING_ERROR);
+}
+
+/* One doorbell in a hold of the lock, with candidates and fillers, too. */
+static void one_doorbell_in_a_hold(struct kunit *test)
+{
+	enum apple_dma_mode mode;
+
+	for (mode = 0; mode < APPLE_DMA_MODE_COUNT; mode++) {
+		struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE,
+						 .mode = mode);
+
+		CHECK(test, fixture_map(f, 4 * MIB - GRANULE, 3 * GRANULE) !=
+		      DMA_MAPPING_ERROR);
+		CHECK(test, fixture_map(f, 100 * MIB, 2 * MIB) !=
+		      DMA_MAPPING_ERROR);
+		EXPECT_EQ(test, fixture_counts(f).in_a_row, 1);
+		fixture_close(test);
+	}
+}
+
+/* Of 60 ranges of 2 MiB from @from on, how many cannot keep to a boundary of 4 MiB. */
+static unsigned int across_4_mib(struct fixture *f, unsigned int from)
+{
+	struct scatterlist *sgl = fixture_list(f, 0, 1, 0, 2 * MIB);
+	unsigned int i, failed = 0;
+
+	for (i = from; i < from + 60; i++) {
+		u64 phys = FAKE_RAM + i * 8 * MIB + GRANULE;
+		int err;
+
+		sg_set_page(sgl, pfn_to_page(PHYS_PFN(phys)), 2 * MIB, 0);
+		err = apple_dma_map_list(f->e, sgl, 1, ANY, 4 * MIB - 1);
+		failed += !!err;
+		if (!err)
+			apple_dma_unmap_list(f->e, sgl, 1);
+	}
+	return failed;
+}
+
+/* That blocks cannot be aligned says nothing about boundaries. */
+static void boundary_is_searched_for_each_time(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_UNALIGNED,
+					 .ram = { 6000 * MIB });
+	unsigned int before = across_4_mib(f, 0), i;
+
+	for (i = 0; i < 120; i++)
+		fixture_map(f, 1000 * MIB + i % 60 * 8 * MIB, 4 * MIB);
+	EXPECT(test, across_4_mib(f, 200) <= before + 3);
+}
+
+/* Candidates for a large range would have too much of the budget: there are none. */
+static void candidates_keep_to_their_share(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_UNALIGNED);
+
+	CHECK(test, fixture_map(f, 200 * MIB, 152 * MIB) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_stats(f)->peak_bytes <=
+	      160 * MIB + f->e->limits.bytes / 32);
+}
+
+/* With fillers a boundary is kept to in strict mode, where the host has a habit. */
+static void boundary_is_kept_to_in_strict_mode(struct kunit *test)
+{
+	static const u8 policy[] = { FAKE_HOST_DENSE, FAKE_HOST_GUARD,
+				     FAKE_HOST_FIRST_FIT, FAKE_HOST_ALIGNED };
+	unsigned int i, k, failed;
+
+	for (k = 0; k < ARRAY_SIZE(policy); k++) {
+		struct fixture *f = fixture_open(test, .policy = policy[k],
+						 .mode = APPLE_DMA_MODE_STRICT);
+		struct scatterlist *sgl = fixture_list(f, 0, 1, 0, 3 * GRANULE);
+
+		for (i = failed = 0; i < 50; i++) {
+			u64 phys = FAKE_RAM + i * 8 * MIB + GRANULE;
+
+			fixture_map(f, i * 8 * MIB + 4 * MIB, GRANULE);
+			sg_set_page(sgl, pfn_to_page(PHYS_PFN(phys)),
+				    3 * GRANULE, 0);
+			if (apple_dma_map_list(f->e, sgl, 1, ANY, 64 * KIB - 1))
+				failed++;
+			else
+				apple_dma_unmap_list(f->e, sgl, 1);
+		}
+		kunit_info(test, "host %d: %u of 50 failed\n", policy[k], failed);
+		EXPECT(test, failed <= 3);
+		fixture_close(test);
+	}
+}
+
 static struct kunit_case align_cases[] = {
 	KUNIT_CASE(large_blocks_are_aligned),
 	KUNIT_CASE(small_blocks_are_aligned),
@@ -390,7 +602,8 @@ static struct kunit_case align_cases[] = {
 	KUNIT_CASE(pages_cost_nothing),
 	KUNIT_CASE(filler_costs_no_call),
 	KUNIT_CASE(candidates_are_reached),
-	KUNIT_CASE(no_window_crosses_4_gib),
+	KUNIT_CASE(nothing_crosses_4_gib),
+	KUNIT_CASE(crossing_4_gib_is_the_last_resort),
 	KUNIT_CASE(boundary_is_kept_to),
 	KUNIT_CASE(boundary_is_kept_to_by_hits),
 	KUNIT_CASE(aligned_window_is_three_calls),
@@ -398,6 +611,15 @@ static struct kunit_case align_cases[] = {
 	KUNIT_CASE(blocks_of_a_list_are_aligned),
 	KUNIT_CASE(strict_registers_the_block_only),
 	KUNIT_CASE(each_call_may_break),
+	KUNIT_CASE(filler_takes_no_room),
+	KUNIT_CASE(window_given_back_is_had_again),
+	KUNIT_CASE(long_list_fits_and_is_aligned),
+	KUNIT_CASE(strict_window_across_4_gib),
+	KUNIT_CASE(large_range_across_4_gib),
+	KUNIT_CASE(one_doorbell_in_a_hold),
+	KUNIT_CASE(boundary_is_searched_for_each_time),
+	KUNIT_CASE(candidates_keep_to_their_share),
+	KUNIT_CASE(boundary_is_kept_to_in_strict_mode),
 	{ }
 };
 

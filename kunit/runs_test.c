@@ -180,6 +180,16 @@ static void one_list_has_the_bits(struct kunit *test)
 	costs(f, pages(f, 256 * KIB, 64, 0, MIXED), 64, 1, 1, 256 * KIB);
 }
 
+/* In strict mode each entry has its own window, however little room there is. */
+static void strict_lists_have_no_runs(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT,
+					 .limits.bytes = 11 * MIB);
+
+	costs(f, fixture_list(f, 64 * MIB, 1024, PAGE, PAGE), 1024, 4, 256,
+	      4 * MIB);
+}
+
 /* Two granules 8 GiB apart have one bit: both are mapped. */
 static void granules_with_one_bit(struct kunit *test)
 {
@@ -206,6 +216,7 @@ static struct kunit_case runs_cases[] = {
 	KUNIT_CASE(a_block_starts_its_run),
 	KUNIT_CASE(refused_run_is_mapped_in_pieces),
 	KUNIT_CASE(one_list_has_the_bits),
+	KUNIT_CASE(strict_lists_have_no_runs),
 	KUNIT_CASE(granules_with_one_bit),
 	KUNIT_CASE(longest_list),
 	{ }

@@ -100,6 +100,31 @@ BREAKS = (
           "\treturn fits || need <=", "\treturn true || need <=",
           "shape.list_that_cannot_fit_empties_nothing"),
 
+    # ---- aligned addresses and boundaries
+    Break("no filler goes in front of a window", "driver/align.c",
+          "\tif (guess->sure && size && size < w->size &&\n",
+          "\tif (false && size && size < w->size &&\n", "align.filler_costs_no_call"),
+    Break("a candidate that the device does not reach is kept", "driver/align.c",
+          "\t       c->iova + c->size - 1 <= req->mask;\n", "\t       true;\n",
+          "align.candidates_are_reached"),
+    Break("two doorbells are rung in one hold where a window is replaced", "driver/align.c",
+          "\tif (req->rang) {\n", "\tif (false) {\n", "align.one_doorbell_in_a_hold"),
+    Break("where blocks cannot be aligned, boundaries are not kept to", "driver/align.c",
+          "\t\tif (!must)\n", "\t\tif (true)\n", "align.boundary_is_searched_for_each_time"),
+    Break("candidates may have any part of the budget", "driver/align.c",
+          "\t\tif (w->size + more > min(left, most))\n", "\t\tif (w->size + more > most)\n",
+          "align.candidates_keep_to_their_share"),
+    Break("fillers stay until the whole list is mapped", "driver/cover.c",
+          "\t\tif (!w->filler)\n\t\t\tcontinue;\n", "\t\tif (w)\n\t\t\tcontinue;\n",
+          "align.filler_takes_no_room"),
+    Break("hits may cross 4 GiB of device addresses", "driver/hit.h",
+          "\t\t\t   !apple_dma_crosses(w->iova + (phys - w->phys), size,\n"
+          "\t\t\t\t\t      U32_MAX) &&\n", "",
+          "align.nothing_crosses_4_gib"),
+    Break("hits of a list may cross the driver's boundary", "driver/map.c",
+          "\tif (unlikely(boundary < U32_MAX))\n", "\tif (false)\n",
+          "align.boundary_is_kept_to_by_hits"),
+
     # ---- lists
     Break("neighbours in a list get a window each", "driver/runs.c",
           "\t\truns_extend(run);\n", "\t\tif (false)\n\t\t\truns_extend(run);\n",
