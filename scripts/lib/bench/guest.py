@@ -5,17 +5,19 @@ import json
 import os
 import tempfile
 
-from testbed import arch as arches
 from testbed import cache, call, kernel, module
 from testbed.errors import TestbedError
 
-ARCH = arches.X86_64
+from .config import platform
+
 SOURCE = os.path.join(cache.SCRIPTS, "lib", "bench", "guest")
 KO = "/root/apple_dma_bench.ko"
 EDU = "edu,dma_mask=0xffffffffffffffff"
 
-# With `rep movsb` each byte would count as one instruction.
-CPU = "-cpu max,-erms,-fsrm"
+# With `rep movsb` each byte would count as one instruction. The clock of arm64 has to
+# count each ns, as that of x86_64 does.
+CPU = {"x86_64": "-cpu max,-erms,-fsrm",
+       "arm64": "-cpu max,pauth-impdef=on,cntfrq=1000000000"}
 
 # at NAME starts a section; what a section prints is "key value" lines.
 PRELUDE = r"""
@@ -109,12 +111,14 @@ def delta(sections, name, key, source="host", index=0):
 
 def bench_module(name):
     """The benchmark's module, built for the kernel NAME."""
-    return module.build(kernel.find(name, ARCH), ARCH, SOURCE)
+    arch, name = platform(name)
+    return module.build(kernel.find(name, arch), arch, SOURCE)
 
 
 def command_line(config, name, command, devices=(EDU,), qemu=(), push=(), **options):
     """The testbed's command line for a guest of CONFIG with DEVICES; OPTIONS are its own."""
-    qemu, append = [CPU, *qemu], config.append
+    arch, kernel_name = platform(name)
+    qemu, append = [CPU[arch.name], *qemu], config.append
     if config.apple:
         options.update(module=config.module, device=devices)
     else:
@@ -124,7 +128,7 @@ def command_line(config, name, command, devices=(EDU,), qemu=(), push=(), **opti
         qemu.append(" ".join([config.qemu] + [
             f"-device pcie-root-port,id=bench{i},bus={config.bus},chassis={100 + i} "
             f"-device {each},bus=bench{i},romfile=" for i, each in enumerate(devices)]))
-    return call.words(command, kernel=name, qemu=qemu, append=append,
+    return call.words(command, arch=arch.name, kernel=kernel_name, qemu=qemu, append=append,
                       push=[f"{bench_module(name)}:{KO}", *push], **options)
 
 

@@ -8,7 +8,7 @@ import tempfile
 from testbed import cache
 
 from . import guest, nvme, table
-from .config import CONFIGS
+from .config import CONFIGS, platform_label
 
 TITLE = "Guest instructions per NVMe I/O"
 SOURCE = os.path.join(cache.SCRIPTS, "lib", "bench", "insn.c")
@@ -89,25 +89,25 @@ def run(bench):
 
 
 def tables(found):
-    """One Table for each kernel."""
+    """One Table, all kernels beside each other."""
+    rows = []
     for name, configs in found.items():
         base = configs.get("none")
-        rows = []
         for config in CONFIGS:
             if config.name not in configs:
                 continue
-            row = [config.label]
+            row = [f"{platform_label(name)}: {config.label}"]
             for case in nvme.CASES:
                 cell = configs[config.name][case]
                 row += [table.number(cell["instructions"]),
                         table.ratio(cell["instructions"], base and base[case]["instructions"]),
                         table.percent(cell["spread"])]
             rows.append(row)
-        head = [""]
-        for _, _, title in nvme.CASES.values():
-            head += [title, "×", "spread"]
-        yield table.Table(
-            f"{TITLE}, Linux {name}", head, rows,
-            f"Counted by a TCG plugin under icount: (a job of {LONG} I/Os less one of {SHORT}) / "
-            f"{LONG - SHORT}, medians; the guest's kernel, fio and idle loop. At QD1 the timer "
-            "interrupts of an idle CPU make the spread.")
+    head = [""]
+    for _, _, title in nvme.CASES.values():
+        head += [title, "×", "spread"]
+    yield table.Table(
+        TITLE, head, rows,
+        f"Counted by a TCG plugin under icount: (a job of {LONG} I/Os less one of {SHORT}) / "
+        f"{LONG - SHORT}, medians; the guest's kernel, fio and idle loop; × against no IOMMU on "
+        "the same kernel. At QD1 the timer interrupts of an idle CPU make the spread.")
