@@ -2,6 +2,7 @@
 """The benchmark: its guest module builds, its figures are right, its arguments are checked."""
 
 import json
+import os
 import subprocess
 import xml.etree.ElementTree as ElementTree
 
@@ -87,6 +88,22 @@ def test_parts_can_be_measured_one_by_one(tmp_path, monkeypatch, capsys):
     (tmp_path / "bench.json").write_text("{")
     with pytest.raises(SystemExit):
         cli.main(["--keep", "--output", str(tmp_path)])
+
+
+def test_a_program_is_whole_while_it_is_built_again(monkeypatch):
+    """The compiler does not touch what a guest that starts meanwhile reads."""
+    program = guest.compiled("sweep", "-static")
+    before = os.stat(program)
+    compiler, ran = guest.cache.run, []
+
+    def run(command, what):
+        compiler(command, what)
+        ran.append(os.stat(program))
+
+    monkeypatch.setattr(guest.cache, "run", run)
+    assert guest.compiled("sweep", "-static") == program
+    assert ran == [before] and os.stat(program) != before
+    assert os.access(program, os.X_OK)
 
 
 @pytest.mark.parametrize("name, arch, kernel", [

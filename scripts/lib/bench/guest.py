@@ -109,6 +109,23 @@ def delta(sections, name, key, source="host", index=0):
     return None if None in ends else ends[1] - ends[0]
 
 
+def compiled(name, *options):
+    """The program or plugin that the benchmark's source NAME.c makes with gcc's OPTIONS.
+
+    Guests start in parallel: one may read it while another builds it, so it is always whole.
+    """
+    suffix = ".so" if "-shared" in options else ""
+    target = os.path.join(cache.REPO, "build", "bench", name + suffix)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(target)) as folder:
+        made = os.path.join(folder, name)
+        cache.run([cache.tool("gcc"), "-O2", "-Wall", "-Wextra", "-Werror", *options, "-o", made,
+                   os.path.join(cache.SCRIPTS, "lib", "bench", f"{name}.c")],
+                  f"building scripts/lib/bench/{name}.c")
+        os.rename(made, target)
+    return target
+
+
 def bench_module(name):
     """The benchmark's module, built for the kernel NAME."""
     arch, name = platform(name)

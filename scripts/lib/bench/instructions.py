@@ -11,13 +11,12 @@ from . import guest, nvme, table
 from .config import CONFIGS, platform_label
 
 TITLE = "Guest instructions per NVMe I/O"
-SOURCE = os.path.join(cache.SCRIPTS, "lib", "bench", "insn.c")
 SHORT, LONG = 1000, 5000
 ROUNDS = {"4k-qd1": 5, "4k-qd32": 3, "128k-qd32": 3}
 
 
 def plugin():
-    """The plugin for QEMU that counts instructions, built once."""
+    """The plugin for QEMU that counts instructions."""
     cache.run(["make", "-s", "-C", os.path.join(cache.REPO, "host-emu"), "shim"],
               "getting QEMU's headers")
     folders = os.path.join(cache.root(), "qemu-headers")
@@ -26,11 +25,7 @@ def plugin():
                if os.path.exists(os.path.join(each, "qemu", "qemu-plugin.h"))]
     if not include:
         raise guest.BenchError("the headers of QEMU hold no qemu/qemu-plugin.h")
-    target = os.path.join(cache.REPO, "build", "bench", "insn.so")
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    cache.run([cache.tool("gcc"), "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror",
-               "-I", include[-1], "-o", target, SOURCE], "building scripts/lib/bench/insn.c")
-    return target
+    return guest.compiled("insn", "-shared", "-fPIC", "-I", include[-1])
 
 
 def steps(bench):

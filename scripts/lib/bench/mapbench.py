@@ -1,14 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """The kernel's own benchmark, dma_map_benchmark, on one to sixteen threads."""
 
-import os
-
-from testbed import cache
-
 from . import guest, table
 from .config import BENCH, CONFIGS
 
-SOURCE = os.path.join(cache.SCRIPTS, "lib", "bench", "mapbench.c")
 THREADS = (1, 2, 4, 8, 16)
 SECONDS = 1
 # The driver counts in 100 ns. An instruction that takes 64 ns is a figure it can see.
@@ -32,18 +27,10 @@ counts
 """
 
 
-def program():
-    """The program that calls the driver, built for the guest."""
-    target = os.path.join(cache.REPO, "build", "bench", "mapbench")
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    cache.run([cache.tool("gcc"), "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o", target,
-               SOURCE], "building scripts/lib/bench/mapbench.c")
-    return target
-
-
 def measure(_bench, config, name):
     """One guest; {threads: {"map": ..., "unmap": ...}, "doorbells": ...}."""
-    sections = guest.run(config, name, SCRIPT, push=[f"{program()}:/root/mapbench"], icount=True,
+    program = guest.compiled("mapbench", "-static")
+    sections = guest.run(config, name, SCRIPT, push=[f"{program}:/root/mapbench"], icount=True,
                          cpus=1, qemu=[f"-icount shift={SHIFT}"])
     found = {"doorbells": guest.delta(sections, "map", "doorbells")}
     for threads in THREADS:
@@ -55,7 +42,6 @@ def measure(_bench, config, name):
 
 def run(bench):
     """{config: ...}."""
-    program()
     return bench.each_guest("dma_map_benchmark", measure, kernels=[BENCH])[BENCH]
 
 
