@@ -120,11 +120,12 @@ def test_a_kernels_name_has_its_architecture(name, arch, kernel, monkeypatch):
 
 def test_arm64_is_measured_beside_x86_64():
     """What only one of them has is left out of the other."""
-    made = cli.Bench(cli.arguments(["--config", "none,intel-lazy,cached"]))
+    made = cli.Bench(cli.arguments(["--config", "none,intel-lazy,smmu-lazy,cached"]))
     found = made.each_guest("it", lambda _bench, each, name: f"{each.name} {name}")
     assert list(found) == ["6.1-arm64", "newest-arm64", "6.1", "newest"]
-    assert list(found["6.1-arm64"]) == ["none", "cached"]
+    assert list(found["6.1-arm64"]) == ["none", "smmu-lazy", "cached"]
     assert list(found["6.1"]) == ["none", "intel-lazy", "cached"]
+    assert [each.name for each in made.configs_on("newest")] == list(found["newest"])
 
 
 def test_pairs_of_all_kernels_are_in_one_table():

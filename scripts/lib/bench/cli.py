@@ -36,6 +36,10 @@ class Bench:
         self.failed = []        # what could not be measured
         self._start = time.monotonic()
 
+    def configs_on(self, kernel):
+        """Those of the wanted configurations that KERNEL can have."""
+        return [each for each in self.configs if kernel in each.kernels]
+
     def each_guest(self, what, measure, configs=None, kernels=None):
         """Call MEASURE(self, config, kernel) for all there are, a guest on each core.
 

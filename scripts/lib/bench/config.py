@@ -51,6 +51,7 @@ class Config:
 
 
 _INTEL = {"qemu": "-device intel-iommu,intremap=off", "kernels": X86_64 + (BENCH,)}
+_SMMU = {"qemu": "-machine iommu=smmuv3", "kernels": ARM64}
 # Its driver is a module on the testbed's disk, so that disk cannot be behind it.
 _VIRTIO = {"qemu": "-machine default_bus_bypass_iommu=on -device virtio-iommu-pci "
                    "-device pxb-pcie,id=bench-root,bus=pcie.0,bus_nr=64",
@@ -63,6 +64,8 @@ CONFIGS = (
            domain="DMA-FQ", **_INTEL),
     Config("intel-strict", "intel-iommu, strict", append="intel_iommu=on iommu.strict=1",
            domain="DMA", **_INTEL),
+    Config("smmu-lazy", "SMMUv3, lazy", append="iommu.strict=0", domain="DMA-FQ", **_SMMU),
+    Config("smmu-strict", "SMMUv3, strict", append="iommu.strict=1", domain="DMA", **_SMMU),
     Config("virtio-lazy", "virtio-iommu, lazy", append="iommu.strict=0", domain="DMA-FQ",
            **_VIRTIO),
     Config("virtio-strict", "virtio-iommu, strict", append="iommu.strict=1", domain="DMA",
