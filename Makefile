@@ -12,7 +12,7 @@ help:
 	@echo 'make check     the quick set of tests for every change; 15 minutes'
 	@echo 'make check-full   every test; long'
 	@echo 'make bench     the cost of mappings compared with other IOMMUs, into build/bench;'
-	@echo '               45 minutes (scripts/bench --quick: 10; --help for parts of it)'
+	@echo '               75 minutes (scripts/bench --quick: 15; --help for parts of it)'
 	@echo 'make kernels   build, check and boot every kernel of the Debian mirror; prints the matrix'
 	@echo 'make soak MINUTES=10   random events in guests with verified data'
 	@echo '               (scripts/soak --seed S repeats a run)'

@@ -184,10 +184,10 @@ static void candidates_are_reached(struct kunit *test)
 	dma_addr_t addr;
 
 	f->host->force = low + 16 * MIB + GRANULE;
-	addr = apple_dma_map(f->e, FAKE_RAM + 64 * MIB, MIB, mask);
+	addr = apple_dma_map(f->e, FAKE_RAM + 64 * MIB, 64 * KIB, mask);
 	CHECK(test, addr != DMA_MAPPING_ERROR);
-	CHECK(test, addr + MIB - 1 <= mask);
-	CHECK(test, fixture_right(f, addr, FAKE_RAM + 64 * MIB, MIB));
+	CHECK(test, addr + 64 * KIB - 1 <= mask);
+	CHECK(test, fixture_right(f, addr, FAKE_RAM + 64 * MIB, 64 * KIB));
 }
 
 /* What would cross 4 GiB of device addresses gets another window, hits too. */

@@ -109,8 +109,6 @@ BREAKS = (
           "align.candidates_are_reached"),
     Break("two doorbells are rung in one hold where a window is replaced", "driver/align.c",
           "\tif (req->rang) {\n", "\tif (false) {\n", "align.one_doorbell_in_a_hold"),
-    Break("where blocks cannot be aligned, boundaries are not kept to", "driver/align.c",
-          "\t\tif (!must)\n", "\t\tif (true)\n", "align.boundary_is_searched_for_each_time"),
     Break("candidates may have any part of the budget", "driver/align.c",
           "\t\tif (w->size + more > min(left, most))\n", "\t\tif (w->size + more > most)\n",
           "align.candidates_keep_to_their_share"),

@@ -14,14 +14,15 @@ import time
 from testbed import cache
 from testbed.errors import TestbedError, UsageError, allowed, reported
 
-from . import config, guest, hold, instructions, iops, pairs, plot, steady, targets, traces, wall
+from . import (config, guest, hold, instructions, iops, mapbench, pairs, plot, steady, targets,
+               traces, wall)
 
 PARTS = {"pairs": pairs, "instructions": instructions, "traces": traces,
-         "steady": steady, "wall": wall, "iops": iops, "hold": hold}
+         "steady": steady, "wall": wall, "iops": iops, "hold": hold, "mapbench": mapbench}
 
-# What --quick measures, and what it measures on the oldest kernel as well.
+# What --quick measures, and what it measures on the other kernels as well.
 QUICK = "none,intel-lazy,virtio-lazy,cached,strict"
-QUICK_OLDEST = ("none", "cached")
+QUICK_OTHERS = ("none", "cached")
 
 
 class Bench:
@@ -29,11 +30,15 @@ class Bench:
 
     def __init__(self, args):
         self.configs = config.choose(args.config or (QUICK if args.quick else None))
-        self.kernels = args.kernel or [config.OLDEST, config.NEWEST]
+        self.kernels = args.kernel or [*config.ARM64, *config.X86_64]
         self.quick = args.quick
         self.results = {}
         self.failed = []        # what could not be measured
         self._start = time.monotonic()
+
+    def configs_on(self, kernel):
+        """Those of the wanted configurations that KERNEL can have."""
+        return [each for each in self.configs if kernel in each.kernels]
 
     def each_guest(self, what, measure, configs=None, kernels=None):
         """Call MEASURE(self, config, kernel) for all there are, a guest on each core.
@@ -45,7 +50,7 @@ class Bench:
         wanted = [(name, each) for name in kernels
                   for each in (self.configs if configs is None else configs)
                   if name in each.kernels and
-                  not (short and name == config.OLDEST and each.name not in QUICK_OLDEST)]
+                  not (short and name != config.NEWEST and each.name not in QUICK_OTHERS)]
 
         def one(pair):
             name, each = pair
@@ -137,7 +142,8 @@ def arguments(argv):
     parser.add_argument("--config", metavar="NAME,...",
                         help="only these configurations: " + ", ".join(config.NAMES))
     parser.add_argument("--kernel", action="append", metavar="NAME",
-                        help="only this kernel, for parts that compare kernels")
+                        help="only this kernel, for parts that compare kernels: 6.1, newest, "
+                             "6.1-arm64 or newest-arm64; may be repeated")
     parser.add_argument("--keep", action="store_true",
                         help="with --only: keep the other parts of an earlier run in the output "
                              "folder, and print them, too")
@@ -161,8 +167,8 @@ def main(argv):
             if name not in PARTS:
                 raise allowed("part", name, PARTS)
         bench = Bench(args)
-        if subprocess.run([os.path.join(cache.SCRIPTS, "setup"), "module", "emulator", "vm"],
-                          stdin=subprocess.DEVNULL, check=False).returncode:
+        if subprocess.run([os.path.join(cache.SCRIPTS, "setup"), "module", "emulator", "vm",
+                           "kernel"], stdin=subprocess.DEVNULL, check=False).returncode:
             raise TestbedError("the packages the benchmark needs are not there; see above")
         earlier = kept(args.output) if args.keep else {}
         bench.results.update(earlier)

@@ -3,10 +3,31 @@
 
 from dataclasses import dataclass
 
+from testbed import arch as arches
 from testbed.errors import allowed
 
+# A kernel of arm64 has the architecture in its name, as Debian's packages have.
 NEWEST = "newest"
 OLDEST = "6.1"
+NEWEST_ARM64 = f"{NEWEST}-arm64"
+OLDEST_ARM64 = f"{OLDEST}-arm64"
+ARM64 = (OLDEST_ARM64, NEWEST_ARM64)
+X86_64 = (OLDEST, NEWEST)
+BENCH = "bench"         # built here, with the kernel's own benchmark; x86_64
+
+
+def platform(name):
+    """(Arch, the testbed's name of the kernel) of the benchmark's kernel NAME."""
+    for arch in arches.ARCHES.values():
+        if name.endswith(f"-{arch.name}"):
+            return arch, name.removesuffix(f"-{arch.name}")
+    return arches.X86_64, name
+
+
+def platform_label(name):
+    """The kernel NAME as tables and targets call it."""
+    arch, kernel = platform(name)
+    return f"{arch.name}, Linux {kernel}"
 
 
 @dataclass(frozen=True)
@@ -21,7 +42,7 @@ class Config:
     append: str = ""        # kernel arguments
     driver: str = ""        # a module to load before the devices' drivers
     domain: str = ""        # the type of the device's IOMMU group
-    kernels: tuple = (OLDEST, NEWEST)
+    kernels: tuple = ARM64 + X86_64 + (BENCH,)
 
     @property
     def apple(self):
@@ -29,7 +50,8 @@ class Config:
         return bool(self.module)
 
 
-_INTEL = {"qemu": "-device intel-iommu,intremap=off"}
+_INTEL = {"qemu": "-device intel-iommu,intremap=off", "kernels": X86_64 + (BENCH,)}
+_SMMU = {"qemu": "-machine iommu=smmuv3", "kernels": ARM64}
 # Its driver is a module on the testbed's disk, so that disk cannot be behind it.
 _VIRTIO = {"qemu": "-machine default_bus_bypass_iommu=on -device virtio-iommu-pci "
                    "-device pxb-pcie,id=bench-root,bus=pcie.0,bus_nr=64",
@@ -42,6 +64,8 @@ CONFIGS = (
            domain="DMA-FQ", **_INTEL),
     Config("intel-strict", "intel-iommu, strict", append="intel_iommu=on iommu.strict=1",
            domain="DMA", **_INTEL),
+    Config("smmu-lazy", "SMMUv3, lazy", append="iommu.strict=0", domain="DMA-FQ", **_SMMU),
+    Config("smmu-strict", "SMMUv3, strict", append="iommu.strict=1", domain="DMA", **_SMMU),
     Config("virtio-lazy", "virtio-iommu, lazy", append="iommu.strict=0", domain="DMA-FQ",
            **_VIRTIO),
     Config("virtio-strict", "virtio-iommu, strict", append="iommu.strict=1", domain="DMA",

@@ -5,17 +5,19 @@ import json
 import os
 import tempfile
 
-from testbed import arch as arches
 from testbed import cache, call, kernel, module
 from testbed.errors import TestbedError
 
-ARCH = arches.X86_64
+from .config import platform
+
 SOURCE = os.path.join(cache.SCRIPTS, "lib", "bench", "guest")
 KO = "/root/apple_dma_bench.ko"
 EDU = "edu,dma_mask=0xffffffffffffffff"
 
-# With `rep movsb` each byte would count as one instruction.
-CPU = "-cpu max,-erms,-fsrm"
+# With `rep movsb` each byte would count as one instruction. The clock of arm64 has to
+# count each ns, as that of x86_64 does.
+CPU = {"x86_64": "-cpu max,-erms,-fsrm",
+       "arm64": "-cpu max,pauth-impdef=on,cntfrq=1000000000"}
 
 # at NAME starts a section; what a section prints is "key value" lines.
 PRELUDE = r"""
@@ -107,14 +109,33 @@ def delta(sections, name, key, source="host", index=0):
     return None if None in ends else ends[1] - ends[0]
 
 
+def compiled(name, *options):
+    """The program or plugin that the benchmark's source NAME.c makes with gcc's OPTIONS.
+
+    Guests start in parallel: one may read it while another builds it, so it is always whole.
+    """
+    suffix = ".so" if "-shared" in options else ""
+    target = os.path.join(cache.REPO, "build", "bench", name + suffix)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(target)) as folder:
+        made = os.path.join(folder, name)
+        cache.run([cache.tool("gcc"), "-O2", "-Wall", "-Wextra", "-Werror", *options, "-o", made,
+                   os.path.join(cache.SCRIPTS, "lib", "bench", f"{name}.c")],
+                  f"building scripts/lib/bench/{name}.c")
+        os.rename(made, target)
+    return target
+
+
 def bench_module(name):
     """The benchmark's module, built for the kernel NAME."""
-    return module.build(kernel.find(name, ARCH), ARCH, SOURCE)
+    arch, name = platform(name)
+    return module.build(kernel.find(name, arch), arch, SOURCE)
 
 
 def command_line(config, name, command, devices=(EDU,), qemu=(), push=(), **options):
     """The testbed's command line for a guest of CONFIG with DEVICES; OPTIONS are its own."""
-    qemu, append = [CPU, *qemu], config.append
+    arch, kernel_name = platform(name)
+    qemu, append = [CPU[arch.name], *qemu], config.append
     if config.apple:
         options.update(module=config.module, device=devices)
     else:
@@ -124,7 +145,7 @@ def command_line(config, name, command, devices=(EDU,), qemu=(), push=(), **opti
         qemu.append(" ".join([config.qemu] + [
             f"-device pcie-root-port,id=bench{i},bus={config.bus},chassis={100 + i} "
             f"-device {each},bus=bench{i},romfile=" for i, each in enumerate(devices)]))
-    return call.words(command, kernel=name, qemu=qemu, append=append,
+    return call.words(command, arch=arch.name, kernel=kernel_name, qemu=qemu, append=append,
                       push=[f"{bench_module(name)}:{KO}", *push], **options)
 
 

@@ -8,16 +8,15 @@ import tempfile
 from testbed import cache
 
 from . import guest, nvme, table
-from .config import CONFIGS
+from .config import CONFIGS, platform_label
 
 TITLE = "Guest instructions per NVMe I/O"
-SOURCE = os.path.join(cache.SCRIPTS, "lib", "bench", "insn.c")
 SHORT, LONG = 1000, 5000
 ROUNDS = {"4k-qd1": 5, "4k-qd32": 3, "128k-qd32": 3}
 
 
 def plugin():
-    """The plugin for QEMU that counts instructions, built once."""
+    """The plugin for QEMU that counts instructions."""
     cache.run(["make", "-s", "-C", os.path.join(cache.REPO, "host-emu"), "shim"],
               "getting QEMU's headers")
     folders = os.path.join(cache.root(), "qemu-headers")
@@ -26,11 +25,7 @@ def plugin():
                if os.path.exists(os.path.join(each, "qemu", "qemu-plugin.h"))]
     if not include:
         raise guest.BenchError("the headers of QEMU hold no qemu/qemu-plugin.h")
-    target = os.path.join(cache.REPO, "build", "bench", "insn.so")
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    cache.run([cache.tool("gcc"), "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror",
-               "-I", include[-1], "-o", target, SOURCE], "building scripts/lib/bench/insn.c")
-    return target
+    return guest.compiled("insn", "-shared", "-fPIC", "-I", include[-1])
 
 
 def steps(bench):
@@ -89,25 +84,25 @@ def run(bench):
 
 
 def tables(found):
-    """One Table for each kernel."""
+    """One Table, all kernels beside each other."""
+    rows = []
     for name, configs in found.items():
         base = configs.get("none")
-        rows = []
         for config in CONFIGS:
             if config.name not in configs:
                 continue
-            row = [config.label]
+            row = [f"{platform_label(name)}: {config.label}"]
             for case in nvme.CASES:
                 cell = configs[config.name][case]
                 row += [table.number(cell["instructions"]),
                         table.ratio(cell["instructions"], base and base[case]["instructions"]),
                         table.percent(cell["spread"])]
             rows.append(row)
-        head = [""]
-        for _, _, title in nvme.CASES.values():
-            head += [title, "×", "spread"]
-        yield table.Table(
-            f"{TITLE}, Linux {name}", head, rows,
-            f"Counted by a TCG plugin under icount: (a job of {LONG} I/Os less one of {SHORT}) / "
-            f"{LONG - SHORT}, medians; the guest's kernel, fio and idle loop. At QD1 the timer "
-            "interrupts of an idle CPU make the spread.")
+    head = [""]
+    for _, _, title in nvme.CASES.values():
+        head += [title, "×", "spread"]
+    yield table.Table(
+        TITLE, head, rows,
+        f"Counted by a TCG plugin under icount: (a job of {LONG} I/Os less one of {SHORT}) / "
+        f"{LONG - SHORT}, medians; the guest's kernel, fio and idle loop; × against no IOMMU on "
+        "the same kernel. At QD1 the timer interrupts of an idle CPU make the spread.")

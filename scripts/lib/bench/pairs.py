@@ -4,7 +4,7 @@
 import statistics
 
 from . import guest, table
-from .config import CONFIGS
+from .config import CONFIGS, platform_label
 
 TITLE = "Guest instructions per map+unmap pair (icount)"
 N = 1000
@@ -60,14 +60,14 @@ CASES = (("page", "one 4 KiB page (64 pages, 2 MiB apart, in turn)"),
 
 
 def tables(found):
-    """One Table for each kernel."""
+    """One Table, all kernels beside each other."""
+    rows = []
     for name, configs in found.items():
         base = configs.get("none")
-        rows = []
         for config in CONFIGS:
             if config.name not in configs:
                 continue
-            row = [config.label]
+            row = [f"{platform_label(name)}: {config.label}"]
             for case, _ in CASES:
                 cell = configs[config.name][case]
                 median = cell["instructions"]
@@ -78,10 +78,9 @@ def tables(found):
             row += [table.decimal(configs[config.name][case]["doorbells_per_operation"], 3)
                     for case in ("page", "list")]
             rows.append(row)
-        yield table.Table(
-            f"{TITLE}, Linux {name}",
-            ["", "64 pages", "×", "same page", "×", "32-entry list", "×", "spread",
-             "doorbells per page", "per list"], rows,
-            "Interrupts off, the empty loop subtracted, median of "
-            f"{ROUNDS} rounds of {N} (lists: {LISTS}); × against no IOMMU. Doorbells are "
-            "counted by the host. A round before them, not counted, does what misses.")
+    yield table.Table(
+        TITLE, ["", "64 pages", "×", "same page", "×", "32-entry list", "×", "spread",
+                "doorbells per page", "per list"], rows,
+        "Interrupts off, the empty loop subtracted, median of "
+        f"{ROUNDS} rounds of {N} (lists: {LISTS}); × against no IOMMU on the same kernel. "
+        "Doorbells are counted by the host. A round before them, not counted, does what misses.")

@@ -5,7 +5,7 @@ import math
 from xml.sax.saxutils import escape
 
 from . import nvme
-from .config import CONFIGS
+from .config import CONFIGS, platform_label
 from .wall import LATENCY, label
 
 WIDTH, LABELS, BAR, GAP, TITLE = 940, 320, 18, 6, 44
@@ -44,7 +44,8 @@ def panels(results):
         bars = [(name, names[name], cell["page"]["instructions"],
                  f"{cell['page']['instructions']:,.0f}")
                 for name, cell in configs.items() if cell["page"]["instructions"]]
-        yield f"Guest instructions per map+unmap pair, Linux {kernel} (logarithmic)", bars, True
+        yield (f"Guest instructions per map+unmap pair, {platform_label(kernel)} (logarithmic)",
+               bars, True)
     for kernel, configs in results.get("instructions", {}).items():
         if "none" not in configs:
             continue
@@ -52,7 +53,8 @@ def panels(results):
         bars = [(name, names[name], cell["4k-qd32"]["instructions"] / base,
                  f"{cell['4k-qd32']['instructions'] / base:.2f}×")
                 for name, cell in configs.items()]
-        yield f"Guest instructions per 4k NVMe I/O, QD32, against none, Linux {kernel}", bars, False
+        yield (f"Guest instructions per 4k NVMe I/O, QD32, against none, "
+               f"{platform_label(kernel)}", bars, False)
     for case in ("4k-qd32", "128k-qd32"):
         rows = results.get("wall", {}).get("nvme", {})
         bars = [(key, label(key), each[case]["ratio"], f"{each[case]['ratio']:.2f}×")

@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Doorbells in the steady state, counted by the host."""
 
-import os
-
-from testbed import cache
-
 from . import guest, nvme, table
 from .config import OLDEST
 
 IOS = 10000
 LONG = 200000           # 800 MiB of buffers
-SWEEP = os.path.join(cache.SCRIPTS, "lib", "bench", "sweep.c")
 SMALL, BIG = "1G", "4G"
 DEVICES = (nvme.DEVICE, guest.EDU)
 NVME, EDU = range(len(DEVICES))
@@ -56,15 +51,6 @@ CASES = {
 }
 
 
-def program():
-    """The program that sweeps, built for the guest."""
-    target = os.path.join(cache.REPO, "build", "bench", "sweep")
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    cache.run([cache.tool("gcc"), "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o", target,
-               SWEEP], "building scripts/lib/bench/sweep.c")
-    return target
-
-
 def _case(sections, name):
     ios = sections[name].number("ios")
     return {"ios": ios,
@@ -78,7 +64,7 @@ def _case(sections, name):
 
 def measure(bench, config, name):
     """Two guests; {case: ...}."""
-    push = [f"{program()}:/root/sweep"]
+    push = [f"{guest.compiled('sweep', '-static')}:/root/sweep"]
     small = guest.run(config, name, SMALL_SCRIPT, mem=SMALL, push=push, devices=DEVICES,
                       qemu=[nvme.BACKEND])
     found = {"direct": _case(small, "direct"),
@@ -96,7 +82,6 @@ def measure(bench, config, name):
 
 def run(bench):
     """{config: ...} of the configurations with apple_dma."""
-    program()
     return bench.each_guest("doorbells", measure, [each for each in bench.configs if each.apple],
                             [OLDEST])[OLDEST]
 

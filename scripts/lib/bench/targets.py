@@ -2,10 +2,15 @@
 """The targets, beside what was measured."""
 
 from . import table, traces
-from .config import NEWEST, OLDEST
+from .config import ARM64, NEWEST, OLDEST, X86_64, platform_label
 from .wall import CPUS, LATENCY
 
 WANTED = {OLDEST: 400, NEWEST: 550}     # instructions for a pair on a hit
+IO = 1.03               # a 4k I/O against dma-direct
+PAIR = 2                # a pair, and a list of 32, against dma-direct
+# Doorbells of the GPU-like trace, page by page. Runs differ by some tens.
+SINGLES, SINGLES_SPREAD = 187196, 1.001
+PER_LIST = 1.1          # doorbells for a buffer of that trace as a scatter list
 
 
 class Missing(Exception):
@@ -27,6 +32,14 @@ def dig(results, *path):
 def _pair(results, kernel):
     value = dig(results, "pairs", kernel, "cached", "page", "instructions")
     return f"{value:,.0f}", value <= WANTED[kernel]
+
+
+def _pair_ratio(results, kernel):
+    """A pair and a list of 32 beside dma-direct on the same kernel."""
+    ratios = [dig(results, "pairs", kernel, "cached", case, "instructions") /
+              dig(results, "pairs", kernel, "none", case, "instructions")
+              for case in ("page", "list")]
+    return "; ".join(f"{ratio:.2f}×" for ratio in ratios), max(ratios) <= PAIR
 
 
 def _direct(results):
@@ -54,7 +67,7 @@ def _io(results, kernel, case):
     cells = dig(results, "instructions", kernel)
     value = (dig(cells, "cached", case, "instructions") /
              dig(cells, "none", case, "instructions"))
-    return f"{value:.3f}×", value <= 1.03
+    return f"{value:.3f}×", value <= IO
 
 
 def _iops(results, case):
@@ -69,9 +82,32 @@ def _sparse(results):
     return f"{values[0]:,} ascending, {values[1]:,} at random", min(values) >= 60000
 
 
-def _mix(results):
-    mix = dig(results, "traces", "cached", "mix")
-    return f"{mix['failures']:,} failures, {mix['peak']:,} mappings live", mix["failures"] == 0
+def _mix(results, form):
+    """{policy: result} of the traces of FORM."""
+    found = {policy: dig(results, "traces", "cached", "mix").get(traces.mix_name(form, policy))
+             for policy in traces.POLICIES}
+    found = {policy: cell for policy, cell in found.items() if cell}
+    if not found:
+        raise Missing
+    return found
+
+
+def _singles(results):
+    found = _mix(results, "singles")
+    failures = sum(cell["failures"] for cell in found.values())
+    return (f"{failures:,} failures, doorbells " +
+            ", ".join(f"{cell['doorbells']:,} ({policy})" for policy, cell in found.items()),
+            not failures and max(cell["doorbells"] for cell in found.values()) <=
+            SINGLES * SINGLES_SPREAD)
+
+
+def _lists(results):
+    found = _mix(results, "lists")
+    failures = sum(cell["failures"] for cell in found.values())
+    rates = {policy: cell["doorbells"] / cell["buffers"] for policy, cell in found.items()}
+    return (f"{failures:,} failures, " +
+            ", ".join(f"{rate:.2f} ({policy})" for policy, rate in rates.items()),
+            not failures and max(rates.values()) <= PER_LIST)
 
 
 def _flat(results):
@@ -100,17 +136,19 @@ ROWS = (
     ("doorbells, 32-page list that misses (cached; strict)", "1; 2", _list),
     (f"instructions per pair on a hit, {OLDEST}", "≤ 400", lambda r: _pair(r, OLDEST)),
     (f"instructions per pair on a hit, {NEWEST}", "≤ 550", lambda r: _pair(r, NEWEST)),
-    (f"instructions per 4k I/O against none, QD32, {OLDEST}", "≤ 1.03×",
-     lambda r: _io(r, OLDEST, "4k-qd32")),
-    (f"instructions per 4k I/O against none, QD32, {NEWEST}", "≤ 1.03×",
-     lambda r: _io(r, NEWEST, "4k-qd32")),
-    (f"instructions per 4k I/O against none, QD1, {NEWEST}", "≤ 1.03×",
-     lambda r: _io(r, NEWEST, "4k-qd1")),
+    *((f"instructions, pair; list of 32, against none, {platform_label(kernel)}", f"≤ {PAIR}×",
+       lambda r, kernel=kernel: _pair_ratio(r, kernel)) for kernel in ARM64 + X86_64),
+    *((f"instructions per 4k I/O against none, {case.rpartition('-')[2].upper()}, "
+       f"{platform_label(kernel)}", f"≤ {IO}×",
+       lambda r, kernel=kernel, case=case: _io(r, kernel, case))
+      for kernel in ARM64 + X86_64 for case in ("4k-qd32", "4k-qd1")),
     (f"IOPS at {LATENCY} µs against none, 4k QD1", "≥ 0.95×", lambda r: _iops(r, "4k-qd1")),
     (f"IOPS at {LATENCY} µs against none, 4k QD32", "≥ 0.95×", lambda r: _iops(r, "4k-qd32")),
     (f"IOPS at {LATENCY} µs against none, 128k", "≥ 0.95×", lambda r: _iops(r, "128k-qd32")),
     ("single pages live, one per 256 KiB of 16 GiB", "≥ 60,000", _sparse),
-    ("GPU-like trace", "0 failures", _mix),
+    ("GPU-like trace, pages one by one: doorbells", f"≤ {SINGLES:,} + 0.1 %, 0 failures",
+     _singles),
+    ("GPU-like trace, lists: doorbells per buffer", f"≤ {PER_LIST}, 0 failures", _lists),
     ("a hit at 10, 1,000 and 60,000 windows", "within 1.5×", _flat),
     (f"hits on {CPUS} vCPUs", "no shared lock", _lock),
     ("kernel memory for a window", "≤ 256 bytes", _slab),

@@ -166,7 +166,8 @@ def run(bench):
              "network": (one_network, 1 if bench.quick else 2)}
     raw = {kind: {} for kind in kinds}
     lost = set()
-    with live.together(bench, bench.configs, NEWEST, cpus=CPUS, devices=DEVICES,
+    configs = bench.configs_on(NEWEST)
+    with live.together(bench, configs, NEWEST, cpus=CPUS, devices=DEVICES,
                        qemu=[nvme.BACKEND, NETWORK]) as guests:
         def step(config, what, *args):
             """A step in a guest; after a failure the guest is left out."""
@@ -177,12 +178,12 @@ def run(bench):
             lost.add(config.name)
             return None
 
-        for config in bench.configs:
+        for config in configs:
             step(config, lambda each: each.step(SETUP))
         for turn in range(rounds):
             for kind, (measure, length) in kinds.items():
                 bench.say(f"{kind}: round {turn + 1} of {rounds}")
-                for key, config, delay in rows(bench.configs):
+                for key, config, delay in rows(configs):
                     if kind == "scale" and delay:
                         continue
                     found = step(config, measure, delay, length)

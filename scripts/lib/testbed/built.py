@@ -23,7 +23,8 @@ MIB = 6000              # that a build takes while it runs
 CONFIGS = os.path.join(os.path.dirname(__file__), "configs")
 
 # Name for --kernel: its fragments, the most general one first.
-KERNELS = {"debug": ("base", "debug"), "kcsan": ("base", "kcsan")}
+KERNELS = {"debug": ("base", "debug"), "kcsan": ("base", "kcsan"),
+           "bench": ("base", "bench")}
 
 # Variables of make. kmemleak may read all memory; without KASAN's checks it takes half the
 # time. KCSAN looks for races in modules only.
@@ -56,7 +57,7 @@ class Kernel:
     def folder(self):
         """Its boot files, relative to the cache."""
         return f"kernels/{self.arch}/{self.release}." + key(
-            self.version, KERNELS[self.name], VARIABLES[self.name])
+            self.version, KERNELS[self.name], VARIABLES.get(self.name, ()))
 
     @property
     def append(self):
@@ -197,7 +198,7 @@ def compile_tree(kernel, work):
     """Build KERNEL below WORK: (a root with boot/ and lib/modules, its build tree)."""
     source = unpack(kernel.suite, work)
     configure(source, KERNELS[kernel.name])
-    compile_kernel(source, ["bzImage", "modules"], variables=VARIABLES[kernel.name])
+    compile_kernel(source, ["bzImage", "modules"], variables=VARIABLES.get(kernel.name, ()))
     tree, build = os.path.join(work, "tree"), os.path.join(work, "build")
     os.makedirs(os.path.join(tree, "boot"))
     os.makedirs(os.path.join(tree, "usr", "lib"))

@@ -85,11 +85,17 @@ u64 bench_random(struct bench_random *random)
 	return x ^ (x >> 31);
 }
 
-#ifdef CONFIG_X86
+#if defined(CONFIG_X86)
+#define BENCH_MARK	"nopl 0x62656e63(%rax)"
+#elif defined(CONFIG_ARM64)
+#define BENCH_MARK	"movz xzr, #0x6265"
+#endif
+
+#ifdef BENCH_MARK
 /* The mark that the plugin insn.c looks for. */
 static int bench_mark(const char *val, const struct kernel_param *param)
 {
-	asm volatile("nopl 0x62656e63(%rax)");
+	asm volatile(BENCH_MARK);
 	return 0;
 }
 

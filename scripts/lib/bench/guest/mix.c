@@ -9,11 +9,15 @@
  * aligned, as the buddy allocator splits blocks; it ends as a whole. Large
  * buffers have 64 KiB to 16 MiB; when they come to more than "large" bytes the
  * oldest end.
+ *
+ * With lists=1 the buffers are the same, and each is one scatter list with an
+ * entry for each of its pages.
  */
 
 #include <linux/bitmap.h>
 #include <linux/list.h>
 #include <linux/mm.h>
+#include <linux/scatterlist.h>
 #include <linux/slab.h>
 
 #include "bench.h"
@@ -22,11 +26,13 @@
 #define BENCH_LARGE_SHIFT	16
 #define BENCH_TRIES		200000
 
-/* A buffer: one mapping, or one for each of its pages. */
+/* A buffer: one mapping, one for each of its pages, or one list. */
 struct bench_buffer {
 	struct list_head list;
 	u64 pfn;
 	u64 bytes;
+	unsigned int pages;		/* of a cluster; 0: a large buffer */
+	struct sg_table table;		/* empty: @mappings single mappings */
 	unsigned int mappings;
 	dma_addr_t addr[];
 };
@@ -37,17 +43,35 @@ struct bench_mix {
 	u64 granules;
 	struct list_head singles, large;	/* the oldest first */
 	u64 single_pages, large_bytes, mappings, bytes;
-	u64 maps, unmaps, failures, live_at_first_failure;
+	bool lists;
+	u64 buffers, maps, unmaps, failures, live_at_first_failure;
 	u64 bytes_at_first_failure, peak_mappings, peak_bytes;
 	u64 debt;			/* single pages, for each 9 a large buffer is due */
 };
 
-static struct bench_buffer *bench_place(struct bench_mix *mix, u64 bytes,
-					u64 align, unsigned int mappings)
+/* The list of a buffer: an entry for each page. */
+static int bench_make_list(struct bench_buffer *buffer)
 {
+	struct scatterlist *sg;
+	unsigned int i;
+	int err;
+
+	err = sg_alloc_table(&buffer->table, PHYS_PFN(buffer->bytes),
+			     GFP_KERNEL);
+	if (err)
+		return err;
+	for_each_sgtable_sg(&buffer->table, sg, i)
+		sg_set_page(sg, pfn_to_page(buffer->pfn + i), PAGE_SIZE, 0);
+	return 0;
+}
+
+/* A place for a buffer of @pages single pages, or if 0 for a large one. */
+static struct bench_buffer *bench_place(struct bench_mix *mix, u64 bytes,
+					u64 align, unsigned int pages)
+{
+	unsigned int mappings = mix->lists || !pages ? 1 : pages, tries;
 	u64 count = DIV_ROUND_UP(bytes, BENCH_GRANULE), at;
 	struct bench_buffer *buffer;
-	unsigned int tries;
 
 	for (tries = 0; tries < BENCH_TRIES; tries++) {
 		at = bench_below(&mix->random, mix->granules);
@@ -58,14 +82,49 @@ static struct bench_buffer *bench_place(struct bench_mix *mix, u64 bytes,
 	}
 	if (tries == BENCH_TRIES)
 		return NULL;
-	buffer = kvmalloc(struct_size(buffer, addr, mappings), GFP_KERNEL);
+	buffer = kvzalloc(struct_size(buffer, addr, mappings), GFP_KERNEL);
 	if (!buffer)
 		return NULL;
 	buffer->pfn = at * (BENCH_GRANULE / PAGE_SIZE);
 	buffer->bytes = bytes;
+	buffer->pages = pages;
 	buffer->mappings = mappings;
+	if (mix->lists && bench_make_list(buffer)) {
+		kvfree(buffer);
+		return NULL;
+	}
+	mix->buffers++;
 	bitmap_set(mix->used, at, count);
 	return buffer;
+}
+
+/* Make mapping @i of a buffer; its address, or DMA_MAPPING_ERROR. */
+static dma_addr_t bench_map_one(struct bench *bench,
+				struct bench_buffer *buffer, unsigned int i)
+{
+	u64 size = buffer->bytes / buffer->mappings;
+
+	if (!bench->mix->lists)
+		return dma_map_page_attrs(bench->dev,
+					  pfn_to_page(buffer->pfn +
+						      i * PHYS_PFN(size)),
+					  0, size, BENCH_DIR, BENCH_FOREIGN);
+	if (dma_map_sgtable(bench->dev, &buffer->table, BENCH_DIR,
+			    BENCH_FOREIGN))
+		return DMA_MAPPING_ERROR;
+	return sg_dma_address(buffer->table.sgl);
+}
+
+static void bench_unmap_one(struct bench *bench, struct bench_buffer *buffer,
+			    unsigned int i)
+{
+	if (bench->mix->lists)
+		dma_unmap_sgtable(bench->dev, &buffer->table, BENCH_DIR,
+				  BENCH_FOREIGN);
+	else
+		dma_unmap_page_attrs(bench->dev, buffer->addr[i],
+				     buffer->bytes / buffer->mappings,
+				     BENCH_DIR, BENCH_FOREIGN);
 }
 
 static void bench_map_buffer(struct bench *bench, struct bench_buffer *buffer)
@@ -75,11 +134,7 @@ static void bench_map_buffer(struct bench *bench, struct bench_buffer *buffer)
 	unsigned int i;
 
 	for (i = 0; i < buffer->mappings; i++) {
-		struct page *page = pfn_to_page(buffer->pfn +
-						i * PHYS_PFN(size));
-
-		buffer->addr[i] = dma_map_page_attrs(bench->dev, page, 0, size,
-						     BENCH_DIR, BENCH_FOREIGN);
+		buffer->addr[i] = bench_map_one(bench, buffer, i);
 		mix->maps++;
 		if (!dma_mapping_error(bench->dev, buffer->addr[i])) {
 			mix->mappings++;
@@ -104,18 +159,18 @@ static void bench_end_buffer(struct bench *bench, struct bench_buffer *buffer)
 	for (i = 0; i < buffer->mappings; i++) {
 		if (dma_mapping_error(bench->dev, buffer->addr[i]))
 			continue;
-		dma_unmap_page_attrs(bench->dev, buffer->addr[i], size,
-				     BENCH_DIR, BENCH_FOREIGN);
+		bench_unmap_one(bench, buffer, i);
 		mix->unmaps++;
 		mix->mappings--;
 		mix->bytes -= size;
 	}
 	bitmap_clear(mix->used, buffer->pfn / (BENCH_GRANULE / PAGE_SIZE),
 		     DIV_ROUND_UP(buffer->bytes, BENCH_GRANULE));
-	if (buffer->mappings > 1)
-		mix->single_pages -= buffer->mappings;
-	else
+	mix->single_pages -= buffer->pages;
+	if (!buffer->pages)
 		mix->large_bytes -= buffer->bytes;
+	if (mix->lists)
+		sg_free_table(&buffer->table);
 	list_del(&buffer->list);
 	kvfree(buffer);
 	cond_resched();
@@ -150,7 +205,7 @@ static int bench_add_large(struct bench *bench, u64 limit)
 		bench_end_buffer(bench, list_first_entry(&mix->large,
 							 struct bench_buffer,
 							 list));
-	buffer = bench_place(mix, bytes, unit, 1);
+	buffer = bench_place(mix, bytes, unit, 0);
 	if (!buffer)
 		return -ENOSPC;
 	list_add_tail(&buffer->list, &mix->large);
@@ -166,6 +221,7 @@ static int bench_mix_start(struct bench *bench)
 	if (!mix)
 		return -ENOMEM;
 	mix->random.state = bench_number(bench, "seed", 1);
+	mix->lists = bench_number(bench, "lists", 0);
 	INIT_LIST_HEAD(&mix->singles);
 	INIT_LIST_HEAD(&mix->large);
 	mix->granules = bench_end_pfn() / (BENCH_GRANULE / PAGE_SIZE);
@@ -179,10 +235,11 @@ static int bench_mix_start(struct bench *bench)
 }
 
 /*
- * grow [pages=199900] [large=300M] [stop=1000] [seed=1]
+ * grow [pages=199900] [large=300M] [stop=1000] [seed=1] [lists=0]
  *
  * Map until @pages single pages are live, with large buffers beside them, or
- * until @stop maps have failed.
+ * until @stop maps have failed. The first one of a trace says whether the
+ * buffers are @lists.
  */
 int bench_grow(struct bench *bench)
 {
@@ -202,6 +259,7 @@ int bench_grow(struct bench *bench)
 		return err;
 	bench_say(bench, "live %llu\nlive_bytes %llu\nmaps %llu\nunmaps %llu\n",
 		  mix->mappings, mix->bytes, mix->maps, mix->unmaps);
+	bench_say(bench, "buffers %llu\n", mix->buffers);
 	bench_say(bench, "peak %llu\npeak_bytes %llu\nfailures %llu\n",
 		  mix->peak_mappings, mix->peak_bytes, mix->failures);
 	if (mix->failures)
