@@ -270,12 +270,6 @@ bool apple_dma_align(struct apple_dma_engine *e, struct apple_dma_request *req,
 	const bool must = req->strictly && align_is_across(req, w);
 
 	lockdep_assert_held(&e->lock);
-	if (req->rang) {
-		/* Let interrupts in between two doorbells. */
-		req->rang = false;
-		apple_dma_engine_relock(e, flags);
-		return true;
-	}
 	if (!req->searches && a->skip) {
 		a->skip--;
 		if (!must)

@@ -21,7 +21,7 @@
 /* Sizes of shared windows, the largest first, and exact granules. */
 #define COVER_SHAPES	5
 
-/* Bytes that the runs of a request need, their first, and shared windows. */
+/* Bytes that the runs need, their first, and windows of the shape and below. */
 struct cover_estimate {
 	u64 exact;
 	u64 first;
@@ -29,8 +29,18 @@ struct cover_estimate {
 	u64 shared[COVER_SHAPES];
 };
 
+/* Of a size: which of cover_estimate.shared has its bytes. */
+static unsigned int cover_level(u64 shape)
+{
+	unsigned int level = 0;
+
+	for (; shape < APPLE_DMA_WINDOW_MAX; shape *= APPLE_DMA_SHAPE_STEP)
+		level++;
+	return level;
+}
+
 static void cover_estimate(struct apple_dma_engine *e,
-			   const struct apple_dma_runs *runs,
+			   const struct apple_dma_runs *runs, u64 shape,
 			   struct cover_estimate *est)
 {
 	u64 behind[COVER_SHAPES] = {};
@@ -39,7 +49,7 @@ static void cover_estimate(struct apple_dma_engine *e,
 	memset(est, 0, sizeof(*est));
 	for (i = 0; i < runs->n; i++) {
 		u64 phys = runs->run[i].phys, size = runs->run[i].size;
-		u64 end = phys + size, shape = APPLE_DMA_WINDOW_MAX;
+		u64 end = phys + size, each = shape;
 		u64 need, start;
 
 		if (apple_dma_index_find(e, phys, size))
@@ -50,25 +60,15 @@ static void cover_estimate(struct apple_dma_engine *e,
 		est->first = est->first ?: need;
 		est->exact += need;
 		est->entries++;
-		for (k = 0; k < COVER_SHAPES; k++) {
+		for (k = cover_level(shape); k < COVER_SHAPES; k++) {
 			/* In the window of a neighbour; they may be in any order. */
-			if (end > behind[k] || phys < behind[k] - shape) {
-				est->shared[k] += max(need, shape);
-				behind[k] = round_down(phys, shape) + shape;
+			if (end > behind[k] || phys < behind[k] - each) {
+				est->shared[k] += max(need, each);
+				behind[k] = round_down(phys, each) + each;
 			}
-			shape /= APPLE_DMA_SHAPE_STEP;
+			each /= APPLE_DMA_SHAPE_STEP;
 		}
 	}
-}
-
-/* Of a size: which of cover_estimate.shared has its bytes. */
-static unsigned int cover_level(u64 shape)
-{
-	unsigned int level = 0;
-
-	for (; shape < APPLE_DMA_WINDOW_MAX; shape *= APPLE_DMA_SHAPE_STEP)
-		level++;
-	return level;
 }
 
 static u64 cover_shape(struct apple_dma_engine *e,
@@ -173,22 +173,37 @@ static struct apple_dma_window *cover_alone(struct apple_dma_engine *e,
 				    APPLE_DMA_GRANULE_SIZE, why);
 }
 
+/* Does it matter where the host puts what is asked for? */
+static bool cover_wants_place(const struct apple_dma_request *req,
+			      const struct apple_dma_runs *runs)
+{
+	unsigned int i;
+
+	for (i = 0; i < runs->n; i++)
+		if (runs->run[i].size >= APPLE_DMA_BLOCK)
+			return true;
+	return req->boundary < U32_MAX;
+}
+
 /*
  * Plan windows of up to @shape for runs that have none; only for the range at hand
- * if @shape is 0. With fillers if @fill. Returns why that has none, if @planned is empty.
+ * if @shape is 0. No fillers if @again. Returns why that has none, if @planned is empty.
  */
 static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 				      const struct apple_dma_request *req,
 				      const struct apple_dma_runs *runs,
-				      u64 shape, bool fill,
+				      u64 shape, bool again,
 				      struct list_head *planned)
 {
-	struct apple_dma_guess guess = apple_dma_place_guess(e);
+	const bool fill = !again && cover_wants_place(req, runs);
+	struct apple_dma_guess guess = {};
 	enum apple_dma_fail why = APPLE_DMA_FAIL_HOST;
 	const unsigned int batch = apple_dma_engine_batch(e);
 	struct apple_dma_window *w, *filler;
 	unsigned int i, n;
 
+	if (fill)
+		guess = apple_dma_place_guess(e);
 	for (i = n = 0; shape && i < runs->n && n < batch; i++, n++) {
 		const struct apple_dma_range *run = &runs->run[i];
 
@@ -199,9 +214,10 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 		if (!w)
 			break;
 		w->shared |= req->runs && i;
-		guess.sure &= fill && n + 1 < batch;
-		filler = apple_dma_align_filler(e, w, i ? run : &req->range,
-						req->boundary, &guess);
+		guess.sure &= n + 1 < batch;
+		filler = fill ? apple_dma_align_filler(e, w, i ? run : &req->range,
+						       req->boundary, &guess) :
+				NULL;
 		if (filler)
 			list_add_tail(&filler->list, planned);
 		n += !!filler;
@@ -326,7 +342,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 		enum apple_dma_fail why;
 		LIST_HEAD(planned);
 
-		why = cover_plan(e, req, runs, shape, !retried, &planned);
+		why = cover_plan(e, req, runs, shape, retried, &planned);
 		if (list_empty(&planned)) {
 			cause = why;
 			/* Nothing was asked for: nothing is learned. */
@@ -446,12 +462,6 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 	u64 shape;
 
 	lockdep_assert_held(&e->lock);
-	if (req->rang) {
-		/* Let interrupts in between two doorbells. */
-		req->rang = false;
-		apple_dma_engine_relock(e, flags);
-		return true;
-	}
 	if (apple_dma_idle_evict_fillers(e)) {
 		apple_dma_engine_relock(e, flags);
 		return true;
@@ -461,18 +471,22 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 	runs = apple_dma_runs_find(e, req, shape, flags);
 	if (!runs)
 		return true;
-	cover_estimate(e, runs, &est);
+	cover_estimate(e, runs, shape, &est);
 	if (cover_make_room(e, req, &est, est.shared[cover_level(shape)], flags))
 		return true;
 	*cause = cover_register(e, req, runs, cover_fitting(e, shape, &est),
 				&made, emptied);
 	apple_dma_runs_done(req, &made);
 	list_splice_tail(&made, fresh);
-	apple_dma_idle_arm(e);
-	req->rang = *cause == APPLE_DMA_FAIL_NONE;
-	if (req->rang || ((*cause == APPLE_DMA_FAIL_HOST ||
-			   *cause == APPLE_DMA_FAIL_BYTES) &&
-			  cover_with_less(e, req, &est, *cause, flags)))
+	if (apple_dma_engine_lazy(e))
+		apple_dma_idle_arm(e);
+	if (*cause == APPLE_DMA_FAIL_NONE) {
+		/* Let interrupts in after each doorbell. */
+		apple_dma_engine_relock(e, flags);
+		return true;
+	}
+	if ((*cause == APPLE_DMA_FAIL_HOST || *cause == APPLE_DMA_FAIL_BYTES) &&
+	    cover_with_less(e, req, &est, *cause, flags))
 		return true;
 	if (e->broken)
 		*cause = APPLE_DMA_FAIL_BROKEN;

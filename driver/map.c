@@ -19,7 +19,7 @@
 #include "recover.h"
 
 /* Entries of a list that are handled with interrupts off. */
-#define HOLD_STEPS	256
+#define HOLD_STEPS	128
 
 /* For the log; map_log_failure() says more about some causes. */
 static const char *const map_fail_texts[APPLE_DMA_FAIL_COUNT] = {
@@ -167,7 +167,7 @@ static struct apple_dma_window *map_window(struct apple_dma_engine *e,
 	}
 	w = apple_dma_index_best(e, r->phys, r->size, req->mask, req->boundary);
 	/* There may have been no memory for its slots the last time. */
-	if (w && !w->indexed)
+	if (w && !w->indexed && !w->guarded)
 		apple_dma_index_publish(e, w);
 	return w;
 }

@@ -22,7 +22,6 @@
  * @strictly: a range that crosses the boundary is not mapped
  * @runs: what is to be registered next, found with the lock dropped; or NULL
  * @exact: in windows of exact granules
- * @rang: the lock is to be dropped before the next doorbell
  * @tries: idle windows that may still be given back for the range at hand; -1
  *	if not known
  * @sibling_tries: the same for idle windows of siblings
@@ -38,7 +37,6 @@ struct apple_dma_request {
 	bool strictly;
 	struct apple_dma_runs *runs;
 	bool exact;
-	bool rang;
 	s64 tries;
 	s64 sibling_tries;
 	u8 searches;

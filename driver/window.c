@@ -149,7 +149,6 @@ static void window_activate(struct apple_dma_engine *e,
 {
 	w->fresh = true;
 	w->state = APPLE_DMA_WINDOW_ACTIVE;
-	apple_dma_index_publish(e, w);
 }
 
 static void window_free(struct rcu_head *rcu)
@@ -173,8 +172,11 @@ static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w
 	e->stats.mapped_bytes -= w->size;
 	apple_dma_budget_give(e, w->size);
 	e->stats.mapped_entries--;
-	/* Hits may still look at it. */
-	call_rcu(&w->rcu, window_free);
+	/* Hits may still look at it, if its slots were filled. */
+	if (w->slots)
+		call_rcu(&w->rcu, window_free);
+	else
+		window_free(&w->rcu);
 }
 
 /*
@@ -528,12 +530,18 @@ bool apple_dma_window_end_use(struct apple_dma_engine *e,
  * @e: the engine; its lock is held
  * @w: a guarded window; it is taken off the list of new ones
  * @emptied: where it goes if this closes it
+ *
+ * Hits find the window from now on. To fill its slots takes many steps.
  */
 void apple_dma_window_unguard(struct apple_dma_engine *e,
 			      struct apple_dma_window *w,
 			      struct apple_dma_emptied *emptied)
 {
 	list_del_init(&w->list);
+	if (w->state == APPLE_DMA_WINDOW_ACTIVE) {
+		apple_dma_index_publish(e, w);
+		emptied->steps += w->size / APPLE_DMA_GRANULE_SIZE;
+	}
 	w->guarded = false;
 	w->fresh = false;
 	/* A driver that unmaps too often may have ended the guard. */

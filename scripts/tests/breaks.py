@@ -107,8 +107,6 @@ BREAKS = (
     Break("a candidate that the device does not reach is kept", "driver/align.c",
           "\t       c->iova + c->size - 1 <= req->mask;\n", "\t       true;\n",
           "align.candidates_are_reached"),
-    Break("two doorbells are rung in one hold where a window is replaced", "driver/align.c",
-          "\tif (req->rang) {\n", "\tif (false) {\n", "align.one_doorbell_in_a_hold"),
     Break("candidates may have any part of the budget", "driver/align.c",
           "\t\tif (w->size + more > min(left, most))\n", "\t\tif (w->size + more > most)\n",
           "align.candidates_keep_to_their_share"),
@@ -265,9 +263,8 @@ BREAKS = (
           "}\n",
           "recover.search_ends_before_an_image"),
     Break("the lock is kept between two batches of a list that is mapped", "driver/cover.c",
-          "\t\treq->rang = false;\n"
-          "\t\tapple_dma_engine_relock(e, flags);\n",
-          "\t\treq->rang = false;\n",
+          "\t\t/* Let interrupts in after each doorbell. */\n"
+          "\t\tapple_dma_engine_relock(e, flags);\n", "",
           "map.interrupts_are_let_in_between_batches"),
     Break("the lock is kept between two batches of a list that is unmapped", "driver/map.c",
           "\temptied->steps = 0;\n"
