@@ -8,11 +8,11 @@
  *
  * - If the next window would not be aligned, a filler is asked for in front of it,
  *   in the same doorbell. A filler is a part of the window's own memory, and is
- *   given back first of all. It costs no call.
+ *   given back first of all; in strict mode before the map returns.
  * - A window that is not aligned to a block all the same is replaced in cached mode:
  *   several are asked for that start earlier, each by other bytes, and one that is
- *   aligned is kept. In strict mode it is given back and asked for once more.
- *   Both happen twice at most for a range.
+ *   aligned is kept. In strict mode it is given back and asked for again. Both
+ *   happen twice at most for a range.
  *
  * A window that stays unaligned is used as it is. After failures in a row fewer
  * windows are tried. The engine's lock is held in all of this file.
@@ -68,18 +68,21 @@ static u64 align_missing(const struct apple_dma_window *w,
 			 const struct apple_dma_range *run, u64 boundary,
 			 const struct apple_dma_guess *guess)
 {
-	u64 align = apple_dma_natural(w->phys, w->size);
-	u64 addr = guess->addr + (run->phys - w->phys), size = 0;
+	u64 align = apple_dma_natural(w->phys, w->size), size;
+	u64 addr = guess->addr + (run->phys - w->phys);
 
-	if (apple_dma_natural(run->phys, run->size) >= APPLE_DMA_BLOCK)
-		return (w->phys - guess->addr) & (align - 1) ?
-		       (w->phys - guess->addr - guess->gap) & (align - 1) : 0;
-	if (!apple_dma_crosses(addr, run->size, boundary))
+	if (apple_dma_natural(run->phys, run->size) < APPLE_DMA_BLOCK)
+		align = APPLE_DMA_GRANULE_SIZE;
+	if (!((w->phys - guess->addr) & (align - 1)) &&
+	    !apple_dma_crosses(addr, run->size, boundary))
 		return 0;
-	do {
-		size += APPLE_DMA_GRANULE_SIZE;
-	} while (size < w->size && size < APPLE_DMA_WINDOW_MAX &&
-		 apple_dma_crosses(addr + size + guess->gap, run->size, boundary));
+	size = (w->phys - guess->addr - guess->gap) & (align - 1) ?: align;
+	addr += guess->gap;
+	while (apple_dma_crosses(addr + size, run->size, boundary)) {
+		size += align;
+		if (size >= min(w->size, APPLE_DMA_WINDOW_MAX))
+			return 0;
+	}
 	return size;
 }
 
@@ -276,12 +279,15 @@ bool apple_dma_align(struct apple_dma_engine *e, struct apple_dma_request *req,
 			goto settle;
 		req->searches = SEARCHES - 1;
 	}
-	if (req->searches == SEARCHES || req->exact)
+	if (req->searches == SEARCHES)
 		goto settle;
+	if (req->exact && !must)
+		return false;
 	req->searches++;
 	if (apple_dma_engine_lazy(e)) {
 		align_replace(e, req, w, align, fresh, emptied);
-	} else if (w->fresh && apple_dma_window_live(w) == 1) {
+	} else if (w->fresh && apple_dma_window_live(w) == 1 &&
+		   (must || apple_dma_budget_has_room(e, ROOM_EACH * w->size, 1))) {
 		/* Only its own granules will do: they are asked for again. */
 		apple_dma_window_unguard(e, w, emptied);
 		apple_dma_window_give_back(e, emptied, "align");

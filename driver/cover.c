@@ -137,6 +137,10 @@ static bool cover_make_room(struct apple_dma_engine *e,
 	    apple_dma_budget_never_fits(e, est->first))
 		return false;
 
+	/* A sibling was asked for this: enough is enough. */
+	if (req->sibling_tries >= 0 &&
+	    apple_dma_budget_has_room(e, est->exact, est->entries))
+		return false;
 	bytes = apple_dma_budget_used(e) + shared;
 	bytes -= min(bytes, apple_dma_budget_bytes(e));
 	if (bytes && req->sibling_tries && apple_dma_budget_sibling_idler(e)) {
@@ -156,8 +160,7 @@ static bool cover_make_room(struct apple_dma_engine *e,
 		entries -= min(entries, apple_dma_budget_entries(e));
 		apple_dma_idle_evict(e, bytes, entries);
 		if (apple_dma_budget_has_room(e, est->exact, est->entries) ||
-		    e->broken || !left ||
-		    (!e->listed && llist_empty(&e->freed)))
+		    e->broken || !left || !apple_dma_window_any_listed(e))
 			return dropped;
 		apple_dma_engine_relock(e, flags);
 		dropped = true;
@@ -182,7 +185,7 @@ static bool cover_wants_place(const struct apple_dma_request *req,
 	for (i = 0; i < runs->n; i++)
 		if (runs->run[i].size >= APPLE_DMA_BLOCK)
 			return true;
-	return req->boundary < U32_MAX;
+	return req->boundary < U32_MAX || req->searches;
 }
 
 /*
@@ -242,6 +245,23 @@ static void cover_submit(struct apple_dma_engine *e, struct list_head *planned,
 		apple_dma_recover_start(e);
 }
 
+/*
+ * Give back what is closed, such as fillers of strict mode, if it keeps room from
+ * the exact granules, or if the next doorbell may close more than a batch. One
+ * doorbell, or none: then false is returned.
+ */
+static bool cover_gives_back(struct apple_dma_engine *e,
+			     const struct cover_estimate *est,
+			     struct apple_dma_emptied *emptied)
+{
+	if (!emptied->n ||
+	    (2 * emptied->n < apple_dma_engine_batch(e) &&
+	     apple_dma_budget_has_room(e, est->exact, est->entries)))
+		return false;
+	apple_dma_window_give_back(e, emptied, "align");
+	return true;
+}
+
 /* Fillers have done what they were made for, and may go when room is needed. */
 static void cover_end_fillers(struct apple_dma_engine *e,
 			      struct list_head *windows,
@@ -253,8 +273,6 @@ static void cover_end_fillers(struct apple_dma_engine *e,
 		if (!w->filler)
 			continue;
 		apple_dma_window_unguard(e, w, emptied);
-		if (emptied->n >= apple_dma_engine_batch(e))
-			apple_dma_window_give_back(e, emptied, "align");
 	}
 }
 
@@ -411,6 +429,7 @@ static bool cover_with_less(struct apple_dma_engine *e,
 	__must_hold(&e->lock)
 {
 	u64 bytes = req->range.size, entries, idle, went;
+	bool again;
 
 	if (cause == APPLE_DMA_FAIL_BYTES) {
 		if (apple_dma_budget_never_fits(e, est->first))
@@ -430,12 +449,16 @@ static bool cover_with_less(struct apple_dma_engine *e,
 			went = apple_dma_idle_evict(e, bytes, 1);
 			apple_dma_engine_relock(e, flags);
 			/* All that it looked at may be in use. */
-		} while (!went && e->listed && !e->broken);
+		} while (!went && apple_dma_window_any_listed(e) && !e->broken);
 		req->tries -= min_t(s64, went, req->tries);
 		if (went)
 			return true;
 	}
-	return cover_from_sibling(e, req, bytes, flags);
+	again = cover_from_sibling(e, req, bytes, flags);
+	/* The host may refuse this range, whatever else is given back. */
+	if (cause == APPLE_DMA_FAIL_HOST)
+		req->sibling_tries = 0;
+	return again;
 }
 
 /**
@@ -472,6 +495,10 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 	if (!runs)
 		return true;
 	cover_estimate(e, runs, shape, &est);
+	if (cover_gives_back(e, &est, emptied)) {
+		apple_dma_engine_relock(e, flags);
+		return true;
+	}
 	if (cover_make_room(e, req, &est, est.shared[cover_level(shape)], flags))
 		return true;
 	*cause = cover_register(e, req, runs, cover_fitting(e, shape, &est),

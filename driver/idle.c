@@ -164,14 +164,17 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries)
 u64 apple_dma_idle_evict_sibling(struct apple_dma_engine *e, u64 bytes)
 {
 	struct apple_dma_engine *sibling;
+	bool more = true;
 	unsigned long flags;
 	u64 went = 0;
 
 	rcu_read_lock();
 	sibling = apple_dma_budget_idlest_sibling(e);
-	if (sibling) {
+	while (sibling && !went && more) {
 		spin_lock_irqsave(&sibling->lock, flags);
 		went = apple_dma_idle_evict(sibling, bytes, 1);
+		/* All that it looked at may be in use. */
+		more = !sibling->broken && apple_dma_window_any_listed(sibling);
 		spin_unlock_irqrestore(&sibling->lock, flags);
 	}
 	rcu_read_unlock();

@@ -5,7 +5,8 @@
  * A hit finds its window under RCU and is counted there. A miss, and every call
  * outside mode=cached, takes the engine's lock, with interrupts off. The lock
  * is held across a doorbell and dropped between two, except when the host
- * refuses; a doorbell has at most apple_dma_engine_batch() entries.
+ * refuses, and between the one that makes room and the one that uses it. A
+ * doorbell has at most apple_dma_engine_batch() entries.
  */
 
 #include <linux/scatterlist.h>
@@ -182,13 +183,14 @@ static dma_addr_t map_take(struct apple_dma_engine *e,
 	bool fresh = w->fresh;
 	dma_addr_t addr;
 
-	apple_dma_align_count(e, req, w);
 	if (req->strictly && apple_dma_crosses(w->iova + (r->phys - w->phys),
 					       r->size, req->boundary)) {
 		f->cause = APPLE_DMA_FAIL_BOUNDARY;
 		return DMA_MAPPING_ERROR;
 	}
 	addr = apple_dma_take(e, w, r->phys, r->size, req->mask);
+	if (addr != DMA_MAPPING_ERROR)
+		apple_dma_align_count(e, req, w);
 	w->fresh = false;
 	if (addr == DMA_MAPPING_ERROR) {
 		f->cause = APPLE_DMA_FAIL_MASK;
@@ -486,10 +488,13 @@ static void map_list_exactly(struct apple_dma_engine *e,
 			     unsigned long *flags)
 	__must_hold(&e->lock)
 {
+	const bool strictly = req->strictly;
+
 	spin_unlock_irqrestore(&e->lock, *flags);
 	apple_dma_runs_end(req, sgl, nents);
 	*req = apple_dma_request_list(sgl, nents, req->mask, req->boundary,
 				      true);
+	req->strictly = strictly;
 	map_list_begin(e, req, true, f);
 	spin_lock_irqsave(&e->lock, *flags);
 	if (f->cause)
@@ -533,6 +538,7 @@ int apple_dma_map_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 
 	req = apple_dma_request_list(sgl, nents, mask,
 				     min_t(u64, boundary, U32_MAX), false);
+	req.strictly = boundary <= U32_MAX;
 	map_list_begin(e, &req, false, &f);
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;

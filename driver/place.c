@@ -32,6 +32,26 @@ static void place_guesses(struct apple_dma_engine *e, u64 size,
 	guess[APPLE_DMA_HABIT_HOLE] = size <= p->hole_size ? p->hole : 0;
 }
 
+/* How many bytes from @iova on have no window. */
+static u64 place_room(struct apple_dma_engine *e, u64 iova)
+{
+	struct rb_node *node = e->iova.rb_node;
+	u64 next = U64_MAX;
+
+	while (node) {
+		const struct apple_dma_window *w =
+			rb_entry(node, struct apple_dma_window, iova_node);
+
+		if (w->iova < iova) {
+			node = node->rb_right;
+		} else {
+			next = w->iova;
+			node = node->rb_left;
+		}
+	}
+	return next - iova;
+}
+
 /* Where does the host put the next window? */
 struct apple_dma_guess apple_dma_place_guess(struct apple_dma_engine *e)
 {
@@ -45,7 +65,7 @@ struct apple_dma_guess apple_dma_place_guess(struct apple_dma_engine *e)
 			best = h;
 	return (struct apple_dma_guess){
 		.addr = guess[best],
-		.room = best == APPLE_DMA_HABIT_HOLE ? p->hole_size : U64_MAX,
+		.room = place_room(e, guess[best]),
 		.gap = p->gap,
 		.sure = guess[best] && p->right[best],
 	};

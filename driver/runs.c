@@ -222,7 +222,7 @@ static void runs_extend(struct apple_dma_range *run)
 	while (end < high && test_bit(runs_bit(end), runs_missing) &&
 	       !(IS_ALIGNED(end, APPLE_DMA_BLOCK) &&
 		 test_bit(runs_block(end), runs_blocks) &&
-		 __ffs64(end) > __ffs64(start)))
+		 (!start || __ffs64(end) > __ffs64(start))))
 		end += APPLE_DMA_GRANULE_SIZE;
 	run->phys = start;
 	run->size = end - start;

@@ -93,7 +93,7 @@ static void transport_learn(struct apple_dma_transport *t, u32 type, u32 count,
 
 	if (!bytes)
 		return;
-	if (ns <= (u64)t->doorbell_us * NSEC_PER_USEC)
+	if (!refused && ns <= (u64)t->doorbell_us * NSEC_PER_USEC)
 		t->proven = max(t->proven, count);
 	if (*cost && entry > *cost)
 		*cost += DIV_ROUND_UP_ULL(entry - *cost, 8);

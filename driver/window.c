@@ -330,6 +330,12 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 	}
 	list_splice_tail_init(planned, &real);
 	list_for_each_entry_safe(w, next, &real, list) {
+		/* The host may have made it: it stays in the budget. */
+		if (e->broken) {
+			w->state = APPLE_DMA_WINDOW_DEAD;
+			list_del_init(&w->list);
+			continue;
+		}
 		if (w->filler)
 			e->filler_until = jiffies + FILLER_REFUSED;
 		else

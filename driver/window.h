@@ -351,6 +351,13 @@ void apple_dma_window_adopt(struct apple_dma_engine *e,
 void apple_dma_window_settle(struct apple_dma_window *w, u64 align);
 void apple_dma_window_abandon(struct apple_dma_engine *e,
 			      struct apple_dma_window *w);
+
+/* Is a window listed as idle, or about to be? It may be in use. */
+static inline bool apple_dma_window_any_listed(const struct apple_dma_engine *e)
+{
+	return e->listed || e->stack || !llist_empty(&e->freed);
+}
+
 bool apple_dma_window_drain(struct apple_dma_engine *e);
 struct apple_dma_window *apple_dma_window_coldest(struct apple_dma_engine *e,
 						  bool large);

@@ -451,32 +451,33 @@ static void window_given_back_is_had_again(struct kunit *test)
 
 /* Fillers of a list that nearly fills the budget do not keep it from fitting. */
 static void check_long_list(struct kunit *test, enum apple_dma_mode mode,
-			    enum fake_host_policy policy, int least)
+			    enum fake_host_policy policy, int n, int least)
 {
 	struct fixture *f = fixture_open(test, .policy = policy, .mode = mode,
 					 .ram = { 6000 * MIB });
-	struct scatterlist *sgl = fixture_list(f, 100 * MIB, 640, 8 * MIB, 2 * MIB);
+	struct scatterlist *sgl = fixture_list(f, 100 * MIB, n, 8 * MIB, 2 * MIB);
 	struct scatterlist *sg;
 	int i, aligned = 0;
 
 	for (i = 0; i < 3; i++)
 		CHECK(test, fixture_map(f, i * 4 * MIB, 64 * KIB) !=
 		      DMA_MAPPING_ERROR);
-	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 640, ANY, ANY), 0);
-	for_each_sg(sgl, sg, 640, i)
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, n, ANY, ANY), 0);
+	for_each_sg(sgl, sg, n, i)
 		aligned += IS_ALIGNED(sg_dma_address(sg), 2 * MIB);
-	kunit_info(test, "list, mode %d, host %d: %d of 640 aligned, %llu calls\n",
-		   mode, policy, aligned, fixture_doorbells(f));
+	kunit_info(test, "list, mode %d, host %d: %d of %d aligned, %llu calls\n",
+		   mode, policy, aligned, n, fixture_doorbells(f));
 	EXPECT(test, aligned >= least);
 	fixture_close(test);
 }
 
 static void long_list_fits_and_is_aligned(struct kunit *test)
 {
-	check_long_list(test, APPLE_DMA_MODE_STRICT, FAKE_HOST_GUARD, 600);
-	check_long_list(test, APPLE_DMA_MODE_STRICT, FAKE_HOST_DENSE, 600);
-	check_long_list(test, APPLE_DMA_MODE_CACHED, FAKE_HOST_GUARD, 600);
-	check_long_list(test, APPLE_DMA_MODE_STRICT, FAKE_HOST_UNALIGNED, 0);
+	check_long_list(test, APPLE_DMA_MODE_STRICT, FAKE_HOST_GUARD, 640, 600);
+	check_long_list(test, APPLE_DMA_MODE_STRICT, FAKE_HOST_GUARD, 700, 600);
+	check_long_list(test, APPLE_DMA_MODE_STRICT, FAKE_HOST_DENSE, 640, 600);
+	check_long_list(test, APPLE_DMA_MODE_CACHED, FAKE_HOST_GUARD, 640, 600);
+	check_long_list(test, APPLE_DMA_MODE_STRICT, FAKE_HOST_UNALIGNED, 640, 0);
 }
 
 /* In strict mode nothing but the range is registered, wherever the host puts it. */
@@ -494,6 +495,23 @@ static void strict_window_across_4_gib(struct kunit *test)
 	f->host->force = end + 4 * GIB - GRANULE;
 	CHECK(test, fixture_map(f, 0, 2 * GRANULE) != DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 4 * GRANULE);
+}
+
+/*
+ * The same, where the host fills the lowest hole again and again: the one at 4 GiB
+ * is the lowest.
+ */
+static void strict_hole_across_4_gib(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_FIRST_FIT,
+					 .mode = APPLE_DMA_MODE_STRICT);
+	struct scatterlist *sgl = fixture_list(f, 64 * MIB, 1, 0, 2 * GRANULE);
+
+	f->host->iova_base = round_up(f->host->iova_base, 4 * GIB) + 4 * GIB -
+			     GRANULE;
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 1, ANY, U32_MAX), 0);
+	CHECK(test, !apple_dma_crosses(sg_dma_address(sgl), 2 * GRANULE, U32_MAX));
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 2 * GRANULE);
 }
 
 /* A range that the budget has room for once is mapped, across 4 GiB if need be. */
@@ -545,7 +563,7 @@ static unsigned int across_4_mib(struct fixture *f, unsigned int from)
 }
 
 /* That blocks cannot be aligned says nothing about boundaries. */
-static void boundary_is_searched_for_each_time(struct kunit *test)
+static void boundary_is_always_searched_for(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_UNALIGNED,
 					 .ram = { 6000 * MIB });
@@ -615,9 +633,10 @@ static struct kunit_case align_cases[] = {
 	KUNIT_CASE(window_given_back_is_had_again),
 	KUNIT_CASE(long_list_fits_and_is_aligned),
 	KUNIT_CASE(strict_window_across_4_gib),
+	KUNIT_CASE(strict_hole_across_4_gib),
 	KUNIT_CASE(large_range_across_4_gib),
 	KUNIT_CASE(one_doorbell_in_a_hold),
-	KUNIT_CASE(boundary_is_searched_for_each_time),
+	KUNIT_CASE(boundary_is_always_searched_for),
 	KUNIT_CASE(candidates_keep_to_their_share),
 	KUNIT_CASE(boundary_is_kept_to_in_strict_mode),
 	{ }

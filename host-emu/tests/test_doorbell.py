@@ -378,6 +378,6 @@ def test_statistics_are_exact(host):
         "name": "companion0", "doorbells": 4, "bad_commands": 1, "map_entries": 4,
         "unmap_entries": 2, "probes": 1, "failed_entries": 3, "duplicate_handles": 1, "lies": 0,
         "live": 1, "live_bytes": 5 * GRANULE, "peak": 2, "peak_bytes": 5 * GRANULE + 4096,
-        "largest_batch": 2,
+        "largest_batch": 3,
         "dart_entries": 1, "dart_bytes": 5 * GRANULE, "faults": 3, "read_faults": 1,
         "write_faults": 2, "enforced": True}
