@@ -480,6 +480,21 @@ static void long_list_fits_and_is_aligned(struct kunit *test)
 	check_long_list(test, APPLE_DMA_MODE_STRICT, FAKE_HOST_UNALIGNED, 640, 0);
 }
 
+/* 45 MiB for 20 blocks of 2 MiB: fillers that have done their work make room. */
+static void closed_fillers_make_room(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_GUARD,
+					 .mode = APPLE_DMA_MODE_STRICT,
+					 .limits.bytes = 45 * MIB + 192 * KIB);
+	struct scatterlist *sgl = fixture_list(f, 100 * MIB, 20, 8 * MIB, 2 * MIB);
+	unsigned int i;
+
+	for (i = 0; i < 3; i++)
+		CHECK(test, fixture_map(f, i * 4 * MIB, 64 * KIB) !=
+		      DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 20, ANY, ANY), 0);
+}
+
 /* In strict mode nothing but the range is registered, wherever the host puts it. */
 static void strict_window_across_4_gib(struct kunit *test)
 {
@@ -632,6 +647,7 @@ static struct kunit_case align_cases[] = {
 	KUNIT_CASE(filler_takes_no_room),
 	KUNIT_CASE(window_given_back_is_had_again),
 	KUNIT_CASE(long_list_fits_and_is_aligned),
+	KUNIT_CASE(closed_fillers_make_room),
 	KUNIT_CASE(strict_window_across_4_gib),
 	KUNIT_CASE(strict_hole_across_4_gib),
 	KUNIT_CASE(large_range_across_4_gib),

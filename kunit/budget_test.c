@@ -6,6 +6,7 @@
  */
 
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/kthread.h>
 
 #define APPLE_DMA_SEAM_ITSELF
@@ -360,6 +361,95 @@ static void sibling_may_be_opened_again(struct kunit *test)
 	CHECK(test, map_blocks(f, addr, 0, 16));
 }
 
+/* Windows of two granules each, the ends of shared ones: exact, whatever the room. */
+static void map_small(struct fixture *f, dma_addr_t *addr, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		addr[i] = fixture_map(f, (i + 1) * MIB / 2 - 8 * KIB, 16 * KIB);
+		CHECK(f->test, addr[i] != DMA_MAPPING_ERROR);
+	}
+}
+
+static void unmap_small(struct fixture *f, dma_addr_t *addr, unsigned int n)
+{
+	unsigned long flags;
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		CHECK_EQ(f->test, fixture_unmap(f, addr[i], 16 * KIB), 0);
+	spin_lock_irqsave(&f->e->lock, flags);
+	while (apple_dma_window_drain(f->e))
+		;
+	spin_unlock_irqrestore(&f->e->lock, flags);
+}
+
+/* The sibling's coldest windows, more than it looks at in one go, are in use again. */
+static void sibling_looks_behind_what_is_in_use(struct kunit *test)
+{
+	struct fixture *f = open_two(test, APPLE_DMA_MODE_CACHED);
+	struct fixture *s = f->sibling;
+	dma_addr_t *small = fixture_memory(s, 300 * sizeof(*small)), addr[16];
+
+	map_small(s, small, 300);
+	unmap_small(s, small, 300);
+	/* Colder than the blocks. */
+	msleep(30);
+	map_small(s, small, 300);
+	CHECK(test, map_blocks(s, addr, 0, 13));
+	unmap_blocks(s, addr, 0, 13);
+	CHECK(test, map_blocks(f, addr, 0, 13));
+	CHECK_EQ(test, refused(f), 0);
+}
+
+/* One doorbell of the sibling makes room for the exact granules: that is enough. */
+static void sibling_keeps_what_is_not_needed(struct kunit *test)
+{
+	struct fixture *f = open_two(test, APPLE_DMA_MODE_CACHED);
+	struct fixture *s = f->sibling;
+	dma_addr_t *small = fixture_memory(s, 1000 * sizeof(*small)), addr[16];
+	struct scatterlist *sgl = fixture_list(f, 600 * MIB, 16, 8 * MIB, PAGE);
+
+	map_small(s, small, 1000);
+	unmap_small(s, small, 1000);
+	CHECK(test, map_blocks(f, addr, 0, 8));
+	fixture_doorbells(s);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 16, ANY, ANY), 0);
+	CHECK(test, fixture_doorbells(s) <= 1);
+}
+
+/* What the host refuses for itself costs a sibling one doorbell, not its cache. */
+static void refused_range_leaves_siblings_alone(struct kunit *test)
+{
+	struct fixture *f = open_two(test, APPLE_DMA_MODE_CACHED);
+	struct fixture *s = f->sibling;
+	dma_addr_t *small = fixture_memory(s, 1000 * sizeof(*small));
+
+	map_small(s, small, 1000);
+	unmap_small(s, small, 1000);
+	f->host->hole.phys = FAKE_RAM + 700 * MIB;
+	f->host->hole.size = GRANULE;
+	fixture_doorbells(s);
+	CHECK(test, fixture_map(f, 700 * MIB, PAGE) == DMA_MAPPING_ERROR);
+	CHECK(test, fixture_doorbells(s) <= 1);
+	CHECK(test, fixture_doorbells(f) <= 6);
+}
+
+/* The host may have made what it did not confirm: others do not get the room. */
+static void what_a_broken_host_may_have_is_counted(struct kunit *test)
+{
+	struct fixture *f = open_two(test, APPLE_DMA_MODE_CACHED);
+	dma_addr_t addr[16];
+
+	f->sibling->host->breaks = 1;
+	CHECK(test, !map_blocks(f->sibling, addr, 0, 1));
+	CHECK(test, f->sibling->e->broken);
+	CHECK_EQ(test, fixture_stats(f)->guest_bytes, BLOCK);
+	CHECK(test, map_blocks(f, addr, 0, 15));
+	CHECK(test, !map_blocks(f, addr, 15, 1));
+}
+
 /* ---- both at once ---- */
 
 #define STEPS			100U
@@ -445,6 +535,10 @@ static struct kunit_case budget_cases[] = {
 	KUNIT_CASE(frozen_sibling_is_left_alone),
 	KUNIT_CASE(sibling_that_stops_is_left_alone),
 	KUNIT_CASE(sibling_may_be_opened_again),
+	KUNIT_CASE(sibling_looks_behind_what_is_in_use),
+	KUNIT_CASE(sibling_keeps_what_is_not_needed),
+	KUNIT_CASE(refused_range_leaves_siblings_alone),
+	KUNIT_CASE(what_a_broken_host_may_have_is_counted),
 	KUNIT_CASE(both_race_for_the_room),
 	{ }
 };
