@@ -14,7 +14,7 @@
  *   aligned is kept. In strict mode it is given back and asked for again. Both
  *   happen twice at most for a range.
  *
- * A window that stays unaligned is used as it is. After failures in a row fewer
+ * A window that stays unaligned is used as it is. Where most searches fail, fewer
  * windows are tried. The engine's lock is held in all of this file.
  */
 
@@ -34,8 +34,10 @@
 /* Times that a window is looked for, for one range. */
 #define SEARCHES	2
 
-/* After so many failures in a row, windows are skipped: */
+/* After so many failures, windows are skipped: */
 #define FAILURES	4
+/* A success takes off so many of them. */
+#define SUCCESS		2
 /* 1, 2, 4 and so on for each further failure, up to this many. */
 #define SKIP_MAX	256U
 
@@ -187,7 +189,8 @@ static void align_replace(struct apple_dma_engine *e,
 static void align_learn(struct apple_dma_aligning *a, bool ok)
 {
 	if (ok) {
-		a->failures = 0;
+		/* Where it is luck there are more failures than this takes off. */
+		a->failures -= min_t(u8, a->failures, SUCCESS);
 		return;
 	}
 	if (a->failures < U8_MAX)

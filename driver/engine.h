@@ -40,7 +40,7 @@ enum apple_dma_mode {
 
 /**
  * struct apple_dma_aligning - how often a search for an aligned window has failed
- * @failures: in a row, for blocks of one size
+ * @failures: for blocks of one size, less those that successes have taken off
  * @skip: so many more are not searched for
  */
 struct apple_dma_aligning {

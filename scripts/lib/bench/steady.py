@@ -99,7 +99,7 @@ def tables(found):
                          table.number(cell["live_bytes"] >> 20)])
     yield table.Table("Doorbells per 10,000 NVMe 4k I/Os, steady state",
                       ["", "doorbells", "host entries", "slow paths", "windows", "MiB"], rows,
-                      f"Linux {OLDEST}. Limits: 1536 MiB, 65,536 entries, so that a guest of "
+                      f"Linux {OLDEST}. Limits: 1428 MiB, 65,536 entries, so that a guest of "
                       f"{BIG} does not fit. Into random pages of twice the budget no engine "
                       "can be without misses.")
     yield table.Table("Doorbells for a scatter list of 32 pages that misses, with its unmap",

@@ -11,7 +11,7 @@ from . import guest, table
 from .config import OLDEST
 
 MEMORY = "16G"
-LIMIT_BYTES = 1536 << 20
+LIMIT_BYTES = 1428 << 20
 LIMIT_ENTRIES = 65536
 SIZES = (10, 1000, 60000)
 WAVES = 4
