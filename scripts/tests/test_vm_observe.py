@@ -156,6 +156,15 @@ class Replay:
         self.windows[phys] = [iova, size, 0]
         self.fresh.add(phys)
 
+    def align(self, phys, iova, size, aligned, **_):
+        """A block of 64 KiB or more in a window; its natural alignment is kept, or is not."""
+        start, window = self.window(iova, size)
+        assert size >= 65536 and iova - window[0] == phys - start
+        natural = min(phys & -phys, 4 << 20)
+        while natural > size:
+            natural //= 2
+        assert aligned == (not (phys - iova) % natural)
+
     def window_evict(self, phys, iova, size, cause, **_):
         """A window that exists and has no mapping."""
         assert cause in CAUSES
