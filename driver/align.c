@@ -200,14 +200,6 @@ static void align_learn(struct apple_dma_aligning *a, bool ok)
 			      SKIP_MAX);
 }
 
-/* Its address crosses a boundary, which alignment would not prevent. */
-static bool align_is_across(const struct apple_dma_request *req,
-			    const struct apple_dma_window *w)
-{
-	return apple_dma_crosses(w->iova + (req->range.phys - w->phys),
-				 req->range.size, req->boundary);
-}
-
 /* Of its blocks, the class that the range at hand is in; the last is for the others. */
 static struct apple_dma_aligning *align_class(struct apple_dma_engine *e,
 					      const struct apple_dma_request *req)
@@ -243,7 +235,7 @@ void apple_dma_align_count(struct apple_dma_engine *e,
 	bool ok = !((w->iova - w->phys) & (align - 1));
 
 	if (req->searches)
-		align_learn(align_class(e, req), !align_is_across(req, w) &&
+		align_learn(align_class(e, req), !apple_dma_align_across(w, req) &&
 			    (ok || align < APPLE_DMA_BLOCK));
 	if (align < APPLE_DMA_BLOCK || !(w->fresh || req->searches))
 		return;
@@ -273,7 +265,7 @@ bool apple_dma_align(struct apple_dma_engine *e, struct apple_dma_request *req,
 	const u64 align = align_of(req);
 	struct apple_dma_aligning *a = align_class(e, req);
 	/* Then the map fails: search once at least. */
-	const bool must = req->strictly && align_is_across(req, w);
+	const bool must = req->strictly && apple_dma_align_across(w, req);
 
 	lockdep_assert_held(&e->lock);
 	if (!req->searches && a->skip) {

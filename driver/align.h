@@ -8,15 +8,22 @@
 #include "place.h"
 #include "runs.h"
 
+/* Would the range at hand cross the boundary in a window? */
+static inline bool apple_dma_align_across(const struct apple_dma_window *w,
+					  const struct apple_dma_request *req)
+{
+	const struct apple_dma_range *r = &req->range;
+
+	return apple_dma_crosses(w->iova + (r->phys - w->phys), r->size,
+				 req->boundary);
+}
+
 /* Does a window suit the range at hand, or is no better one to be had? */
 static inline bool apple_dma_align_suits(const struct apple_dma_window *w,
 					 const struct apple_dma_request *req)
 {
-	const struct apple_dma_range *r = &req->range;
-
-	return apple_dma_window_suits(w, r->phys, r->size) &&
-	       !apple_dma_crosses(w->iova + (r->phys - w->phys), r->size,
-				  req->boundary);
+	return apple_dma_window_suits(w, req->range.phys, req->range.size) &&
+	       !apple_dma_align_across(w, req);
 }
 
 struct apple_dma_window *apple_dma_align_filler(struct apple_dma_engine *e,

@@ -183,8 +183,7 @@ static dma_addr_t map_take(struct apple_dma_engine *e,
 	bool fresh = w->fresh;
 	dma_addr_t addr;
 
-	if (req->strictly && apple_dma_crosses(w->iova + (r->phys - w->phys),
-					       r->size, req->boundary)) {
+	if (req->strictly && apple_dma_align_across(w, req)) {
 		f->cause = APPLE_DMA_FAIL_BOUNDARY;
 		return DMA_MAPPING_ERROR;
 	}
@@ -488,13 +487,12 @@ static void map_list_exactly(struct apple_dma_engine *e,
 			     unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	const bool strictly = req->strictly;
-
 	spin_unlock_irqrestore(&e->lock, *flags);
 	apple_dma_runs_end(req, sgl, nents);
-	*req = apple_dma_request_list(sgl, nents, req->mask, req->boundary,
-				      true);
-	req->strictly = strictly;
+	req->sg = sgl;
+	req->left = nents;
+	req->exact = true;
+	apple_dma_request_here(req);
 	map_list_begin(e, req, true, f);
 	spin_lock_irqsave(&e->lock, *flags);
 	if (f->cause)
@@ -536,9 +534,7 @@ int apple_dma_map_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 	if (likely(!left))
 		return 0;
 
-	req = apple_dma_request_list(sgl, nents, mask,
-				     min_t(u64, boundary, U32_MAX), false);
-	req.strictly = boundary <= U32_MAX;
+	req = apple_dma_request_list(sgl, nents, mask, boundary);
 	map_list_begin(e, &req, false, &f);
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;

@@ -56,15 +56,14 @@ static inline void apple_dma_request_here(struct apple_dma_request *req)
 /* A request for @nents entries of a list. */
 static inline struct apple_dma_request
 apple_dma_request_list(struct scatterlist *sgl, int nents, u64 mask,
-		       u64 boundary, bool exact)
+		       u64 boundary)
 {
 	struct apple_dma_request req = {
 		.sg = sgl,
 		.left = nents,
 		.mask = mask,
-		.boundary = boundary,
-		.strictly = true,
-		.exact = exact,
+		.boundary = min_t(u64, boundary, U32_MAX),
+		.strictly = boundary <= U32_MAX,
 	};
 
 	apple_dma_request_here(&req);

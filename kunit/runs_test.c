@@ -168,7 +168,7 @@ static void one_list_has_the_bits(struct kunit *test)
 
 	for (i = 0; i < 64; i++)
 		sg_dma_address(&first[i]) = DMA_MAPPING_ERROR;
-	req = apple_dma_request_list(first, 64, ANY, ANY, false);
+	req = apple_dma_request_list(first, 64, ANY, ANY);
 	CHECK(test, apple_dma_runs_begin(f->e, &req, false));
 	CHECK(test, req.runs);
 	costs(f, sgl, 64, 1, 16, 256 * KIB);
