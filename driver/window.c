@@ -202,9 +202,6 @@ static void window_confirm(struct apple_dma_engine *e,
 	else
 		window_activate(e, w);
 	list_move_tail(&w->list, fresh);
-	e->stats.peak_bytes = max(e->stats.peak_bytes, e->stats.mapped_bytes);
-	e->stats.peak_entries = max(e->stats.peak_entries,
-				    e->stats.mapped_entries);
 	trace_window_create(e->dev, w->phys, iova, w->size);
 }
 
@@ -342,6 +339,10 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 			window_refused(refusal, w);
 		window_forget(e, w);
 	}
+	/* What was refused is not counted any more. */
+	e->stats.peak_bytes = max(e->stats.peak_bytes, e->stats.mapped_bytes);
+	e->stats.peak_entries = max(e->stats.peak_entries,
+				    e->stats.mapped_entries);
 }
 
 /* ---- idle windows: the list ---- */

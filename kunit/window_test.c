@@ -227,6 +227,21 @@ static void peaks_are_kept(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 0);
 }
 
+/* What the host refused of a batch was never registered, and is in no peak. */
+static void peaks_are_what_the_host_had(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	struct scatterlist *sgl = fixture_list(f, 0, 2, MIB, PAGE);
+
+	sgl[1].length = 64 * GRANULE;
+	f->host->hole.phys = sg_phys(&sgl[1]);
+	f->host->hole.size = GRANULE;
+	CHECK(test, apple_dma_map_list(f->e, sgl, 2, ANY, ANY) < 0);
+	CHECK_EQ(test, fixture_stats(f)->peak_bytes,
+		 atomic64_read(&f->host->dart->dart_peak));
+	CHECK_EQ(test, fixture_stats(f)->peak_entries, 1);
+}
+
 static struct kunit_case window_cases[] = {
 	KUNIT_CASE(leftover_is_released),
 	KUNIT_CASE(leftovers_of_a_batch),
@@ -240,6 +255,7 @@ static struct kunit_case window_cases[] = {
 	KUNIT_CASE(unmap_refused_breaks),
 	KUNIT_CASE(breach_in_a_list),
 	KUNIT_CASE(peaks_are_kept),
+	KUNIT_CASE(peaks_are_what_the_host_had),
 	{ }
 };
 
