@@ -69,6 +69,7 @@ void apple_dma_budget_leave(struct apple_dma_engine *e)
 
 /* What the engines of a budget have together. */
 struct budget_sum {
+	u64 bytes;
 	u64 idle_entries;
 	u64 idle_bytes;
 	u64 live_bytes;
@@ -81,6 +82,7 @@ static void budget_add(struct apple_dma_engine *e, struct budget_sum *sum)
 
 	apple_dma_counters_idle(e, &entries, &bytes);
 	apple_dma_counters_live(e, &live);
+	sum->bytes += READ_ONCE(e->stats.mapped_bytes);
 	sum->idle_entries += entries;
 	sum->idle_bytes += bytes;
 	sum->live_bytes += live.live_bytes;
@@ -189,17 +191,17 @@ u64 apple_dma_budget_used(struct apple_dma_engine *e)
  * apple_dma_budget_busy() - what is in use, of all engines with this budget
  * @e: the engine
  * @busy: set to the bytes of windows that are not idle
- * @live: set to the bytes that drivers have mapped
+ * @waste: set to how many of them no driver has mapped
  *
- * Engines that have no driver are not looked at: all they have counts as busy.
+ * What a broken engine has counts as busy, and as no waste.
  */
-void apple_dma_budget_busy(struct apple_dma_engine *e, u64 *busy, u64 *live)
+void apple_dma_budget_busy(struct apple_dma_engine *e, u64 *busy, u64 *waste)
 {
 	struct budget_sum sum = budget_sum(e);
 	u64 used = apple_dma_budget_used(e);
 
 	*busy = used - min(sum.idle_bytes, used);
-	*live = sum.live_bytes;
+	*waste = sum.bytes - min(sum.bytes, sum.idle_bytes + sum.live_bytes);
 }
 
 /* Does all memory of the guest fit, beside what others have? Context: any. */

@@ -121,7 +121,7 @@ void apple_dma_budget_leave(struct apple_dma_engine *e);
 bool apple_dma_budget_take(struct apple_dma_engine *e, u64 size);
 void apple_dma_budget_give(struct apple_dma_engine *e, u64 size);
 u64 apple_dma_budget_used(struct apple_dma_engine *e);
-void apple_dma_budget_busy(struct apple_dma_engine *e, u64 *busy, u64 *live);
+void apple_dma_budget_busy(struct apple_dma_engine *e, u64 *busy, u64 *waste);
 bool apple_dma_budget_has_all_ram(struct apple_dma_engine *e);
 u64 apple_dma_budget_sibling_windows(struct apple_dma_engine *e);
 struct apple_dma_engine *

@@ -34,12 +34,11 @@ u64 apple_dma_shape_roomy(struct apple_dma_engine *e)
 {
 	u64 limit = apple_dma_budget_bytes(e), shape = APPLE_DMA_WINDOW_MAX,
 	    most;
-	u64 busy, live, waste, room;
+	u64 busy, waste, room;
 
 	if (apple_dma_budget_has_all_ram(e))
 		return shape;
-	apple_dma_budget_busy(e, &busy, &live);
-	waste = busy - min(live, busy);
+	apple_dma_budget_busy(e, &busy, &waste);
 	room = limit - min(busy, limit);
 	most = limit / WASTE_SHARE - min(waste, limit / WASTE_SHARE);
 	most = min(most / WASTE_EACH, room / ROOM_EACH);

@@ -436,6 +436,32 @@ static void refused_range_leaves_siblings_alone(struct kunit *test)
 	CHECK(test, fixture_doorbells(f) <= 6);
 }
 
+static u64 shape_now(struct fixture *f)
+{
+	unsigned long flags;
+	u64 shape;
+
+	spin_lock_irqsave(&f->e->lock, flags);
+	shape = apple_dma_shape(f->e);
+	spin_unlock_irqrestore(&f->e->lock, flags);
+	return shape;
+}
+
+/* It is in use, for all that is known: windows are as large as the room allows. */
+static void what_a_broken_host_may_have_is_no_waste(struct kunit *test)
+{
+	struct fixture *f = open_two(test, APPLE_DMA_MODE_CACHED);
+	dma_addr_t addr[3];
+	u64 shape;
+
+	CHECK(test, map_blocks(f->sibling, addr, 0, 3));
+	shape = shape_now(f);
+	f->sibling->host->breaks = 1;
+	fixture_map(f->sibling, 8 * BLOCK, PAGE);
+	CHECK(test, f->sibling->e->broken);
+	CHECK_EQ(test, shape_now(f), shape);
+}
+
 /* The host may have made what it did not confirm: others do not get the room. */
 static void what_a_broken_host_may_have_is_counted(struct kunit *test)
 {
@@ -539,6 +565,7 @@ static struct kunit_case budget_cases[] = {
 	KUNIT_CASE(sibling_keeps_what_is_not_needed),
 	KUNIT_CASE(refused_range_leaves_siblings_alone),
 	KUNIT_CASE(what_a_broken_host_may_have_is_counted),
+	KUNIT_CASE(what_a_broken_host_may_have_is_no_waste),
 	KUNIT_CASE(both_race_for_the_room),
 	{ }
 };
