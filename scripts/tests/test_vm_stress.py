@@ -67,6 +67,7 @@ def stress(testbed, build_module):
 def test_engine_on_a_fake_host(stress, arch, kernel, share):
     """The exact cases, and threads and interrupts while settings change."""
     stress("run=unit", f"run=storm,threads=3,ops={OPS // share},seed={SEED}",
+           f"run=storm,threads=2,twin=1,ops={OPS // share // 2},seed={SEED}",
            arch=arch, kernel=kernel)
 
 
@@ -74,7 +75,8 @@ def test_engine_on_a_fake_host(stress, arch, kernel, share):
 @pytest.mark.parametrize("kernel", ["debug", "kcsan"])
 def test_storm_that_is_looked_into(stress, kernel):
     """A window used after it was freed, a race, a lock taken in the wrong order."""
-    stress(f"run=storm,threads=3,ops={OPS // SLOWER[kernel]},seed={SEED}", kernel=kernel)
+    stress(f"run=storm,threads=3,ops={OPS // SLOWER[kernel]},seed={SEED}",
+           f"run=storm,threads=2,twin=1,ops={OPS // SLOWER[kernel]},seed={SEED}", kernel=kernel)
 
 
 def test_nothing_is_refused_that_fits(stress):

@@ -76,16 +76,21 @@ def _in_uml(args):
     return cases, log
 
 
-# One thread and no meddling, so that each refusal is checked to the byte.
-_STORM = ["run=storm", "threads=1", "meddle=0", "rounds=40", "ops=500000"]
+# One thread and no meddling, so that each refusal is checked to the byte; and two engines
+# that share the bytes.
+_STORMS = {
+    "storm": ["threads=1", "meddle=0", "rounds=40", "ops=500000"],
+    "twins": ["threads=3", "twin=1", "rounds=40", "ops=300000"],
+}
 
 
-def _storm(seed, args):
+def _storm(name, seed, args):
     """Random operations with a shadow of all that is mapped, in user-mode Linux."""
-    print(f"# a storm; again with scripts/kunit --storm {seed}", flush=True)
+    print(f"# {name}; again with scripts/kunit --storm {seed}", flush=True)
     # The first warning is enough; otherwise each operation may print one.
-    log, _ = uml.run([*_STORM, f"seed={seed}"], args.timeout, STRESS, "panic_on_warn=1")
-    case = results.storm(f"uml:storm.{seed}", log)
+    log, _ = uml.run(["run=storm", *_STORMS[name], f"seed={seed}"], args.timeout, STRESS,
+                     "panic_on_warn=1")
+    case = results.storm(f"uml:{name}.{seed}", log)
     bad = uml.reports(log, "apple_dma_stress: # seed")
     if bad:
         case.status = "failed"
@@ -135,7 +140,8 @@ def main(argv):
             return 0
         every, logs = [], []
         runs = [("uml", lambda: _in_uml(args))] if args.uml else []
-        runs += [("storm", lambda seed=seed: _storm(seed, args)) for seed in args.storm]
+        runs += [("storm", lambda name=name, seed=seed: _storm(name, seed, args))
+                 for seed in args.storm for name in _STORMS]
         runs += [(name, lambda name=name: _in_guest(name, args)) for name in args.kernel]
         for name, run in runs:
             start = time.monotonic()

@@ -40,6 +40,10 @@ static bool meddle = true;
 module_param(meddle, bool, 0444);
 MODULE_PARM_DESC(meddle, "run=storm: change modes and limits while threads run");
 
+static bool twin;
+module_param(twin, bool, 0444);
+MODULE_PARM_DESC(twin, "run=storm: two engines that share the bytes, each with so many threads");
+
 struct device *fixture_device;
 
 u64 stress_random(u64 *state, u64 below)
@@ -59,7 +63,7 @@ static void run_all(void)
 		pr_info("apple_dma_stress: # seed %llu\n", seed);
 		pr_info("apple_dma_stress: %sok 1 - storm\n",
 			storm_run(max(seed, 1ULL), max(threads, 1U), ops,
-				  max(rounds, 1U), meddle) ? "not " : "");
+				  max(rounds, 1U), meddle, twin) ? "not " : "");
 		n = 1;
 	} else if (!strcmp(run, "hold")) {
 		n = plain_run(&hold_suite, only, n);

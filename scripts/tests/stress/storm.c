@@ -6,6 +6,9 @@
  * An epoch has rounds, each with a mode. Threads run through a round, then
  * all stand still, and the truth is told. While they run, a meddler changes
  * modes, batches, ages and the host's limits, and flushes.
+ *
+ * Two storms may run at once, on two engines that share the bytes: each takes idle
+ * windows of the other.
  */
 
 #include <linux/completion.h>
@@ -32,6 +35,8 @@ void storm_wrong(struct storm *s, const struct shadow *sh, const char *fmt, ...)
 
 	if (xchg(&s->wrong, true))
 		return;
+	if (s->twin)
+		WRITE_ONCE(s->twin->wrong, true);
 	va_start(args, fmt);
 	text.fmt = fmt;
 	text.va = &args;
@@ -212,36 +217,68 @@ static bool start(struct storm *s, int (*fn)(void *), void *arg,
 	return false;
 }
 
+/* What runs for one storm. */
+struct storm_crew {
+	struct storm_meddler meddler;
+	struct storm_thread *threads;
+};
+
 /* All threads do @ops steps each, with a meddler around them or without. */
-static void run_threads(struct storm *s, u64 ops, u64 *seed)
+static void send_out(struct storm *s, struct storm_crew *crew, u64 ops,
+		     u64 *seed)
 {
-	struct storm_meddler meddler = {
-		.storm = s,
-		.seed = stress_random(seed, U32_MAX) + 1,
-	};
-	struct storm_thread *threads = kcalloc(s->threads, sizeof(*threads),
-					       GFP_KERNEL);
 	unsigned int i;
 
-	if (!threads) {
+	crew->meddler.storm = s;
+	crew->meddler.seed = stress_random(seed, U32_MAX) + 1;
+	crew->threads = kcalloc(s->threads, sizeof(*crew->threads), GFP_KERNEL);
+	if (!crew->threads) {
 		storm_wrong(s, NULL, "no memory");
 		return;
 	}
 	if (s->meddled)
-		start(s, storm_meddler, &meddler, &meddler.done, "meddler");
+		start(s, storm_meddler, &crew->meddler, &crew->meddler.done,
+		      "meddler");
 	for (i = 0; i < s->threads; i++) {
-		threads[i].shadow = &s->shadows[i];
-		threads[i].ops = ops;
-		threads[i].interrupt = i && i == s->threads - 1;
-		start(s, storm_thread, &threads[i], &threads[i].done, "thread");
+		struct storm_thread *t = &crew->threads[i];
+
+		t->shadow = &s->shadows[i];
+		t->ops = ops;
+		t->interrupt = i && i == s->threads - 1;
+		start(s, storm_thread, t, &t->done, "thread");
 	}
-	for (i = 0; i < s->threads; i++)
-		wait_for(&threads[i].done);
-	if (s->meddled) {
-		WRITE_ONCE(meddler.stop, true);
-		wait_for(&meddler.done);
+}
+
+static void wait_for_threads(struct storm *s, struct storm_crew *crew)
+{
+	unsigned int i;
+
+	for (i = 0; crew->threads && i < s->threads; i++)
+		wait_for(&crew->threads[i].done);
+}
+
+static void call_back(struct storm *s, struct storm_crew *crew)
+{
+	if (crew->threads && s->meddled) {
+		WRITE_ONCE(crew->meddler.stop, true);
+		wait_for(&crew->meddler.done);
 	}
-	kfree(threads);
+	kfree(crew->threads);
+}
+
+static void run_threads(struct storm *s, u64 ops, u64 *seed)
+{
+	struct storm_crew crew = {}, other = {};
+
+	send_out(s, &crew, ops, seed);
+	if (s->twin)
+		send_out(s->twin, &other, ops, seed);
+	wait_for_threads(s, &crew);
+	if (s->twin) {
+		wait_for_threads(s->twin, &other);
+		call_back(s->twin, &other);
+	}
+	call_back(s, &crew);
 }
 
 static u64 sum_mappings(struct storm *s)
@@ -337,7 +374,7 @@ static void set_mode(struct storm *s, enum apple_dma_mode mode)
 	apple_dma_engine_set_mode(s->e, mode);
 }
 
-static void run_round(struct storm *s, u64 ops, u64 *seed)
+static void begin_round(struct storm *s, u64 *seed)
 {
 	static const enum apple_dma_mode modes[] = {
 		APPLE_DMA_MODE_CACHED, APPLE_DMA_MODE_CACHED,
@@ -359,15 +396,42 @@ static void run_round(struct storm *s, u64 ops, u64 *seed)
 							   APPLE_DMA_BATCH_MAX));
 	apple_dma_engine_set_idle_ms(s->e, idle[stress_random(seed,
 							      ARRAY_SIZE(idle))]);
+}
 
-	run_threads(s, ops, seed);
-
+static void settle(struct storm *s)
+{
 	apple_dma_engine_set_idle_ms(s->e, 0);
 	if (s->meddled)
 		set_mode(s, s->mode);
-	truth_check(s);
-	if (!s->wrong)
-		pause(s, seed);
+}
+
+/* What two engines count together is what their hosts have, and kept to the limit. */
+static void check_sum(struct storm *s)
+{
+	u64 bytes = atomic64_read(&s->host->dart_bytes);
+
+	if (atomic64_read(&s->budget.used) != bytes)
+		storm_wrong(s, NULL, "the budget has %lld bytes, the hosts %llu",
+			    atomic64_read(&s->budget.used), bytes);
+	if (atomic64_read(&s->host->dart_peak) > s->limits.bytes)
+		storm_wrong(s, NULL, "the hosts had %lld of %llu bytes",
+			    atomic64_read(&s->host->dart_peak), s->limits.bytes);
+}
+
+static void run_round(struct storm *s, u64 ops, u64 *seed)
+{
+	struct storm *side;
+
+	for (side = s; side; side = side->twin)
+		begin_round(side, seed);
+	run_threads(s, ops, seed);
+	for (side = s; side; side = side->twin)
+		settle(side);
+	check_sum(s);
+	for (side = s; side && !s->wrong; side = side->twin)
+		truth_check(side);
+	for (side = s; side && !s->wrong; side = side->twin)
+		pause(side, seed);
 }
 
 /* ---- epochs ---- */
@@ -405,6 +469,7 @@ static void choose_ram(struct storm *s, u64 *seed)
 
 static void choose_limits(struct storm *s, u64 *seed)
 {
+	s->limits.budget = &s->budget;
 	s->limits.bytes = APPLE_DMA_DEFAULT_MAX_BYTES;
 	s->limits.entries = APPLE_DMA_DEFAULT_MAX_MAPPINGS;
 	s->limits.batch = APPLE_DMA_BATCH_MAX;
@@ -427,16 +492,24 @@ static void choose_limits(struct storm *s, u64 *seed)
 		s->largest = 256 * KIB;
 		break;
 	}
+	/* The other may have it all. */
+	s->roomy &= !s->twin;
 }
 
-static int open_engine(struct storm *s, u64 *seed)
+/* @first: the storm whose bytes this one shares; itself if it is alone. */
+static int open_engine(struct storm *s, struct storm *first, u64 *seed)
 {
 	enum fake_host_policy policy = stress_random(seed, FAKE_HOST_POLICIES);
 	unsigned int i;
 	int err;
 
 	choose_ram(s, seed);
-	choose_limits(s, seed);
+	if (s == first) {
+		choose_limits(s, seed);
+	} else {
+		s->limits = first->limits;
+		s->largest = first->largest;
+	}
 	/* Where gaps are short, what is longer is refused by right. */
 	if (s->roomy && policy == FAKE_HOST_FRAGMENTED)
 		policy = FAKE_HOST_UNALIGNED;
@@ -450,6 +523,7 @@ static int open_engine(struct storm *s, u64 *seed)
 	s->host->ram = s->ram;
 	s->host->ram_ranges = s->ram_ranges;
 	s->host->engine = s->e;
+	s->host->dart = first->host;
 	memset(s->e, 0, sizeof(*s->e));
 	err = apple_dma_engine_init(s->e, fixture_device, &s->limits,
 				    &fake_host_ops, s->host);
@@ -525,29 +599,75 @@ static int init_shadows(struct storm *s, u64 *seed)
 	return err;
 }
 
-static struct storm *new_storm(unsigned int threads)
-{
-	struct storm *s = kzalloc(sizeof(*s), GFP_KERNEL);
-
-	if (!s)
-		return NULL;
-	s->threads = threads;
-	s->e = kzalloc(sizeof(*s->e), GFP_KERNEL);
-	s->host = kzalloc(sizeof(*s->host), GFP_KERNEL);
-	s->shadows = kcalloc(threads, sizeof(*s->shadows), GFP_KERNEL);
-	return s;
-}
-
 static void free_storm(struct storm *s)
 {
 	unsigned int i;
 
+	if (!s)
+		return;
+	free_storm(s->twin);
 	for (i = 0; s->shadows && i < s->threads; i++)
 		shadow_free(&s->shadows[i]);
 	kfree(s->shadows);
 	kfree(s->host);
 	kfree(s->e);
 	kfree(s);
+}
+
+static struct storm *new_storm(unsigned int threads, u64 seed, u64 *state,
+			       bool twin)
+{
+	struct storm *s = kzalloc(sizeof(*s), GFP_KERNEL);
+
+	if (!s)
+		return NULL;
+	s->threads = threads;
+	s->seed = seed;
+	spin_lock_init(&s->budget.lock);
+	s->e = kzalloc(sizeof(*s->e), GFP_KERNEL);
+	s->host = kzalloc(sizeof(*s->host), GFP_KERNEL);
+	s->shadows = kcalloc(threads, sizeof(*s->shadows), GFP_KERNEL);
+	if (!s->e || !s->host || !s->shadows || init_shadows(s, state))
+		goto fail;
+	if (!twin)
+		return s;
+	s->twin = new_storm(threads, seed, state, false);
+	if (s->twin)
+		return s;
+fail:
+	free_storm(s);
+	return NULL;
+}
+
+/* An epoch: engines, and rounds with them. Returns 0, or an error if there are none. */
+static int run_epoch(struct storm *s, unsigned int epoch, u64 each, u64 rounds,
+		     bool meddle, u64 *state)
+{
+	struct storm *twin = s->twin;
+	int err = open_engine(s, s, state);
+
+	if (err)
+		return err;
+	if (twin) {
+		err = open_engine(twin, s, state);
+		if (err)
+			goto close;
+	}
+	for (; rounds && !s->wrong; rounds--) {
+		/* Undisturbed rounds can be looked at more closely. */
+		s->meddled = meddle && stress_random(state, 3);
+		if (twin)
+			twin->meddled = s->meddled;
+		run_round(s, each, state);
+	}
+	report(s, epoch);
+	if (twin) {
+		report(twin, epoch);
+		close_engine(twin);
+	}
+close:
+	close_engine(s);
+	return err;
 }
 
 /**
@@ -557,39 +677,31 @@ static void free_storm(struct storm *s)
  * @ops: of all threads together
  * @rounds: how often they meet
  * @meddle: change modes and limits while they run
+ * @twin: two engines with one budget, each with so many threads
  *
  * Context: may sleep, for minutes.
  * Return: 0, or an error after a line that says what is wrong.
  */
-int storm_run(u64 seed, unsigned int threads, u64 ops, u64 rounds, bool meddle)
+int storm_run(u64 seed, unsigned int threads, u64 ops, u64 rounds, bool meddle,
+	      bool twin)
 {
-	struct storm *s = new_storm(threads);
-	u64 each = ops / rounds / threads + 1;
+	u64 each = ops / rounds / threads / (1 + twin) + 1;
 	u64 state = seed * 0x9e3779b97f4a7c15ULL | 1;
-	unsigned int epoch, i;
-	int err = -ENOMEM;
+	struct storm *s = new_storm(threads, seed, &state, twin);
+	unsigned int epoch;
+	int err = 0;
 
 	if (!s)
-		return err;
-	if (!s->e || !s->host || !s->shadows || init_shadows(s, &state))
-		goto free;
-	s->seed = seed;
-	s->alone = threads == 1 && !meddle;
-	for (epoch = 0; rounds && !s->wrong; epoch++) {
-		err = open_engine(s, &state);
-		if (err)
-			goto free;
-		for (i = 0; i < ROUNDS_OF_EPOCH && rounds && !s->wrong; i++) {
-			/* Undisturbed rounds can be looked at more closely. */
-			s->meddled = meddle && stress_random(&state, 3);
-			run_round(s, each, &state);
-			rounds--;
-		}
-		report(s, epoch);
-		close_engine(s);
+		return -ENOMEM;
+	s->alone = threads == 1 && !meddle && !twin;
+	for (epoch = 0; rounds && !s->wrong && !err; epoch++) {
+		u64 n = min_t(u64, rounds, ROUNDS_OF_EPOCH);
+
+		err = run_epoch(s, epoch, each, n, meddle, &state);
+		rounds -= n;
 	}
-	err = s->wrong ? -EINVAL : 0;
-free:
+	if (s->wrong)
+		err = -EINVAL;
 	free_storm(s);
 	return err;
 }

@@ -91,6 +91,9 @@ u64 shadow_mark(struct shadow *sh, u64 mark);
  * struct storm - everything of run=storm
  * @e: the engine
  * @host: its host
+ * @budget: of the engine, and of that of @twin
+ * @twin: another storm at the same time, on an engine and a host of its own that
+ *	share the bytes with these; or NULL
  * @ram: pieces of memory, granules
  * @ram_ranges: how many
  * @clusters: where threads map most
@@ -112,6 +115,8 @@ u64 shadow_mark(struct shadow *sh, u64 mark);
 struct storm {
 	struct apple_dma_engine *e;
 	struct fake_host *host;
+	struct apple_dma_budget budget;
+	struct storm *twin;
 	struct apple_dma_range ram[3];
 	unsigned int ram_ranges;
 	u64 clusters[STORM_CLUSTERS];
@@ -132,7 +137,7 @@ struct storm {
 };
 
 int storm_run(u64 seed, unsigned int threads, u64 ops, u64 rounds,
-	      bool meddle);
+	      bool meddle, bool twin);
 
 void storm_let_time_pass(struct storm *s);
 
