@@ -67,13 +67,13 @@ static struct apple_dma_window *align_plan(struct apple_dma_engine *e, u64 phys,
 
 /* How many bytes are to be in front of a window, so that it suits a range. */
 static u64 align_missing(const struct apple_dma_window *w,
-			 const struct apple_dma_range *run, u64 boundary,
-			 const struct apple_dma_guess *guess)
+			 const struct apple_dma_range *run, bool block,
+			 u64 boundary, const struct apple_dma_guess *guess)
 {
 	u64 align = apple_dma_natural(w->phys, w->size), size;
 	u64 addr = guess->addr + (run->phys - w->phys);
 
-	if (apple_dma_natural(run->phys, run->size) < APPLE_DMA_BLOCK)
+	if (!block || apple_dma_natural(run->phys, run->size) < APPLE_DMA_BLOCK)
 		align = APPLE_DMA_GRANULE_SIZE;
 	if (!((w->phys - guess->addr) & (align - 1)) &&
 	    !apple_dma_crosses(addr, run->size, boundary))
@@ -93,6 +93,7 @@ static u64 align_missing(const struct apple_dma_window *w,
  * @e: the engine; its lock is held
  * @w: a PLANNED window
  * @run: what it is for
+ * @block: an aligned block is in it
  * @boundary: that the range should not cross
  * @guess: where the host puts what is asked for next; moved on
  *
@@ -101,12 +102,12 @@ static u64 align_missing(const struct apple_dma_window *w,
 struct apple_dma_window *apple_dma_align_filler(struct apple_dma_engine *e,
 						const struct apple_dma_window *w,
 						const struct apple_dma_range *run,
-						u64 boundary,
+						bool block, u64 boundary,
 						struct apple_dma_guess *guess)
 {
 	u64 inside = w->phys + APPLE_DMA_GRANULE_SIZE;
 	struct apple_dma_window *filler = NULL;
-	u64 size = align_missing(w, run, boundary, guess);
+	u64 size = align_missing(w, run, block, boundary, guess);
 
 	if (guess->sure && size && size < w->size &&
 	    size + guess->gap + w->size <= guess->room)

@@ -29,7 +29,7 @@ static inline bool apple_dma_align_suits(const struct apple_dma_window *w,
 struct apple_dma_window *apple_dma_align_filler(struct apple_dma_engine *e,
 						const struct apple_dma_window *w,
 						const struct apple_dma_range *run,
-						u64 boundary,
+						bool block, u64 boundary,
 						struct apple_dma_guess *guess);
 void apple_dma_align_count(struct apple_dma_engine *e,
 			   const struct apple_dma_request *req,

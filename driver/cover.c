@@ -180,12 +180,8 @@ static struct apple_dma_window *cover_alone(struct apple_dma_engine *e,
 static bool cover_wants_place(const struct apple_dma_request *req,
 			      const struct apple_dma_runs *runs)
 {
-	unsigned int i;
-
-	for (i = 0; i < runs->n; i++)
-		if (runs->run[i].size >= APPLE_DMA_BLOCK)
-			return true;
-	return req->boundary < U32_MAX || req->searches;
+	return !bitmap_empty(runs->blocks, runs->n) ||
+	       req->boundary < U32_MAX || req->searches;
 }
 
 /*
@@ -219,6 +215,7 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 		w->shared |= req->runs && i;
 		guess.sure &= n + 1 < batch;
 		filler = fill ? apple_dma_align_filler(e, w, i ? run : &req->range,
+						       test_bit(i, runs->blocks),
 						       req->boundary, &guess) :
 				NULL;
 		if (filler)

@@ -51,11 +51,13 @@ struct apple_dma_aligning {
 /**
  * struct apple_dma_runs - ranges to register next
  * @run: each gets a window of its own, unless one of its neighbours is large enough
+ * @blocks: in which of them an aligned block begins that is to be mapped
  * @n: how many
  * @left: ranges that a request had left when they were found
  */
 struct apple_dma_runs {
 	struct apple_dma_range run[APPLE_DMA_BATCH_MAX];
+	DECLARE_BITMAP(blocks, APPLE_DMA_BATCH_MAX);
 	unsigned int n;
 	int left;
 };
@@ -88,6 +90,7 @@ struct apple_dma_runs {
  * @drained_large: to be appended to @idle_large
  * @stack: what was taken from @freed and is on no list yet
  * @listed: how many are on the five lists
+ * @listed_large: bytes of the large ones
  * @stats: counters
  * @abandoned: mappings in @percpu that ended with their driver
  * @abandoned_bytes: their bytes
@@ -144,6 +147,7 @@ struct apple_dma_engine {
 	struct list_head drained_large;
 	struct llist_node *stack;
 	unsigned int listed;
+	u64 listed_large;
 	struct apple_dma_stats stats;
 	u64 abandoned;
 	s64 abandoned_bytes;

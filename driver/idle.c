@@ -20,6 +20,9 @@
 /* Part of the budget that one eviction gives back beyond what is needed. */
 #define EVICT_SHARE	16
 
+/* Part of the budget that large idle windows may have when none are made any more. */
+#define LARGE_SHARE	64
+
 /**
  * struct apple_dma_wanted - what a look for idle windows is to find
  * @max: most windows to find
@@ -196,8 +199,8 @@ struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
 }
 
 /*
- * Large windows do not fit any more: keep none idle. One doorbell, or none. A hit in
- * a large idle window takes all of it out of the budget, for one small mapping.
+ * Large windows do not fit any more: keep few of them idle. One doorbell, or none. A
+ * hit in a large idle window takes all of it out of the budget, for one small mapping.
  */
 void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 {
@@ -209,7 +212,8 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 		.cause = "room",
 	};
 
-	if (!list_empty(&e->idle_large) || e->stack || !llist_empty(&e->freed))
+	apple_dma_window_drain(e);
+	if (e->listed_large > e->limits.bytes / LARGE_SHARE)
 		e->stats.evictions += idle_give_back(e, &large);
 }
 

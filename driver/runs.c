@@ -84,6 +84,18 @@ static bool runs_any(const unsigned long *bits, u64 phys, u64 size)
 	return false;
 }
 
+/* Does an aligned block begin in a run? */
+static bool runs_has_block(const struct apple_dma_range *run)
+{
+	u64 end = run->phys + run->size, phys;
+
+	for (phys = round_up(run->phys, APPLE_DMA_BLOCK); phys < end;
+	     phys += APPLE_DMA_BLOCK)
+		if (test_bit(runs_block(phys), runs_blocks))
+			return true;
+	return false;
+}
+
 /* Name a range. Returns how many bytes are new, in whole granules. */
 static u64 runs_name(u64 phys, u64 size)
 {
@@ -257,6 +269,7 @@ static void runs_find(struct apple_dma_runs *runs, struct apple_dma_request req,
 		run->size = round_up(end, APPLE_DMA_GRANULE_SIZE) - run->phys;
 		runs_extend(run);
 		runs_choose(run, shape, true);
+		__assign_bit(runs->n, runs->blocks, runs_has_block(run));
 		runs->n++;
 	}
 	for (i = 0; i < runs->n; i++)
@@ -298,8 +311,11 @@ static void runs_look_up(struct apple_dma_engine *e,
 			break;
 		if (runs->n && runs_shares(e, &runs->run[runs->n - 1], r, shape))
 			continue;
-		if (!apple_dma_index_find(e, r->phys, r->size))
-			runs->run[runs->n++] = *r;
+		if (apple_dma_index_find(e, r->phys, r->size))
+			continue;
+		__assign_bit(runs->n, runs->blocks,
+			     apple_dma_natural(r->phys, r->size) >= APPLE_DMA_BLOCK);
+		runs->run[runs->n++] = *r;
 	}
 }
 

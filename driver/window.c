@@ -355,11 +355,19 @@ static struct list_head *window_list_of(struct apple_dma_engine *e,
 	return w->size > WINDOW_LARGE ? &e->idle_large : &e->idle;
 }
 
+static void window_count_listed(struct apple_dma_engine *e,
+				const struct apple_dma_window *w, int n)
+{
+	e->listed += n;
+	if (w->size > WINDOW_LARGE)
+		e->listed_large += n * (s64)w->size;
+}
+
 static void window_enlist(struct apple_dma_engine *e,
 			  struct apple_dma_window *w)
 {
 	list_add_tail(&w->list, window_list_of(e, w));
-	e->listed++;
+	window_count_listed(e, w, 1);
 }
 
 /* The latest is taken first: each goes in front of those taken before. */
@@ -376,7 +384,7 @@ static void window_take(struct apple_dma_engine *e, struct apple_dma_window *w)
 	else
 		list_add(&w->list, w->size > WINDOW_LARGE ? &e->drained_large :
 							    &e->drained);
-	e->listed++;
+	window_count_listed(e, w, 1);
 }
 
 /* What was drained is newer than what is on the lists. */
@@ -442,7 +450,7 @@ void apple_dma_window_delist(struct apple_dma_engine *e,
 			     struct apple_dma_window *w)
 {
 	list_del_init(&w->list);
-	e->listed--;
+	window_count_listed(e, w, -1);
 	clear_bit(APPLE_DMA_WINDOW_LISTED, &w->flags);
 	/* Pairs with the cmpxchg in apple_dma_window_unuse(). */
 	smp_mb__after_atomic();
@@ -487,7 +495,7 @@ bool apple_dma_window_close(struct apple_dma_engine *e,
 {
 	if (!window_close(e, w, closed))
 		return false;
-	e->listed--;
+	window_count_listed(e, w, -1);
 	return true;
 }
 

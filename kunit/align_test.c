@@ -143,6 +143,28 @@ static void pages_cost_nothing(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->align_tries, 0);
 }
 
+/*
+ * Nor do neighbouring pages of a list that make a run of an aligned size, even where
+ * the host's next address is known and would not be aligned.
+ */
+static void pages_of_a_list_cost_nothing(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_DENSE,
+					 .ram = { 6000 * MIB });
+	struct scatterlist *sgl, *sg;
+	unsigned int i, j;
+
+	for (i = 0; i < 3; i++)
+		CHECK(test, fixture_map(f, (100 + i) * 4 * MIB - GRANULE,
+					2 * GRANULE) != DMA_MAPPING_ERROR);
+	sgl = fixture_list(f, 800 * MIB, 128, 0, PAGE);
+	for_each_sg(sgl, sg, 128, j)
+		sg->offset += j / 32 * 8 * MIB + j % 32 * PAGE;
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 128, ANY, ANY), 0);
+	CHECK_EQ(test, fixture_doorbells(f), 4);
+	CHECK_EQ(test, fixture_stats(f)->align_tries, 0);
+}
+
 /* The filler's address is guessed: the block costs one call, and is aligned. */
 static void filler_costs_no_call(struct kunit *test)
 {
@@ -633,6 +655,7 @@ static struct kunit_case align_cases[] = {
 	KUNIT_CASE(small_blocks_are_aligned),
 	KUNIT_CASE(search_gives_up),
 	KUNIT_CASE(pages_cost_nothing),
+	KUNIT_CASE(pages_of_a_list_cost_nothing),
 	KUNIT_CASE(filler_costs_no_call),
 	KUNIT_CASE(candidates_are_reached),
 	KUNIT_CASE(nothing_crosses_4_gib),

@@ -143,6 +143,10 @@ BREAKS = (
     Break("neighbours in a list get a window each", "driver/runs.c",
           "\t\truns_extend(run);\n", "\t\tif (false)\n\t\t\truns_extend(run);\n",
           "runs.a_run_is_one_window"),
+    Break("pages of a list are aligned as if they were blocks", "driver/runs.c",
+          "\t\tif (test_bit(runs_block(phys), runs_blocks))\n",
+          "\t\tif (test_bit(runs_block(phys), runs_blocks) || true)\n",
+          "align.pages_of_a_list_cost_nothing"),
     Break("an aligned block is put behind an odd granule", "driver/runs.c",
           "\t\t__set_bit(runs_block(phys), runs_blocks);\n", "\t\t(void)runs_blocks;\n",
           "runs.a_block_starts_its_run"),
@@ -357,7 +361,7 @@ BREAKS = (
           "",
           "engine.hits_are_waited_for"),
     Break("large idle windows stay where room is short", "driver/idle.c",
-          "\tif (!list_empty(&e->idle_large) || e->stack || !llist_empty(&e->freed))\n"
+          "\tif (e->listed_large > e->limits.bytes / LARGE_SHARE)\n"
           "\t\te->stats.evictions += idle_give_back(e, &large);\n",
           "\t(void)large;\n",
           "idle.large_ones_go_where_room_is_short"),
