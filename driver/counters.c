@@ -22,12 +22,12 @@ void apple_dma_counters_live(struct apple_dma_engine *e,
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
-		const struct apple_dma_percpu *p = per_cpu_ptr(e->percpu, cpu);
+		struct apple_dma_percpu *p = per_cpu_ptr(e->percpu, cpu);
 
-		unmaps += READ_ONCE(p->unmaps);
-		maps += READ_ONCE(p->maps);
-		bytes -= READ_ONCE(p->unmap_bytes);
-		bytes += READ_ONCE(p->map_bytes);
+		unmaps += local64_read(&p->unmaps);
+		maps += local64_read(&p->maps);
+		bytes -= local64_read(&p->unmap_bytes);
+		bytes += local64_read(&p->map_bytes);
 	}
 	stats->hits = maps;
 	stats->live_mappings = maps > unmaps ? maps - unmaps : 0;
@@ -42,10 +42,10 @@ void apple_dma_counters_idle(struct apple_dma_engine *e, u64 *entries,
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
-		const struct apple_dma_percpu *p = per_cpu_ptr(e->percpu, cpu);
+		struct apple_dma_percpu *p = per_cpu_ptr(e->percpu, cpu);
 
-		sum_entries += READ_ONCE(p->idle_entries);
-		sum_bytes += READ_ONCE(p->idle_bytes);
+		sum_entries += local64_read(&p->idle_entries);
+		sum_bytes += local64_read(&p->idle_bytes);
 	}
 	*entries = max(sum_entries, 0LL);
 	*bytes = max(sum_bytes, 0LL);

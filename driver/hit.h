@@ -63,12 +63,14 @@ apple_dma_lookup(const struct xarray *xa, unsigned long granule)
  * @e: the engine
  * @size: its bytes
  *
- * Context: any.
+ * Context: preemption off.
  */
 static inline void apple_dma_count_unmap(struct apple_dma_engine *e, u64 size)
 {
-	this_cpu_inc(e->percpu->unmaps);
-	this_cpu_add(e->percpu->unmap_bytes, size);
+	struct apple_dma_percpu *p = this_cpu_ptr(e->percpu);
+
+	local64_inc(&p->unmaps);
+	local64_add(size, &p->unmap_bytes);
 }
 
 /**
@@ -79,7 +81,7 @@ static inline void apple_dma_count_unmap(struct apple_dma_engine *e, u64 size)
  * @size: bytes
  * @mask: highest device address the device reaches
  *
- * Context: any, under RCU or the lock.
+ * Context: preemption off; the window is kept by that or by the lock.
  * Return: the device address of @phys, or DMA_MAPPING_ERROR when the window is
  * being given back, or the device does not reach it.
  */
@@ -88,6 +90,7 @@ static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
 						 u64 phys, u64 size, u64 mask)
 {
 	u64 addr = w->iova + (phys - w->phys);
+	struct apple_dma_percpu *p;
 
 	if (!apple_dma_window_get(e, w, addr))
 		return DMA_MAPPING_ERROR;
@@ -95,8 +98,9 @@ static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
 		apple_dma_window_put(e, w, addr);
 		return DMA_MAPPING_ERROR;
 	}
-	this_cpu_inc(e->percpu->maps);
-	this_cpu_add(e->percpu->map_bytes, size);
+	p = this_cpu_ptr(e->percpu);
+	local64_inc(&p->maps);
+	local64_add(size, &p->map_bytes);
 	return addr;
 }
 

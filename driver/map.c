@@ -88,7 +88,9 @@ static int map_end(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
 	if (w)
 		*phys = w->phys + (addr - w->iova);
 	if (w && apple_dma_window_end_use(e, w, addr, emptied)) {
+		preempt_disable();
 		apple_dma_count_unmap(e, size);
+		preempt_enable();
 		trace_unmap(e->dev, addr, size);
 	} else if (!w || !e->stopped) {
 		e->stats.bad_unmaps++;
@@ -187,7 +189,9 @@ static dma_addr_t map_take(struct apple_dma_engine *e,
 		f->cause = APPLE_DMA_FAIL_BOUNDARY;
 		return DMA_MAPPING_ERROR;
 	}
+	preempt_disable();
 	addr = apple_dma_take(e, w, r->phys, r->size, req->mask);
+	preempt_enable();
 	if (addr != DMA_MAPPING_ERROR)
 		apple_dma_align_count(e, req, w);
 	w->fresh = false;

@@ -475,11 +475,15 @@ void apple_dma_window_spare(struct apple_dma_engine *e,
 static bool window_close(struct apple_dma_engine *e, struct apple_dma_window *w,
 			 struct apple_dma_emptied *closed)
 {
+	struct apple_dma_percpu *p;
+
 	if (atomic64_cmpxchg(&w->live, 0, APPLE_DMA_WINDOW_CLOSED))
 		return false;
 	w->state = APPLE_DMA_WINDOW_DEAD;
-	this_cpu_dec(e->percpu->idle_entries);
-	this_cpu_sub(e->percpu->idle_bytes, w->size);
+	p = get_cpu_ptr(e->percpu);
+	local64_dec(&p->idle_entries);
+	local64_sub(w->size, &p->idle_bytes);
+	put_cpu_ptr(e->percpu);
 	list_move_tail(&w->list, &closed->windows);
 	closed->n++;
 	return true;
@@ -534,7 +538,9 @@ bool apple_dma_window_end_use(struct apple_dma_engine *e,
 	/* The last use is the guard of whoever made the window. */
 	if (w->guarded && apple_dma_window_live(w) <= 1)
 		return false;
+	preempt_disable();
 	live = apple_dma_window_unuse(e, w, addr);
+	preempt_enable();
 	if (!live)
 		window_went_idle(e, w, emptied);
 	return live >= 0;
@@ -604,7 +610,9 @@ void apple_dma_window_abandon(struct apple_dma_engine *e,
 		set_bit(APPLE_DMA_WINDOW_LEFT, &w->flags);
 	/* A map that began before still has its guard. */
 	atomic64_set(&w->live, 1 + w->guarded);
+	preempt_disable();
 	apple_dma_window_put(e, w, 0);
+	preempt_enable();
 }
 
 /**

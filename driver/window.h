@@ -215,7 +215,7 @@ static inline int apple_dma_window_live(const struct apple_dma_window *w)
  * @w: the window
  * @addr: the device address that is mapped; 0 for a guard
  *
- * Context: any, under RCU or the lock.
+ * Context: preemption off; the window is kept by that or by the lock.
  * Return: false if it is being given back already, or its count is full.
  */
 static inline bool apple_dma_window_get(struct apple_dma_engine *e,
@@ -229,15 +229,18 @@ static inline bool apple_dma_window_get(struct apple_dma_engine *e,
 			return false;
 	} while (!atomic64_try_cmpxchg(&w->live, &live, live + use));
 	if (!live) {
-		this_cpu_dec(e->percpu->idle_entries);
-		this_cpu_sub(e->percpu->idle_bytes, w->size);
+		struct apple_dma_percpu *p = this_cpu_ptr(e->percpu);
+
+		local64_dec(&p->idle_entries);
+		local64_sub(w->size, &p->idle_bytes);
 	}
 	return true;
 }
 
 /*
  * End one use of a window, and list nothing. Returns how many are left, or -1 if
- * there was none to end. After a 0 the window has to be listed or closed.
+ * there was none to end. After a 0 the window has to be listed or closed. Preemption
+ * is off.
  */
 static inline int apple_dma_window_unuse(struct apple_dma_engine *e,
 					 struct apple_dma_window *w, u64 addr)
@@ -258,8 +261,10 @@ static inline int apple_dma_window_unuse(struct apple_dma_engine *e,
 		}
 	} while (!atomic64_try_cmpxchg(&w->live, &live, left));
 	if (!(u32)left) {
-		this_cpu_inc(e->percpu->idle_entries);
-		this_cpu_add(e->percpu->idle_bytes, w->size);
+		struct apple_dma_percpu *p = this_cpu_ptr(e->percpu);
+
+		local64_inc(&p->idle_entries);
+		local64_add(w->size, &p->idle_bytes);
 	}
 	return (u32)left;
 }
@@ -273,7 +278,7 @@ static inline int apple_dma_window_unuse(struct apple_dma_engine *e,
  * A window that goes idle is pushed on engine->freed, unless it is listed
  * already.
  *
- * Context: any, under RCU.
+ * Context: preemption off.
  * Return: false if there was nothing to undo.
  */
 static inline bool apple_dma_window_put(struct apple_dma_engine *e,
