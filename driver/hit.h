@@ -58,19 +58,33 @@ apple_dma_lookup(const struct xarray *xa, unsigned long granule)
 	return (void *)entry;
 }
 
-/**
- * apple_dma_count_unmap() - a mapping has ended
- * @e: the engine
- * @size: its bytes
- *
- * Context: preemption off.
- */
-static inline void apple_dma_count_unmap(struct apple_dma_engine *e, u64 size)
+/* Mappings were made, of @bytes bytes together. Preemption is off. */
+static inline void apple_dma_count_maps(struct apple_dma_engine *e,
+					unsigned int n, u64 bytes)
 {
 	struct apple_dma_percpu *p = this_cpu_ptr(e->percpu);
 
-	local64_inc(&p->unmaps);
-	local64_add(size, &p->unmap_bytes);
+	local64_add(n, &p->maps);
+	local64_add(bytes, &p->map_bytes);
+}
+
+/* Mappings have ended. Preemption is off. */
+static inline void apple_dma_count_unmaps(struct apple_dma_engine *e,
+					  unsigned int n, u64 bytes)
+{
+	struct apple_dma_percpu *p = this_cpu_ptr(e->percpu);
+
+	local64_add(n, &p->unmaps);
+	local64_add(bytes, &p->unmap_bytes);
+}
+
+/* May a hit map a range in a window? The window may be given back meanwhile. */
+static __always_inline bool
+apple_dma_is_hit(const struct apple_dma_window *w, u64 phys, u64 size)
+{
+	return apple_dma_window_covers(w, phys, size) &&
+	       !apple_dma_crosses(w->iova + (phys - w->phys), size, U32_MAX) &&
+	       apple_dma_window_suits(w, phys, size);
 }
 
 /**
@@ -90,17 +104,11 @@ static __always_inline dma_addr_t apple_dma_take(struct apple_dma_engine *e,
 						 u64 phys, u64 size, u64 mask)
 {
 	u64 addr = w->iova + (phys - w->phys);
-	struct apple_dma_percpu *p;
 
-	if (!apple_dma_window_get(e, w, addr))
+	if (unlikely(addr + size - 1 > mask) ||
+	    !apple_dma_window_get(e, w, apple_dma_window_use(addr)))
 		return DMA_MAPPING_ERROR;
-	if (unlikely(addr + size - 1 > mask)) {
-		apple_dma_window_put(e, w, addr);
-		return DMA_MAPPING_ERROR;
-	}
-	p = this_cpu_ptr(e->percpu);
-	local64_inc(&p->maps);
-	local64_add(size, &p->map_bytes);
+	apple_dma_count_maps(e, 1, size);
 	return addr;
 }
 
@@ -126,10 +134,7 @@ static __always_inline dma_addr_t apple_dma_map_fast(struct apple_dma_engine *e,
 	if (likely(READ_ONCE(e->fast))) {
 		w = apple_dma_lookup(&e->by_phys,
 				     phys >> APPLE_DMA_GRANULE_SHIFT);
-		if (likely(w && apple_dma_window_covers(w, phys, size) &&
-			   !apple_dma_crosses(w->iova + (phys - w->phys), size,
-					      U32_MAX) &&
-			   apple_dma_window_suits(w, phys, size)))
+		if (likely(w && apple_dma_is_hit(w, phys, size)))
 			addr = apple_dma_take(e, w, phys, size, mask);
 	}
 	rcu_read_unlock_sched();
@@ -171,10 +176,11 @@ static __always_inline bool apple_dma_unmap_fast(struct apple_dma_engine *e,
 				     addr >> APPLE_DMA_GRANULE_SHIFT);
 		if (likely(w)) {
 			*phys = w->phys + (addr - w->iova);
-			done = apple_dma_window_put(e, w, addr);
+			done = apple_dma_window_put(e, w,
+						    apple_dma_window_use(addr));
 		}
 		if (likely(done))
-			apple_dma_count_unmap(e, size);
+			apple_dma_count_unmaps(e, 1, size);
 	}
 	rcu_read_unlock_sched();
 	return done;

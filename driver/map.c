@@ -19,6 +19,9 @@
 #include "map.h"
 #include "recover.h"
 
+/* Entries of a list that are mapped, or unmapped, with preemption off. */
+#define HIT_STEPS	32
+
 /* Entries of a list that are handled with interrupts off. */
 #define HOLD_STEPS	128
 
@@ -89,7 +92,7 @@ static int map_end(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
 		*phys = w->phys + (addr - w->iova);
 	if (w && apple_dma_window_end_use(e, w, addr, emptied)) {
 		preempt_disable();
-		apple_dma_count_unmap(e, size);
+		apple_dma_count_unmaps(e, 1, size);
 		preempt_enable();
 		trace_unmap(e->dev, addr, size);
 	} else if (!w || !e->stopped) {
@@ -396,25 +399,102 @@ int apple_dma_unmap(struct apple_dma_engine *e, dma_addr_t addr, size_t size,
 
 /* ---- scatterlists ---- */
 
+/*
+ * Map entries from *@at on that are hits in one window, up to HIT_STEPS. Returns how
+ * many, and moves *@at behind them; 0 if the first is no hit. Preemption is off.
+ */
+static int map_hit_run(struct apple_dma_engine *e, struct scatterlist **at,
+		       int nents, u64 mask)
+{
+	const int most = min(nents, HIT_STEPS);
+	struct scatterlist *sg = *at;
+	struct apple_dma_window *w;
+	u64 use = 0, bytes = 0;
+	int n;
+
+	if (unlikely(!READ_ONCE(e->fast)))
+		return 0;
+	w = apple_dma_lookup(&e->by_phys, sg_phys(sg) >> APPLE_DMA_GRANULE_SHIFT);
+	if (unlikely(!w))
+		return 0;
+	for (n = 0; n < most; n++, sg = sg_next(sg)) {
+		u64 phys = sg_phys(sg), size = sg->length;
+		u64 addr = w->iova + (phys - w->phys);
+
+		if (!apple_dma_is_hit(w, phys, size) || addr + size - 1 > mask)
+			break;
+		sg_dma_address(sg) = addr;
+		sg_dma_len(sg) = size;
+		use += apple_dma_window_use(addr);
+		bytes += size;
+	}
+	if (unlikely(!n || !apple_dma_window_get(e, w, use)))
+		return 0;
+	apple_dma_count_maps(e, n, bytes);
+	*at = sg;
+	return n;
+}
+
 /* The fast part: hits. Returns how many entries are left to map. */
 static int map_hit_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 			int nents, u64 mask)
 {
-	struct scatterlist *sg;
-	int i, left = 0;
+	struct scatterlist *sg = sgl, *first;
+	int i, n, left = 0;
 
-	for_each_sg(sgl, sg, nents, i) {
-		dma_addr_t addr = apple_dma_map_fast(e, sg_phys(sg), sg->length,
-						mask);
-
-		sg_dma_address(sg) = addr;
-		sg_dma_len(sg) = sg->length;
-		if (likely(addr != DMA_MAPPING_ERROR))
-			apple_dma_traced_map(e, sg_phys(sg), sg->length, addr);
-		else
+	for (i = 0; i < nents; i += n) {
+		first = sg;
+		rcu_read_lock_sched();
+		n = map_hit_run(e, &sg, nents - i, mask);
+		rcu_read_unlock_sched();
+		if (unlikely(!n)) {
+			sg_dma_address(sg) = DMA_MAPPING_ERROR;
+			sg_dma_len(sg) = sg->length;
+			sg = sg_next(sg);
 			left++;
+			n = 1;
+		} else if (trace_map_enabled()) {
+			for (; first != sg; first = sg_next(first))
+				trace_map(e->dev, sg_phys(first),
+					  sg_dma_address(first), first->length,
+					  true);
+		}
 	}
 	return left;
+}
+
+/*
+ * Unmap entries from *@at on that are in one window: as map_hit_run() maps them. In
+ * strict mode, and where an entry is not mapped, it returns 0.
+ */
+static int map_unmap_run(struct apple_dma_engine *e, struct scatterlist **at,
+			 int nents)
+{
+	const int most = min(nents, HIT_STEPS);
+	struct scatterlist *sg = *at;
+	struct apple_dma_window *w;
+	u64 use = 0, bytes = 0;
+	int n;
+
+	if (unlikely(!READ_ONCE(e->fast)))
+		return 0;
+	w = apple_dma_lookup(&e->by_iova,
+			     sg_dma_address(sg) >> APPLE_DMA_GRANULE_SHIFT);
+	if (unlikely(!w))
+		return 0;
+	for (n = 0; n < most; n++, sg = sg_next(sg)) {
+		u64 addr = sg_dma_address(sg);
+
+		if (addr - w->iova >= w->size)
+			break;
+		use += apple_dma_window_use(addr);
+		bytes += sg_dma_len(sg);
+	}
+	if (unlikely(!n || !apple_dma_window_put(e, w, use)))
+		return 0;
+	apple_dma_count_unmaps(e, n, bytes);
+	*at = sg;
+	return n;
 }
 
 /*
@@ -583,18 +663,24 @@ int apple_dma_unmap_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 			 int nents)
 {
 	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
-	struct scatterlist *sg = sgl;
+	struct scatterlist *sg = sgl, *first;
 	unsigned long flags;
 	bool broken;
 	u64 bad = 0, phys;
 	int err = 0;
-	int i;
+	int i, n;
 
-	for (i = 0; i < nents; i++, sg = sg_next(sg)) {
-		if (unlikely(!apple_dma_unmap_fast(e, sg_dma_address(sg),
-						   sg_dma_len(sg), &phys)))
+	for (i = 0; i < nents; i += n) {
+		first = sg;
+		rcu_read_lock_sched();
+		n = map_unmap_run(e, &sg, nents - i);
+		rcu_read_unlock_sched();
+		if (unlikely(!n))
 			break;
-		apple_dma_traced_unmap(e, sg_dma_address(sg), sg_dma_len(sg));
+		if (trace_unmap_enabled())
+			for (; first != sg; first = sg_next(first))
+				trace_unmap(e->dev, sg_dma_address(first),
+					    sg_dma_len(first));
 	}
 	if (likely(i == nents))
 		return 0;

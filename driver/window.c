@@ -539,7 +539,7 @@ bool apple_dma_window_end_use(struct apple_dma_engine *e,
 	if (w->guarded && apple_dma_window_live(w) <= 1)
 		return false;
 	preempt_disable();
-	live = apple_dma_window_unuse(e, w, addr);
+	live = apple_dma_window_unuse(e, w, apple_dma_window_use(addr));
 	preempt_enable();
 	if (!live)
 		window_went_idle(e, w, emptied);
@@ -611,7 +611,7 @@ void apple_dma_window_abandon(struct apple_dma_engine *e,
 	/* A map that began before still has its guard. */
 	atomic64_set(&w->live, 1 + w->guarded);
 	preempt_disable();
-	apple_dma_window_put(e, w, 0);
+	apple_dma_window_put(e, w, apple_dma_window_use(0));
 	preempt_enable();
 }
 

@@ -213,19 +213,18 @@ static inline int apple_dma_window_live(const struct apple_dma_window *w)
  * apple_dma_window_get() - keep a window from being given back
  * @e: the engine
  * @w: the window
- * @addr: the device address that is mapped; 0 for a guard
+ * @use: apple_dma_window_use() of each mapping, added up
  *
  * Context: preemption off; the window is kept by that or by the lock.
  * Return: false if it is being given back already, or its count is full.
  */
 static inline bool apple_dma_window_get(struct apple_dma_engine *e,
-					struct apple_dma_window *w, u64 addr)
+					struct apple_dma_window *w, u64 use)
 {
-	const u64 use = apple_dma_window_use(addr);
 	s64 live = atomic64_read(&w->live);
 
 	do {
-		if (unlikely((u32)live >= INT_MAX))
+		if (unlikely((u32)live > INT_MAX - (u32)use))
 			return false;
 	} while (!atomic64_try_cmpxchg(&w->live, &live, live + use));
 	if (!live) {
@@ -238,19 +237,18 @@ static inline bool apple_dma_window_get(struct apple_dma_engine *e,
 }
 
 /*
- * End one use of a window, and list nothing. Returns how many are left, or -1 if
- * there was none to end. After a 0 the window has to be listed or closed. Preemption
- * is off.
+ * End uses of a window, and list nothing. Returns how many are left, or -1 if
+ * there were not as many to end. After a 0 the window has to be listed or closed.
+ * Preemption is off.
  */
 static inline int apple_dma_window_unuse(struct apple_dma_engine *e,
-					 struct apple_dma_window *w, u64 addr)
+					 struct apple_dma_window *w, u64 use)
 {
-	const u64 use = apple_dma_window_use(addr);
 	s64 live = atomic64_read(&w->live);
 	s64 left;
 
 	do {
-		if (unlikely((s32)live <= 0))
+		if (unlikely((s32)live < (s32)use))
 			return -1;
 		left = live - use;
 		if (!(u32)left) {
@@ -273,18 +271,18 @@ static inline int apple_dma_window_unuse(struct apple_dma_engine *e,
  * apple_dma_window_put() - undo apple_dma_window_get()
  * @e: the engine
  * @w: the window
- * @addr: the device address that was mapped; 0 for a guard
+ * @use: as it was
  *
  * A window that goes idle is pushed on engine->freed, unless it is listed
  * already.
  *
  * Context: preemption off.
- * Return: false if there was nothing to undo.
+ * Return: false if there was not as much to undo; then nothing is undone.
  */
 static inline bool apple_dma_window_put(struct apple_dma_engine *e,
-					struct apple_dma_window *w, u64 addr)
+					struct apple_dma_window *w, u64 use)
 {
-	int live = apple_dma_window_unuse(e, w, addr);
+	int live = apple_dma_window_unuse(e, w, use);
 
 	/* The cmpxchg orders this after @live; pairs with window_delist(). */
 	if (!live && !test_bit(APPLE_DMA_WINDOW_LISTED, &w->flags) &&
