@@ -355,6 +355,56 @@ static void mask_is_kept_to(struct kunit *test)
 	      8 * GIB);
 }
 
+/* 80 entries in turns of 7 in two windows, more than are counted at once. */
+static struct scatterlist *list_in_two_windows(struct fixture *f)
+{
+	struct scatterlist *sgl = fixture_list(f, 0, 80, PAGE, PAGE), *sg;
+	int i;
+
+	for_each_sg(sgl, sg, 80, i)
+		if (i / 7 % 2)
+			sg->offset += 4 * MIB;
+	return sgl;
+}
+
+static void hits_of_a_list_are_counted_together(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	struct scatterlist *sgl = list_in_two_windows(f), *sg;
+	int i;
+
+	fixture_touch(f, 0);
+	fixture_touch(f, 4 * MIB);
+	fixture_doorbells(f);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 80, ANY, ANY), 0);
+	for_each_sg(sgl, sg, 80, i)
+		CHECK(test, fixture_right(f, sg_dma_address(sg), sg_phys(sg), PAGE));
+	CHECK_EQ(test, fixture_stats(f)->live_mappings, 80);
+	CHECK_EQ(test, fixture_stats(f)->live_bytes, 80 * PAGE);
+	CHECK_EQ(test, fixture_stats(f)->hits, 80);
+	CHECK_EQ(test, fixture_stats(f)->idle_entries, 0);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 80), 0);
+	CHECK_EQ(test, fixture_stats(f)->live_mappings, 0);
+	CHECK_EQ(test, fixture_stats(f)->live_bytes, 0);
+	CHECK_EQ(test, fixture_stats(f)->idle_entries, 2);
+	CHECK_EQ(test, fixture_stats(f)->slow_paths, 2);
+	CHECK_EQ(test, fixture_doorbells(f), 0);
+}
+
+/* One entry of a list has been unmapped already: its window stays. */
+static void entry_of_a_list_unmapped_twice(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	struct scatterlist *sgl = list_in_two_windows(f);
+
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 80, ANY, ANY), 0);
+	CHECK_EQ(test, fixture_unmap(f, sg_dma_address(&sgl[40]), PAGE), 0);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 80), -ENOENT);
+	CHECK(test, fixture_stats(f)->bad_unmaps > 0);
+	CHECK_EQ(test, fixture_stats(f)->idle_entries, 1);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 2);
+}
+
 /*
  * A driver that unmaps once too often, while the window that it hits is being
  * made: this does not end the maker's guard.
@@ -405,6 +455,8 @@ static struct kunit_case map_cases[] = {
 	KUNIT_CASE(long_strict_list_has_short_holds),
 	KUNIT_CASE(long_list_fits_in_exact_granules),
 	KUNIT_CASE(bad_unmap_is_refused),
+	KUNIT_CASE(hits_of_a_list_are_counted_together),
+	KUNIT_CASE(entry_of_a_list_unmapped_twice),
 	KUNIT_CASE(guard_is_not_ended_by_others),
 	KUNIT_CASE(unmapping_twice_ends_no_neighbour),
 	KUNIT_CASE(window_of_a_mistake_stays),
