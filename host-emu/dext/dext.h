@@ -17,6 +17,7 @@
 #include <IOKit/IOReturn.h>
 
 #include "client/selectors.h"
+#include "cost.h"
 #include "dart/dart.h"
 #include "traps.h"
 
@@ -104,6 +105,9 @@ void dext_attach(struct dext *dext, struct physical *dev);
 /** dext_set_traps() - set them and begin to count calls */
 void dext_set_traps(struct dext *dext, const struct dext_traps *traps);
 
+/** dext_set_cost() - must calls take the modelled time from now on? */
+void dext_set_cost(struct dext *dext, enum dext_cost cost);
+
 /** dext_open() - a new user client, ended by dext_close(); NULL without memory */
 struct dext_client *dext_open(struct dext *dext);
 
@@ -159,11 +163,13 @@ void dext_get_interrupts(const struct dext_client *client, struct dext_interrupt
 /**
  * struct dext_totals - what an extension has done
  * @calls: external methods, since the traps were set
+ * @modelled_ns: what all calls would take on a Mac, by cost.h
  * @clients: user clients that are open
  * @interrupts: of all clients, including those that are closed
  */
 struct dext_totals {
 	uint64_t calls;
+	uint64_t modelled_ns;
 	unsigned int clients;
 	struct dext_interrupts interrupts;
 };

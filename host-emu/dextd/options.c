@@ -124,6 +124,8 @@ static bool set(struct device_options *options, const char *key, const char *val
 		ok = parse_bdf(value, &options->bdf);
 	} else if (!strcmp(key, "iova")) {
 		ok = names_parse(&dart_policies, value, &options->dart.policy);
+	} else if (!strcmp(key, "cost")) {
+		ok = names_parse(&dext_costs, value, &options->cost);
 	} else if (!strcmp(key, "lie")) {
 		ok = names_parse(&dext_lies, value, &options->traps.lie);
 	} else if (!strcmp(key, "file")) {
@@ -193,6 +195,7 @@ const char *options_help(void)
 	       "  max-segment=BYTES       longer maps come in several segments\n"
 	       "  iova-bits=N             32 to 64, default 47\n"
 	       "the extension:\n"
+	       "  cost=mac                each call takes as long as it may take on a Mac\n"
 	       "  latency-us=N            each call takes that much longer\n"
 	       "  lost-after=N            the device is pulled out after so many calls\n"
 	       "  lie=NAME, lie-after=N   answers wrongly after so many right ones: no-output,\n"

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "dart/dart.h"
+#include "dext/cost.h"
 #include "dext/traps.h"
 #include "pci/nvme.h"
 
@@ -25,6 +26,7 @@ struct device_options {
 	uint16_t bdf;
 	struct dart_config dart;
 	struct dext_traps traps;
+	enum dext_cost cost;
 	bool msi;
 	struct nvme_options nvme;
 };

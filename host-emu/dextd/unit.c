@@ -28,6 +28,7 @@ bool unit_create(struct unit *unit, const char *text, char *why, size_t why_size
 		return false;
 	dext_attach(unit->dext, unit->dev);
 	dext_set_traps(unit->dext, &options->traps);
+	dext_set_cost(unit->dext, options->cost);
 	return true;
 }
 

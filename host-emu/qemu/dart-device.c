@@ -118,17 +118,20 @@ static char *stats_now(const AppleDart *dart)
 {
 	const char *id = DEVICE(dart)->id;
 	g_autofree char *shared = NULL;
+	struct dext_totals totals;
 	struct dart_usage usage;
 
 	if (dart->shared_bytes)
 		shared = g_strdup_printf(", \"shared_bytes\": %" PRIu64
 			", \"shared_peak_bytes\": %" PRIu64, pool.bytes, pool.peak);
 	dart_get_usage(dart->glue.dart, &usage);
+	dext_get_totals(dart->dext, &totals);
 	return g_strdup_printf("{\"name\": \"%s\", \"dart_entries\": %" PRIu64
 		", \"dart_bytes\": %" PRIu64 ", \"faults\": %" PRIu64 ", \"read_faults\": %" PRIu64
-		", \"write_faults\": %" PRIu64 ", \"enforced\": %s%s}", id ? id : TYPE_APPLE_DART,
+		", \"write_faults\": %" PRIu64 ", \"modelled_us\": %" PRIu64
+		", \"enforced\": %s%s}", id ? id : TYPE_APPLE_DART,
 		usage.entries, usage.bytes, usage.read_faults + usage.write_faults,
-		usage.read_faults, usage.write_faults,
+		usage.read_faults, usage.write_faults, totals.modelled_ns / 1000,
 		apple_dart_enforced(dart) ? "true" : "false", shared ? shared : "");
 }
 
@@ -170,6 +173,7 @@ static void realize(DeviceState *dev, Error **errp)
 		error_setg(errp, "no memory for the DART");
 		goto fail;
 	}
+	dext_set_cost(dart->dext, dart->cost);
 	for (const struct apple_window *w = dart_glue_windows(); w->size; w++) {
 		if (dart_reserve(dart->glue.dart, w->base, w->size) != DART_OK) {
 			error_setg(errp, "no memory for the DART");
@@ -221,6 +225,19 @@ static void set_enforce(Object *obj, const char *value, Error **errp)
 
 	if (property_set_name(&enforce_modes, "enforce", value, &dart->enforce, errp))
 		dart_glue_enforce(&dart->glue, apple_dart_enforced(dart));
+}
+
+static char *get_cost(Object *obj, Error **errp)
+{
+	return g_strdup(dext_costs.name[APPLE_DART(obj)->cost]);
+}
+
+static void set_cost(Object *obj, const char *value, Error **errp)
+{
+	AppleDart *dart = APPLE_DART(obj);
+
+	if (property_set_name(&dext_costs, "cost", value, &dart->cost, errp) && dart->dext)
+		dext_set_cost(dart->dext, dart->cost);
 }
 
 static bool get_enforced(Object *obj, Error **errp)
@@ -277,6 +294,9 @@ static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)
 	object_class_property_add_str(klass, "enforce", get_enforce, set_enforce);
 	object_class_property_set_description(klass, "enforce",
 		"auto (default: from the first command page since a reset), on, off");
+	object_class_property_add_str(klass, "cost", get_cost, set_cost);
+	object_class_property_set_description(klass, "cost",
+		"none (default), or mac: each call takes as long as it is modelled to take there");
 	object_class_property_add_bool(klass, "enforced", get_enforced, NULL);
 	object_class_property_add_str(klass, "stats", get_stats, set_stats);
 	object_class_property_set_description(klass, "stats",

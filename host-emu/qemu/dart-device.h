@@ -26,6 +26,7 @@ struct AppleDart {
 	struct dart_config config;
 	uint64_t shared_bytes;
 	enum apple_enforce enforce;
+	enum dext_cost cost;
 	char *fault_file;
 	char *stats_file;
 

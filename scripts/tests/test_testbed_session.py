@@ -120,7 +120,8 @@ class FakeExtension:
         self.killed = False
 
     def device(self):
-        return {"dart_entries": 0, "dart_bytes": 0, "read_faults": self.faults, "write_faults": 0}
+        return {"dart_entries": 0, "dart_bytes": 0, "read_faults": self.faults, "write_faults": 0,
+                "modelled_us": 0}
 
     def statistics(self):
         if self.faults is None:

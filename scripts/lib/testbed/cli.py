@@ -21,7 +21,8 @@ from .session import Session, failure_details, window
 TRIES = 3               # of a guest whose boot QEMU spoils
 SPOILED = ("the kernel ran into a breakpoint that was not there any more, before anything of "
            "ours ran")
-DART_COUNTS = ("dart_entries", "dart_bytes", "faults", "read_faults", "write_faults")
+DART_COUNTS = ("dart_entries", "dart_bytes", "faults", "read_faults", "write_faults",
+               "modelled_us")
 SHARED_COUNTS = ("shared_bytes", "shared_peak_bytes")   # with --host shared-bytes
 SHELLS = ("sh", "bash", "dash", "/bin/sh", "/bin/bash")
 

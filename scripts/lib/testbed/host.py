@@ -20,6 +20,7 @@ KEYS = {
     "max-entries": ("dart", "number"),
     "max-segment": ("dart", "size"),
     "enforce": ("dart", ("auto", "on", "off")),
+    "cost": ("dart", ("none", "mac")),
     "layout": ("companion", ("rfc", "wide")),
     "batch-entries": ("companion", "number"),
     "version": ("companion", "number"),
