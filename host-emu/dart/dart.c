@@ -310,6 +310,25 @@ bool dart_translate(struct dart *dart, uint64_t iova, bool write, uint64_t *va)
 	return false;
 }
 
+uint64_t dart_bytes_with(struct dart *dart, uint64_t va, uint64_t size)
+{
+	struct dart_pool *pool = dart->config.pool;
+	uint64_t page, count = 0, bytes;
+
+	if (!pages_of(va, size, &page, &count))
+		count = 0;
+	if (pool) {
+		pthread_mutex_lock(&pool->lock);
+		bytes = pool->bytes;
+		pthread_mutex_unlock(&pool->lock);
+	} else {
+		pthread_mutex_lock(&dart->lock);
+		bytes = dart->usage.bytes;
+		pthread_mutex_unlock(&dart->lock);
+	}
+	return bytes + (count << DART_PAGE_SHIFT);
+}
+
 void dart_get_usage(struct dart *dart, struct dart_usage *usage)
 {
 	pthread_mutex_lock(&dart->lock);

@@ -223,6 +223,13 @@ void dart_fault(struct dart *dart, bool write);
  */
 bool dart_translate(struct dart *dart, uint64_t iova, bool write, uint64_t *va);
 
+/**
+ * dart_bytes_with() - what would be mapped with one more mapping, in whole pages
+ *
+ * By all DARTs of the pool, if it has one. An invalid range adds nothing.
+ */
+uint64_t dart_bytes_with(struct dart *dart, uint64_t va, uint64_t size);
+
 /** dart_get_usage() - the counters now */
 void dart_get_usage(struct dart *dart, struct dart_usage *usage);
 

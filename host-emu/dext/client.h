@@ -19,6 +19,8 @@ struct dext {
 	uint64_t calls;			/* since the traps were set */
 	enum dext_cost cost;
 	uint64_t modelled_ns;		/* of all calls */
+	struct panic_limits panic_limits;
+	struct panic_note panic;
 	struct dext_interrupts gone;	/* of clients that were closed */
 };
 

@@ -92,6 +92,11 @@ void dext_set_cost(struct dext *dext, enum dext_cost cost)
 	dext->cost = cost;
 }
 
+void dext_set_panic(struct dext *dext, const struct panic_limits *limits)
+{
+	dext->panic_limits = *limits;
+}
+
 void dext_destroy(struct dext *dext)
 {
 	if (dext && dext->device)
@@ -141,7 +146,8 @@ void dext_close(struct dext_client *client)
 void dext_get_totals(const struct dext *dext, struct dext_totals *totals)
 {
 	*totals = (struct dext_totals){
-		.calls = dext->calls, .modelled_ns = dext->modelled_ns, .interrupts = dext->gone,
+		.calls = dext->calls, .modelled_ns = dext->modelled_ns, .panic = dext->panic,
+		.interrupts = dext->gone,
 	};
 	for (const struct dext_client *client = dext->clients; client; client = client->next) {
 		totals->clients++;

@@ -19,6 +19,7 @@
 #include "client/selectors.h"
 #include "cost.h"
 #include "dart/dart.h"
+#include "panic.h"
 #include "traps.h"
 
 #define DEXT_MAX_REGIONS	65536			/* of one client */
@@ -108,6 +109,9 @@ void dext_set_traps(struct dext *dext, const struct dext_traps *traps);
 /** dext_set_cost() - must calls take the modelled time from now on? */
 void dext_set_cost(struct dext *dext, enum dext_cost cost);
 
+/** dext_set_panic() - which maps would take the host down, from now on */
+void dext_set_panic(struct dext *dext, const struct panic_limits *limits);
+
 /** dext_open() - a new user client, ended by dext_close(); NULL without memory */
 struct dext_client *dext_open(struct dext *dext);
 
@@ -164,12 +168,14 @@ void dext_get_interrupts(const struct dext_client *client, struct dext_interrupt
  * struct dext_totals - what an extension has done
  * @calls: external methods, since the traps were set
  * @modelled_ns: what all calls would take on a Mac, by cost.h
+ * @panic: maps that would have taken the host down
  * @clients: user clients that are open
  * @interrupts: of all clients, including those that are closed
  */
 struct dext_totals {
 	uint64_t calls;
 	uint64_t modelled_ns;
+	struct panic_note panic;
 	unsigned int clients;
 	struct dext_interrupts interrupts;
 };

@@ -95,6 +95,17 @@ static IOReturn map_chunk(struct dext_client *client, struct region *region, uin
 	return kIOReturnSuccess;
 }
 
+static void check_panic(struct dext_client *client, uint64_t handle, uint64_t va, uint64_t size)
+{
+	struct dext *dext = client->dext;
+	const struct panic_map map = {
+		.handle = handle, .size = size, .entries = client->regions.count + 1,
+		.bytes = dart_bytes_with(dext->dart, va, size),
+	};
+
+	panic_check(&dext->panic_limits, &dext->panic, &map);
+}
+
 IOReturn dext_register_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	const uint64_t handle = in[0], va = in[1], size = in[2];
@@ -108,6 +119,7 @@ IOReturn dext_register_region(struct dext_client *client, const uint64_t *in, ui
 	/* The free slot is found on the way. */
 	if (find_region(client, handle))
 		return kIOReturnStillOpen;
+	check_panic(client, handle, va, size);
 	if (client->regions.count >= DEXT_MAX_REGIONS)
 		return kIOReturnNoSpace;
 	chunks = (size - 1) / DEXT_CHUNK_SIZE + 1;

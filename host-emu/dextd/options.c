@@ -83,6 +83,8 @@ static const struct {
 	NUMBER("max-entries", dart.max_entries, 1, UINT32_MAX),
 	NUMBER("max-segment", dart.max_segment, 0, UINT64_MAX),
 	NUMBER("iova-bits", dart.iova_bits, DART_MIN_IOVA_BITS, DART_MAX_IOVA_BITS),
+	NUMBER("panic-bytes", panic.bytes, 0, UINT64_MAX),
+	NUMBER("panic-entries", panic.entries, 0, UINT32_MAX),
 	NUMBER("latency-us", traps.latency_us, 0, UINT32_MAX),
 	NUMBER("lost-after", traps.lost_after, 0, UINT64_MAX),
 	NUMBER("lie-after", traps.lie_after, 0, UINT64_MAX),
@@ -194,6 +196,8 @@ const char *options_help(void)
 	       "  max-entries=N           default 65536\n"
 	       "  max-segment=BYTES       longer maps come in several segments\n"
 	       "  iova-bits=N             32 to 64, default 47\n"
+	       "  panic-bytes=BYTES       a map past this would have taken a Mac down, and is noted\n"
+	       "  panic-entries=N         the same for the regions of a client\n"
 	       "the extension:\n"
 	       "  cost=mac                each call takes as long as it may take on a Mac\n"
 	       "  latency-us=N            each call takes that much longer\n"

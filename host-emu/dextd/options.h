@@ -9,6 +9,7 @@
 
 #include "dart/dart.h"
 #include "dext/cost.h"
+#include "dext/panic.h"
 #include "dext/traps.h"
 #include "pci/nvme.h"
 
@@ -27,6 +28,7 @@ struct device_options {
 	struct dart_config dart;
 	struct dext_traps traps;
 	enum dext_cost cost;
+	struct panic_limits panic;
 	bool msi;
 	struct nvme_options nvme;
 };

@@ -29,6 +29,7 @@ bool unit_create(struct unit *unit, const char *text, char *why, size_t why_size
 	dext_attach(unit->dext, unit->dev);
 	dext_set_traps(unit->dext, &options->traps);
 	dext_set_cost(unit->dext, options->cost);
+	dext_set_panic(unit->dext, &options->panic);
 	return true;
 }
 

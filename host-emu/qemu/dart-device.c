@@ -120,18 +120,20 @@ static char *stats_now(const AppleDart *dart)
 	g_autofree char *shared = NULL;
 	struct dext_totals totals;
 	struct dart_usage usage;
+	char panic[PANIC_TEXT];
 
 	if (dart->shared_bytes)
 		shared = g_strdup_printf(", \"shared_bytes\": %" PRIu64
 			", \"shared_peak_bytes\": %" PRIu64, pool.bytes, pool.peak);
 	dart_get_usage(dart->glue.dart, &usage);
 	dext_get_totals(dart->dext, &totals);
+	panic_json(&totals.panic, panic);
 	return g_strdup_printf("{\"name\": \"%s\", \"dart_entries\": %" PRIu64
 		", \"dart_bytes\": %" PRIu64 ", \"faults\": %" PRIu64 ", \"read_faults\": %" PRIu64
 		", \"write_faults\": %" PRIu64 ", \"modelled_us\": %" PRIu64
-		", \"enforced\": %s%s}", id ? id : TYPE_APPLE_DART,
+		", %s, \"enforced\": %s%s}", id ? id : TYPE_APPLE_DART,
 		usage.entries, usage.bytes, usage.read_faults + usage.write_faults,
-		usage.read_faults, usage.write_faults, totals.modelled_ns / 1000,
+		usage.read_faults, usage.write_faults, totals.modelled_ns / 1000, panic,
 		apple_dart_enforced(dart) ? "true" : "false", shared ? shared : "");
 }
 
@@ -174,6 +176,7 @@ static void realize(DeviceState *dev, Error **errp)
 		goto fail;
 	}
 	dext_set_cost(dart->dext, dart->cost);
+	dext_set_panic(dart->dext, &dart->panic);
 	for (const struct apple_window *w = dart_glue_windows(); w->size; w++) {
 		if (dart_reserve(dart->glue.dart, w->base, w->size) != DART_OK) {
 			error_setg(errp, "no memory for the DART");
@@ -269,6 +272,8 @@ static APPLE_PROPERTY properties[] = {
 			   APPLE_DMA_DEFAULT_MAX_MAPPINGS),
 	DEFINE_PROP_SIZE("max-segment", AppleDart, config.max_segment, 0),
 	DEFINE_PROP_UINT32("iova-bits", AppleDart, config.iova_bits, 47),
+	DEFINE_PROP_SIZE("panic-bytes", AppleDart, panic.bytes, 0),
+	DEFINE_PROP_UINT32("panic-entries", AppleDart, panic.entries, 0),
 	DEFINE_PROP_STRING("fault-log", AppleDart, fault_file),
 	APPLE_PROPERTY_END
 };

@@ -27,6 +27,7 @@ struct AppleDart {
 	uint64_t shared_bytes;
 	enum apple_enforce enforce;
 	enum dext_cost cost;
+	struct panic_limits panic;
 	char *fault_file;
 	char *stats_file;
 

@@ -494,6 +494,95 @@ static void the_modelled_time_is_taken_if_asked_for(void **state)
 	assert_true(ns_asleep(DEXT_COST_MAC) >= 40 * cost_of(DEXT_MAX_REGIONS));
 }
 
+static void expect_panics(struct fixture *f, uint64_t count)
+{
+	struct dext_totals totals;
+
+	dext_get_totals(f->dext, &totals);
+	assert_int_equal(totals.panic.count, count);
+}
+
+/* At the limit and one page past it, as the DART counts; what it refuses counts, too. */
+static void a_map_past_the_hosts_bytes_is_noted(void **state)
+{
+	const struct panic_limits limits = { .bytes = 4 * DART_PAGE_SIZE };
+	const uint64_t page = DART_PAGE_SIZE;
+	const struct dart_config config = {
+		.max_bytes = 5 * page, .max_entries = 100, .iova_bits = 47,
+	};
+	struct fixture *f = make(&config);
+	struct dext_totals totals;
+	char text[PANIC_TEXT];
+
+	(void)state;
+	dext_set_panic(f->dext, &limits);
+	simple(f->client, SELECTOR_CLAIM);
+	assert_int_equal(reg(f->client, 1, VA, 3 * page, NULL), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, 2, VA + 1, page - 1, NULL), kIOReturnSuccess);
+	expect_panics(f, 0);
+	dext_get_totals(f->dext, &totals);
+	panic_json(&totals.panic, text);
+	assert_string_equal(text, "\"panics\": 0, \"panic\": null");
+	/* A duplicate does not reach the platform. */
+	assert_int_equal(reg(f->client, 2, VA, page, NULL), kIOReturnStillOpen);
+	expect_panics(f, 0);
+	assert_int_equal(reg(f->client, 3, VA, 1, NULL), kIOReturnSuccess);
+	expect_panics(f, 1);
+	assert_int_equal(reg(f->client, 4, VA, page, NULL), kIOReturnNoSpace);
+	expect_panics(f, 2);
+	assert_int_equal(unreg(f->client, 1), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, 1, VA, 2 * page, NULL), kIOReturnSuccess);
+	dext_get_totals(f->dext, &totals);
+	panic_json(&totals.panic, text);
+	assert_string_equal(text, "\"panics\": 2, \"panic\": {\"gpa\": 3, \"size\": 1, "
+			    "\"bytes\": 81920, \"entries\": 3}");
+	teardown((void **)&f);
+}
+
+static void two_devices_of_a_pool_take_the_host_down_together(void **state)
+{
+	struct dart_pool pool = DART_POOL_INIT;
+	const struct panic_limits limits = { .bytes = 4 * DART_PAGE_SIZE };
+	const struct dart_config config = {
+		.max_bytes = GIB, .max_entries = 100, .iova_bits = 47, .pool = &pool,
+	};
+	struct fixture *f[2];
+
+	(void)state;
+	pool.max_bytes = GIB;
+	for (unsigned int i = 0; i < 2; i++) {
+		f[i] = make(&config);
+		dext_set_panic(f[i]->dext, &limits);
+		simple(f[i]->client, SELECTOR_CLAIM);
+		assert_int_equal(reg(f[i]->client, 1, VA, 2 * DART_PAGE_SIZE, NULL),
+				 kIOReturnSuccess);
+	}
+	expect_panics(f[1], 0);
+	assert_int_equal(reg(f[1]->client, 2, VA, 1, NULL), kIOReturnSuccess);
+	expect_panics(f[0], 0);
+	expect_panics(f[1], 1);
+	teardown((void **)&f[0]);
+	teardown((void **)&f[1]);
+}
+
+static void entries_count_for_each_client(void **state)
+{
+	const struct panic_limits limits = { .entries = 2 };
+	struct fixture *f = *state;
+	struct dext_client *other = dext_open(f->dext);
+
+	dext_set_panic(f->dext, &limits);
+	simple(f->client, SELECTOR_CLAIM);
+	for (uint64_t i = 0; i < 2; i++) {
+		assert_int_equal(reg(f->client, i, VA, GIB, NULL), kIOReturnSuccess);
+		assert_int_equal(reg(other, i, VA, GIB, NULL), kIOReturnSuccess);
+	}
+	expect_panics(f, 0);
+	assert_int_equal(reg(other, 2, VA, 1, NULL), kIOReturnSuccess);
+	expect_panics(f, 1);
+	dext_close(other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -514,6 +603,9 @@ int main(void)
 		TEST(the_address_is_never_the_handle),
 		TEST(without_a_device_what_needs_one_is_not_attached),
 		TEST(other_region_is_another_one),
+		cmocka_unit_test(a_map_past_the_hosts_bytes_is_noted),
+		cmocka_unit_test(two_devices_of_a_pool_take_the_host_down_together),
+		TEST(entries_count_for_each_client),
 		TEST(a_call_costs_by_the_slot_of_its_handle),
 		TEST(the_last_slot_costs_all_of_them),
 		cmocka_unit_test(the_modelled_time_is_taken_if_asked_for),

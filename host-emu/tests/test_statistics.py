@@ -36,7 +36,7 @@ def test_dart_counts_when_its_companion_is_gone(plugged, tmp_path):
     assert (tmp_path / "dart0").read_text() == now + "\n"
     assert json.loads(now) == {"name": "dart0", "dart_entries": 0, "dart_bytes": 0, "faults": 2,
                                "read_faults": 1, "write_faults": 1,
-                               "modelled_us": 50, "enforced": True}
+                               "modelled_us": 50, "panics": 0, "panic": None, "enforced": True}
 
 
 def test_dart_has_its_file_before_it_starts(plugged):

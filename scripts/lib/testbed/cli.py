@@ -14,15 +14,15 @@ import time
 
 from . import arch as arches
 from . import device, dext, host, image, kernel, module, otherqemu, qemu, tsc
-from .errors import (EXIT_FAULT, EXIT_REPORT, EXIT_TESTBED, Parser, TestbedError, UsageError,
-                     detail, reported, tried_again, warn)
+from .errors import (EXIT_FAULT, EXIT_PANIC, EXIT_REPORT, EXIT_TESTBED, Parser, TestbedError,
+                     UsageError, detail, reported, tried_again, warn)
 from .session import Session, failure_details, window
 
 TRIES = 3               # of a guest whose boot QEMU spoils
 SPOILED = ("the kernel ran into a breakpoint that was not there any more, before anything of "
            "ours ran")
 DART_COUNTS = ("dart_entries", "dart_bytes", "faults", "read_faults", "write_faults",
-               "modelled_us")
+               "modelled_us", "panics", "panic")
 SHARED_COUNTS = ("shared_bytes", "shared_peak_bytes")   # with --host shared-bytes
 SHELLS = ("sh", "bash", "dash", "/bin/sh", "/bin/bash")
 
@@ -33,6 +33,7 @@ USAGE = """scripts/testbed run [OPTION]... -- COMMAND [ARG...]
 
 EPILOG = """COMMAND runs as root in the guest, in /root; its output is this command's output
 and its status the exit status, except:
+  96  a map would have taken a Mac down (--host panic-bytes, panic-entries)
   97  the guest's kernel reported a problem (WARN, BUG, Oops, panic, lockdep, ...)
   98  the DART refused an access of a device (not with --allow-faults)
   99  the testbed failed: timeout, QEMU died, a device got no driver, ...
@@ -182,7 +183,7 @@ def check(args, command):
     for number, spec in enumerate(args.device):
         device.arguments(spec, number, models)
     dext.check(args.dext_device)
-    options = host.parse(args.host, len(args.device), len(args.dext_device))
+    options = host.guarded(host.parse(args.host, len(args.device), len(args.dext_device)))
     raw = qemu.raw(args.qemu)
     pushes = [image.guest_path(push) for push in args.push]
     mem = qemu.memory(args.mem, host.size)
@@ -269,6 +270,12 @@ def _unknown_faults(args, stats):
     return bad
 
 
+def _panic(first):
+    """The FIRST map past what the host takes, in words."""
+    return (f"the map of {first['size']} bytes at {first['gpa']:#x}, with which there are "
+            f"{first['bytes']} bytes in {first['entries']} mappings,")
+
+
 def _verdict(session, args, folder, stats):
     """The exit status of a run that went through, with a line saying why."""
     status = EXIT_TESTBED if _unknown_faults(args, stats) else session.status
@@ -281,6 +288,11 @@ def _verdict(session, args, folder, stats):
                     for _, line in zip(range(3), file):
                         detail(line.rstrip())
             status = EXIT_FAULT
+    for name, each in stats.items():
+        if each.get("panics"):
+            warn(f"host panic: {_panic(each['panic'])} of {name} would have taken a Mac down; "
+                 f"{each['panics']} such map(s)")
+            status = EXIT_PANIC
     if session.console.reports:
         status = EXIT_REPORT
     return status

@@ -155,6 +155,6 @@ def merge(companion, device, firmware):
         return {**companion, "faults": None, "firmware_faults": firmware}
     return {**companion, **{key: device[key] for key in
                             ("dart_entries", "dart_bytes", "read_faults", "write_faults",
-                             "modelled_us")},
+                             "modelled_us", "panics", "panic")},
             "faults": None if firmware is None else faults(device) - firmware,
             "firmware_faults": firmware, "dextd": device}
