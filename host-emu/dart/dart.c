@@ -280,7 +280,7 @@ static void mark_stale(struct mapping *mapping, uint64_t first, uint64_t last)
 		mapping->stale[first - mapping->va_page] = true;
 }
 
-void dart_stale(struct dart *dart, uint64_t va, uint64_t size)
+void dart_stale(struct dart *dart, void *owner, uint64_t va, uint64_t size)
 {
 	const uint64_t first = (va + DART_PAGE_SIZE - 1) >> DART_PAGE_SHIFT;
 	const uint64_t last = (va + size) >> DART_PAGE_SHIFT;
@@ -288,7 +288,8 @@ void dart_stale(struct dart *dart, uint64_t va, uint64_t size)
 	pthread_mutex_lock(&dart->lock);
 	for (struct tree_node *node = tree_first(&dart->mappings); node;
 	     node = tree_fit(&dart->mappings, node->key + 1, 1))
-		mark_stale((struct mapping *)node, first, last);
+		if (((struct mapping *)node)->owner == owner)
+			mark_stale((struct mapping *)node, first, last);
 	pthread_mutex_unlock(&dart->lock);
 }
 

@@ -205,14 +205,15 @@ bool dart_lookup(struct dart *dart, uint64_t iova, uint64_t *va);
 bool dart_find(struct dart *dart, uint64_t iova, uint64_t *va, void **owner);
 
 /**
- * dart_stale() - the guest lost memory, and will find other memory at its address
+ * dart_stale() - an owner lost memory, and will find other memory at its address
+ * @owner: as of dart_map_owned()
  * @va: its address
  * @size: bytes; only whole pages count
  *
  * The platform holds on to what was mapped: until dart_unmap() a device would
- * reach the old memory, which the guest no longer sees. Here such an access faults.
+ * reach the old memory, which the owner no longer sees. Here such an access faults.
  */
-void dart_stale(struct dart *dart, uint64_t va, uint64_t size);
+void dart_stale(struct dart *dart, void *owner, uint64_t va, uint64_t size);
 
 /** dart_fault() - count one access that was not translated */
 void dart_fault(struct dart *dart, bool write);

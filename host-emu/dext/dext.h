@@ -161,6 +161,9 @@ IOReturn dext_call_async(struct dext_client *client, uint32_t selector, const ui
  */
 IOReturn dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uint64_t *size);
 
+/** dext_discard() - the client lost memory, see dart_stale() */
+void dext_discard(struct dext_client *client, uint64_t va, uint64_t size);
+
 /** dext_get_interrupts() - what became of the client's interrupts */
 void dext_get_interrupts(const struct dext_client *client, struct dext_interrupts *counts);
 

@@ -192,6 +192,11 @@ void dext_drop_regions(struct dext_client *client)
 		drop(client, (struct region *)client->regions.root);
 }
 
+void dext_discard(struct dext_client *client, uint64_t va, uint64_t size)
+{
+	dart_stale(client->dext->dart, client->memory, va, size);
+}
+
 void dext_get_usage(const struct dext_client *client, struct dext_usage *usage)
 {
 	usage->regions = client->regions.count;

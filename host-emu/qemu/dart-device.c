@@ -3,6 +3,7 @@
 #include "dart-device.h"
 
 #include "discard.h"
+#include "lib/memory.h"
 #include "property.h"
 
 #include <linux/apple_dma.h>
@@ -145,9 +146,16 @@ static void write_stats(Notifier *notifier, void *data)
 	property_write_stats(dart->stats_file, json);
 }
 
+static void gone(void *arg, uint64_t va, uint64_t size)
+{
+	AppleDart *dart = arg;
+
+	dart_stale(dart->glue.dart, memory_own(), va, size);
+}
+
 static void unrealize(AppleDart *dart)
 {
-	discard_unwatch(dart->glue.dart);
+	discard_unwatch(dart);
 	dext_destroy(dart->dext);
 	dart_destroy(dart->glue.dart);
 	fault_log_close(dart->glue.faults);
@@ -192,7 +200,7 @@ static void realize(DeviceState *dev, Error **errp)
 	object_ref(OBJECT(dart->glue.bus->parent_dev));
 	dart->glue.owner = OBJECT(dart);
 	dart_glue_attach(&dart->glue);
-	discard_watch(dart->glue.dart);
+	discard_watch(gone, dart);
 	qemu_register_reset(system_reset, dart);
 	if (dart->stats_file) {
 		dart->exit.notify = write_stats;
