@@ -85,6 +85,7 @@ static void drop_mapping(struct dart *dart, struct mapping *mapping)
 	tree_remove(&dart->mappings, &mapping->node);
 	dart->usage.bytes -= mapping->node.size << DART_PAGE_SHIFT;
 	dart->usage.entries--;
+	dart->usage.ended++;
 	space_give(&dart->space, mapping->taken);
 	free(mapping->stale);
 	free(mapping);

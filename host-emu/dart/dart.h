@@ -127,12 +127,14 @@ struct dart_segment {
  * struct dart_usage - counters
  * @bytes: mapped now, in whole pages
  * @entries: mappings now
+ * @ended: mappings that have ended
  * @read_faults: reads by a device that were not translated
  * @write_faults: writes by a device that were not translated
  */
 struct dart_usage {
 	uint64_t bytes;
 	uint64_t entries;
+	uint64_t ended;
 	uint64_t read_faults;
 	uint64_t write_faults;
 };

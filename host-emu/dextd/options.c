@@ -119,6 +119,9 @@ static bool set(struct device_options *options, const char *key, const char *val
 	if (!strcmp(key, "busy")) {
 		options->traps.busy = !strcmp(value, "on");
 		ok = options->traps.busy || !strcmp(value, "off");
+	} else if (!strcmp(key, "hold")) {
+		options->hold = !strcmp(value, "on");
+		ok = options->hold || !strcmp(value, "off");
 	} else if (!strcmp(key, "interrupts")) {
 		options->msi = !strcmp(value, "msi");
 		ok = options->msi || !strcmp(value, "msix");
@@ -188,6 +191,8 @@ const char *options_help(void)
 	       "  size=BYTES              of the disk; default is the file's, or 64M\n"
 	       "  block=512|4096          of the disk; default 512\n"
 	       "  queues=N                most I/O queues; default 8\n"
+	       "dma-engine alone:\n"
+	       "  hold=on                 a transfer stays open until a region is unregistered\n"
 	       "the DART:\n"
 	       "  iova=POLICY             high, random, fragmented, reuse, aligned, first-fit or\n"
 	       "                          sequential\n"

@@ -21,6 +21,7 @@ extern const struct names device_models;
 /**
  * struct device_options - one device
  * @msi: its interrupts are MSI, not MSI-X
+ * @hold: see dma_engine_create()
  */
 struct device_options {
 	enum device_model model;
@@ -30,6 +31,7 @@ struct device_options {
 	enum dext_cost cost;
 	struct panic_limits panic;
 	bool msi;
+	bool hold;
 	struct nvme_options nvme;
 };
 
