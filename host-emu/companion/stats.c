@@ -20,7 +20,8 @@ static void dart_json(char *text, size_t size, const struct backend_usage *now)
 {
 	if (now->dart_unknown)
 		snprintf(text, size, "\"dart_entries\": null, \"dart_bytes\": null, \"faults\": null"
-			 ", \"read_faults\": null, \"write_faults\": null, \"modelled_us\": null");
+			 ", \"read_faults\": null, \"write_faults\": null"
+			 ", \"modelled_us\": null");
 	else
 		snprintf(text, size, "\"dart_entries\": %" PRIu64 ", \"dart_bytes\": %" PRIu64
 			 ", \"faults\": %" PRIu64 ", \"read_faults\": %" PRIu64

@@ -14,7 +14,7 @@
 
 #include "lib/names.h"
 
-#define COST_CALL_NS		UINT64_C(20000)	/* Mach message there and back, dispatch; estimate */
+#define COST_CALL_NS		UINT64_C(20000)	/* message there and back; estimate */
 #define COST_CONFIG_READS	UINT64_C(3)
 #define COST_CONFIG_READ_NS	UINT64_C(10000)	/* through the kernel to the device; estimate */
 #define COST_SLOT_NS		UINT64_C(14)	/* a cache miss, partly prefetched; estimate */

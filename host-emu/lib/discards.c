@@ -44,7 +44,8 @@ static bool goes(struct page *page, unsigned int parts, const struct discards_op
 	const uint64_t start = page->node.key * DISCARDS_PAGE;
 
 	for (unsigned int i = 0; i < PARTS; i++)
-		if (page->parts & ~parts & 1U << i && ops->came_again(arg, start + i * DISCARDS_PART))
+		if (page->parts & ~parts & 1U << i &&
+		    ops->came_again(arg, start + i * DISCARDS_PART))
 			page->parts &= ~(1U << i);
 	page->parts |= parts;
 	return page->parts == ALL;
