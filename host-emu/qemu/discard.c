@@ -26,7 +26,10 @@ static GMutex lock;			/* everything below */
 static GSList *watches;
 static struct discards discards;
 
-/* Only of parts that were given back: they are resident again once they are used. */
+/*
+ * Only of parts that were given back: they are resident again once they are used.
+ * An access of the device is a use here, too, which it is not on a Mac.
+ */
 static bool came_again(void *arg, uint64_t part)
 {
 	unsigned char resident;
