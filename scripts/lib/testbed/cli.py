@@ -270,10 +270,15 @@ def _unknown_faults(args, stats):
     return bad
 
 
-def _panic(first):
-    """The FIRST map past what the host takes, in words."""
-    return (f"the map of {first['size']} bytes at {first['gpa']:#x}, with which there are "
-            f"{first['bytes']} bytes in {first['entries']} mappings,")
+def _panics(stats):
+    """Whether a map would have taken a Mac down; says which was the first of each device."""
+    found = {name: each for name, each in stats.items() if each.get("panics")}
+    for name, each in found.items():
+        first = each["panic"]
+        warn(f"host panic: the map of {first['size']} bytes at {first['gpa']:#x}, with which there "
+             f"are {first['bytes']} bytes in {first['entries']} mappings, of {name} would have "
+             f"taken a Mac down; {each['panics']} such map(s)")
+    return bool(found)
 
 
 def _verdict(session, args, folder, stats):
@@ -288,11 +293,8 @@ def _verdict(session, args, folder, stats):
                     for _, line in zip(range(3), file):
                         detail(line.rstrip())
             status = EXIT_FAULT
-    for name, each in stats.items():
-        if each.get("panics"):
-            warn(f"host panic: {_panic(each['panic'])} of {name} would have taken a Mac down; "
-                 f"{each['panics']} such map(s)")
-            status = EXIT_PANIC
+    if _panics(stats):
+        status = EXIT_PANIC
     if session.console.reports:
         status = EXIT_REPORT
     return status
@@ -416,6 +418,7 @@ def _attempt(args, command, arch, parts, interactive):
                 file.write("\n")
         _reports(session)
         if failure:
+            _panics(stats)
             warn(failure)
             failure_details(vm, session.console)
             return EXIT_REPORT if session.console.reports else failure.status
