@@ -21,7 +21,9 @@
  * @read_faults: of the device
  * @write_faults: the same
  * @enforced: do accesses fault that no registration covers?
- * @dart_unknown: what the DART counts is not known here: the four before @enforced
+ * @dart_unknown: what the DART and the extension count is not known here: the four
+ *	before @enforced, and @modelled_us
+ * @modelled_us: what the extension's calls would take on a Mac, in microseconds
  */
 struct backend_usage {
 	uint64_t regions;
@@ -32,6 +34,7 @@ struct backend_usage {
 	uint64_t write_faults;
 	bool enforced;
 	bool dart_unknown;
+	uint64_t modelled_us;
 };
 
 struct backend;

@@ -5,10 +5,9 @@
  */
 #include "registers.h"
 
-#include <errno.h>
 #include <string.h>
-#include <time.h>
 
+#include "dext/cost.h"
 #include "guest-memory.h"
 
 /* The part of a response that is written, from @offset on. */
@@ -21,13 +20,7 @@ struct answer {
 /* Each entry is a synchronous call on the vCPU that rang, as on a real host. */
 static void take_time(const struct registers *regs)
 {
-	struct timespec latency = {
-		.tv_sec = regs->latency_us / 1000000,
-		.tv_nsec = regs->latency_us % 1000000 * 1000L,
-	};
-
-	while (regs->latency_us && nanosleep(&latency, &latency) && errno == EINTR)
-		;
+	cost_take(regs->latency_us * UINT64_C(1000));
 }
 
 /* Ask the extension and fill in the answer. Every error becomes IOERR. */

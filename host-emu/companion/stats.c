@@ -20,13 +20,14 @@ static void dart_json(char *text, size_t size, const struct backend_usage *now)
 {
 	if (now->dart_unknown)
 		snprintf(text, size, "\"dart_entries\": null, \"dart_bytes\": null, \"faults\": null"
-			 ", \"read_faults\": null, \"write_faults\": null");
+			 ", \"read_faults\": null, \"write_faults\": null"
+			 ", \"modelled_us\": null");
 	else
 		snprintf(text, size, "\"dart_entries\": %" PRIu64 ", \"dart_bytes\": %" PRIu64
 			 ", \"faults\": %" PRIu64 ", \"read_faults\": %" PRIu64
-			 ", \"write_faults\": %" PRIu64, now->dart_entries, now->dart_bytes,
-			 now->read_faults + now->write_faults, now->read_faults,
-			 now->write_faults);
+			 ", \"write_faults\": %" PRIu64 ", \"modelled_us\": %" PRIu64,
+			 now->dart_entries, now->dart_bytes, now->read_faults + now->write_faults,
+			 now->read_faults, now->write_faults, now->modelled_us);
 }
 
 /* QEMU allows letters, digits, '-', '.' and '_' in an id: nothing to escape. */

@@ -85,6 +85,7 @@ static void drop_mapping(struct dart *dart, struct mapping *mapping)
 	tree_remove(&dart->mappings, &mapping->node);
 	dart->usage.bytes -= mapping->node.size << DART_PAGE_SHIFT;
 	dart->usage.entries--;
+	dart->usage.ended++;
 	space_give(&dart->space, mapping->taken);
 	free(mapping->stale);
 	free(mapping);
@@ -280,7 +281,7 @@ static void mark_stale(struct mapping *mapping, uint64_t first, uint64_t last)
 		mapping->stale[first - mapping->va_page] = true;
 }
 
-void dart_stale(struct dart *dart, uint64_t va, uint64_t size)
+void dart_stale(struct dart *dart, void *owner, uint64_t va, uint64_t size)
 {
 	const uint64_t first = (va + DART_PAGE_SIZE - 1) >> DART_PAGE_SHIFT;
 	const uint64_t last = (va + size) >> DART_PAGE_SHIFT;
@@ -288,7 +289,8 @@ void dart_stale(struct dart *dart, uint64_t va, uint64_t size)
 	pthread_mutex_lock(&dart->lock);
 	for (struct tree_node *node = tree_first(&dart->mappings); node;
 	     node = tree_fit(&dart->mappings, node->key + 1, 1))
-		mark_stale((struct mapping *)node, first, last);
+		if (((struct mapping *)node)->owner == owner)
+			mark_stale((struct mapping *)node, first, last);
 	pthread_mutex_unlock(&dart->lock);
 }
 
@@ -308,6 +310,25 @@ bool dart_translate(struct dart *dart, uint64_t iova, bool write, uint64_t *va)
 		return true;
 	dart_fault(dart, write);
 	return false;
+}
+
+uint64_t dart_bytes_with(struct dart *dart, uint64_t va, uint64_t size)
+{
+	struct dart_pool *pool = dart->config.pool;
+	uint64_t page, count = 0, bytes;
+
+	if (!pages_of(va, size, &page, &count))
+		count = 0;
+	if (pool) {
+		pthread_mutex_lock(&pool->lock);
+		bytes = pool->bytes;
+		pthread_mutex_unlock(&pool->lock);
+	} else {
+		pthread_mutex_lock(&dart->lock);
+		bytes = dart->usage.bytes;
+		pthread_mutex_unlock(&dart->lock);
+	}
+	return bytes + (count << DART_PAGE_SHIFT);
 }
 
 void dart_get_usage(struct dart *dart, struct dart_usage *usage)

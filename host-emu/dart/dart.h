@@ -127,12 +127,14 @@ struct dart_segment {
  * struct dart_usage - counters
  * @bytes: mapped now, in whole pages
  * @entries: mappings now
+ * @ended: mappings that have ended
  * @read_faults: reads by a device that were not translated
  * @write_faults: writes by a device that were not translated
  */
 struct dart_usage {
 	uint64_t bytes;
 	uint64_t entries;
+	uint64_t ended;
 	uint64_t read_faults;
 	uint64_t write_faults;
 };
@@ -205,14 +207,15 @@ bool dart_lookup(struct dart *dart, uint64_t iova, uint64_t *va);
 bool dart_find(struct dart *dart, uint64_t iova, uint64_t *va, void **owner);
 
 /**
- * dart_stale() - the guest lost memory, and will find other memory at its address
+ * dart_stale() - an owner lost memory, and will find other memory at its address
+ * @owner: as of dart_map_owned()
  * @va: its address
  * @size: bytes; only whole pages count
  *
  * The platform holds on to what was mapped: until dart_unmap() a device would
- * reach the old memory, which the guest no longer sees. Here such an access faults.
+ * reach the old memory, which the owner no longer sees. Here such an access faults.
  */
-void dart_stale(struct dart *dart, uint64_t va, uint64_t size);
+void dart_stale(struct dart *dart, void *owner, uint64_t va, uint64_t size);
 
 /** dart_fault() - count one access that was not translated */
 void dart_fault(struct dart *dart, bool write);
@@ -222,6 +225,13 @@ void dart_fault(struct dart *dart, bool write);
  * Return: false for a fault.
  */
 bool dart_translate(struct dart *dart, uint64_t iova, bool write, uint64_t *va);
+
+/**
+ * dart_bytes_with() - what would be mapped with one more mapping, in whole pages
+ *
+ * By all DARTs of the pool, if it has one. An invalid range adds nothing.
+ */
+uint64_t dart_bytes_with(struct dart *dart, uint64_t va, uint64_t size);
 
 /** dart_get_usage() - the counters now */
 void dart_get_usage(struct dart *dart, struct dart_usage *usage);

@@ -17,6 +17,10 @@ struct dext {
 	struct dext_client *opener;	/* the first to claim; NULL is not open */
 	struct dext_traps traps;
 	uint64_t calls;			/* since the traps were set */
+	enum dext_cost cost;
+	uint64_t modelled_ns;		/* of all calls */
+	struct panic_limits panic_limits;
+	struct panic_note panic;
 	struct dext_interrupts gone;	/* of clients that were closed */
 };
 
@@ -35,6 +39,8 @@ struct dext_client {
 	struct memory *memory;		/* whose addresses it registers */
 	struct tree regions;		/* by handle */
 	uint64_t bytes;
+	uint64_t slots[DEXT_MAX_REGIONS / 64];	/* a bit for each that is in use */
+	uint64_t scanned;		/* slots that the call looked at */
 	struct dext_buffer buffer;
 	struct dext_interrupt_page *page;	/* NULL before SetupInterrupts */
 	int page_fd;

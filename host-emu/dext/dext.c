@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "client.h"
 
@@ -88,6 +87,16 @@ void dext_set_traps(struct dext *dext, const struct dext_traps *traps)
 		dext->device->lost = false;
 }
 
+void dext_set_cost(struct dext *dext, enum dext_cost cost)
+{
+	dext->cost = cost;
+}
+
+void dext_set_panic(struct dext *dext, const struct panic_limits *limits)
+{
+	dext->panic_limits = *limits;
+}
+
 void dext_destroy(struct dext *dext)
 {
 	if (dext && dext->device)
@@ -136,7 +145,10 @@ void dext_close(struct dext_client *client)
 
 void dext_get_totals(const struct dext *dext, struct dext_totals *totals)
 {
-	*totals = (struct dext_totals){ .calls = dext->calls, .interrupts = dext->gone };
+	*totals = (struct dext_totals){
+		.calls = dext->calls, .modelled_ns = dext->modelled_ns, .panic = dext->panic,
+		.interrupts = dext->gone,
+	};
 	for (const struct dext_client *client = dext->clients; client; client = client->next) {
 		totals->clients++;
 		dext_add_interrupts(&totals->interrupts, &client->counts);
@@ -169,14 +181,7 @@ static bool is_lost(struct dext *dext)
 {
 	const struct dext_traps *traps = &dext->traps;
 
-	if (traps->latency_us) {
-		const struct timespec delay = {
-			.tv_sec = traps->latency_us / 1000000,
-			.tv_nsec = traps->latency_us % 1000000 * 1000L,
-		};
-
-		nanosleep(&delay, NULL);
-	}
+	cost_take(traps->latency_us * UINT64_C(1000));
 	dext->calls++;
 	if (!traps->lost_after || dext->calls <= traps->lost_after)
 		return false;
@@ -185,9 +190,9 @@ static bool is_lost(struct dext *dext)
 	return true;
 }
 
-IOReturn dext_call_async(struct dext_client *client, uint32_t selector, const uint64_t *in,
-			 uint32_t in_count, uint64_t *out, uint32_t *out_count,
-			 const struct dext_completion *completion)
+static IOReturn checked_call(struct dext_client *client, uint32_t selector, const uint64_t *in,
+			     uint32_t in_count, uint64_t *out, uint32_t *out_count,
+			     const struct dext_completion *completion)
 {
 	const struct dext_traps *traps = &client->dext->traps;
 	const struct method *method;
@@ -210,5 +215,22 @@ IOReturn dext_call_async(struct dext_client *client, uint32_t selector, const ui
 		*out_count = ret == kIOReturnSuccess ? method->out_count : 0;
 	if (ret == kIOReturnSuccess && traps->lie && client->dext->calls > traps->lie_after)
 		ret = dext_lie(traps->lie, selector, out, out_count);
+	return ret;
+}
+
+IOReturn dext_call_async(struct dext_client *client, uint32_t selector, const uint64_t *in,
+			 uint32_t in_count, uint64_t *out, uint32_t *out_count,
+			 const struct dext_completion *completion)
+{
+	struct dext *dext = client->dext;
+	uint64_t ns;
+	IOReturn ret;
+
+	client->scanned = 0;
+	ret = checked_call(client, selector, in, in_count, out, out_count, completion);
+	ns = cost_of(client->scanned);
+	dext->modelled_ns += ns;
+	if (dext->cost == DEXT_COST_MAC)
+		cost_take(ns);
 	return ret;
 }

@@ -17,7 +17,9 @@
 #include <IOKit/IOReturn.h>
 
 #include "client/selectors.h"
+#include "cost.h"
 #include "dart/dart.h"
+#include "panic.h"
 #include "traps.h"
 
 #define DEXT_MAX_REGIONS	65536			/* of one client */
@@ -104,6 +106,12 @@ void dext_attach(struct dext *dext, struct physical *dev);
 /** dext_set_traps() - set them and begin to count calls */
 void dext_set_traps(struct dext *dext, const struct dext_traps *traps);
 
+/** dext_set_cost() - must calls take the modelled time from now on? */
+void dext_set_cost(struct dext *dext, enum dext_cost cost);
+
+/** dext_set_panic() - which maps would take the host down, from now on */
+void dext_set_panic(struct dext *dext, const struct panic_limits *limits);
+
 /** dext_open() - a new user client, ended by dext_close(); NULL without memory */
 struct dext_client *dext_open(struct dext *dext);
 
@@ -153,17 +161,24 @@ IOReturn dext_call_async(struct dext_client *client, uint32_t selector, const ui
  */
 IOReturn dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uint64_t *size);
 
+/** dext_discard() - the client lost memory, see dart_stale() */
+void dext_discard(struct dext_client *client, uint64_t va, uint64_t size);
+
 /** dext_get_interrupts() - what became of the client's interrupts */
 void dext_get_interrupts(const struct dext_client *client, struct dext_interrupts *counts);
 
 /**
  * struct dext_totals - what an extension has done
  * @calls: external methods, since the traps were set
+ * @modelled_ns: what all calls would take on a Mac, by cost.h
+ * @panic: maps that would have taken the host down
  * @clients: user clients that are open
  * @interrupts: of all clients, including those that are closed
  */
 struct dext_totals {
 	uint64_t calls;
+	uint64_t modelled_ns;
+	struct panic_note panic;
 	unsigned int clients;
 	struct dext_interrupts interrupts;
 };

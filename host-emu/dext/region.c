@@ -6,11 +6,41 @@
 
 struct region {
 	struct tree_node node;		/* handle; first */
+	unsigned int slot;		/* in the extension's table */
 	uint64_t va;
 	uint64_t size;
 	unsigned int chunks;
 	struct dart_segment chunk[];
 };
+
+/*
+ * The real extension has a table without an index: what it looks for is found
+ * slot by slot, and what is not there costs them all.
+ */
+static struct region *find_region(struct dext_client *client, uint64_t handle)
+{
+	struct region *region = (struct region *)tree_find(&client->regions, handle);
+
+	client->scanned += region ? region->slot + 1 : DEXT_MAX_REGIONS;
+	return region;
+}
+
+/* The first free one; there is one, as there are fewer regions than slots. */
+static unsigned int take_slot(struct dext_client *client)
+{
+	unsigned int word = 0, bit;
+
+	while (client->slots[word] == UINT64_MAX)
+		word++;
+	bit = (unsigned int)__builtin_ctzll(~client->slots[word]);
+	client->slots[word] |= UINT64_C(1) << bit;
+	return 64 * word + bit;
+}
+
+static void give_slot(struct dext_client *client, unsigned int slot)
+{
+	client->slots[slot / 64] &= ~(UINT64_C(1) << (slot % 64));
+}
 
 IOReturn dext_status(enum dart_status status)
 {
@@ -65,6 +95,17 @@ static IOReturn map_chunk(struct dext_client *client, struct region *region, uin
 	return kIOReturnSuccess;
 }
 
+static void check_panic(struct dext_client *client, uint64_t handle, uint64_t va, uint64_t size)
+{
+	struct dext *dext = client->dext;
+	const struct panic_map map = {
+		.handle = handle, .size = size, .entries = client->regions.count + 1,
+		.bytes = dart_bytes_with(dext->dart, va, size),
+	};
+
+	panic_check(&dext->panic_limits, &dext->panic, &map);
+}
+
 IOReturn dext_register_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	const uint64_t handle = in[0], va = in[1], size = in[2];
@@ -75,8 +116,10 @@ IOReturn dext_register_region(struct dext_client *client, const uint64_t *in, ui
 
 	if (!size || !va)
 		return kIOReturnBadArgument;
-	if (tree_find(&client->regions, handle))
+	/* The free slot is found on the way. */
+	if (find_region(client, handle))
 		return kIOReturnStillOpen;
+	check_panic(client, handle, va, size);
 	if (client->regions.count >= DEXT_MAX_REGIONS)
 		return kIOReturnNoSpace;
 	chunks = (size - 1) / DEXT_CHUNK_SIZE + 1;
@@ -97,6 +140,7 @@ IOReturn dext_register_region(struct dext_client *client, const uint64_t *in, ui
 			return ret;
 		}
 	}
+	region->slot = take_slot(client);
 	tree_insert(&client->regions, &region->node);
 	client->bytes += size;
 
@@ -110,6 +154,7 @@ IOReturn dext_register_region(struct dext_client *client, const uint64_t *in, ui
 static void drop(struct dext_client *client, struct region *region)
 {
 	tree_remove(&client->regions, &region->node);
+	give_slot(client, region->slot);
 	client->bytes -= region->size;
 	unmap_chunks(client->dext->dart, region);
 	free(region);
@@ -117,18 +162,18 @@ static void drop(struct dext_client *client, struct region *region)
 
 IOReturn dext_unregister_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
-	struct tree_node *node = tree_find(&client->regions, in[0]);
+	struct region *region = find_region(client, in[0]);
 
 	(void)out;
-	if (!node)
+	if (!region)
 		return kIOReturnNotFound;
-	drop(client, (struct region *)node);
+	drop(client, region);
 	return kIOReturnSuccess;
 }
 
 IOReturn dext_probe_region(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
-	const struct region *region = (struct region *)tree_find(&client->regions, in[0]);
+	const struct region *region = find_region(client, in[0]);
 	const uint64_t offset = in[1];
 
 	if (!region)
@@ -145,6 +190,11 @@ void dext_drop_regions(struct dext_client *client)
 {
 	while (client->regions.root)
 		drop(client, (struct region *)client->regions.root);
+}
+
+void dext_discard(struct dext_client *client, uint64_t va, uint64_t size)
+{
+	dart_stale(client->dext->dart, client->memory, va, size);
 }
 
 void dext_get_usage(const struct dext_client *client, struct dext_usage *usage)

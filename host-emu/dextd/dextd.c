@@ -59,12 +59,14 @@ static bool add_device(const char *text)
 static void write_unit(FILE *to, const struct unit *unit)
 {
 	const uint16_t bdf = unit->options.bdf;
+	char panic[PANIC_TEXT];
 	struct dext_totals totals;
 	struct dart_usage dart;
 	uint64_t raised = 0;
 
 	dext_get_totals(unit->dext, &totals);
 	dart_get_usage(unit->dart, &dart);
+	panic_json(&totals.panic, panic);
 	for (unsigned int i = 0; i < unit->dev->vectors; i++)
 		raised += unit->dev->raised[i];
 	fprintf(to, "{\"model\": \"%s\", \"bdf\": \"%02x:%02x.%x\"",
@@ -74,8 +76,9 @@ static void write_unit(FILE *to, const struct unit *unit)
 		totals.calls, raised, totals.interrupts.pended, totals.interrupts.merged,
 		totals.interrupts.dropped, totals.interrupts.completed);
 	fprintf(to, ", \"dart_entries\": %" PRIu64 ", \"dart_bytes\": %" PRIu64
-		", \"read_faults\": %" PRIu64 ", \"write_faults\": %" PRIu64 "}",
-		dart.entries, dart.bytes, dart.read_faults, dart.write_faults);
+		", \"read_faults\": %" PRIu64 ", \"write_faults\": %" PRIu64
+		", \"modelled_us\": %" PRIu64 ", %s}", dart.entries, dart.bytes, dart.read_faults,
+		dart.write_faults, totals.modelled_ns / 1000, panic);
 }
 
 /* Write under another name and rename it: a reader never sees half a file. */

@@ -83,6 +83,8 @@ static const struct {
 	NUMBER("max-entries", dart.max_entries, 1, UINT32_MAX),
 	NUMBER("max-segment", dart.max_segment, 0, UINT64_MAX),
 	NUMBER("iova-bits", dart.iova_bits, DART_MIN_IOVA_BITS, DART_MAX_IOVA_BITS),
+	NUMBER("panic-bytes", panic.bytes, 0, UINT64_MAX),
+	NUMBER("panic-entries", panic.entries, 0, UINT32_MAX),
 	NUMBER("latency-us", traps.latency_us, 0, UINT32_MAX),
 	NUMBER("lost-after", traps.lost_after, 0, UINT64_MAX),
 	NUMBER("lie-after", traps.lie_after, 0, UINT64_MAX),
@@ -117,6 +119,9 @@ static bool set(struct device_options *options, const char *key, const char *val
 	if (!strcmp(key, "busy")) {
 		options->traps.busy = !strcmp(value, "on");
 		ok = options->traps.busy || !strcmp(value, "off");
+	} else if (!strcmp(key, "hold")) {
+		options->hold = !strcmp(value, "on");
+		ok = options->hold || !strcmp(value, "off");
 	} else if (!strcmp(key, "interrupts")) {
 		options->msi = !strcmp(value, "msi");
 		ok = options->msi || !strcmp(value, "msix");
@@ -124,6 +129,8 @@ static bool set(struct device_options *options, const char *key, const char *val
 		ok = parse_bdf(value, &options->bdf);
 	} else if (!strcmp(key, "iova")) {
 		ok = names_parse(&dart_policies, value, &options->dart.policy);
+	} else if (!strcmp(key, "cost")) {
+		ok = names_parse(&dext_costs, value, &options->cost);
 	} else if (!strcmp(key, "lie")) {
 		ok = names_parse(&dext_lies, value, &options->traps.lie);
 	} else if (!strcmp(key, "file")) {
@@ -184,6 +191,8 @@ const char *options_help(void)
 	       "  size=BYTES              of the disk; default is the file's, or 64M\n"
 	       "  block=512|4096          of the disk; default 512\n"
 	       "  queues=N                most I/O queues; default 8\n"
+	       "dma-engine alone:\n"
+	       "  hold=on                 a transfer stays open until a region is unregistered\n"
 	       "the DART:\n"
 	       "  iova=POLICY             high, random, fragmented, reuse, aligned, first-fit or\n"
 	       "                          sequential\n"
@@ -192,7 +201,10 @@ const char *options_help(void)
 	       "  max-entries=N           default 65536\n"
 	       "  max-segment=BYTES       longer maps come in several segments\n"
 	       "  iova-bits=N             32 to 64, default 47\n"
+	       "  panic-bytes=BYTES       a map past this would have taken a Mac down, and is noted\n"
+	       "  panic-entries=N         the same for the regions of a client\n"
 	       "the extension:\n"
+	       "  cost=mac                each call takes as long as it may take on a Mac\n"
 	       "  latency-us=N            each call takes that much longer\n"
 	       "  lost-after=N            the device is pulled out after so many calls\n"
 	       "  lie=NAME, lie-after=N   answers wrongly after so many right ones: no-output,\n"

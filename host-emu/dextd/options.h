@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #include "dart/dart.h"
+#include "dext/cost.h"
+#include "dext/panic.h"
 #include "dext/traps.h"
 #include "pci/nvme.h"
 
@@ -19,13 +21,17 @@ extern const struct names device_models;
 /**
  * struct device_options - one device
  * @msi: its interrupts are MSI, not MSI-X
+ * @hold: see dma_engine_create()
  */
 struct device_options {
 	enum device_model model;
 	uint16_t bdf;
 	struct dart_config dart;
 	struct dext_traps traps;
+	enum dext_cost cost;
+	struct panic_limits panic;
 	bool msi;
+	bool hold;
 	struct nvme_options nvme;
 };
 

@@ -170,6 +170,12 @@ static void share(struct connection *c, const struct protocol_message *message, 
 	answer_status(c, &message->header, why ? kIOReturnBadArgument : kIOReturnSuccess);
 }
 
+static void discard(struct connection *c, const struct protocol_message *message)
+{
+	dext_discard(c->client, message->discard.va, message->discard.size);
+	answer_status(c, &message->header, kIOReturnSuccess);
+}
+
 /* Is the payload exactly that of its type? */
 static bool fits(const struct protocol_message *message)
 {
@@ -189,6 +195,8 @@ static bool fits(const struct protocol_message *message)
 		return length == sizeof(message->map);
 	case PROTOCOL_SHARE:
 		return length == sizeof(message->share);
+	case PROTOCOL_DISCARD:
+		return length == sizeof(message->discard);
 	default:
 		return false;
 	}
@@ -217,6 +225,8 @@ static void serve(struct connection *c)
 		call(c, &message);
 	else if (message.header.type == PROTOCOL_MAP)
 		map(c, &message);
+	else if (message.header.type == PROTOCOL_DISCARD)
+		discard(c, &message);
 	else
 		share(c, &message, fd);
 	if (fd >= 0)

@@ -495,19 +495,33 @@ kern_return_t IOConnectUnmapMemory64(io_connect_t connect, uint32_t memoryType,
 	return KERN_SUCCESS;
 }
 
-kern_return_t iokit_share_memory(io_connect_t connect, uint64_t va, uint64_t size, int fd,
-				 uint64_t offset)
+/* One request that is answered with a status alone. */
+static kern_return_t ask_status(io_connect_t connect, uint16_t type, const void *payload,
+				uint32_t length, int fd)
 {
 	struct connection *c = (struct connection *)object_get(connect, OBJECT_CONNECTION);
-	const struct protocol_share request = { va, size, offset };
 	kern_return_t ret = kIOReturnIPCError;
 	struct protocol_message reply;
 
 	if (!c)
 		return kIOReturnBadArgument;
-	if (ask(c, PROTOCOL_SHARE, &request, sizeof(request), fd, &reply, sizeof(reply.status),
-		NULL))
+	if (ask(c, type, payload, length, fd, &reply, sizeof(reply.status), NULL))
 		ret = (kern_return_t)reply.status.ret;
 	object_put(&c->object);
 	return ret;
+}
+
+kern_return_t iokit_share_memory(io_connect_t connect, uint64_t va, uint64_t size, int fd,
+				 uint64_t offset)
+{
+	const struct protocol_share request = { va, size, offset };
+
+	return ask_status(connect, PROTOCOL_SHARE, &request, sizeof(request), fd);
+}
+
+kern_return_t iokit_discard_memory(io_connect_t connect, uint64_t va, uint64_t size)
+{
+	const struct protocol_discard request = { va, size };
+
+	return ask_status(connect, PROTOCOL_DISCARD, &request, sizeof(request), -1);
 }

@@ -18,4 +18,14 @@
 kern_return_t iokit_share_memory(io_connect_t connect, uint64_t va, uint64_t size, int fd,
 				 uint64_t offset);
 
+/**
+ * iokit_discard_memory() - this process gave memory back, and will find other memory there
+ * @va: its address
+ * @size: bytes; only whole pages of 16 KiB count
+ *
+ * A Mac keeps the pages that are registered, so that the device reaches the old ones. dextd
+ * cannot see it by itself: an access of a device faults there until the memory is registered again.
+ */
+kern_return_t iokit_discard_memory(io_connect_t connect, uint64_t va, uint64_t size);
+
 #endif

@@ -16,13 +16,30 @@ struct channel {
 	uint32_t done;
 	uint32_t count;
 	uint64_t fault;
+	uint64_t ended;			/* mappings, before it began */
 };
 
 struct engine {
 	struct physical dev;
+	bool hold;
 	uint32_t scratch;
 	struct channel channels[ENGINE_CHANNELS];
 };
+
+static uint64_t ended_mappings(const struct engine *engine)
+{
+	struct dart_usage usage;
+
+	dart_get_usage(engine->dev.dart, &usage);
+	return usage.ended;
+}
+
+/* Does the last piece of a transfer wait for the end of a mapping? */
+static bool is_held(const struct engine *engine, const struct channel *channel)
+{
+	return engine->hold && channel->length - channel->done <= ENGINE_STEP &&
+	       channel->ended == ended_mappings(engine);
+}
 
 static void end(struct engine *engine, struct channel *channel, enum channel_error error)
 {
@@ -44,6 +61,7 @@ static void command(struct engine *engine, struct channel *channel, uint32_t val
 	channel->error = CHANNEL_OK;
 	channel->done = 0;
 	channel->fault = 0;
+	channel->ended = ended_mappings(engine);
 	if (channel->vector >= ENGINE_VECTORS)
 		end(engine, channel, CHANNEL_BAD_VECTOR);
 	else if (!channel->length || channel->offset >= ENGINE_BUFFER ||
@@ -81,8 +99,9 @@ static bool engine_work(struct physical *dev)
 	for (unsigned int i = 0; i < ENGINE_CHANNELS; i++) {
 		struct channel *channel = &engine->channels[i];
 
-		if (channel->state == CHANNEL_RUNNING)
-			step(engine, channel);
+		if (channel->state != CHANNEL_RUNNING || is_held(engine, channel))
+			continue;
+		step(engine, channel);
 		more |= channel->state == CHANNEL_RUNNING;
 	}
 	return more;
@@ -230,7 +249,7 @@ static void engine_destroy(struct physical *dev)
 	free(dev);
 }
 
-struct physical *dma_engine_create(struct dart *dart, uint16_t bdf, bool msi)
+struct physical *dma_engine_create(struct dart *dart, uint16_t bdf, bool msi, bool hold)
 {
 	static const struct physical_ops ops = {
 		engine_read, engine_write, engine_reset, engine_work, engine_destroy,
@@ -240,6 +259,7 @@ struct physical *dma_engine_create(struct dart *dart, uint16_t bdf, bool msi)
 
 	if (!engine)
 		return NULL;
+	engine->hold = hold;
 	physical_init(&engine->dev, &ops, dart, bdf, &id);
 	if (!physical_add_bar(&engine->dev, 0, BAR_M32, ENGINE_REGISTERS, false) ||
 	    !physical_add_bar(&engine->dev, 2, BAR_M64PF, ENGINE_BUFFER, true) ||

@@ -24,6 +24,7 @@
  * @PROTOCOL_CALL: struct protocol_call : struct protocol_result
  * @PROTOCOL_MAP: struct protocol_map : struct protocol_mapped, with a file for Success
  * @PROTOCOL_SHARE: struct protocol_share, with a file : struct protocol_status
+ * @PROTOCOL_DISCARD: struct protocol_discard : struct protocol_status
  * @PROTOCOL_COMPLETION: from dextd alone: struct protocol_completion
  * @PROTOCOL_ERROR: from dextd alone: a sentence; it closes the connection
  */
@@ -33,6 +34,7 @@ enum protocol_type {
 	PROTOCOL_CALL,
 	PROTOCOL_MAP,
 	PROTOCOL_SHARE,
+	PROTOCOL_DISCARD,
 	PROTOCOL_REPLY = 0x80,
 	PROTOCOL_COMPLETION = 0xc0,
 	PROTOCOL_ERROR
@@ -105,6 +107,12 @@ struct protocol_share {
 	uint64_t offset;
 };
 
+/** struct protocol_discard - the client lost this memory, whole pages of a DART */
+struct protocol_discard {
+	uint64_t va;
+	uint64_t size;
+};
+
 struct protocol_completion {
 	uint64_t token;
 	uint32_t ret;
@@ -122,6 +130,7 @@ struct protocol_message {
 		struct protocol_map map;
 		struct protocol_mapped mapped;
 		struct protocol_share share;
+		struct protocol_discard discard;
 		struct protocol_completion completion;
 		char text[PROTOCOL_TEXT];
 	};

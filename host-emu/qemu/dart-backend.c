@@ -43,9 +43,11 @@ static bool other(struct backend *backend, uint64_t handle, uint64_t *addr)
 static void usage(struct backend *backend, struct backend_usage *usage)
 {
 	const struct dart_backend *this = of(backend);
+	struct dext_totals totals;
 	struct dext_usage mine;
 	struct dart_usage dart;
 
+	dext_get_totals(this->dart->dext, &totals);
 	dext_get_usage(this->client, &mine);
 	dart_get_usage(this->dart->glue.dart, &dart);
 	*usage = (struct backend_usage){
@@ -56,6 +58,7 @@ static void usage(struct backend *backend, struct backend_usage *usage)
 		.read_faults = dart.read_faults,
 		.write_faults = dart.write_faults,
 		.enforced = apple_dart_enforced(this->dart),
+		.modelled_us = totals.modelled_ns / 1000,
 	};
 }
 

@@ -3,6 +3,7 @@
 #include "dart-device.h"
 
 #include "discard.h"
+#include "lib/memory.h"
 #include "property.h"
 
 #include <linux/apple_dma.h>
@@ -118,17 +119,22 @@ static char *stats_now(const AppleDart *dart)
 {
 	const char *id = DEVICE(dart)->id;
 	g_autofree char *shared = NULL;
+	struct dext_totals totals;
 	struct dart_usage usage;
+	char panic[PANIC_TEXT];
 
 	if (dart->shared_bytes)
 		shared = g_strdup_printf(", \"shared_bytes\": %" PRIu64
 			", \"shared_peak_bytes\": %" PRIu64, pool.bytes, pool.peak);
 	dart_get_usage(dart->glue.dart, &usage);
+	dext_get_totals(dart->dext, &totals);
+	panic_json(&totals.panic, panic);
 	return g_strdup_printf("{\"name\": \"%s\", \"dart_entries\": %" PRIu64
 		", \"dart_bytes\": %" PRIu64 ", \"faults\": %" PRIu64 ", \"read_faults\": %" PRIu64
-		", \"write_faults\": %" PRIu64 ", \"enforced\": %s%s}", id ? id : TYPE_APPLE_DART,
+		", \"write_faults\": %" PRIu64 ", \"modelled_us\": %" PRIu64
+		", %s, \"enforced\": %s%s}", id ? id : TYPE_APPLE_DART,
 		usage.entries, usage.bytes, usage.read_faults + usage.write_faults,
-		usage.read_faults, usage.write_faults,
+		usage.read_faults, usage.write_faults, totals.modelled_ns / 1000, panic,
 		apple_dart_enforced(dart) ? "true" : "false", shared ? shared : "");
 }
 
@@ -140,9 +146,16 @@ static void write_stats(Notifier *notifier, void *data)
 	property_write_stats(dart->stats_file, json);
 }
 
+static void gone(void *arg, uint64_t va, uint64_t size)
+{
+	AppleDart *dart = arg;
+
+	dart_stale(dart->glue.dart, memory_own(), va, size);
+}
+
 static void unrealize(AppleDart *dart)
 {
-	discard_unwatch(dart->glue.dart);
+	discard_unwatch(dart);
 	dext_destroy(dart->dext);
 	dart_destroy(dart->glue.dart);
 	fault_log_close(dart->glue.faults);
@@ -170,6 +183,8 @@ static void realize(DeviceState *dev, Error **errp)
 		error_setg(errp, "no memory for the DART");
 		goto fail;
 	}
+	dext_set_cost(dart->dext, dart->cost);
+	dext_set_panic(dart->dext, &dart->panic);
 	for (const struct apple_window *w = dart_glue_windows(); w->size; w++) {
 		if (dart_reserve(dart->glue.dart, w->base, w->size) != DART_OK) {
 			error_setg(errp, "no memory for the DART");
@@ -185,7 +200,7 @@ static void realize(DeviceState *dev, Error **errp)
 	object_ref(OBJECT(dart->glue.bus->parent_dev));
 	dart->glue.owner = OBJECT(dart);
 	dart_glue_attach(&dart->glue);
-	discard_watch(dart->glue.dart);
+	discard_watch(gone, dart);
 	qemu_register_reset(system_reset, dart);
 	if (dart->stats_file) {
 		dart->exit.notify = write_stats;
@@ -223,6 +238,19 @@ static void set_enforce(Object *obj, const char *value, Error **errp)
 		dart_glue_enforce(&dart->glue, apple_dart_enforced(dart));
 }
 
+static char *get_cost(Object *obj, Error **errp)
+{
+	return g_strdup(dext_costs.name[APPLE_DART(obj)->cost]);
+}
+
+static void set_cost(Object *obj, const char *value, Error **errp)
+{
+	AppleDart *dart = APPLE_DART(obj);
+
+	if (property_set_name(&dext_costs, "cost", value, &dart->cost, errp) && dart->dext)
+		dext_set_cost(dart->dext, dart->cost);
+}
+
 static bool get_enforced(Object *obj, Error **errp)
 {
 	return apple_dart_enforced(APPLE_DART(obj));
@@ -252,6 +280,8 @@ static APPLE_PROPERTY properties[] = {
 			   APPLE_DMA_DEFAULT_MAX_MAPPINGS),
 	DEFINE_PROP_SIZE("max-segment", AppleDart, config.max_segment, 0),
 	DEFINE_PROP_UINT32("iova-bits", AppleDart, config.iova_bits, 47),
+	DEFINE_PROP_SIZE("panic-bytes", AppleDart, panic.bytes, 0),
+	DEFINE_PROP_UINT32("panic-entries", AppleDart, panic.entries, 0),
 	DEFINE_PROP_STRING("fault-log", AppleDart, fault_file),
 	APPLE_PROPERTY_END
 };
@@ -277,6 +307,9 @@ static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)
 	object_class_property_add_str(klass, "enforce", get_enforce, set_enforce);
 	object_class_property_set_description(klass, "enforce",
 		"auto (default: from the first command page since a reset), on, off");
+	object_class_property_add_str(klass, "cost", get_cost, set_cost);
+	object_class_property_set_description(klass, "cost",
+		"none (default), or mac: each call takes as long as it is modelled to take there");
 	object_class_property_add_bool(klass, "enforced", get_enforced, NULL);
 	object_class_property_add_str(klass, "stats", get_stats, set_stats);
 	object_class_property_set_description(klass, "stats",

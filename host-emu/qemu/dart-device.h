@@ -26,6 +26,8 @@ struct AppleDart {
 	struct dart_config config;
 	uint64_t shared_bytes;
 	enum apple_enforce enforce;
+	enum dext_cost cost;
+	struct panic_limits panic;
 	char *fault_file;
 	char *stats_file;
 

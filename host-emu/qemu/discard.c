@@ -4,9 +4,6 @@
  *
  * On a Mac the DART keeps the pages that it maps. When the guest uses such
  * memory again it gets new pages, but the device still reaches the old ones.
- * A Mac's pages are as large as the DART's; a Linux host has pages of 4 KiB,
- * and QEMU gives each back alone. So a page of the DART is gone here when all
- * of its parts are.
  */
 #define _GNU_SOURCE
 #include "discard.h"
@@ -15,52 +12,74 @@
 #include <glib.h>
 #include <sys/mman.h>
 
-#define PARTS_MAX	(DART_PAGE_SIZE / 4096)
+#include "dart/dart.h"
+#include "lib/discards.h"
 
-static GMutex lock;
-static GSList *darts;
+_Static_assert(DISCARDS_PAGE == DART_PAGE_SIZE, "pages of the DART");
 
-static bool is_gone(uint64_t page)
+struct watch {
+	discard_fn *gone;
+	void *arg;
+};
+
+static GMutex lock;			/* everything below */
+static GSList *watches;
+static struct discards discards;
+
+/*
+ * Only of parts that were given back: they are resident again once they are used.
+ * An access of the device is a use here, too, which it is not on a Mac.
+ */
+static bool came_again(void *arg, uint64_t part)
 {
-	unsigned char parts[PARTS_MAX];
+	unsigned char resident;
 
-	if (mincore((void *)(uintptr_t)page, DART_PAGE_SIZE, parts))
-		return false;
-	for (unsigned int i = 0; i < DART_PAGE_SIZE / (unsigned int)getpagesize(); i++) {
-		if (parts[i] & 1)
-			return false;
+	return mincore((void *)(uintptr_t)part, DISCARDS_PART, &resident) || resident & 1;
+}
+
+static void gone(void *arg, uint64_t start, uint64_t size)
+{
+	for (GSList *each = watches; each; each = each->next) {
+		const struct watch *watch = each->data;
+
+		watch->gone(watch->arg, start, size);
 	}
-	return true;
 }
 
 static void discarded(uintptr_t address, size_t size)
 {
-	const uint64_t end = address + size;
+	static const struct discards_ops ops = { came_again, gone };
 
 	g_mutex_lock(&lock);
-	for (uint64_t page = address & DART_PAGE_MASK; page < end; page += DART_PAGE_SIZE) {
-		if (!darts || !is_gone(page))
-			continue;
-		for (GSList *each = darts; each; each = each->next)
-			dart_stale(each->data, page, DART_PAGE_SIZE);
-	}
+	if (watches)
+		discards_add(&discards, address, size, &ops, NULL);
 	g_mutex_unlock(&lock);
 }
 
-void discard_watch(struct dart *dart)
+void discard_watch(discard_fn *gone_, void *arg)
 {
 	void (**hook)(uintptr_t address, size_t size) = dlsym(RTLD_DEFAULT, "apple_dma_discarded");
+	struct watch *watch = g_new(struct watch, 1);
 
+	*watch = (struct watch){ gone_, arg };
 	g_mutex_lock(&lock);
-	darts = g_slist_prepend(darts, dart);
+	watches = g_slist_prepend(watches, watch);
 	g_mutex_unlock(&lock);
 	if (hook)
 		*hook = discarded;
 }
 
-void discard_unwatch(struct dart *dart)
+void discard_unwatch(void *arg)
 {
 	g_mutex_lock(&lock);
-	darts = g_slist_remove(darts, dart);
+	for (GSList *each = watches; each; each = each->next) {
+		struct watch *watch = each->data;
+
+		if (watch->arg != arg)
+			continue;
+		watches = g_slist_delete_link(watches, each);
+		g_free(watch);
+		break;
+	}
 	g_mutex_unlock(&lock);
 }

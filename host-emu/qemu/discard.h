@@ -3,12 +3,15 @@
 #ifndef APPLE_DMA_DISCARD_H
 #define APPLE_DMA_DISCARD_H
 
-#include "dart/dart.h"
+#include <stdint.h>
 
-/** discard_watch() - report it to @dart from now on; with the big lock held */
-void discard_watch(struct dart *dart);
+/** discard_fn - memory of this process has gone, in pages of a DART; in any thread */
+typedef void discard_fn(void *arg, uint64_t va, uint64_t size);
 
-/** discard_unwatch() - undo discard_watch(), if it was done */
-void discard_unwatch(struct dart *dart);
+/** discard_watch() - call @gone from now on; with the big lock held */
+void discard_watch(discard_fn *gone, void *arg);
+
+/** discard_unwatch() - undo the discard_watch() with @arg, if it was done */
+void discard_unwatch(void *arg);
 
 #endif

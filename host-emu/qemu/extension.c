@@ -5,6 +5,8 @@
 #include <CoreFoundation/CoreFoundation.h>
 
 #include "client/selectors.h"
+#include "discard.h"
+#include "iokit/linux.h"
 
 static GSList *extensions;	/* that are open */
 
@@ -97,6 +99,14 @@ static bool claim(io_connect_t connection, const char *host, Error **errp)
 	return false;
 }
 
+/* The extension keeps the old pages, and cannot see by itself that they are not ours any more. */
+static void discarded(void *arg, uint64_t va, uint64_t size)
+{
+	const struct extension *extension = arg;
+
+	iokit_discard_memory(extension->connection, va, size);
+}
+
 struct extension *extension_open(const char *host, Error **errp)
 {
 	uint8_t bus = 0, device = 0, function = 0;
@@ -135,6 +145,7 @@ struct extension *extension_open(const char *host, Error **errp)
 	extension->users = 1;
 	extension->regions = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
 	extensions = g_slist_prepend(extensions, extension);
+	discard_watch(discarded, extension);
 	return extension;
 }
 
@@ -142,6 +153,7 @@ void extension_put(struct extension *extension)
 {
 	if (--extension->users)
 		return;
+	discard_unwatch(extension);
 	extensions = g_slist_remove(extensions, extension);
 	apple_dext_disconnect(extension->connection);
 	g_hash_table_destroy(extension->regions);

@@ -38,7 +38,11 @@ static void add_alias(MemoryRegion *mr, uint64_t address)
 	g_hash_table_insert(aliases, mr, alias);
 }
 
-/* The region that holds the whole range, with a reference, and the offset in it. */
+/*
+ * The region that holds the whole range, with a reference, and the offset in it.
+ * A BAR that is mapped into this process is no RAM: hosts map what QEMU may access
+ * directly for a device, which a BAR is not.
+ */
 static MemoryRegion *find_region(hwaddr gpa, uint64_t len, hwaddr *offset)
 {
 	MemoryRegionSection section;
@@ -48,7 +52,8 @@ static MemoryRegion *find_region(hwaddr gpa, uint64_t len, hwaddr *offset)
 	section = memory_region_find(get_system_memory(), gpa, len);
 	if (!section.mr)
 		return NULL;
-	if (memory_region_is_ram(section.mr) && section.offset_within_address_space == gpa &&
+	if (memory_region_is_ram(section.mr) && !memory_region_is_ram_device(section.mr) &&
+	    section.offset_within_address_space == gpa &&
 	    int128_ge(section.size, int128_make64(len))) {
 		*offset = section.offset_within_region;
 		return section.mr;

@@ -397,6 +397,29 @@ static void shared_memory_must_not_be_able_to_shrink(void **state)
 	memory_object_free(at, 65536, fd);
 }
 
+/* A Mac keeps the old pages. The new ones are out of reach until they are registered. */
+static void memory_that_was_given_back_is_out_of_reach(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t *at = service_memory(65536);
+	uint64_t bus, other, va;
+
+	assert_int_equal(apple_dext_claim(f->connection), kIOReturnSuccess);
+	assert_int_equal(apple_dext_register_dma(f->connection, 1, (uintptr_t)at, 65536, &bus, NULL),
+			 kIOReturnSuccess);
+	assert_int_equal(iokit_discard_memory(f->connection, (uintptr_t)at + 4096, 32768 - 4096),
+			 kIOReturnSuccess);
+	service_settle(f->service);
+	assert_true(dart_lookup(f->service->unit.dart, bus, &va));
+	assert_false(dart_lookup(f->service->unit.dart, bus + 16384, &va));
+	assert_true(dart_lookup(f->service->unit.dart, bus + 32768, &va));
+	assert_int_equal(apple_dext_register_dma(f->connection, 2, (uintptr_t)at, 65536, &other,
+						 NULL), kIOReturnSuccess);
+	assert_true(dart_lookup(f->service->unit.dart, other + 16384, &va));
+	assert_int_equal(iokit_discard_memory(IO_OBJECT_NULL, 0, 1), kIOReturnBadArgument);
+	munmap(at, 65536);
+}
+
 static void end_of_the_server_is_an_error_and_is_notified(void **state)
 {
 	struct fixture *f = *state;
@@ -436,6 +459,7 @@ int main(void)
 		TEST(lost_device_fails_every_call),
 		TEST(busy_device_is_exclusive_access),
 		TEST(shared_memory_must_not_be_able_to_shrink),
+		TEST(memory_that_was_given_back_is_out_of_reach),
 		TEST(end_of_the_server_is_an_error_and_is_notified),
 	};
 

@@ -147,10 +147,10 @@ static void memory_taken_away_is_not_translated(void **state)
 	uint64_t other = must_map(dart, VA + 2 * PAGE, PAGE), va;
 
 	(void)state;
-	dart_stale(dart, VA + PAGE + 1, 2 * PAGE - 2);
+	dart_stale(dart, NULL, VA + PAGE + 1, 2 * PAGE - 2);
 	for (int i = 0; i < 4; i++)
 		assert_true(dart_lookup(dart, iova + i * PAGE, &va));
-	dart_stale(dart, VA + PAGE, 2 * PAGE);
+	dart_stale(dart, NULL, VA + PAGE, 2 * PAGE);
 	assert_true(dart_lookup(dart, iova, &va));
 	assert_false(dart_lookup(dart, iova + PAGE, &va));
 	assert_false(dart_lookup(dart, iova + 3 * PAGE - 1, &va));
@@ -158,6 +158,9 @@ static void memory_taken_away_is_not_translated(void **state)
 	assert_false(dart_lookup(dart, other, &va));
 	assert_int_equal(dart_unmap(dart, other), DART_OK);
 	assert_true(dart_lookup(dart, must_map(dart, VA + 2 * PAGE, PAGE), &va));
+	/* The same address of another owner is other memory. */
+	dart_stale(dart, &other, VA, 4 * PAGE);
+	assert_true(dart_lookup(dart, iova, &va));
 	dart_destroy(dart);
 }
 

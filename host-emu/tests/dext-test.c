@@ -2,6 +2,8 @@
 /* The extension: every check of every selector, in order, with its IOReturn. */
 #include "test.h"
 
+#include <time.h>
+
 #include "dext/dext.h"
 
 #define VA	UINT64_C(0x7f0000000000)
@@ -396,6 +398,191 @@ static void other_region_is_another_one(void **state)
 	}
 }
 
+static uint64_t modelled(struct fixture *f)
+{
+	struct dext_totals totals;
+
+	dext_get_totals(f->dext, &totals);
+	return totals.modelled_ns;
+}
+
+static uint64_t modelled_unreg(struct fixture *f, uint64_t handle, IOReturn ret)
+{
+	const uint64_t before = modelled(f);
+
+	assert_int_equal(unreg(f->client, handle), ret);
+	return modelled(f) - before;
+}
+
+/* The slots that a call looks at: all of them for a handle that is not there. */
+static void a_call_costs_by_the_slot_of_its_handle(void **state)
+{
+	const uint64_t least = COST_CALL_NS + 3 * COST_CONFIG_READ_NS;
+	const uint64_t all = least + COST_SLOT_NS * 65536;
+	struct fixture *f = *state;
+	uint64_t word, before;
+
+	assert_int_equal(modelled(f), 0);
+	assert_int_equal(reg(f->client, 1, VA, 4096, NULL), kIOReturnNotOpen);
+	assert_int_equal(modelled(f), least);
+	assert_int_equal(simple(f->client, SELECTOR_CLAIM), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, 1, VA, 0, NULL), kIOReturnBadArgument);
+	assert_int_equal(modelled(f), 3 * least);
+	for (uint64_t i = 0; i < 10; i++) {
+		before = modelled(f);
+		assert_int_equal(reg(f->client, i, VA, 4096, NULL), kIOReturnSuccess);
+		assert_int_equal(modelled(f) - before, all);
+	}
+	/* A duplicate is found where it is. */
+	before = modelled(f);
+	assert_int_equal(reg(f->client, 2, VA, 4096, NULL), kIOReturnStillOpen);
+	assert_int_equal(modelled(f) - before, least + 3 * COST_SLOT_NS);
+	before = modelled(f);
+	assert_int_equal(probe(f->client, 4, 4096, &word), kIOReturnOverrun);
+	assert_int_equal(modelled(f) - before, least + 5 * COST_SLOT_NS);
+	assert_int_equal(modelled_unreg(f, 9, kIOReturnSuccess), least + 10 * COST_SLOT_NS);
+	assert_int_equal(modelled_unreg(f, 9, kIOReturnNotFound), all);
+	/* What is free first is taken first. */
+	assert_int_equal(modelled_unreg(f, 7, kIOReturnSuccess), least + 8 * COST_SLOT_NS);
+	assert_int_equal(modelled_unreg(f, 3, kIOReturnSuccess), least + 4 * COST_SLOT_NS);
+	for (uint64_t i = 20; i < 23; i++)
+		assert_int_equal(reg(f->client, i, VA, 4096, NULL), kIOReturnSuccess);
+	assert_int_equal(modelled_unreg(f, 20, kIOReturnSuccess), least + 4 * COST_SLOT_NS);
+	assert_int_equal(modelled_unreg(f, 21, kIOReturnSuccess), least + 8 * COST_SLOT_NS);
+	assert_int_equal(modelled_unreg(f, 22, kIOReturnSuccess), least + 10 * COST_SLOT_NS);
+}
+
+/* A table that is full costs no more than an unknown handle. */
+static void the_last_slot_costs_all_of_them(void **state)
+{
+	const uint64_t all = cost_of(DEXT_MAX_REGIONS);
+	struct fixture *f = *state;
+	uint64_t before;
+
+	assert_int_equal(simple(f->client, SELECTOR_CLAIM), kIOReturnSuccess);
+	for (uint64_t i = 0; i < DEXT_MAX_REGIONS; i++)
+		assert_int_equal(reg(f->client, i, VA, 4096, NULL), kIOReturnSuccess);
+	before = modelled(f);
+	assert_int_equal(reg(f->client, DEXT_MAX_REGIONS, VA, 4096, NULL), kIOReturnNoSpace);
+	assert_int_equal(modelled(f) - before, all);
+	assert_int_equal(modelled_unreg(f, DEXT_MAX_REGIONS - 1, kIOReturnSuccess), all);
+	assert_int_equal(modelled_unreg(f, 0, kIOReturnSuccess), all - 65535 * COST_SLOT_NS);
+}
+
+static uint64_t ns_asleep(enum dext_cost cost)
+{
+	struct timespec begin, end;
+	struct fixture *f;
+
+	setup((void **)&f);
+	dext_set_cost(f->dext, cost);
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	for (unsigned int i = 0; i < 40; i++)
+		assert_int_equal(unreg(f->client, 1), kIOReturnNotFound);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	assert_true(modelled(f) == 40 * cost_of(DEXT_MAX_REGIONS));
+	teardown((void **)&f);
+	return (uint64_t)(end.tv_sec - begin.tv_sec) * 1000000000 +
+	       (uint64_t)(end.tv_nsec - begin.tv_nsec);
+}
+
+/* nanosleep() never returns early: this cannot fail on a busy machine. */
+static void the_modelled_time_is_taken_if_asked_for(void **state)
+{
+	(void)state;
+	ns_asleep(DEXT_COST_NONE);
+	assert_true(ns_asleep(DEXT_COST_MAC) >= 40 * cost_of(DEXT_MAX_REGIONS));
+}
+
+static void expect_panics(struct fixture *f, uint64_t count)
+{
+	struct dext_totals totals;
+
+	dext_get_totals(f->dext, &totals);
+	assert_int_equal(totals.panic.count, count);
+}
+
+/* At the limit and one page past it, as the DART counts; what it refuses counts, too. */
+static void a_map_past_the_hosts_bytes_is_noted(void **state)
+{
+	const struct panic_limits limits = { .bytes = 4 * DART_PAGE_SIZE };
+	const uint64_t page = DART_PAGE_SIZE;
+	const struct dart_config config = {
+		.max_bytes = 5 * page, .max_entries = 100, .iova_bits = 47,
+	};
+	struct fixture *f = make(&config);
+	struct dext_totals totals;
+	char text[PANIC_TEXT];
+
+	(void)state;
+	dext_set_panic(f->dext, &limits);
+	simple(f->client, SELECTOR_CLAIM);
+	assert_int_equal(reg(f->client, 1, VA, 3 * page, NULL), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, 2, VA + 1, page - 1, NULL), kIOReturnSuccess);
+	expect_panics(f, 0);
+	dext_get_totals(f->dext, &totals);
+	panic_json(&totals.panic, text);
+	assert_string_equal(text, "\"panics\": 0, \"panic\": null");
+	/* A duplicate does not reach the platform. */
+	assert_int_equal(reg(f->client, 2, VA, page, NULL), kIOReturnStillOpen);
+	expect_panics(f, 0);
+	assert_int_equal(reg(f->client, 3, VA, 1, NULL), kIOReturnSuccess);
+	expect_panics(f, 1);
+	assert_int_equal(reg(f->client, 4, VA, page, NULL), kIOReturnNoSpace);
+	expect_panics(f, 2);
+	assert_int_equal(unreg(f->client, 1), kIOReturnSuccess);
+	assert_int_equal(reg(f->client, 1, VA, 2 * page, NULL), kIOReturnSuccess);
+	dext_get_totals(f->dext, &totals);
+	panic_json(&totals.panic, text);
+	assert_string_equal(text, "\"panics\": 2, \"panic\": {\"gpa\": 3, \"size\": 1, "
+			    "\"bytes\": 81920, \"entries\": 3}");
+	teardown((void **)&f);
+}
+
+static void two_devices_of_a_pool_take_the_host_down_together(void **state)
+{
+	struct dart_pool pool = DART_POOL_INIT;
+	const struct panic_limits limits = { .bytes = 4 * DART_PAGE_SIZE };
+	const struct dart_config config = {
+		.max_bytes = GIB, .max_entries = 100, .iova_bits = 47, .pool = &pool,
+	};
+	struct fixture *f[2];
+
+	(void)state;
+	pool.max_bytes = GIB;
+	for (unsigned int i = 0; i < 2; i++) {
+		f[i] = make(&config);
+		dext_set_panic(f[i]->dext, &limits);
+		simple(f[i]->client, SELECTOR_CLAIM);
+		assert_int_equal(reg(f[i]->client, 1, VA, 2 * DART_PAGE_SIZE, NULL),
+				 kIOReturnSuccess);
+	}
+	expect_panics(f[1], 0);
+	assert_int_equal(reg(f[1]->client, 2, VA, 1, NULL), kIOReturnSuccess);
+	expect_panics(f[0], 0);
+	expect_panics(f[1], 1);
+	teardown((void **)&f[0]);
+	teardown((void **)&f[1]);
+}
+
+static void entries_count_for_each_client(void **state)
+{
+	const struct panic_limits limits = { .entries = 2 };
+	struct fixture *f = *state;
+	struct dext_client *other = dext_open(f->dext);
+
+	dext_set_panic(f->dext, &limits);
+	simple(f->client, SELECTOR_CLAIM);
+	for (uint64_t i = 0; i < 2; i++) {
+		assert_int_equal(reg(f->client, i, VA, GIB, NULL), kIOReturnSuccess);
+		assert_int_equal(reg(other, i, VA, GIB, NULL), kIOReturnSuccess);
+	}
+	expect_panics(f, 0);
+	assert_int_equal(reg(other, 2, VA, 1, NULL), kIOReturnSuccess);
+	expect_panics(f, 1);
+	dext_close(other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -416,6 +603,12 @@ int main(void)
 		TEST(the_address_is_never_the_handle),
 		TEST(without_a_device_what_needs_one_is_not_attached),
 		TEST(other_region_is_another_one),
+		cmocka_unit_test(a_map_past_the_hosts_bytes_is_noted),
+		cmocka_unit_test(two_devices_of_a_pool_take_the_host_down_together),
+		TEST(entries_count_for_each_client),
+		TEST(a_call_costs_by_the_slot_of_its_handle),
+		TEST(the_last_slot_costs_all_of_them),
+		cmocka_unit_test(the_modelled_time_is_taken_if_asked_for),
 	};
 
 	return cmocka_run_group_tests_name("dext", tests, NULL, NULL);

@@ -3,7 +3,7 @@
  * The dma-engine, driven through the client library against a model of what
  * the memory on both sides must be, under every policy of the DART.
  */
-#include "service.h"
+#include "calls.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -226,6 +226,184 @@ static void reset_stops_a_transfer(void **state)
 	stop(b);
 }
 
+/* A device in process, so that the test says when it works; a region of 256 KiB. */
+struct stepped {
+	struct service *service;
+	uint8_t *memory;
+	uint64_t bus;
+};
+
+#define STEPPED_SIZE	(4 * (uint64_t)ENGINE_STEP)
+
+static uint64_t stepped_register(struct stepped *t, uint64_t handle, const uint8_t *memory)
+{
+	uint64_t out[3];
+
+	assert_int_equal(call(t->service, SELECTOR_REGISTER_DMA_REGION,
+			      IN(handle, (uintptr_t)memory, STEPPED_SIZE), out, 3),
+			 kIOReturnSuccess);
+	return out[1];
+}
+
+static void stepped_unregister(struct stepped *t, uint64_t handle)
+{
+	assert_int_equal(call(t->service, SELECTOR_UNREGISTER_DMA_REGION, IN(handle), NO_OUT),
+			 kIOReturnSuccess);
+}
+
+static void stepped_start(struct stepped *t, const char *device)
+{
+	t->service = service_start(&side_in_process, device);
+	claim(t->service);
+	t->memory = service_memory(2 * STEPPED_SIZE);
+	t->bus = stepped_register(t, 1, t->memory);
+}
+
+static void stepped_stop(struct stepped *t)
+{
+	service_stop(t->service);
+	munmap(t->memory, 2 * STEPPED_SIZE);
+}
+
+static bool stepped_work(struct stepped *t)
+{
+	return physical_work(t->service->unit.dev);
+}
+
+static uint32_t stepped_get(struct stepped *t, uint64_t reg)
+{
+	return (uint32_t)mmio_read(t->service, 0, ENGINE_CHANNEL(0) + reg, 4);
+}
+
+/* The buffer, all 0xff, to the region. */
+static void stepped_begin(struct stepped *t, uint64_t length)
+{
+	memset(t->service->unit.dev->bars[2].here, 0xff, STEPPED_SIZE);
+	mmio_write(t->service, 0, ENGINE_CHANNEL(0) + CHANNEL_BUS_LO, 8, t->bus);
+	mmio_write(t->service, 0, ENGINE_CHANNEL(0) + CHANNEL_OFFSET, 8, length << 32);
+	mmio_write(t->service, 0, ENGINE_CHANNEL(0) + CHANNEL_COMMAND, 4,
+		   CHANNEL_START | CHANNEL_TO_BUS);
+}
+
+/* It failed at @done bytes, with a fault of the DART's; nothing was written from there on. */
+static void stepped_failed(struct stepped *t, uint64_t done)
+{
+	struct dart_usage usage;
+
+	assert_int_equal(stepped_get(t, CHANNEL_STATE), CHANNEL_FAILED);
+	assert_int_equal(stepped_get(t, CHANNEL_ERROR), CHANNEL_DMA_FAULT);
+	assert_int_equal(stepped_get(t, CHANNEL_DONE), done);
+	assert_true(stepped_get(t, CHANNEL_FAULT_LO) == (uint32_t)(t->bus + done));
+	dart_get_usage(t->service->unit.dart, &usage);
+	assert_int_equal(usage.write_faults, 1);
+	for (uint64_t i = 0; i < STEPPED_SIZE; i++)
+		assert_int_equal(t->memory[i], i < done ? 0xff : 0);
+}
+
+/* The device does not stop because the extension unregisters: the rest faults. */
+static void a_transfer_goes_on_when_its_region_goes(void **state)
+{
+	struct stepped t;
+
+	(void)state;
+	stepped_start(&t, "dma-engine");
+	stepped_begin(&t, STEPPED_SIZE);
+	assert_true(stepped_work(&t));
+	stepped_unregister(&t, 1);
+	assert_int_equal(stepped_get(&t, CHANNEL_STATE), CHANNEL_RUNNING);
+	assert_false(stepped_work(&t));
+	stepped_failed(&t, ENGINE_STEP);
+	stepped_stop(&t);
+}
+
+/* Nor when the address leads to another region by then: the rest lands there. */
+static void a_late_transfer_reaches_what_has_its_address(void **state)
+{
+	struct stepped t;
+	uint8_t *other;
+
+	(void)state;
+	stepped_start(&t, "dma-engine,iova=reuse");
+	other = t.memory + STEPPED_SIZE;
+	stepped_begin(&t, STEPPED_SIZE);
+	assert_true(stepped_work(&t));
+	stepped_unregister(&t, 1);
+	assert_true(stepped_register(&t, 2, other) == t.bus);
+	while (stepped_work(&t))
+		;
+	assert_int_equal(stepped_get(&t, CHANNEL_STATE), CHANNEL_ENDED);
+	assert_int_equal(t.memory[ENGINE_STEP - 1], 0xff);
+	assert_int_equal(t.memory[ENGINE_STEP], 0);
+	assert_int_equal(other[ENGINE_STEP - 1], 0);
+	assert_int_equal(other[ENGINE_STEP], 0xff);
+	stepped_stop(&t);
+}
+
+/* All but its last piece is done; that waits, and finds no region. */
+static void a_held_transfer_ends_after_an_unregister(void **state)
+{
+	static const uint64_t lengths[] = { 1, ENGINE_STEP, 2 * ENGINE_STEP + 1, STEPPED_SIZE };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		const uint64_t done = (lengths[i] - 1) / ENGINE_STEP * ENGINE_STEP;
+		struct stepped t;
+
+		stepped_start(&t, "dma-engine,hold=on");
+		stepped_begin(&t, lengths[i]);
+		for (unsigned int n = 0; n < 20; n++)
+			stepped_work(&t);
+		/* There is nothing to do: an extension need not come again and again. */
+		assert_false(stepped_work(&t));
+		assert_int_equal(stepped_get(&t, CHANNEL_STATE), CHANNEL_RUNNING);
+		assert_int_equal(stepped_get(&t, CHANNEL_DONE), done);
+		stepped_unregister(&t, 1);
+		stepped_work(&t);
+		stepped_failed(&t, done);
+		stepped_stop(&t);
+	}
+}
+
+/* The end of another region is enough, also if it ends well then. */
+static void a_held_transfer_does_not_wait_for_its_own_region(void **state)
+{
+	struct stepped t;
+
+	(void)state;
+	stepped_start(&t, "dma-engine,hold=on");
+	stepped_register(&t, 2, t.memory + STEPPED_SIZE);
+	stepped_begin(&t, 100);
+	assert_false(stepped_work(&t));
+	stepped_unregister(&t, 2);
+	stepped_work(&t);
+	assert_int_equal(stepped_get(&t, CHANNEL_STATE), CHANNEL_ENDED);
+	assert_int_equal(t.memory[99], 0xff);
+	/* The next one waits for another end. */
+	stepped_begin(&t, 100);
+	stepped_work(&t);
+	assert_int_equal(stepped_get(&t, CHANNEL_STATE), CHANNEL_RUNNING);
+	mmio_write(t.service, 0, ENGINE_CHANNEL(0) + CHANNEL_COMMAND, 4, CHANNEL_ABORT);
+	assert_int_equal(stepped_get(&t, CHANNEL_ERROR), CHANNEL_ABORTED);
+	stepped_stop(&t);
+}
+
+/* The same through dextd, which serves calls while the transfer is open. */
+static void dextd_serves_calls_while_a_transfer_is_held(void **state)
+{
+	struct bench *b = start("dma-engine,hold=on");
+	struct dart_usage usage;
+
+	(void)state;
+	begin(b, 0, b->bus[0], 0, 4096, 0, CHANNEL_TO_BUS);
+	for (unsigned int i = 0; i < 20; i++)
+		assert_int_equal(get(b, ENGINE_CHANNEL(0) + CHANNEL_STATE), CHANNEL_RUNNING);
+	assert_int_equal(apple_dext_unregister_dma(b->c, 0), kIOReturnSuccess);
+	assert_int_equal(end(b, 0), CHANNEL_DMA_FAULT);
+	dart_get_usage(b->service->unit.dart, &usage);
+	assert_int_equal(usage.write_faults, 1);
+	stop(b);
+}
+
 /* What the notification does: take the bits, count them, and arm again. */
 struct drain {
 	io_connect_t c;
@@ -332,6 +510,11 @@ int main(void)
 		cmocka_unit_test(errors_say_what_and_where),
 		cmocka_unit_test(addresses_that_are_given_again),
 		cmocka_unit_test(reset_stops_a_transfer),
+		cmocka_unit_test(a_transfer_goes_on_when_its_region_goes),
+		cmocka_unit_test(a_late_transfer_reaches_what_has_its_address),
+		cmocka_unit_test(a_held_transfer_ends_after_an_unregister),
+		cmocka_unit_test(a_held_transfer_does_not_wait_for_its_own_region),
+		cmocka_unit_test(dextd_serves_calls_while_a_transfer_is_held),
 		cmocka_unit_test(enabled_vectors_are_never_lost_and_masked_ones_dropped),
 	};
 

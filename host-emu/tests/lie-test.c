@@ -97,7 +97,7 @@ static void json_has_every_counter(void **state)
 
 	(void)state;
 	json = stats_json(&stats, "c0", &(struct backend_usage){ 10, 11, 13, 12, 14, 15,
-								true, false });
+								true, false, 17 });
 	assert_string_equal(json,
 		"{\"name\": \"c0\", \"doorbells\": 1, \"bad_commands\": 2, \"map_entries\": 3, "
 		"\"unmap_entries\": 4, \"probes\": 5, \"failed_entries\": 6, "
@@ -105,7 +105,7 @@ static void json_has_every_counter(void **state)
 		"\"peak\": 9, \"peak_bytes\": 18446744073709551615, "
 		"\"largest_batch\": 16, \"dart_entries\": 13, "
 		"\"dart_bytes\": 12, \"faults\": 29, \"read_faults\": 14, \"write_faults\": 15, "
-		"\"enforced\": true}");
+		"\"modelled_us\": 17, \"enforced\": true}");
 	free(json);
 }
 
@@ -119,7 +119,8 @@ static void json_says_what_is_not_known(void **state)
 	json = stats_json(&stats, "c0", &(struct backend_usage){ .dart_unknown = true });
 	assert_non_null(strstr(json, "\"dart_entries\": null, \"dart_bytes\": null, "
 			       "\"faults\": null, \"read_faults\": null, "
-			       "\"write_faults\": null, \"enforced\": false}"));
+			       "\"write_faults\": null, \"modelled_us\": null, "
+			       "\"enforced\": false}"));
 	free(json);
 }
 

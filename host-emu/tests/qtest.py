@@ -259,6 +259,14 @@ class Qemu:
         """One write of 1, 2, 4 or 8 bytes."""
         self._command("write" + "_bw_l___q"[size], hex(address), hex(value))
 
+    def port_in(self, port, size=4):
+        """One read of an I/O port, of 1, 2 or 4 bytes."""
+        return int(self._command("in" + "_bw_l"[size], hex(port)), 16)
+
+    def port_out(self, port, value, size=4):
+        """One write of an I/O port, of 1, 2 or 4 bytes."""
+        self._command("out" + "_bw_l"[size], hex(port), hex(value))
+
     # PCI
 
     def _config(self, bdf, offset):
@@ -272,7 +280,7 @@ class Qemu:
         port, address = self._config(bdf, offset)
         if address is not None:
             return self.load(address, size)
-        return int(self._command("in" + "_bw_l"[size], hex(port)), 16)
+        return self.port_in(port, size)
 
     def config_write(self, bdf, offset, value, size=4):
         """Write PCI configuration space."""
@@ -280,7 +288,7 @@ class Qemu:
         if address is not None:
             self.store(address, value, size)
         else:
-            self._command("out" + "_bw_l"[size], hex(port), hex(value))
+            self.port_out(port, value, size)
 
     def enable(self, bdf, bar):
         """Place BAR 0 of a function; decode memory, be a bus master."""

@@ -98,7 +98,7 @@ static void malformed_headers_are_refused(void **state)
 		{ PROTOCOL_MAGIC, PROTOCOL_VERSION, PROTOCOL_LIST, 1, 1 },
 		{ PROTOCOL_MAGIC, PROTOCOL_VERSION, PROTOCOL_LIST, UINT32_MAX, 1 },
 		{ PROTOCOL_MAGIC, PROTOCOL_VERSION, 0, 0, 1 },
-		{ PROTOCOL_MAGIC, PROTOCOL_VERSION, PROTOCOL_SHARE + 1, 0, 1 },
+		{ PROTOCOL_MAGIC, PROTOCOL_VERSION, PROTOCOL_DISCARD + 1, 0, 1 },
 		{ PROTOCOL_MAGIC, PROTOCOL_VERSION, PROTOCOL_COMPLETION, 0, 1 },
 		{ PROTOCOL_MAGIC, PROTOCOL_VERSION, 0xffff, 0, 1 },
 		{ PROTOCOL_MAGIC, PROTOCOL_VERSION, PROTOCOL_OPEN, 0, 1 },
@@ -147,7 +147,7 @@ static void payloads_must_have_the_length_of_their_type(void **state)
 		protocol_send(fd, PROTOCOL_CALL, 2, &calls[i], before, -1, 0);
 		is_refused(fd);
 	}
-	for (unsigned int type = PROTOCOL_OPEN; type <= PROTOCOL_SHARE; type++) {
+	for (unsigned int type = PROTOCOL_OPEN; type <= PROTOCOL_DISCARD; type++) {
 		fd = opened(s);
 		protocol_send(fd, (uint16_t)type, 2, calls, 5, -1, 0);
 		is_refused(fd);

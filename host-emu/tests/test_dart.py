@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+import balloon
 from host import BUS
 
 MIB = 1 << 20
@@ -98,6 +99,44 @@ def test_an_unmapped_address_faults(host):
     host.edu_writes(iova + 64, 16)
     assert host.read(host.data + 64, 16) == bytes(16)
     assert host.stats()["write_faults"] == 1
+
+
+def test_a_page_goes_when_all_of_it_was_given_back(start):
+    """The guest has never used most of it: that alone does not make it go.
+
+    The device reads where nothing was given back yet, as its access makes the page present.
+    """
+    host = start(dart="enforce=on", args=balloon.ARGS)
+    memory = balloon.Balloon(host, host.data + MIB)
+    iova = host.mapped(host.data, GRANULE)
+    for part in (2, 0, 3):
+        memory.inflate(host.data + part * 4096)
+        host.edu_reads(iova + 4096, 16)
+    assert host.stats()["faults"] == 0
+    memory.inflate(host.data + 4096)
+    host.edu_reads(iova, 16)
+    assert host.stats()["read_faults"] == 1
+    # The guest uses it again; the device still reaches the old page only.
+    host.write(host.data, b"new")
+    host.edu_reads(iova, 16)
+    assert host.stats()["read_faults"] == 2
+    host.unmap(host.data)
+    host.edu_reads(host.mapped(host.data, GRANULE), 16)
+    assert host.stats()["faults"] == 2
+
+
+def test_a_page_of_which_a_part_came_again_stays(start):
+    host = start(dart="enforce=on", args=balloon.ARGS)
+    memory = balloon.Balloon(host, host.data + MIB)
+    iova = host.mapped(host.data, GRANULE)
+    memory.inflate(*[host.data + part * 4096 for part in range(3)])
+    host.write(host.data + 4096, b"again")
+    memory.inflate(host.data + 3 * 4096)
+    host.edu_reads(iova + 4096, 16)
+    assert host.stats()["faults"] == 0
+    memory.inflate(host.data + 4096)
+    host.edu_reads(iova, 16)
+    assert host.stats()["faults"] == 1
 
 
 def test_a_freed_address_is_not_given_out_at_once(host):

@@ -380,4 +380,4 @@ def test_statistics_are_exact(host):
         "live": 1, "live_bytes": 5 * GRANULE, "peak": 2, "peak_bytes": 5 * GRANULE + 4096,
         "largest_batch": 3,
         "dart_entries": 1, "dart_bytes": 5 * GRANULE, "faults": 3, "read_faults": 1,
-        "write_faults": 2, "enforced": True}
+        "write_faults": 2, "modelled_us": 3052, "enforced": True}

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+import balloon
 import qtest
 from conftest import make
 from dext import (CHECK_INTERRUPT, COMPANION, CONFIG_READ, DEVICE, SET_IRQ_MASK, WAIT_INTERRUPT,
@@ -433,17 +434,47 @@ def test_what_the_companion_registers_is_in_the_devices_dart(machine):
     wait_for(lambda: extension.stats()["dart_entries"] == 0)
 
 
-def test_the_device_moves_data_where_it_was_told(machine):
-    host, _ = machine()
-    iova = host.mapped(host.data, 0x4000)
-    host.write(host.data, b"guest to device " * 256)
+def read_by_the_device(host, iova):
+    """The engine's first channel reads 4 KiB; its state then."""
     channel = host.bar0 + 0x100
     for offset, value in ((0x08, iova & 0xffffffff), (0x0c, iova >> 32), (0x10, 64),
                           (0x14, 4096), (0x00, 1)):
         host.store(channel + offset, value)
     wait_for(lambda: host.load(channel + 4) != 1)
-    assert host.load(channel + 4) == 2
+    return host.load(channel + 4)
+
+
+def test_the_device_moves_data_where_it_was_told(machine):
+    host, _ = machine()
+    iova = host.mapped(host.data, 0x4000)
+    host.write(host.data, b"guest to device " * 256)
+    assert read_by_the_device(host, iova) == 2
     assert host.read(host.bar2 + 64, 32) == b"guest to device " * 2
+
+
+def test_memory_that_the_guest_gave_back_is_out_of_reach(machine):
+    """The guest uses it again and finds another page; the device still reaches the old one."""
+    host, extension = machine(args=balloon.ARGS)
+    memory = balloon.Balloon(host, host.data + 0x100000)
+    iova = host.mapped(host.data, 0x8000)
+    host.write(host.data, bytes(0x8000))
+    memory.inflate(*[host.data + part * 4096 for part in range(3)])
+    assert read_by_the_device(host, iova + 3 * 4096) == 2
+    memory.inflate(host.data + 3 * 4096)
+    host.write(host.data, bytes(0x4000))
+    assert read_by_the_device(host, iova) == 3
+    assert read_by_the_device(host, iova + 0x4000) == 2
+    assert extension.stats()["read_faults"] == 1
+    host.unmap(host.data)
+    assert read_by_the_device(host, host.mapped(host.data, 0x8000)) == 2
+
+
+def test_a_bar_that_is_mapped_is_no_memory(machine):
+    """Though it is memory of QEMU: what a device may reach is the guest's RAM."""
+    host, extension = machine()
+    assert host.map((host.bar2, 4096)).status == host.wire.STATUS_IOERR
+    assert host.map((host.data, 4096), resp=host.bar2).status == host.wire.STATUS_INVAL
+    assert extension.stats()["dart_entries"] == 0
 
 
 def test_a_reset_of_the_machine_keeps_registrations(machine):

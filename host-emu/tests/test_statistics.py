@@ -35,7 +35,8 @@ def test_dart_counts_when_its_companion_is_gone(plugged, tmp_path):
     assert json.loads((tmp_path / "companion0").read_text())["faults"] == 1
     assert (tmp_path / "dart0").read_text() == now + "\n"
     assert json.loads(now) == {"name": "dart0", "dart_entries": 0, "dart_bytes": 0, "faults": 2,
-                               "read_faults": 1, "write_faults": 1, "enforced": True}
+                               "read_faults": 1, "write_faults": 1,
+                               "modelled_us": 50, "panics": 0, "panic": None, "enforced": True}
 
 
 def test_dart_has_its_file_before_it_starts(plugged):
@@ -53,5 +54,6 @@ def test_faults_of_an_extension_are_not_known_to_the_companion(shims, wire, tmp_
     finally:
         host.close()
         extension.close()
-    for name in ("faults", "read_faults", "write_faults", "dart_entries", "dart_bytes"):
+    for name in ("faults", "read_faults", "write_faults", "dart_entries", "dart_bytes",
+                 "modelled_us"):
         assert now[name] is None, name

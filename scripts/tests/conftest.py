@@ -19,6 +19,7 @@ sys.path[:0] = [str(TOP / "scripts" / "lib"), str(TOP / "tools")]
 from testbed import call  # noqa: E402
 from testbed.errors import tried_again  # noqa: E402
 
+EXIT_HOST_PANIC = 96
 EXIT_KERNEL_REPORT = 97
 EXIT_DART_FAULT = 98
 EXIT_TESTBED = 99

@@ -120,7 +120,7 @@ def test_help_names_the_exit_codes():
     done = subprocess.run([str(TOP / "scripts" / "testbed"), "run", "--help"],
                           capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
-    for word in ("97", "98", "99", "--device", "--reboots", "host-stats"):
+    for word in ("96", "97", "98", "99", "--device", "--reboots", "host-stats"):
         assert word in done.stdout
 
 
@@ -137,6 +137,14 @@ def test_host_options_go_to_their_device():
     assert one == {"dart": {"iova": "random", "max-bytes": str(64 << 20)},
                    "companion": {"latency-us": "16"}}
     assert two["companion"] == {"layout": "wide", "latency-us": "16"}
+
+
+def test_limits_of_a_mac_are_on_unless_said_otherwise():
+    """Those of limits.md: the module's own budget is below them."""
+    one, two = host.guarded(host.parse(["1:panic-bytes=2G", "1:panic-entries=0"], 1, 1))
+    assert one["dart"] == {"panic-bytes": "1500000000", "panic-entries": "65536"}
+    assert two["dart"] == {"panic-bytes": str(2 << 30), "panic-entries": "0"}
+    assert 1428 << 20 <= int(host.PANIC["panic-bytes"])
 
 
 @pytest.mark.parametrize("option", [

@@ -120,7 +120,8 @@ class FakeExtension:
         self.killed = False
 
     def device(self):
-        return {"dart_entries": 0, "dart_bytes": 0, "read_faults": self.faults, "write_faults": 0}
+        return {"dart_entries": 0, "dart_bytes": 0, "read_faults": self.faults, "write_faults": 0,
+                "modelled_us": 0, "panics": 0, "panic": None}
 
     def statistics(self):
         if self.faults is None:
@@ -232,6 +233,25 @@ def test_verdict_on_faults(tmp_path, capsys, entry, options, status, said):
     assert cli._verdict(talk, args, str(tmp_path), {"dext0": entry}) == status
     found = capsys.readouterr().err
     assert said in found and bool(said) == bool(found)
+
+
+PANIC = {"gpa": 0x4000, "size": 16384, "bytes": 1500000256, "entries": 9}
+
+
+@pytest.mark.parametrize("faults, options, reports, status", [
+    (0, [], [], 96), (1, ["--allow-faults"], [], 96), (1, [], [], 96), (0, [], ["a WARN"], 97)])
+def test_verdict_on_what_would_take_a_mac_down(tmp_path, capsys, faults, options, reports, status):
+    """Allowed faults do not allow it."""
+    args = cli.parser().parse_args(["run", *options])
+    talk = _session()
+    talk.status = 0
+    talk.console.reports = reports
+    stats = {"companion0": {"faults": 0, "panics": 0, "panic": None},
+             "companion1": {"faults": faults, "panics": 2, "panic": PANIC}}
+    assert cli._verdict(talk, args, str(tmp_path), stats) == status
+    said = capsys.readouterr().err
+    assert ("the map of 16384 bytes at 0x4000, with which there are 1500000256 bytes in 9 "
+            "mappings, of companion1") in said and "companion0" not in said
 
 
 def test_fault_of_one_device_outweighs_what_is_not_known_of_another(tmp_path, capsys):

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from conftest import NVME, TOP
+from conftest import EXIT_HOST_PANIC, NVME, TOP
 from test_vm_engine import TOOLS
 
 SOURCE = TOP / "scripts" / "tests" / "edu"
@@ -109,6 +109,19 @@ list
     slow, fast = (stats[0] for stats in run.json_lines())
     assert slow["map_entries"] == 200 and slow["largest_batch"] <= 2
     assert fast["map_entries"] == 400 and fast["largest_batch"] == 64
+
+
+def test_more_than_a_mac_takes_fails_the_run(testbed, disk):
+    """The host here has the room, and a Mac would not; the module's budget is too large."""
+    drive, _ = disk()
+    run = testbed("dd if=/dev/nvme0n1 of=/dev/null bs=1M count=100 2>/dev/null", qemu=[drive],
+                  devices=NVME, host=["panic-bytes=16M"], expect=EXIT_HOST_PANIC)
+    found = re.search(r"host panic: the map of (\d+) bytes at (0x[0-9a-f]+), with which there are "
+                      r"(\d+) bytes in (\d+) mappings, of companion0 .*; (\d+) such", run.err)
+    size, gpa, total, entries, count = (int(text, 0) for text in found.groups())
+    assert size and gpa % 16384 == 0 and total - size <= 16 << 20 < total and entries
+    assert run.companion()["panics"] == count
+    assert run.companion()["failed_entries"] == 0
 
 
 def test_two_devices_share_the_bytes(testbed, disk):

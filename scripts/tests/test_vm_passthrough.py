@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from conftest import TOP, Run
+from conftest import EXIT_DART_FAULT, TOP, Run
 
 SOURCE = TOP / "scripts" / "tests" / "engine"
 
@@ -281,3 +281,18 @@ def test_unloaded_module_leaves_nothing(engine):
     _, after = engine("unload").hosts()
     assert after["live"] == after["live_bytes"] == 0
     assert after["dart_entries"] == after["dart_bytes"] == 0
+
+
+def test_transfer_that_is_open_while_it_is_unmapped_fails_the_run(testbed, build_module):
+    """A driver that does not wait for its device: what that does after the unmap is a fault."""
+    run = testbed(r"""
+device=$(grep -lx 0x00f5 /sys/bus/pci/devices/*/device)
+insmod "$APPLE_DMA_KO" mode=strict
+insmod /root/engine.ko
+echo early 0 0 >${device%/*}/run
+host-stats
+""", dext=["dma-engine,hold=on"], no_module=True, expect=EXIT_DART_FAULT,
+                  push=[f"{build_module(src=SOURCE)}:/root/engine.ko"])
+    now = run.json_lines()[-1][0]
+    assert now["write_faults"] == now["faults"] == 1 and now["live"] == 0
+    assert "1 refused access(es) of the device of dext0" in run.err

@@ -13,7 +13,7 @@ import threading
 import time
 
 from testbed import built, cache, call
-from testbed.errors import EXIT_FAULT, EXIT_REPORT, Parser, TestbedError, reported, warn
+from testbed.errors import EXIT_FAULT, EXIT_PANIC, EXIT_REPORT, Parser, TestbedError, reported, warn
 
 from . import plan
 from .tally import GOLDEN, Tally, digest
@@ -155,7 +155,8 @@ class Soak:
 
     def ended(self, number, status, said):
         """Judge the end of a guest."""
-        why = {EXIT_REPORT: "a kernel report", EXIT_FAULT: "a DART fault"}.get(status)
+        why = {EXIT_REPORT: "a kernel report", EXIT_FAULT: "a DART fault",
+               EXIT_PANIC: "a map that takes a Mac down"}.get(status)
         if status or not self.tally.over:
             self.tally.problems.append(
                 f"guest {number} ended with {why or f'status {status}'}: " +

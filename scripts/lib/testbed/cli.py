@@ -14,14 +14,15 @@ import time
 
 from . import arch as arches
 from . import device, dext, host, image, kernel, module, otherqemu, qemu, tsc
-from .errors import (EXIT_FAULT, EXIT_REPORT, EXIT_TESTBED, Parser, TestbedError, UsageError,
-                     detail, reported, tried_again, warn)
+from .errors import (EXIT_FAULT, EXIT_PANIC, EXIT_REPORT, EXIT_TESTBED, Parser, TestbedError,
+                     UsageError, detail, reported, tried_again, warn)
 from .session import Session, failure_details, window
 
 TRIES = 3               # of a guest whose boot QEMU spoils
 SPOILED = ("the kernel ran into a breakpoint that was not there any more, before anything of "
            "ours ran")
-DART_COUNTS = ("dart_entries", "dart_bytes", "faults", "read_faults", "write_faults")
+DART_COUNTS = ("dart_entries", "dart_bytes", "faults", "read_faults", "write_faults",
+               "modelled_us", "panics", "panic")
 SHARED_COUNTS = ("shared_bytes", "shared_peak_bytes")   # with --host shared-bytes
 SHELLS = ("sh", "bash", "dash", "/bin/sh", "/bin/bash")
 
@@ -32,6 +33,7 @@ USAGE = """scripts/testbed run [OPTION]... -- COMMAND [ARG...]
 
 EPILOG = """COMMAND runs as root in the guest, in /root; its output is this command's output
 and its status the exit status, except:
+  96  a map would have taken a Mac down (--host panic-bytes, panic-entries)
   97  the guest's kernel reported a problem (WARN, BUG, Oops, panic, lockdep, ...)
   98  the DART refused an access of a device (not with --allow-faults)
   99  the testbed failed: timeout, QEMU died, a device got no driver, ...
@@ -181,7 +183,7 @@ def check(args, command):
     for number, spec in enumerate(args.device):
         device.arguments(spec, number, models)
     dext.check(args.dext_device)
-    options = host.parse(args.host, len(args.device), len(args.dext_device))
+    options = host.guarded(host.parse(args.host, len(args.device), len(args.dext_device)))
     raw = qemu.raw(args.qemu)
     pushes = [image.guest_path(push) for push in args.push]
     mem = qemu.memory(args.mem, host.size)
@@ -268,6 +270,17 @@ def _unknown_faults(args, stats):
     return bad
 
 
+def _panics(stats):
+    """Whether a map would have taken a Mac down; says which was the first of each device."""
+    found = {name: each for name, each in stats.items() if each.get("panics")}
+    for name, each in found.items():
+        first = each["panic"]
+        warn(f"host panic: the map of {first['size']} bytes at {first['gpa']:#x}, with which there "
+             f"are {first['bytes']} bytes in {first['entries']} mappings, of {name} would have "
+             f"taken a Mac down; {each['panics']} such map(s)")
+    return bool(found)
+
+
 def _verdict(session, args, folder, stats):
     """The exit status of a run that went through, with a line saying why."""
     status = EXIT_TESTBED if _unknown_faults(args, stats) else session.status
@@ -280,6 +293,8 @@ def _verdict(session, args, folder, stats):
                     for _, line in zip(range(3), file):
                         detail(line.rstrip())
             status = EXIT_FAULT
+    if _panics(stats):
+        status = EXIT_PANIC
     if session.console.reports:
         status = EXIT_REPORT
     return status
@@ -403,6 +418,7 @@ def _attempt(args, command, arch, parts, interactive):
                 file.write("\n")
         _reports(session)
         if failure:
+            _panics(stats)
             warn(failure)
             failure_details(vm, session.console)
             return EXIT_REPORT if session.console.reports else failure.status

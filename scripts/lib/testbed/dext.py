@@ -154,6 +154,7 @@ def merge(companion, device, firmware):
     if not device:
         return {**companion, "faults": None, "firmware_faults": firmware}
     return {**companion, **{key: device[key] for key in
-                            ("dart_entries", "dart_bytes", "read_faults", "write_faults")},
+                            ("dart_entries", "dart_bytes", "read_faults", "write_faults",
+                             "modelled_us", "panics", "panic")},
             "faults": None if firmware is None else faults(device) - firmware,
             "firmware_faults": firmware, "dextd": device}

@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 EXIT_USAGE = 2
+EXIT_PANIC = 96
 EXIT_REPORT = 97
 EXIT_FAULT = 98
 EXIT_TESTBED = 99

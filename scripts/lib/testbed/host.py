@@ -19,7 +19,10 @@ KEYS = {
     "shared-bytes": ("dart", "size"),
     "max-entries": ("dart", "number"),
     "max-segment": ("dart", "size"),
+    "panic-bytes": ("dart", "size"),
+    "panic-entries": ("dart", "number"),
     "enforce": ("dart", ("auto", "on", "off")),
+    "cost": ("dart", ("none", "mac")),
     "layout": ("companion", ("rfc", "wide")),
     "batch-entries": ("companion", "number"),
     "version": ("companion", "number"),
@@ -29,6 +32,9 @@ KEYS = {
     "lie-after": ("companion", "number"),
     "managed-bdf": ("companion", "bdf"),
 }
+
+# What a Mac is known to take (Documentation/limits.md); a map past it may take the Mac down.
+PANIC = {"panic-bytes": "1500000000", "panic-entries": "65536"}
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -92,3 +98,8 @@ def parse(options, local, remote=0):
         for each in chosen:
             found[each][KEYS[key][0]][key] = value
     return found
+
+
+def guarded(options):
+    """OPTIONS of parse() with the limits past which a Mac goes down, where none are given."""
+    return [{**each, "dart": {**PANIC, **each["dart"]}} for each in options]

@@ -131,6 +131,34 @@ static int run_fault(struct engine *engine, unsigned int to_bus, unsigned int un
 	return 0;
 }
 
+/*
+ * A driver's mistake: it unmaps while the device still writes. The device holds the
+ * transfer until the host has unregistered something (hold=on), so that its access
+ * comes after that.
+ */
+static int run_early(struct engine *engine, unsigned int unused, unsigned int unused_too)
+{
+	struct engine_transfer t = { .channel = 2, .vector = 2, .length = PIECE, .to_bus = true };
+	void *p = kzalloc(PIECE, GFP_KERNEL);
+	int err;
+
+	CHECK(p);
+	t.bus = dma_map_single(engine->dev, p, PIECE, DMA_FROM_DEVICE);
+	if (dma_mapping_error(engine->dev, t.bus)) {
+		kfree(p);
+		return -ENOMEM;
+	}
+	engine_start(engine, &t);
+	dma_unmap_single(engine->dev, t.bus, PIECE, DMA_FROM_DEVICE);
+	err = engine_wait(engine, t.vector);
+	kfree(p);
+	CHECK(!err);
+	CHECK(engine_state(engine, t.channel) == CHANNEL_FAILED);
+	CHECK(engine_error(engine, t.channel) == CHANNEL_DMA_FAULT);
+	CHECK(engine_fault(engine, t.channel) == t.bus);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*fn)(struct engine *engine, unsigned int a, unsigned int b);
@@ -141,6 +169,7 @@ static const struct {
 	{ "raise", run_raise },
 	{ "held", run_held },
 	{ "fault", run_fault },
+	{ "early", run_early },
 };
 
 int engine_run(struct engine *engine, const char *name, unsigned int a, unsigned int b)
