@@ -9,6 +9,7 @@
 #include <linux/string.h>
 
 #include "engine.h"
+#include "memory.h"
 
 /* In the first page of the DART, which it never hands out. */
 #define NOWHERE		0x1000
@@ -141,6 +142,14 @@ static const struct {
 	{ "raise", run_raise },
 	{ "held", run_held },
 	{ "fault", run_fault },
+	{ "chunks", engine_chunks },
+	{ "pages", engine_pages },
+	{ "table", engine_table },
+	{ "refused", engine_refused },
+	{ "again", engine_again },
+	{ "reach", engine_reach },
+	{ "peer", engine_peer },
+	{ "drop", engine_drop },
 };
 
 int engine_run(struct engine *engine, const char *name, unsigned int a, unsigned int b)
