@@ -2,8 +2,10 @@
 """Chunks of memory as drivers of GPUs map them: host calls, bytes registered, alignment."""
 
 import json
+import itertools
 import os
 import re
+import tempfile
 
 from testbed import cache, call, host, kernel, module
 
@@ -15,6 +17,7 @@ MODULE = "doorbell_us=0"    # doorbells are counted, so how long they take must 
 MEMORY = "2G"               # more than the budget
 MODES = ("cached", "strict")
 POLICIES = host.KEYS["iova"][1]
+GROUPS = (POLICIES[:4], POLICIES[4:])       # the devices of a guest
 
 # name: (case of the test driver, KiB of a chunk, MiB in all).
 CASES = {
@@ -106,3 +109,51 @@ def parse(text, policies):
         })
         found.setdefault(policies[int(number)], {}).setdefault(mode, {})[title] = cell
     return found
+
+
+def measure(_bench, _config, name):
+    """Each policy in both modes, as parse()."""
+    arch, kernel_name = guest.platform(name)
+    built, found = module.build(kernel.find(kernel_name, arch), arch, SOURCE), {}
+    for policies in GROUPS:
+        with tempfile.NamedTemporaryFile("w", suffix=".sh") as file:
+            file.write(script(policies))
+            file.flush()
+            done = guest.CALLS.run(call.words(
+                ["bash", "/root/chunks.sh"], arch=arch.name, kernel=kernel_name, timeout=1800,
+                dext_device=["dma-engine"] * len(policies), **options(policies),
+                push=[f"{built}:/root/engine.ko", f"{file.name}:/root/chunks.sh"]))
+        made = parse(done.stdout, policies)
+        cells = [cell for modes in made.values() for cases in modes.values()
+                 for cell in cases.values()]
+        if done.returncode or len(cells) != len(policies) * len(MODES) * len(CASES) or \
+                not all(cell["ok"] for cell in cells):
+            raise guest.BenchError(f"chunks on {name}:\n{(done.stdout + done.stderr)[-3000:]}")
+        found.update(made)
+    return found
+
+
+def run(bench):
+    """{policy: ...}, measured on the oldest kernel."""
+    return bench.each_guest("chunks", measure, [each for each in CONFIGS if each.name == "cached"],
+                            [OLDEST])[OLDEST]
+
+
+def tables(found):
+    """One Table for each mode."""
+    for cells, mode in itertools.product(found.values(), MODES):
+        rows = []
+        for policy, title in itertools.product(cells, CASES):
+            cell = cells[policy][mode][title]
+            rows.append([f"{policy}: {title}",
+                         table.decimal(cell["doorbells"] / (cell["bytes"] >> 20)),
+                         table.decimal(cell["registered"] / cell["bytes"]),
+                         table.number(cell["entries"]),
+                         f"{cell['aligned_chunks']:,} of {cell['chunks']:,}"])
+        yield table.Table(
+            f"Chunks as drivers of GPUs map them, {mode}",
+            ["", "doorbells per MiB", "registered for mapped", "host entries", "aligned"], rows,
+            f"Guest of {MEMORY}, Linux {OLDEST}; nothing is registered before. Doorbells are "
+            "those of map and unmap. Aligned: chunks that are contiguous for the device, at an "
+            "address aligned to their size. A list has an entry for each page of 4 KiB, a table "
+            "one for all that is adjacent.")

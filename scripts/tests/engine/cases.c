@@ -150,6 +150,11 @@ static const struct {
 	{ "reach", engine_reach },
 	{ "peer", engine_peer },
 	{ "drop", engine_drop },
+	{ "export", engine_export },
+	{ "verify", engine_verify },
+	{ "unexport", engine_unexport },
+	{ "import", engine_import },
+	{ "detach", engine_detach },
 };
 
 int engine_run(struct engine *engine, const char *name, unsigned int a, unsigned int b)

@@ -265,6 +265,8 @@ static void engine_remove(struct pci_dev *pdev)
 {
 	struct engine *engine = pci_get_drvdata(pdev);
 
+	engine_detach(engine, 0, 0);
+	engine_unexport(engine, 0, 0);
 	engine_drop(engine, 0, 0);
 	free_vectors(engine);
 	pci_clear_master(pdev);

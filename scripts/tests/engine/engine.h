@@ -66,6 +66,7 @@ struct engine_range {
 };
 
 struct engine_held;
+struct engine_import;
 
 /**
  * struct engine - the device
@@ -86,6 +87,7 @@ struct engine_held;
  * @range_lock: of @ranges
  * @ranges: of each channel
  * @held: memory that a case has left mapped, or NULL
+ * @import: a buffer of another device, or NULL
  */
 struct engine {
 	struct pci_dev *pdev;
@@ -103,6 +105,7 @@ struct engine {
 	spinlock_t range_lock;	/* ranges */
 	struct engine_range ranges[ENGINE_CHANNELS];
 	struct engine_held *held;
+	struct engine_import *import;
 };
 
 /**

@@ -121,4 +121,14 @@ int engine_reach(struct engine *engine, unsigned int bits, unsigned int mib);
 int engine_peer(struct engine *engine, unsigned int times, unsigned int unused);
 int engine_drop(struct engine *engine, unsigned int unused, unsigned int unused_too);
 
+/*
+ * The same for a dma-buf: one device's driver exports it, others import it. The pattern
+ * of seed 1 is in it at first.
+ */
+int engine_export(struct engine *engine, unsigned int kib, unsigned int mib);
+int engine_verify(struct engine *engine, unsigned int seed, unsigned int unused);
+int engine_unexport(struct engine *engine, unsigned int unused, unsigned int unused_too);
+int engine_import(struct engine *engine, unsigned int expected, unsigned int written);
+int engine_detach(struct engine *engine, unsigned int unused, unsigned int unused_too);
+
 #endif
