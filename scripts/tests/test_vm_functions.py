@@ -16,9 +16,9 @@ run() { echo "${*:2}" >"/sys/bus/pci/devices/${devices[$1]}/run" || fail "functi
 # What one function does while something happens to the other: random transfers, and
 # chunks that stay mapped for a while.
 round() {	# function, seed
-	run $1 transfers 200 $2
+	run $1 transfers 100 $2
 	run $1 chunks 64 8
-	run $1 again 2
+	run $1 again 1
 	run $1 drop
 	run $1 table 2048 8
 	run $1 drop
@@ -57,7 +57,7 @@ joined "${jobs[@]}"
 # The driver of one function is bound and unbound, with memory mapped, while the other works.
 REBIND = """
 start {other}
-for i in 1 2 3; do
+for i in 1 2; do
 	run {one} chunks 64 8
 	echo "${{devices[{one}]}}" >$driver/unbind
 	nothing_left {one}
