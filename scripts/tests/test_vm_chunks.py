@@ -11,8 +11,11 @@ from bench import chunks
 SOURCE = TOP / "scripts" / "tests" / "engine"
 ENGINE = "dma-engine"
 
-# The cases of the benchmark with less memory. A driver that wants one block asks for 4 MiB.
-SHORT = {title: (case, kib, mib // 8) for title, (case, kib, mib) in chunks.CASES.items()}
+# Some cases of the benchmark with less memory.
+SHORT = {title: (*chunks.CASES[title][:2], mib)
+         for title, mib in (("chunks of 4 KiB", 2), ("chunks of 64 KiB", 8),
+                            ("chunks of 2 MiB", 32), ("list of 2 MiB", 8),
+                            ("table of 2 MiB", 16))}
 
 # These hosts can always be brought to an aligned address.
 OBEDIENT = ("aligned", "first-fit", "sequential")
@@ -54,14 +57,24 @@ def numbers(run, start):
 
 
 def check(cell, title, mode, mib):
-    """All was mapped, was read and written by the device, and is gone."""
+    """All was mapped, was read and written by the device, and is gone.
+
+    A host with small holes refuses what is too large for them; the next case works.
+    """
+    small_holes = title.startswith(chunks.SMALL_HOLES)
+    if small_holes and title.endswith(chunks.LARGE):
+        assert not cell["ok"] and cell["failed_maps"] > 0, title
+        assert cell["faults"] == cell["bad_unmaps"] == cell["live_mappings"] == 0, title
+        return
     assert cell["ok"] and cell["bytes"] == mib << 20, title
-    assert cell["faults"] == cell["failed_entries"] == 0, title
-    assert cell["map_failures"] == cell["bad_unmaps"] == cell["live_mappings"] == 0, title
+    assert cell["faults"] == 0 and (small_holes or cell["failed_entries"] == 0), title
+    assert cell["failed_maps"] == cell["bad_unmaps"] == cell["live_mappings"] == 0, title
     assert cell["registered"] >= cell["bytes"]
     if mode == "strict":
         assert cell["left"] == 0, title
-        assert cell["registered"] <= 1.1 * cell["bytes"], title
+        # A page that is alone in its granule registers all of that.
+        most = 4 if title.endswith(" 4 KiB") else 1.1
+        assert cell["registered"] <= most * cell["bytes"], title
 
 
 def share_aligned(cells, size):
@@ -70,7 +83,7 @@ def share_aligned(cells, size):
     A list of single pages promises nothing for its chunks: each entry has its own address.
     """
     wanted = [cell for title, cell in cells.items()
-              if title.endswith(size) and not title.startswith("list")]
+              if title.endswith(f" {size}") and not title.startswith("list")]
     assert wanted
     return sum(cell["aligned_chunks"] for cell in wanted) / sum(cell["chunks"] for cell in wanted)
 
@@ -93,7 +106,7 @@ def test_chunks_and_lists(testbed, build_module, kernel, policies, cases):
             for title, (_, _, mib) in cases.items():
                 check(cells[title], f"{policy} {mode} {title}", mode, mib)
             if policy in OBEDIENT:
-                for size in ("64 KiB", "2 MiB", "4 MiB"):
+                for size in {title.partition(" of ")[2] for title in cases} - {"4 KiB"}:
                     share = share_aligned(cells, size)
                     assert share >= 0.95, f"{policy} {mode} {size}: {share:.0%} aligned"
 

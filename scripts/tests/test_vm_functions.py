@@ -106,22 +106,27 @@ host-stats
 """
 
 
-def script(*events):
-    """The guest's script: both functions at once, then EVENTS, each for both of them."""
-    lines = [each.format(one=one, other=1 - one) for each in events for one in (1, 0)]
+# What happens, and to which function.
+SOME = ((REBIND, 1), (COMPANION, 0), (FUNCTION, 1))
+ALL = tuple((event, one) for event in (REBIND, COMPANION, FUNCTION) for one in (1, 0))
+
+
+def script(events):
+    """The guest's script: both functions at once, before and after EVENTS."""
+    lines = [event.format(one=one, other=1 - one) for event, one in events]
     return TOOLS + "insmod /root/engine.ko\n" + BOTH + "\n".join(lines) + BOTH + END
 
 
 @pytest.mark.parametrize("kernel, mode, policy, events", [
-    ("6.1", "cached", "high", (REBIND, COMPANION)),
-    *(pytest.param(kernel, mode, policy, (REBIND, COMPANION, FUNCTION), marks=pytest.mark.full)
+    ("6.1", "cached", "high", SOME),
+    *(pytest.param(kernel, mode, policy, ALL, marks=pytest.mark.full)
       for kernel, mode, policy in (("6.1", "cached", "random"), ("6.1", "strict", "high"),
                                    ("newest", "cached", "aligned"), ("newest", "strict", "high")))])
 def test_one_function_works_while_the_other_comes_and_goes(testbed, build_module, kernel, mode,
                                                            policy, events):
     """Data stays right, no access faults, and both together keep to the budget."""
     module = build_module(kernel, "x86_64", SOURCE)
-    run = testbed(script(*events), kernel=kernel, dext=CARD, host=[f"iova={policy}"],
+    run = testbed(script(events), kernel=kernel, dext=CARD, host=[f"iova={policy}"],
                   module=f"mode={mode} max_bytes={BUDGET}", timeout=600,
                   push=[f"{module}:/root/engine.ko"])
     assert run.value("functions") == 2
