@@ -106,7 +106,10 @@ host-stats
 """
 
 
-# What happens, and to which function.
+# What happens, and to which function. With more than one processor only what leaves the BARs
+# where they are: QEMU 7.2 may direct a register access of one processor to another
+# device's BAR while another processor changes the memory map.
+REBINDS = ((REBIND, 1), (REBIND, 0))
 SOME = ((REBIND, 1), (COMPANION, 0), (FUNCTION, 1))
 ALL = tuple((event, one) for event in (REBIND, COMPANION, FUNCTION) for one in (1, 0))
 
@@ -117,16 +120,17 @@ def script(events):
     return TOOLS + "insmod /root/engine.ko\n" + BOTH + "\n".join(lines) + BOTH + END
 
 
-@pytest.mark.parametrize("kernel, mode, policy, events", [
-    ("6.1", "cached", "high", SOME),
-    *(pytest.param(kernel, mode, policy, ALL, marks=pytest.mark.full)
+@pytest.mark.parametrize("kernel, mode, policy, cpus, events", [
+    ("6.1", "cached", "high", 1, SOME),
+    *(pytest.param(kernel, mode, policy, cpus, events, marks=pytest.mark.full)
       for kernel, mode, policy in (("6.1", "cached", "random"), ("6.1", "strict", "high"),
-                                   ("newest", "cached", "aligned"), ("newest", "strict", "high")))])
+                                   ("newest", "cached", "aligned"), ("newest", "strict", "high"))
+      for cpus, events in ((1, ALL), (2, REBINDS)))])
 def test_one_function_works_while_the_other_comes_and_goes(testbed, build_module, kernel, mode,
-                                                           policy, events):
+                                                           policy, cpus, events):
     """Data stays right, no access faults, and both together keep to the budget."""
     module = build_module(kernel, "x86_64", SOURCE)
-    run = testbed(script(events), kernel=kernel, dext=CARD, host=[f"iova={policy}"],
+    run = testbed(script(events), kernel=kernel, cpus=cpus, dext=CARD, host=[f"iova={policy}"],
                   module=f"mode={mode} max_bytes={BUDGET}", timeout=600,
                   push=[f"{module}:/root/engine.ko"])
     assert run.value("functions") == 2
