@@ -116,6 +116,9 @@ static int use(struct engine *engine, struct engine_held *held)
 	int err = engine_read_extents(engine, &held->extents, held->seed) ?:
 		  engine_write_extents(engine, &held->extents, held->seed + 1);
 
+	/* Memory is not freed while the device may still write to it. */
+	if (err == -ETIMEDOUT)
+		engine->held = NULL;
 	held->seed++;
 	return err ?: memory_check(&held->memory, held->seed);
 }
