@@ -58,7 +58,8 @@ engine() {	# device, case of the test driver and its numbers
 }
 totals() {	# device
 	(cd "${companions[$1]}" && grep -s '' map_failures bad_unmaps live_mappings aligned \
-		unaligned align_tries failures_not_ram failures_bytes broken) | tr ':' '='
+		unaligned align_tries failures_not_ram failures_bytes failures_host broken) |
+		tr ':' '='
 }
 # Nothing is kept from the case before.
 fresh() {	# device, mode
