@@ -9,6 +9,7 @@
 #include "iokit/linux.h"
 
 static GSList *extensions;	/* that are open */
+static struct extension_sum sum;	/* of those */
 
 struct region {
 	uint64_t handle;
@@ -155,6 +156,7 @@ void extension_put(struct extension *extension)
 		return;
 	discard_unwatch(extension);
 	extensions = g_slist_remove(extensions, extension);
+	sum.bytes -= extension->bytes;
 	apple_dext_disconnect(extension->connection);
 	g_hash_table_destroy(extension->regions);
 	g_free(extension->name);
@@ -178,6 +180,11 @@ bool extension_failed(struct extension *extension, kern_return_t ret, const char
 	return true;
 }
 
+struct extension_sum extension_sum(void)
+{
+	return sum;
+}
+
 static struct extension *of(struct backend *backend)
 {
 	return container_of(backend, struct extension_backend, backend)->extension;
@@ -197,6 +204,8 @@ static IOReturn map(struct backend *backend, uint64_t handle, uint64_t va, uint6
 	*region = (struct region){ .handle = handle, .size = size, .addr = *addr };
 	g_hash_table_replace(extension->regions, &region->handle, region);
 	extension->bytes += size;
+	sum.bytes += size;
+	sum.peak = MAX(sum.peak, sum.bytes);
 	return ret;
 }
 
@@ -208,6 +217,7 @@ static IOReturn unmap(struct backend *backend, uint64_t handle)
 
 	if (!extension_failed(extension, ret, "UnregisterDMARegion") && region) {
 		extension->bytes -= region->size;
+		sum.bytes -= region->size;
 		g_hash_table_remove(extension->regions, &handle);
 	}
 	return ret;

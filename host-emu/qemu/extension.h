@@ -46,6 +46,19 @@ void extension_put(struct extension *extension);
 bool extension_failed(struct extension *extension, kern_return_t ret, const char *what);
 
 /**
+ * struct extension_sum - bytes registered through all extensions of this machine
+ * @bytes: now
+ * @peak: the most
+ */
+struct extension_sum {
+	uint64_t bytes;
+	uint64_t peak;
+};
+
+/** extension_sum() - the sum up to now */
+struct extension_sum extension_sum(void);
+
+/**
  * extension_backend() - for a companion, as one more user
  * @managed_bdf: of the passthrough device in the guest
  */

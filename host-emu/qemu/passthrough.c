@@ -115,10 +115,11 @@ static char *get_stats(Object *obj, Error **errp)
 	return g_strdup_printf("{\"host\": \"%s\", \"gone\": %s, \"vectors\": %" PRIu32
 		", \"taken\": %" PRIu64 ", \"delivered\": %" PRIu64 ", \"unwanted\": %" PRIu64
 		", \"resets\": %" PRIu64 ", \"held_config_writes\": %" PRIu64
-		", \"interrupt_failures\": %" PRIu64 "}",
+		", \"interrupt_failures\": %" PRIu64 ", \"machine_bytes\": %" PRIu64
+		", \"machine_peak_bytes\": %" PRIu64 "}",
 		dev->extension->name, dev->extension->gone ? "true" : "false", dev->vectors,
 		dev->counts.taken, dev->counts.delivered, dev->counts.unwanted, dev->counts.resets,
-		dev->counts.held, dev->counts.failures);
+		dev->counts.held, dev->counts.failures, extension_sum().bytes, extension_sum().peak);
 }
 
 static APPLE_PROPERTY properties[] = {

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from conftest import TOP
-from bench import cli, config, guest, hold, mapbench, pairs, plot, table, targets, wall
+from bench import chunks, cli, config, guest, hold, mapbench, pairs, plot, table, targets, wall
 from testbed.errors import UsageError
 
 GUEST = TOP / "scripts" / "lib" / "bench" / "guest"
@@ -256,3 +256,21 @@ def test_holds_are_read():
     assert found == {"strict shuffled": {"map": 1, "unmap": 2, "again": 3, "flush": 4}}
     assert [each.rows for each in hold.tables({"6.1": {"none": found}})] == [
         [["strict shuffled", "1", "2", "3", "4"]]]
+
+
+def test_chunks_are_read():
+    """Of the hosts of a guest, that of the device; doorbells of map and unmap."""
+    def told(*doorbells, live=0):
+        return json.dumps([{"doorbells": each, "live": live, "live_bytes": live << 20, "faults": 0,
+                            "failed_entries": 0} for each in doorbells])
+
+    text = "\n".join(["@@ begin 1 strict list of 2 MiB", told(1, 5), "bytes=2097152", "chunks=1",
+                      "aligned_chunks=1", told(1, 7, live=3), told(1, 8), "map_failures=0",
+                      "@@ end ok 1 strict list of 2 MiB"])
+    cell = chunks.parse(text, ("high", "random"))["random"]["strict"]["list of 2 MiB"]
+    assert (cell["ok"], cell["doorbells"], cell["map_doorbells"]) == (True, 3, 2)
+    assert (cell["entries"], cell["registered"], cell["left"]) == (3, 3 << 20, 0)
+    assert cell["bytes"] == 2 << 20 and cell["map_failures"] == 0
+    found = {"random": {mode: dict.fromkeys(chunks.CASES, cell) for mode in chunks.MODES}}
+    made, _ = chunks.tables({"cached": found})
+    assert made.rows[0] == ["random: chunks of 4 KiB", "1.50", "1.50", "3", "1 of 1"]

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from conftest import TOP
-from testbed import arch, cache, device, errors, host, qemu
+from testbed import arch, cache, device, dext, errors, host, qemu
 from testbed.errors import UsageError
 
 
@@ -81,6 +81,12 @@ BAD = {
     "push": (["run", "--push", "/nonexistent/file", "--", "true"], ["/nonexistent/file"]),
     "module and no-module": (["run", "--module", "x=1", "--no-module", "--", "true"],
                              ["--no-module", "--module"]),
+    "function of nothing": (["run", "--dext-device", "nvme,function=1", "--", "true"],
+                            ["nvme,function=1", "the device before it"]),
+    "function that does not exist": (["run", "--dext-device", "nvme", "--dext-device",
+                                      "nvme,function=8", "--", "true"], ["function=1", "function=7"]),
+    "functions out of order": (["run", "--dext-device", "nvme", *["--dext-device",
+                                "nvme,function=1"] * 2, "--", "true"], ["lower number"]),
     "quotes in --qemu": (["run", "--qemu", "-device 'edu", "--", "true"], ["--qemu"]),
     "folder of --stats": (["run", "--stats", "/nonexistent/x", "--", "true"], ["/nonexistent/x"]),
 }
@@ -94,6 +100,17 @@ def test_bad_argument(case):
     assert "Traceback" not in said
     for word in words:
         assert word in said
+
+
+def test_functions_share_a_slot():
+    """Each has its companion, in the slots after that; the next card comes behind them."""
+    specs = ["nvme", "nvme,function=1", "nvme,size=1G,function=3", "dma-engine", "nvme"]
+    assert dext.places(specs) == ["0000:00:03.0", "0000:00:03.1", "0000:00:03.3", "0000:00:07.0",
+                                  "0000:00:09.0"]
+    argv = dext.wiring(specs, [{"companion": {}}] * len(specs), "/x")[1::2]
+    assert [",multifunction=on," in each for each in argv] == [True] * 3 + [False] * 2
+    assert "addr=0x3.3" in argv[2] and ",host=01:00.3," in argv[2]
+    assert "addr=0x7.0" in argv[3] and ",host=02:00.0," in argv[3]
 
 
 def test_more_memory_than_there_is():

@@ -215,7 +215,7 @@ def _config(args, interactive):
                             for number, spec in enumerate(args.device + args.dext_device)),
         "places": " ".join([f"0000:00:{qemu.FIRST_PORT + number:02x}.0/"
                             for number in range(len(args.device))] +
-                           [dext.place(number) for number in range(len(args.dext_device))]),
+                           dext.places(args.dext_device)),
         "device_deadline": 0 if args.no_module or args.no_wait else int(max(60, args.timeout / 10)),
         "interactive": "1" if interactive else "",
         "rows": rows, "columns": columns,
@@ -394,7 +394,7 @@ def _attempt(args, command, arch, parts, interactive):
         if remote:
             dextd = dext.Dextd(dext.build(), args.dext_device, remote, folder)
             # First: their slots are fixed; the other devices get the slots that are left.
-            wiring = dext.wiring(remote, folder) + wiring
+            wiring = dext.wiring(args.dext_device, remote, folder) + wiring
             environment["APPLE_DEXT_SOCKET"] = dextd.socket
         vm = qemu.Qemu(*_boot(args, arch, parts, wiring, folder, initrd, run_disk), folder,
                        environment, interactive)

@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -13,13 +14,26 @@ from .errors import TestbedError, UsageError, allowed
 
 MODELS = ("nvme", "dma-engine")
 MAX_DEVICES = 6
-FIRST_SLOT = 0x3        # of the first device; its companion is in the next
+FIRST_SLOT = 0x3        # of the first device; the next ones are its functions' companions
 DEADLINE = 10           # seconds dextd has to answer
+FUNCTION = re.compile(r",function=([0-7])(?=,|$)")      # in the slot of the device before it
 
 
-def place(number):
-    """Where the guest sees the device NUMBER."""
-    return f"0000:00:{FIRST_SLOT + 2 * number:02x}.0"
+def _placed(specs):
+    """(card, slot, function) of each of SPECS: a card has a slot, and one for each companion."""
+    found, card, slot = [], -1, FIRST_SLOT
+    for spec in specs:
+        function = FUNCTION.search(spec)
+        if not function:
+            members = sum(1 for each in found if each[0] == card)
+            card, slot = card + 1, slot + members + (members > 0)
+        found.append((card, slot, int(function.group(1)) if function else 0))
+    return found
+
+
+def places(specs):
+    """Where the guest sees each device."""
+    return [f"0000:00:{slot:02x}.{function}" for _, slot, function in _placed(specs)]
 
 
 def check(specs):
@@ -33,6 +47,14 @@ def check(specs):
         if ",bdf=" in spec:
             raise UsageError(f"--dext-device {spec}: 'bdf' is the testbed's to choose; leave "
                              "it out")
+    before = (None, None, None)
+    for spec, placed in zip(specs, _placed(specs)):
+        if "function=" in spec and not FUNCTION.search(spec):
+            raise UsageError(f"--dext-device {spec}: allowed is function=1 to function=7")
+        if FUNCTION.search(spec) and (before[0] != placed[0] or before[2] >= placed[2]):
+            raise UsageError(f"--dext-device {spec}: it is a function of the device before it, "
+                             "so there must be one, with a lower number")
+        before = placed
 
 
 def build():
@@ -40,17 +62,19 @@ def build():
     return qemu.emulator("dextd", "building the driver extension")
 
 
-def _bdf(number):
-    """Where the device NUMBER is on the host."""
-    return f"{number + 1:02x}:00.0"
+def _bdfs(specs):
+    """Where each device is on the host."""
+    return [f"{card + 1:02x}:00.{function}" for card, _, function in _placed(specs)]
 
 
-def wiring(options, folder):
+def wiring(specs, options, folder):
     """QEMU's arguments for the devices, whose OPTIONS are as host.parse() has them."""
-    argv = []
-    for i, each in enumerate(options):
-        words = [f"vfio-apple-pci,id=dext{i},bus=pcie.0,addr={FIRST_SLOT + 2 * i:#x}",
-                 f"host={_bdf(i)}",
+    argv, placed = [], _placed(specs)
+    for i, (each, bdf) in enumerate(zip(options, _bdfs(specs))):
+        card, slot, function = placed[i]
+        several = sum(1 for other in placed if other[0] == card) > 1
+        words = [f"vfio-apple-pci,id=dext{i},bus=pcie.0,addr={slot:#x}.{function}" +
+                 (",multifunction=on" if several else ""), f"host={bdf}",
                  "companion-stats=" + qemu.escape(os.path.join(folder, f"dext{i}.json"))]
         words += [f"{key}={value}" for key, value in each["companion"].items()]
         argv += ["-device", ",".join(words)]
@@ -68,8 +92,8 @@ class Dextd:
         self._log = os.path.join(folder, "dextd.stderr")
         argv = [cache.tool("setpriv"), "--pdeathsig", "KILL", program, "--socket", self.socket,
                 "--stats", self._stats]
-        for i, (spec, each) in enumerate(zip(specs, options)):
-            words = [spec, f"bdf={_bdf(i)}"]
+        for spec, bdf, each in zip(specs, _bdfs(specs), options):
+            words = [FUNCTION.sub("", spec), f"bdf={bdf}"]
             words += [f"{key}={value}" for key, value in each["dart"].items()]
             argv += ["--device", ",".join(words)]
         with open(self._log, "wb") as log:

@@ -9,6 +9,7 @@
 #include <linux/string.h>
 
 #include "engine.h"
+#include "memory.h"
 
 /* In the first page of the DART, which it never hands out. */
 #define NOWHERE		0x1000
@@ -170,6 +171,19 @@ static const struct {
 	{ "held", run_held },
 	{ "fault", run_fault },
 	{ "early", run_early },
+	{ "chunks", engine_chunks },
+	{ "pages", engine_pages },
+	{ "table", engine_table },
+	{ "refused", engine_refused },
+	{ "again", engine_again },
+	{ "reach", engine_reach },
+	{ "peer", engine_peer },
+	{ "drop", engine_drop },
+	{ "export", engine_export },
+	{ "verify", engine_verify },
+	{ "unexport", engine_unexport },
+	{ "import", engine_import },
+	{ "detach", engine_detach },
 };
 
 int engine_run(struct engine *engine, const char *name, unsigned int a, unsigned int b)

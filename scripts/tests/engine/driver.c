@@ -16,6 +16,7 @@
 #include <linux/vmalloc.h>
 
 #include "engine.h"
+#include "memory.h"
 
 #define ENGINE_ID		0x000
 #define ENGINE_INFO		0x008
@@ -264,6 +265,9 @@ static void engine_remove(struct pci_dev *pdev)
 {
 	struct engine *engine = pci_get_drvdata(pdev);
 
+	engine_detach(engine, 0, 0);
+	engine_unexport(engine, 0, 0);
+	engine_drop(engine, 0, 0);
 	free_vectors(engine);
 	pci_clear_master(pdev);
 	unmap_bars(engine);

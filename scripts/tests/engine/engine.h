@@ -65,6 +65,9 @@ struct engine_range {
 	u32 length;
 };
 
+struct engine_held;
+struct engine_import;
+
 /**
  * struct engine - the device
  * @pdev: the same for PCI
@@ -83,6 +86,8 @@ struct engine_range {
  *	is pending, to be sure (msi_set_affinity())
  * @range_lock: of @ranges
  * @ranges: of each channel
+ * @held: memory that a case has left mapped, or NULL
+ * @import: a buffer of another device, or NULL
  */
 struct engine {
 	struct pci_dev *pdev;
@@ -99,6 +104,8 @@ struct engine {
 	bool extra;
 	spinlock_t range_lock;	/* ranges */
 	struct engine_range ranges[ENGINE_CHANNELS];
+	struct engine_held *held;
+	struct engine_import *import;
 };
 
 /**
