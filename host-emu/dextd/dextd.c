@@ -48,9 +48,10 @@ static bool add_device(const char *text)
 		return false;
 	}
 	for (unsigned int i = 0; i + 1 < unit_count; i++) {
-		if (units[i].options.bdf != unit->options.bdf)
+		if (units[i].options.bdf != unit->options.bdf ||
+		    strcmp(units[i].options.root, unit->options.root))
 			continue;
-		fprintf(stderr, "dextd: --device %s: two devices cannot have one bdf\n", text);
+		fprintf(stderr, "dextd: --device %s: two devices cannot have one bdf and root\n", text);
 		return false;
 	}
 	return true;
@@ -126,7 +127,7 @@ static bool serve(const char *path, const char *stats)
 	}
 	server_set_log(server, say);
 	for (unsigned int i = 0; i < unit_count; i++)
-		server_add(server, units[i].dext, units[i].dev);
+		server_add(server, units[i].dext, units[i].dev, units[i].options.root);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGUSR1, &action, NULL);

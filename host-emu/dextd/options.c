@@ -109,6 +109,11 @@ static bool set_number(struct device_options *options, const char *key, const ch
 	return strcmp(key, "block") || number == 512 || number == 4096;
 }
 
+static bool set_text(char *to, size_t size, const char *value)
+{
+	return *value && snprintf(to, size, "%s", value) < (int)size;
+}
+
 static bool set(struct device_options *options, const char *key, const char *value, char *why,
 		size_t why_size)
 {
@@ -127,9 +132,9 @@ static bool set(struct device_options *options, const char *key, const char *val
 	} else if (!strcmp(key, "lie")) {
 		ok = names_parse(&dext_lies, value, &options->traps.lie);
 	} else if (!strcmp(key, "file")) {
-		ok = *value && strlen(value) < sizeof(options->nvme.file);
-		if (ok)
-			snprintf(options->nvme.file, sizeof(options->nvme.file), "%s", value);
+		ok = set_text(options->nvme.file, sizeof(options->nvme.file), value);
+	} else if (!strcmp(key, "root")) {
+		ok = set_text(options->root, sizeof(options->root), value);
 	} else {
 		ok = set_number(options, key, value, &known);
 	}
@@ -145,7 +150,7 @@ bool options_parse(const char *text, struct device_options *options, char *why, 
 	char copy[1024], *rest = copy, *word, *value;
 
 	*options = (struct device_options){
-		.bdf = 0x0100, .nvme = { .block = 512, .queues = 8 },
+		.bdf = 0x0100, .root = "pcic0-bridge", .nvme = { .block = 512, .queues = 8 },
 		.dart = {
 			.policy = DART_HIGH, .seed = 1, .iova_bits = 47,
 			.max_bytes = UINT64_C(1536) << 20, .max_entries = 65536,
@@ -178,6 +183,8 @@ bool options_parse(const char *text, struct device_options *options, char *why, 
 const char *options_help(void)
 {
 	return "  bdf=BB:DD.F             where the device is on the host; default 01:00.0\n"
+	       "  root=NAME               of the PCI device at the root of its buses; default\n"
+	       "                          pcic0-bridge\n"
 	       "  interrupts=msi|msix     which of them it has; default msix\n"
 	       "nvme alone:\n"
 	       "  file=PATH               the disk; without it, memory\n"

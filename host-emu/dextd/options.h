@@ -10,6 +10,7 @@
 #include "dart/dart.h"
 #include "dext/traps.h"
 #include "pci/nvme.h"
+#include "proto/protocol.h"
 
 enum device_model { MODEL_ENGINE, MODEL_NVME };
 
@@ -18,11 +19,13 @@ extern const struct names device_models;
 
 /**
  * struct device_options - one device
+ * @root: name of the PCI device at the root of its buses
  * @msi: its interrupts are MSI, not MSI-X
  */
 struct device_options {
 	enum device_model model;
 	uint16_t bdf;
+	char root[PROTOCOL_NAME];
 	struct dart_config dart;
 	struct dext_traps traps;
 	bool msi;

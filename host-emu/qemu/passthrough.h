@@ -61,9 +61,12 @@ struct passthrough_counts {
 struct VfioApple {
 	PCIDevice parent_obj;
 	AppleDma companion;
+	bool has_companion;
 
 	/* Properties. */
 	char *host;
+	char *host_root;
+	bool dma_companion;
 	bool map_bars;
 
 	/* From realize on. */

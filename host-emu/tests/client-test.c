@@ -54,6 +54,67 @@ static void connect_finds_the_device_and_no_other(void **state)
 	assert_int_equal(apple_dext_connect(2, 4, 1), IO_OBJECT_NULL);
 }
 
+static io_service_t first_service(void)
+{
+	io_iterator_t iterator;
+	io_service_t service;
+
+	assert_int_equal(IOServiceGetMatchingServices(kIOMainPortDefault,
+						      IOServiceMatching("IOUserService"),
+						      &iterator), KERN_SUCCESS);
+	service = IOIteratorNext(iterator);
+	IOObjectRelease(iterator);
+	return service;
+}
+
+static void services_open_user_clients_of_type_0_alone(void **state)
+{
+	const io_service_t service = first_service();
+	io_connect_t connection;
+
+	(void)state;
+	for (uint32_t type = 1; type < 4; type++)
+		assert_int_equal(IOServiceOpen(service, mach_task_self(), type, &connection),
+				 kIOReturnUnsupported);
+	assert_int_equal(IOServiceOpen(service, mach_task_self(), 0, &connection), KERN_SUCCESS);
+	IOServiceClose(connection);
+	IOObjectRelease(service);
+}
+
+static void registry_has_two_pci_devices_above_a_service(void **state)
+{
+	io_registry_entry_t entry = first_service(), above;
+	io_connect_t connection;
+	io_name_t name = "";
+
+	(void)state;
+	assert_false(IOObjectConformsTo(entry, "IOPCIDevice"));
+	assert_true(IOObjectConformsTo(entry, "IOUserService"));
+	assert_int_not_equal(IORegistryEntryGetParentEntry(entry, "IOPower", &above),
+			     KERN_SUCCESS);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(IORegistryEntryGetParentEntry(entry, kIOServicePlane, &above),
+				 KERN_SUCCESS);
+		IOObjectRelease(entry);
+		entry = above;
+		assert_true(IOObjectConformsTo(entry, "IOPCIDevice"));
+		assert_int_equal(IORegistryEntryGetName(entry, name), KERN_SUCCESS);
+	}
+	assert_string_equal(name, "pcic0-bridge");
+	assert_int_not_equal(IORegistryEntryGetParentEntry(entry, kIOServicePlane, &above),
+			     KERN_SUCCESS);
+	/* They are no services. */
+	assert_null(IORegistryEntryCreateCFProperty(entry, CFSTR("IOUserClass"),
+						    kCFAllocatorDefault, 0));
+	assert_int_equal(IOServiceOpen(entry, mach_task_self(), 0, &connection),
+			 kIOReturnBadArgument);
+	IOObjectRelease(entry);
+	assert_int_equal(IORegistryEntryGetName(entry, name), kIOReturnBadArgument);
+	assert_int_equal(IORegistryEntryGetParentEntry(entry, kIOServicePlane, &above),
+			 kIOReturnNotFound);
+	assert_false(IOObjectConformsTo(entry, "IOPCIDevice"));
+}
+
 static void connect_without_dextd_finds_nothing(void **state)
 {
 	(void)state;
@@ -420,6 +481,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(connect_finds_the_device_and_no_other),
+		TEST(services_open_user_clients_of_type_0_alone),
+		TEST(registry_has_two_pci_devices_above_a_service),
 		TEST(connect_without_dextd_finds_nothing),
 		TEST(no_connection_is_a_bad_argument_everywhere),
 		TEST(null_where_a_result_goes_is_refused),

@@ -207,7 +207,8 @@ struct service *service_start(const struct side *side, const char *device)
 		service->server = server_create(service->path, why, sizeof(why));
 		if (!service->server)
 			fail_msg("%s", why);
-		assert_true(server_add(service->server, service->unit.dext, service->unit.dev));
+		assert_true(server_add(service->server, service->unit.dext, service->unit.dev,
+				       service->unit.options.root));
 		setenv("APPLE_DEXT_SOCKET", service->path, 1);
 		assert_int_equal(pthread_create(&service->thread, NULL, run, service), 0);
 	}
