@@ -13,9 +13,6 @@
 #define BARS			6
 #define BAR_PREFETCHABLE	0x08
 
-/* macOS has it as an enumerator of IOKit/IOTypes.h, but not in every version. */
-#define MAP_WRITE_COMBINED	0x00000400u
-
 /*
  * One call. @out has room for exactly @out_count values, and success means
  * that all of them are there.
@@ -278,7 +275,7 @@ kern_return_t apple_dext_map_bar(io_connect_t connection, uint8_t bar,
 	if (ret != kIOReturnSuccess)
 		return ret;
 	if (type & BAR_PREFETCHABLE)
-		options |= MAP_WRITE_COMBINED;
+		options |= EXTENSION_WRITE_COMBINED;
 	/* The memory type counts all BARs, the MMIO index only those that exist. */
 	ret = IOConnectMapMemory64(connection, FIRST_BAR_MEMORY + bar, mach_task_self(), &addr,
 				   &size, options);

@@ -136,7 +136,10 @@ void dext_close(struct dext_client *client)
 
 void dext_get_totals(const struct dext *dext, struct dext_totals *totals)
 {
-	*totals = (struct dext_totals){ .calls = dext->calls, .interrupts = dext->gone };
+	*totals = (struct dext_totals){
+		.calls = dext->calls, .interrupts = dext->gone,
+		.mapped = dext->mapped, .write_combined = dext->write_combined,
+	};
 	for (const struct dext_client *client = dext->clients; client; client = client->next) {
 		totals->clients++;
 		dext_add_interrupts(&totals->interrupts, &client->counts);

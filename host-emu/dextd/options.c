@@ -123,8 +123,9 @@ static bool set(struct device_options *options, const char *key, const char *val
 		options->traps.busy = !strcmp(value, "on");
 		ok = options->traps.busy || !strcmp(value, "off");
 	} else if (!strcmp(key, "interrupts")) {
-		options->msi = !strcmp(value, "msi");
-		ok = options->msi || !strcmp(value, "msix");
+		ok = names_parse(&physical_interrupts_names, value, &options->interrupts);
+	} else if (!strcmp(key, "reset")) {
+		ok = names_parse(&physical_resets_names, value, &options->resets);
 	} else if (!strcmp(key, "bdf")) {
 		ok = parse_bdf(value, &options->bdf);
 	} else if (!strcmp(key, "iova")) {
@@ -185,7 +186,10 @@ const char *options_help(void)
 	return "  bdf=BB:DD.F             where the device is on the host; default 01:00.0\n"
 	       "  root=NAME               of the PCI device at the root of its buses; default\n"
 	       "                          pcic0-bridge\n"
-	       "  interrupts=msi|msix     which of them it has; default msix\n"
+	       "  interrupts=msix|msi|intx|none\n"
+	       "                          which of them it has; default msix\n"
+	       "  reset=flr|hot|none      flr (the default): of the function and of its bus; hot:\n"
+	       "                          of its bus alone; none: resets fail\n"
 	       "nvme alone:\n"
 	       "  file=PATH               the disk; without it, memory\n"
 	       "  size=BYTES              of the disk; default is the file's, or 64M\n"

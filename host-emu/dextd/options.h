@@ -10,6 +10,7 @@
 #include "dart/dart.h"
 #include "dext/traps.h"
 #include "pci/nvme.h"
+#include "pci/physical.h"
 #include "proto/protocol.h"
 
 enum device_model { MODEL_ENGINE, MODEL_NVME };
@@ -20,7 +21,8 @@ extern const struct names device_models;
 /**
  * struct device_options - one device
  * @root: name of the PCI device at the root of its buses
- * @msi: its interrupts are MSI, not MSI-X
+ * @interrupts: how it interrupts
+ * @resets: which it has
  */
 struct device_options {
 	enum device_model model;
@@ -28,7 +30,8 @@ struct device_options {
 	char root[PROTOCOL_NAME];
 	struct dart_config dart;
 	struct dext_traps traps;
-	bool msi;
+	enum physical_interrupts interrupts;
+	enum physical_resets resets;
 	struct nvme_options nvme;
 };
 

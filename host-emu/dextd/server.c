@@ -157,7 +157,8 @@ static void map(struct connection *c, const struct protocol_message *message)
 	struct protocol_mapped mapped = { 0 };
 	int fd = -1;
 
-	mapped.ret = dext_get_memory(c->client, message->map.type, &fd, &mapped.size);
+	mapped.ret = dext_get_memory(c->client, message->map.type, message->map.options, &fd,
+				     &mapped.size);
 	answer(c, PROTOCOL_MAP | PROTOCOL_REPLY, message->header.id, &mapped, sizeof(mapped),
 	       mapped.ret == kIOReturnSuccess ? fd : -1);
 }

@@ -19,13 +19,14 @@ bool unit_create(struct unit *unit, const char *text, char *why, size_t why_size
 	if (!unit->dart)
 		return false;
 	if (options->model == MODEL_NVME)
-		unit->dev = nvme_create(unit->dart, options->bdf, options->msi, &options->nvme, why,
-					why_size);
+		unit->dev = nvme_create(unit->dart, options->bdf, options->interrupts,
+					&options->nvme, why, why_size);
 	else
-		unit->dev = dma_engine_create(unit->dart, options->bdf, options->msi);
+		unit->dev = dma_engine_create(unit->dart, options->bdf, options->interrupts);
 	unit->dext = unit->dev ? dext_create(unit->dart) : NULL;
 	if (!unit->dext)
 		return false;
+	physical_set_resets(unit->dev, options->resets);
 	dext_attach(unit->dext, unit->dev);
 	dext_set_traps(unit->dext, &options->traps);
 	return true;

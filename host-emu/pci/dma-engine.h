@@ -64,8 +64,9 @@ enum channel_error {
 
 /**
  * dma_engine_create() - a dma-engine, ended by physical_destroy(); NULL without memory
- * @msi: its interrupts are MSI, not MSI-X
+ * @interrupts: how it interrupts
  */
-struct physical *dma_engine_create(struct dart *dart, uint16_t bdf, bool msi);
+struct physical *dma_engine_create(struct dart *dart, uint16_t bdf,
+				   enum physical_interrupts interrupts);
 
 #endif

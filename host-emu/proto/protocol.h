@@ -55,7 +55,7 @@ struct protocol_services {
 	uint32_t count;
 	uint32_t reserved;
 	char class[PROTOCOL_MAX_SERVICES][PROTOCOL_NAME];	/* with a NUL */
-	char root[PROTOCOL_MAX_SERVICES][PROTOCOL_NAME];	/* the same: of the device's buses */
+	char root[PROTOCOL_MAX_SERVICES][PROTOCOL_NAME];	/* of their buses; the same */
 };
 
 /** struct protocol_open - @type is that of the user client; the extension knows 0 only */

@@ -6,6 +6,16 @@
  */
 #include "passthrough.h"
 
+#include "property.h"
+
+static const char *const filter_names[] = {
+	[PASSTHROUGH_FILTER_OWN] = "own",
+	[PASSTHROUGH_FILTER_RFC] = "rfc",
+	[PASSTHROUGH_FILTER_TODAY] = "today",
+};
+
+static const struct names filters = NAMES(filter_names);
+
 /* The companion's own options are those of this device; it has "stats" of its own. */
 static const char *const companion_options[] = {
 	"layout", "batch-entries", "version", "latency-us", "lie", "lie-after", "managed-bdf",
@@ -136,10 +146,20 @@ static char *get_stats(Object *obj, Error **errp)
 	return g_strdup_printf("{\"host\": \"%s\", \"gone\": %s, \"vectors\": %" PRIu32
 		", \"taken\": %" PRIu64 ", \"delivered\": %" PRIu64 ", \"unwanted\": %" PRIu64
 		", \"resets\": %" PRIu64 ", \"held_config_writes\": %" PRIu64
-		", \"interrupt_failures\": %" PRIu64 "}",
+		", \"interrupt_failures\": %" PRIu64 ", \"reset_failures\": %" PRIu64 "}",
 		dev->extension->name, dev->extension->gone ? "true" : "false", dev->vectors,
 		dev->counts.taken, dev->counts.delivered, dev->counts.unwanted, dev->counts.resets,
-		dev->counts.held, dev->counts.failures);
+		dev->counts.held, dev->counts.failures, dev->counts.reset_failures);
+}
+
+static char *get_filter(Object *obj, Error **errp)
+{
+	return g_strdup(filter_names[VFIO_APPLE(obj)->filter]);
+}
+
+static void set_filter(Object *obj, const char *value, Error **errp)
+{
+	property_set_name(&filters, "config-filter", value, &VFIO_APPLE(obj)->filter, errp);
 }
 
 static APPLE_PROPERTY properties[] = {
@@ -185,6 +205,10 @@ static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)
 	device_class_set_props(dc, properties);
 	object_class_property_add_str(klass, "stats", get_stats, NULL);
 	object_class_property_set_description(klass, "stats", "what was counted, as JSON");
+	object_class_property_add_str(klass, "config-filter", get_filter, set_filter);
+	object_class_property_set_description(klass, "config-filter",
+		"which writes to configuration space do not reach the device: own (default), rfc, "
+		"today");
 }
 
 static const TypeInfo type = {

@@ -236,6 +236,31 @@ static void bar_is_mapped_and_unmapped_once(void **state)
 	assert_int_equal(apple_dext_map_bar(c, 5, &address, &size, &type), kIOReturnNotFound);
 }
 
+static void prefetchable_memory_alone_is_mapped_write_combined(void **state)
+{
+	struct fixture *f = *state;
+	const io_connect_t c = f->connection;
+	mach_vm_address_t address;
+	struct dext_totals totals;
+	mach_vm_size_t size;
+
+	assert_int_equal(apple_dext_claim(c), kIOReturnSuccess);
+	assert_int_equal(apple_dext_setup_interrupts(c, NULL), kIOReturnSuccess);
+	assert_int_equal(IOConnectMapMemory64(c, DEXT_MEMORY_INTERRUPTS, mach_task_self(), &address,
+					      &size, kIOMapAnywhere), kIOReturnSuccess);
+	service_settle(f->service);
+	dext_get_totals(f->service->unit.dext, &totals);
+	assert_int_equal(totals.mapped, 1);
+	assert_int_equal(totals.write_combined, 0);
+	assert_int_equal(apple_dext_map_bar(c, 2, &address, &size, NULL), kIOReturnSuccess);
+	/* Registers are asked for, too, but not that way, and not given. */
+	assert_int_equal(apple_dext_map_bar(c, 0, &address, &size, NULL), kIOReturnUnsupported);
+	service_settle(f->service);
+	dext_get_totals(f->service->unit.dext, &totals);
+	assert_int_equal(totals.mapped, 2);
+	assert_int_equal(totals.write_combined, 1);
+}
+
 static void disconnect_twice_is_harmless(void **state)
 {
 	struct fixture *f = *state;
@@ -489,6 +514,7 @@ int main(void)
 		TEST(results_are_left_alone_by_errors),
 		TEST(config_block_is_the_bytes_of_configuration_space),
 		TEST(bar_is_mapped_and_unmapped_once),
+		TEST(prefetchable_memory_alone_is_mapped_write_combined),
 		TEST(disconnect_twice_is_harmless),
 		TEST(dma_reaches_the_clients_memory),
 		TEST(limits_of_the_dart_are_no_space),

@@ -21,6 +21,14 @@ GET_IDENTITY, CONFIG_READ, CONFIG_WRITE, MMIO_READ, MMIO_WRITE = 0, 8, 9, 11, 12
 CHECK_INTERRUPT, WAIT_INTERRUPT, SET_IRQ_MASK = 14, 15, 16
 
 
+def wait_for(condition):
+    """Until it is true."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
 class Dextd:
     """One dextd; a context manager that reaps it."""
 

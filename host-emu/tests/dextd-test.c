@@ -131,8 +131,9 @@ static void wrong_options_are_sentences(void **state)
 		{ "--socket SOCKET --device nvme,bdf=1:2", "bdf cannot be '1:2'" },
 		{ "--socket SOCKET --device nvme,iova=low", "iova cannot be 'low'" },
 		{ "--socket SOCKET --device nvme,iova-bits=31", "iova-bits cannot be '31'" },
-		{ "--socket SOCKET --device nvme,interrupts=intx", "interrupts cannot be 'intx'" },
+		{ "--socket SOCKET --device nvme,interrupts=inta", "interrupts cannot be 'inta'" },
 		{ "--socket SOCKET --device nvme,root=", "root cannot be ''" },
+		{ "--socket SOCKET --device nvme,reset=pm", "reset cannot be 'pm'" },
 		{ "--socket SOCKET --device nvme,busy=maybe", "busy cannot be 'maybe'" },
 		{ "--socket SOCKET --device nvme,lie=white", "lie cannot be 'white'" },
 		{ "--socket SOCKET --device nvme,file=/nonexistent/x", "No such file" },
@@ -156,7 +157,7 @@ static void help_names_every_key(void **state)
 	static const char *const keys[] = {
 		"bdf=", "file=", "size=", "block=", "queues=", "iova=", "seed=", "max-bytes=",
 		"max-entries=", "max-segment=", "iova-bits=", "latency-us=", "lost-after=",
-		"lie=", "lie-after=", "busy=", "interrupts=", "root=",
+		"lie=", "lie-after=", "busy=", "interrupts=", "root=", "reset=",
 	};
 	struct daemon *d = run("--help");
 

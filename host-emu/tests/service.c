@@ -74,7 +74,7 @@ static IOReturn in_process_map(void *client, uint32_t type, void **at, uint64_t 
 	IOReturn ret;
 	int fd;
 
-	ret = dext_get_memory(client, type, &fd, size);
+	ret = dext_get_memory(client, type, 0, &fd, size);
 	if (ret == kIOReturnSuccess) {
 		*at = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		assert_ptr_not_equal(*at, MAP_FAILED);

@@ -10,7 +10,7 @@ import pytest
 
 import qtest
 from dext import (CHECK_INTERRUPT, COMPANION, CONFIG_READ, DEVICE, SET_IRQ_MASK, WAIT_INTERRUPT,
-                  Client, Dextd, Passthrough, Proxy)
+                  Client, Dextd, Passthrough, Proxy, wait_for)
 
 MSI, MSIX, EXPRESS = 0x05, 0x11, 0x10
 DEVCTL = 8
@@ -63,14 +63,6 @@ def other(machine):
     client = Client(extension.socket)
     yield host, client
     client.close()
-
-
-def wait_for(condition):
-    """Until it is true."""
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.01)
 
 
 class Interrupts:

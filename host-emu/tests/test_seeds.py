@@ -12,7 +12,7 @@ import subprocess
 import pytest
 
 import qtest
-from dext import DEVICE, Dextd
+from dext import CONFIG_READ, DEVICE, Client, Dextd, Passthrough, Proxy, wait_for
 from host import Host
 
 HOST = "x-apple-host-bus=1,x-apple-host-device=0,x-apple-host-function=0"
@@ -300,3 +300,143 @@ def test_a_companion_of_its_own_below_a_root(boot, extension):
     host.use(host.companions()[0])
     host.mapped(host.data, 0x4000)
     assert [each["dart_entries"] for each in two.all_stats()] == [0, 1]
+
+
+# ------------------------------------------------------------------ the extension's device
+
+EXPRESS, MSI, MSIX = 0x10, 0x05, 0x11
+DEVCTL, DEVCTL2 = 8, 0x28
+PINS = 0x08000204       # ISPENDR1 of the GIC: the pins are bits 3 to 6
+
+
+@pytest.fixture
+def machine(shims, wire, extension):
+    """(machine, extension) with a vfio-apple-pci and its BARs placed."""
+    started = []
+
+    def begin(options="", device="dma-engine", arch="x86_64", more=()):
+        host = extension(device, *more)
+        started.append(Passthrough(shims[arch], wire, host, options, arch=qtest.ARCHES[arch]))
+        return started[-1], host
+
+    yield begin
+    for each in started:
+        each.close()
+
+
+@pytest.mark.parametrize("reset, function, hot", [("flr", 1, 0), ("hot", 0, 1), ("none", 0, 0)])
+def test_a_reset_is_of_the_function_or_else_of_its_bus_and_may_fail(machine, reset, function, hot):
+    host, extension = machine(device=f"dma-engine,reset={reset}",
+                              more=("dma-engine,bdf=01:00.1", "dma-engine,bdf=02:00.0"))
+    before = extension.all_stats()
+    failures = host.counts()["reset_failures"]
+    host.store(host.bar0 + host.SCRATCH, 7)
+    host.reset()
+    host.wire_up()
+    assert host.load(host.bar0 + host.SCRATCH) == (7 if reset == "none" else 0)
+    assert host.counts()["reset_failures"] - failures == (reset == "none")
+    assert host.log().count("the device cannot be reset") == (reset == "none")
+    grown = [tuple(new[key] - old[key] for key in ("function_resets", "hot_resets"))
+             for old, new in zip(before, extension.all_stats())]
+    assert grown == [(function, hot), (0, hot), (0, 0)]
+    # A guest sees what the device offers.
+    at = host.capability(EXPRESS)
+    assert bool(host.config_read(DEVICE, at + 4) >> 28 & 1) == (reset == "flr")
+    assert host.quit() == 0
+
+
+def test_a_device_without_interrupts_is_refused(boot, extension):
+    """As by the series, where a machine with it does not start."""
+    said = refusal(boot, "vfio-apple-pci,host=01:00.0",
+                   host=extension("dma-engine,interrupts=none"))
+    assert "its interrupts cannot be set up (IOReturn 0xe00002f0)" in said
+
+
+def test_the_guest_sees_the_devices_pin_and_its_interrupt(machine):
+    """It ends with an access to a BAR, as VFIO's does. The platform has no level."""
+    host, extension = machine(device="dma-engine,interrupts=intx", arch="arm64")
+    assert host.config_read(DEVICE, 0x3d, 1) == 1
+    assert host.counts()["vectors"] == 1
+    assert host.load(PINS) == 0
+    host.store(host.bar0 + host.RAISE, 0)
+    wait_for(lambda: host.load(PINS))
+    assert host.counts()["delivered"] == 1
+    host.load(host.bar0)
+    assert host.load(PINS) == 0
+    # Off at the guest's side, and then at the device.
+    host.store(host.bar0 + host.RAISE, 0)
+    wait_for(lambda: host.load(PINS))
+    host.config_write(DEVICE, 4, 0x406, 2)
+    assert host.load(PINS) == 0
+    host.store(host.bar0 + host.RAISE, 0)
+    assert extension.stats()["raised"] == 2
+    host.config_write(DEVICE, 4, 0x006, 2)
+    host.store(host.bar0 + host.RAISE, 0)
+    wait_for(lambda: host.load(PINS))
+    host.reset()
+    host.wire_up()
+    assert host.load(PINS) == 0
+    host.store(host.bar0 + host.RAISE, 0)
+    wait_for(lambda: host.load(PINS))
+
+
+@pytest.mark.parametrize("pin, seen", [(0, 0), (4, 4), (5, 0), (255, 0)])
+def test_a_pin_that_no_device_has_is_none(shims, wire, extension, tmp_path, pin, seen):
+    def answer(selector, inputs, outputs):
+        return (pin << 8,) if (selector, inputs) == (CONFIG_READ, (0x3c, 4)) else outputs
+
+    proxy = Proxy(tmp_path, extension(), answer=answer)
+    host = Passthrough(shims["x86_64"], wire, proxy)
+    assert host.config_read(DEVICE, 0x3d, 1) == seen
+    host.store(host.bar0 + host.RAISE, 0)
+    host.reset()
+    assert host.quit() == 0
+    host.close()
+    proxy.close()
+
+
+@pytest.mark.parametrize("map_bars, mapped", [("on", 1), ("off", 0)])
+def test_prefetchable_bars_are_mapped_write_combined(machine, map_bars, mapped):
+    _, extension = machine(f",map-bars={map_bars}")
+    now = extension.stats()
+    assert (now["mapped"], now["write_combined"]) == (mapped, mapped)
+
+
+@pytest.mark.parametrize("name, msi, devctl, function_resets", [("own", False, True, 1),
+                                                                ("rfc", True, True, 1),
+                                                                ("today", False, False, 0)])
+def test_what_of_configuration_space_reaches_the_device(machine, name, msi, devctl,
+                                                        function_resets):
+    host, extension = machine(f",config-filter={name}", device="dma-engine,interrupts=msi")
+    assert host.get("dext0", "config-filter") == name
+    client = Client(extension.socket)
+    before = extension.stats()["function_resets"]
+    express, at = host.capability(EXPRESS), host.capability(MSI)
+    host.config_write(DEVICE, at + 4, 0x12345670)
+    host.config_write(DEVICE, at + 2, 1, 2)
+    assert host.config_read(DEVICE, at + 4) == 0x12345670
+    assert (client.config(at + 4), client.config(at + 2, 2) & 1) == (
+        (0x12345670, 1) if msi else (0, 0))
+    held = host.counts()["held_config_writes"]
+    host.config_write(DEVICE, express + DEVCTL, 0x2810, 2)
+    host.config_write(DEVICE, express + DEVCTL2, 0x0010, 2)
+    assert client.config(express + DEVCTL, 2) == (0x2810 if devctl else 0)
+    assert host.counts()["held_config_writes"] - held == (0 if devctl else 2)
+    # The reset of the guest's driver: ResetDevice, the device's own, or nothing.
+    host.config_write(DEVICE, express + DEVCTL, 0x8000, 2)
+    assert extension.stats()["function_resets"] - before == function_resets
+    assert client.config(4, 2) == (0 if name == "rfc" else 6)
+    host.config_write(DEVICE, 4, 6, 2)
+    assert client.config(4, 2) == 6
+    client.close()
+
+
+@pytest.mark.parametrize("name, through", [("own", False), ("rfc", True), ("today", True)])
+def test_msix_control_reaches_the_device_on_the_known_hosts(machine, name, through):
+    host, extension = machine(f",config-filter={name}")
+    client = Client(extension.socket)
+    at = host.capability(MSIX)
+    host.config_write(DEVICE, at + 2, 0xc000, 2)
+    assert host.config_read(DEVICE, at + 2, 2) & 0xc000 == 0xc000
+    assert client.config(at + 2, 2) & 0xc000 == (0xc000 if through else 0)
+    client.close()
