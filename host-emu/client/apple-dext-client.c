@@ -4,6 +4,7 @@
 
 #include <CoreFoundation/CoreFoundation.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "selectors.h"
@@ -11,9 +12,6 @@
 #define FIRST_BAR_MEMORY	1	/* memory type of BAR0 */
 #define BARS			6
 #define BAR_PREFETCHABLE	0x08
-
-/* macOS has it as an enumerator of IOKit/IOTypes.h, but not in every version. */
-#define MAP_WRITE_COMBINED	0x00000400u
 
 /*
  * One call. @out has room for exactly @out_count values, and success means
@@ -56,33 +54,89 @@ static bool has_device(io_connect_t connection, uint8_t bus, uint8_t device, uin
 	       identity[0] == bus && identity[1] == device && identity[2] == function;
 }
 
-io_connect_t apple_dext_connect(uint8_t bus, uint8_t device, uint8_t function)
+/* The name of the topmost PCI device above a service in the registry. */
+static void get_root(io_service_t service, io_name_t root)
+{
+	io_registry_entry_t entry = service, above;
+
+	root[0] = '\0';
+	while (IORegistryEntryGetParentEntry(entry, kIOServicePlane, &above) == KERN_SUCCESS) {
+		if (entry != service)
+			IOObjectRelease(entry);
+		entry = above;
+		if (IOObjectConformsTo(entry, "IOPCIDevice") &&
+		    IORegistryEntryGetName(entry, root) != KERN_SUCCESS)
+			root[0] = '\0';
+	}
+	if (entry != service)
+		IOObjectRelease(entry);
+}
+
+/* A connection to a service, if that is the extension of the device. */
+static io_connect_t open_for(io_service_t service, uint8_t bus, uint8_t device, uint8_t function)
+{
+	io_connect_t connection;
+
+	if (!is_extension(service) ||
+	    IOServiceOpen(service, mach_task_self(), 0, &connection) != KERN_SUCCESS)
+		return IO_OBJECT_NULL;
+	if (has_device(connection, bus, device, function))
+		return connection;
+	IOServiceClose(connection);
+	return IO_OBJECT_NULL;
+}
+
+static void append(char *list, size_t size, const char *name)
+{
+	const size_t used = strlen(list);
+
+	snprintf(list + used, size - used, "%s%s", used ? ", " : "", name);
+}
+
+io_connect_t apple_dext_connect_below(uint8_t bus, uint8_t device, uint8_t function,
+				      const char *root, char *found, size_t size)
 {
 	CFMutableDictionaryRef matching = IOServiceMatching("IOUserService");
-	io_connect_t found = IO_OBJECT_NULL;
+	const bool any = !root || !*root;
+	io_connect_t chosen = IO_OBJECT_NULL;
+	unsigned int candidates = 0;
 	io_iterator_t services;
 	io_service_t service;
 
+	found[0] = '\0';
 	if (!matching)
 		return IO_OBJECT_NULL;
 	/* The call consumes the dictionary, also when it fails. */
 	if (IOServiceGetMatchingServices(kIOMainPortDefault, matching, &services))
 		return IO_OBJECT_NULL;
-	while (found == IO_OBJECT_NULL &&
-	       (service = IOIteratorNext(services)) != IO_OBJECT_NULL) {
-		io_connect_t connection;
+	while ((service = IOIteratorNext(services)) != IO_OBJECT_NULL) {
+		const io_connect_t connection = open_for(service, bus, device, function);
+		io_name_t name;
 
-		if (is_extension(service) &&
-		    IOServiceOpen(service, mach_task_self(), 0, &connection) == KERN_SUCCESS) {
-			if (has_device(connection, bus, device, function))
-				found = connection;
+		if (connection != IO_OBJECT_NULL) {
+			get_root(service, name);
+			append(found, size, name);
+			candidates++;
+			if (chosen == IO_OBJECT_NULL && (any || !strcmp(name, root)))
+				chosen = connection;
 			else
 				IOServiceClose(connection);
 		}
 		IOObjectRelease(service);
 	}
 	IOObjectRelease(services);
-	return found;
+	if (any && candidates > 1) {
+		IOServiceClose(chosen);
+		chosen = IO_OBJECT_NULL;
+	}
+	return chosen;
+}
+
+io_connect_t apple_dext_connect(uint8_t bus, uint8_t device, uint8_t function)
+{
+	char found[1];
+
+	return apple_dext_connect_below(bus, device, function, NULL, found, sizeof(found));
 }
 
 void apple_dext_disconnect(io_connect_t connection)
@@ -221,7 +275,7 @@ kern_return_t apple_dext_map_bar(io_connect_t connection, uint8_t bar,
 	if (ret != kIOReturnSuccess)
 		return ret;
 	if (type & BAR_PREFETCHABLE)
-		options |= MAP_WRITE_COMBINED;
+		options |= EXTENSION_WRITE_COMBINED;
 	/* The memory type counts all BARs, the MMIO index only those that exist. */
 	ret = IOConnectMapMemory64(connection, FIRST_BAR_MEMORY + bar, mach_task_self(), &addr,
 				   &size, options);

@@ -30,6 +30,19 @@
 io_connect_t apple_dext_connect(uint8_t bus, uint8_t device, uint8_t function);
 
 /**
+ * apple_dext_connect_below() - the same, where several devices have one address
+ * @root: name of the PCI device at the root of the device's buses; NULL or empty
+ *	for the only device with that address
+ * @found: set to the roots of all devices with that address, as "a, b"; empty
+ *	for no device. What does not fit is cut off
+ * @size: of @found in bytes, not 0
+ *
+ * Return: IO_OBJECT_NULL also when there are several and no @root.
+ */
+io_connect_t apple_dext_connect_below(uint8_t bus, uint8_t device, uint8_t function,
+				      const char *root, char *found, size_t size);
+
+/**
  * apple_dext_disconnect() - close it, with everything that it registered
  * @connection: may be IO_OBJECT_NULL or closed already
  *

@@ -5,6 +5,7 @@
 
 #define EXTENSION_CLASS		"VFIOUserPCIDriver"
 #define EXTENSION_VECTORS	256	/* that CheckInterrupt and SetIRQMask have bits for */
+#define EXTENSION_WRITE_COMBINED 0x00000400u	/* of a mapping's options */
 #define EXTENSION_WORDS		(EXTENSION_VECTORS / 64)
 
 /* The external methods, with their inputs : outputs. */

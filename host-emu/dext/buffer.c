@@ -41,11 +41,11 @@ IOReturn dext_allocate_buffer(struct dext_client *client, const uint64_t *in, ui
 	out[2] = buffer->count;
 	out[3] = buffer->segments[0].iova;
 	out[4] = buffer->segments[0].len;
-	out[5] = 0;
+	out[5] = dext_class(client->dext);
 	return kIOReturnSuccess;
 }
 
-IOReturn dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uint64_t *size)
+static IOReturn find_memory(struct dext_client *client, uint32_t type, int *fd, uint64_t *size)
 {
 	const struct physical *dev = client->dext->device;
 	const struct physical_bar *bar;
@@ -81,4 +81,16 @@ IOReturn dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uin
 	*fd = bar->fd;
 	*size = bar->size;
 	return kIOReturnSuccess;
+}
+
+IOReturn dext_get_memory(struct dext_client *client, uint32_t type, uint32_t options, int *fd,
+			 uint64_t *size)
+{
+	const IOReturn ret = find_memory(client, type, fd, size);
+
+	if (ret == kIOReturnSuccess) {
+		client->dext->mapped++;
+		client->dext->write_combined += !!(options & EXTENSION_WRITE_COMBINED);
+	}
+	return ret;
 }

@@ -22,6 +22,8 @@ struct dext {
 	struct panic_limits panic_limits;
 	struct panic_note panic;
 	struct dext_interrupts gone;	/* of clients that were closed */
+	uint64_t mapped;		/* memory given to clients */
+	uint64_t write_combined;	/* of that, mapped so */
 };
 
 /* What AllocateDMABuffer made. */
@@ -75,6 +77,9 @@ void dext_drop_interrupts(struct dext_client *client);
 
 /** dext_add_interrupts() - @to += @counts */
 void dext_add_interrupts(struct dext_interrupts *to, const struct dext_interrupts *counts);
+
+/** dext_class() - the class code of the device, 24 bits; 0 without a device */
+uint32_t dext_class(struct dext *dext);
 
 /** dext_set_command() - memory space and bus mastering on or off */
 void dext_set_command(struct dext *dext, bool on);

@@ -12,8 +12,13 @@ IOReturn dext_get_identity(struct dext_client *client, const uint64_t *in, uint6
 	out[2] = dev->bdf & 7;
 	out[3] = physical_config_read(dev, PCI_VENDOR, 2);
 	out[4] = physical_config_read(dev, PCI_DEVICE, 2);
-	out[5] = physical_config_read(dev, PCI_CLASS_REVISION, 4) >> 8;
+	out[5] = dext_class(client->dext);
 	return kIOReturnSuccess;
+}
+
+uint32_t dext_class(struct dext *dext)
+{
+	return dext->device ? physical_config_read(dext->device, PCI_CLASS_REVISION, 4) >> 8 : 0;
 }
 
 void dext_set_command(struct dext *dext, bool on)
@@ -113,15 +118,13 @@ IOReturn dext_mmio_write(struct dext_client *client, const uint64_t *in, uint64_
 	return kIOReturnSuccess;
 }
 
-/* The platform restores COMMAND; a device without FLR would need a hot reset. */
+/* The function alone if it can be reset, or else its bus. */
 IOReturn dext_reset_device(struct dext_client *client, const uint64_t *in, uint64_t *out)
 {
 	struct physical *dev = client->dext->device;
-	const uint32_t command = physical_config_read(dev, PCI_COMMAND, 2);
 
 	(void)in;
 	(void)out;
-	physical_reset(dev);
-	physical_config_write(dev, PCI_COMMAND, 2, command);
-	return kIOReturnSuccess;
+	return physical_function_reset(dev) || physical_hot_reset(dev) ? kIOReturnSuccess :
+									 kIOReturnUnsupported;
 }

@@ -148,6 +148,7 @@ void dext_get_totals(const struct dext *dext, struct dext_totals *totals)
 	*totals = (struct dext_totals){
 		.calls = dext->calls, .modelled_ns = dext->modelled_ns, .panic = dext->panic,
 		.interrupts = dext->gone,
+		.mapped = dext->mapped, .write_combined = dext->write_combined,
 	};
 	for (const struct dext_client *client = dext->clients; client; client = client->next) {
 		totals->clients++;

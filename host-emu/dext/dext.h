@@ -154,12 +154,14 @@ IOReturn dext_call_async(struct dext_client *client, uint32_t selector, const ui
 
 /**
  * dext_get_memory() - what IOConnectMapMemory64 maps
+ * @options: of the call; only EXTENSION_WRITE_COMBINED is looked at, and counted
  * @fd: set to the file; it stays the extension's
  * @size: set to its size
  * Return: an IOReturn: Unsupported for a type that there is not and for
  * registers, NotReady for what the client has not made yet.
  */
-IOReturn dext_get_memory(struct dext_client *client, uint32_t type, int *fd, uint64_t *size);
+IOReturn dext_get_memory(struct dext_client *client, uint32_t type, uint32_t options, int *fd,
+			 uint64_t *size);
 
 /** dext_discard() - the client lost memory, see dart_stale() */
 void dext_discard(struct dext_client *client, uint64_t va, uint64_t size);
@@ -174,6 +176,8 @@ void dext_get_interrupts(const struct dext_client *client, struct dext_interrupt
  * @panic: maps that would have taken the host down
  * @clients: user clients that are open
  * @interrupts: of all clients, including those that are closed
+ * @mapped: memory that was given to clients
+ * @write_combined: of that, for a mapping that is write-combined
  */
 struct dext_totals {
 	uint64_t calls;
@@ -181,6 +185,8 @@ struct dext_totals {
 	struct panic_note panic;
 	unsigned int clients;
 	struct dext_interrupts interrupts;
+	uint64_t mapped;
+	uint64_t write_combined;
 };
 
 /** dext_get_totals() - for statistics */

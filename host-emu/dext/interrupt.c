@@ -55,10 +55,10 @@ IOReturn dext_wait_interrupt(struct dext_client *client, const struct dext_compl
 {
 	uint64_t pending = 0;
 
-	if (!client->page)
-		return kIOReturnNotReady;
 	if (!completion || !completion->complete)
 		return kIOReturnBadArgument;
+	if (!client->page)
+		return kIOReturnNotReady;
 	/* A wait that was armed before is dropped and never completed. */
 	client->wait = *completion;
 	for (unsigned int i = 0; i < EXTENSION_WORDS; i++)

@@ -48,9 +48,15 @@ static bool add_device(const char *text)
 		return false;
 	}
 	for (unsigned int i = 0; i + 1 < unit_count; i++) {
-		if (units[i].options.bdf != unit->options.bdf)
+		if (units[i].options.bdf >> 8 == unit->options.bdf >> 8 &&
+		    !strcmp(units[i].options.root, unit->options.root) &&
+		    unit->dev->beside == unit->dev)
+			physical_join(unit->dev, units[i].dev);
+		if (units[i].options.bdf != unit->options.bdf ||
+		    strcmp(units[i].options.root, unit->options.root))
 			continue;
-		fprintf(stderr, "dextd: --device %s: two devices cannot have one bdf\n", text);
+		fprintf(stderr, "dextd: --device %s: two devices cannot have one bdf and root\n",
+			text);
 		return false;
 	}
 	return true;
@@ -75,6 +81,10 @@ static void write_unit(FILE *to, const struct unit *unit)
 		", \"merged\": %" PRIu64 ", \"dropped\": %" PRIu64 ", \"completed\": %" PRIu64,
 		totals.calls, raised, totals.interrupts.pended, totals.interrupts.merged,
 		totals.interrupts.dropped, totals.interrupts.completed);
+	fprintf(to, ", \"function_resets\": %" PRIu64 ", \"hot_resets\": %" PRIu64
+		", \"mapped\": %" PRIu64 ", \"write_combined\": %" PRIu64,
+		unit->dev->function_resets, unit->dev->hot_resets, totals.mapped,
+		totals.write_combined);
 	fprintf(to, ", \"dart_entries\": %" PRIu64 ", \"dart_bytes\": %" PRIu64
 		", \"read_faults\": %" PRIu64 ", \"write_faults\": %" PRIu64
 		", \"modelled_us\": %" PRIu64 ", %s}", dart.entries, dart.bytes, dart.read_faults,
@@ -129,7 +139,7 @@ static bool serve(const char *path, const char *stats)
 	}
 	server_set_log(server, say);
 	for (unsigned int i = 0; i < unit_count; i++)
-		server_add(server, units[i].dext, units[i].dev);
+		server_add(server, units[i].dext, units[i].dev, units[i].options.root);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGUSR1, &action, NULL);

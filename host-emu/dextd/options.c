@@ -111,6 +111,11 @@ static bool set_number(struct device_options *options, const char *key, const ch
 	return strcmp(key, "block") || number == 512 || number == 4096;
 }
 
+static bool set_text(char *to, size_t size, const char *value)
+{
+	return *value && snprintf(to, size, "%s", value) < (int)size;
+}
+
 static bool set(struct device_options *options, const char *key, const char *value, char *why,
 		size_t why_size)
 {
@@ -123,8 +128,9 @@ static bool set(struct device_options *options, const char *key, const char *val
 		options->hold = !strcmp(value, "on");
 		ok = options->hold || !strcmp(value, "off");
 	} else if (!strcmp(key, "interrupts")) {
-		options->msi = !strcmp(value, "msi");
-		ok = options->msi || !strcmp(value, "msix");
+		ok = names_parse(&physical_interrupts_names, value, &options->interrupts);
+	} else if (!strcmp(key, "reset")) {
+		ok = names_parse(&physical_resets_names, value, &options->resets);
 	} else if (!strcmp(key, "bdf")) {
 		ok = parse_bdf(value, &options->bdf);
 	} else if (!strcmp(key, "iova")) {
@@ -134,9 +140,9 @@ static bool set(struct device_options *options, const char *key, const char *val
 	} else if (!strcmp(key, "lie")) {
 		ok = names_parse(&dext_lies, value, &options->traps.lie);
 	} else if (!strcmp(key, "file")) {
-		ok = *value && strlen(value) < sizeof(options->nvme.file);
-		if (ok)
-			snprintf(options->nvme.file, sizeof(options->nvme.file), "%s", value);
+		ok = set_text(options->nvme.file, sizeof(options->nvme.file), value);
+	} else if (!strcmp(key, "root")) {
+		ok = set_text(options->root, sizeof(options->root), value);
 	} else {
 		ok = set_number(options, key, value, &known);
 	}
@@ -152,7 +158,7 @@ bool options_parse(const char *text, struct device_options *options, char *why, 
 	char copy[1024], *rest = copy, *word, *value;
 
 	*options = (struct device_options){
-		.bdf = 0x0100, .nvme = { .block = 512, .queues = 8 },
+		.bdf = 0x0100, .root = "pcic0-bridge", .nvme = { .block = 512, .queues = 8 },
 		.dart = {
 			.policy = DART_HIGH, .seed = 1, .iova_bits = 47,
 			.max_bytes = UINT64_C(1536) << 20, .max_entries = 65536,
@@ -185,7 +191,12 @@ bool options_parse(const char *text, struct device_options *options, char *why, 
 const char *options_help(void)
 {
 	return "  bdf=BB:DD.F             where the device is on the host; default 01:00.0\n"
-	       "  interrupts=msi|msix     which of them it has; default msix\n"
+	       "  root=NAME               of the PCI device at the root of its buses; default\n"
+	       "                          pcic0-bridge\n"
+	       "  interrupts=msix|msi|intx|none\n"
+	       "                          which of them it has; default msix\n"
+	       "  reset=flr|hot|none      flr (the default): of the function and of its bus; hot:\n"
+	       "                          of its bus alone; none: resets fail\n"
 	       "nvme alone:\n"
 	       "  file=PATH               the disk; without it, memory\n"
 	       "  size=BYTES              of the disk; default is the file's, or 64M\n"

@@ -12,6 +12,8 @@
 #include "dext/panic.h"
 #include "dext/traps.h"
 #include "pci/nvme.h"
+#include "pci/physical.h"
+#include "proto/protocol.h"
 
 enum device_model { MODEL_ENGINE, MODEL_NVME };
 
@@ -20,18 +22,22 @@ extern const struct names device_models;
 
 /**
  * struct device_options - one device
- * @msi: its interrupts are MSI, not MSI-X
+ * @root: name of the PCI device at the root of its buses
+ * @interrupts: how it interrupts
+ * @resets: which it has
  * @hold: see dma_engine_create()
  */
 struct device_options {
 	enum device_model model;
 	uint16_t bdf;
+	char root[PROTOCOL_NAME];
 	struct dart_config dart;
 	struct dext_traps traps;
 	enum dext_cost cost;
 	struct panic_limits panic;
-	bool msi;
 	bool hold;
+	enum physical_interrupts interrupts;
+	enum physical_resets resets;
 	struct nvme_options nvme;
 };
 

@@ -33,6 +33,7 @@ struct connection {
 struct service {
 	struct dext *dext;
 	struct physical *dev;
+	char root[PROTOCOL_NAME];
 };
 
 struct server {
@@ -105,8 +106,10 @@ static void list(struct connection *c, const struct protocol_message *message)
 {
 	struct protocol_services services = { .count = c->server->service_count };
 
-	for (unsigned int i = 0; i < services.count; i++)
+	for (unsigned int i = 0; i < services.count; i++) {
 		strcpy(services.class[i], EXTENSION_CLASS);
+		strcpy(services.root[i], c->server->services[i].root);
+	}
 	answer(c, PROTOCOL_LIST | PROTOCOL_REPLY, message->header.id, &services, sizeof(services),
 	       -1);
 }
@@ -121,6 +124,10 @@ static void open_service(struct connection *c, const struct protocol_message *me
 	}
 	if (index >= c->server->service_count) {
 		answer_status(c, &message->header, kIOReturnNotFound);
+		return;
+	}
+	if (message->open.type) {
+		answer_status(c, &message->header, kIOReturnUnsupported);
 		return;
 	}
 	c->client = dext_open_for(c->server->services[index].dext, &c->peer.memory);
@@ -150,7 +157,8 @@ static void map(struct connection *c, const struct protocol_message *message)
 	struct protocol_mapped mapped = { 0 };
 	int fd = -1;
 
-	mapped.ret = dext_get_memory(c->client, message->map.type, &fd, &mapped.size);
+	mapped.ret = dext_get_memory(c->client, message->map.type, message->map.options, &fd,
+				     &mapped.size);
 	answer(c, PROTOCOL_MAP | PROTOCOL_REPLY, message->header.id, &mapped, sizeof(mapped),
 	       mapped.ret == kIOReturnSuccess ? fd : -1);
 }
@@ -403,11 +411,15 @@ struct server *server_create(const char *path, char *why, size_t why_size)
 	return server;
 }
 
-bool server_add(struct server *server, struct dext *dext, struct physical *dev)
+bool server_add(struct server *server, struct dext *dext, struct physical *dev, const char *root)
 {
+	struct service *service = &server->services[server->service_count];
+
 	if (server->service_count == PROTOCOL_MAX_SERVICES)
 		return false;
-	server->services[server->service_count++] = (struct service){ dext, dev };
+	server->service_count++;
+	*service = (struct service){ .dext = dext, .dev = dev };
+	snprintf(service->root, sizeof(service->root), "%s", root);
 	return true;
 }
 

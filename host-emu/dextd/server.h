@@ -24,8 +24,11 @@ struct server;
  */
 struct server *server_create(const char *path, char *why, size_t why_size);
 
-/** server_add() - serve one more device; false when there are too many */
-bool server_add(struct server *server, struct dext *dext, struct physical *dev);
+/**
+ * server_add() - serve one more device; false when there are too many
+ * @root: name of the PCI device at the root of its buses
+ */
+bool server_add(struct server *server, struct dext *dext, struct physical *dev, const char *root);
 
 /** server_set_log() - a function for messages; NULL for none */
 void server_set_log(struct server *server, void (*log)(const char *text));

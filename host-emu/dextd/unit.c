@@ -19,14 +19,15 @@ bool unit_create(struct unit *unit, const char *text, char *why, size_t why_size
 	if (!unit->dart)
 		return false;
 	if (options->model == MODEL_NVME)
-		unit->dev = nvme_create(unit->dart, options->bdf, options->msi, &options->nvme, why,
-					why_size);
+		unit->dev = nvme_create(unit->dart, options->bdf, options->interrupts,
+					&options->nvme, why, why_size);
 	else
-		unit->dev = dma_engine_create(unit->dart, options->bdf, options->msi,
+		unit->dev = dma_engine_create(unit->dart, options->bdf, options->interrupts,
 					      options->hold);
 	unit->dext = unit->dev ? dext_create(unit->dart) : NULL;
 	if (!unit->dext)
 		return false;
+	physical_set_resets(unit->dev, options->resets);
 	dext_attach(unit->dext, unit->dev);
 	dext_set_traps(unit->dext, &options->traps);
 	dext_set_cost(unit->dext, options->cost);

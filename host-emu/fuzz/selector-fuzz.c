@@ -78,7 +78,7 @@ static void one_call(struct dext_client *client, struct fuzz_input *input, uint6
 	if (ret == kIOReturnSuccess && room)
 		kept[selector % 8] = out[room > 3 ? 3 : room > 1];
 	if (selector == 19)
-		dext_get_memory(client, in_count ? (uint32_t)in[0] : 0, &fd, &size);
+		dext_get_memory(client, in_count ? (uint32_t)in[0] : 0, 0, &fd, &size);
 }
 
 static void run(struct fuzz_input *input, const char *device)

@@ -104,7 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	fuzz_unit(&f, fuzz_byte(&input) & 1 ? "nvme,size=64K" : "dma-engine");
 	server = server_create(NULL, why, sizeof(why));
-	if (!server || !server_add(server, f.dext, f.dev))
+	if (!server || !server_add(server, f.dext, f.dev, "root"))
 		abort();
 	for (unsigned int i = 0; i < 3; i++) {
 		int pair[2];

@@ -226,9 +226,9 @@ static void allow_peer(int fd)
 		prctl(PR_SET_PTRACER, (unsigned long)peer.pid, 0, 0, 0);
 }
 
-kern_return_t service_open(const struct service *service, io_connect_t *connect)
+kern_return_t service_open(const struct service *service, uint32_t type, io_connect_t *connect)
 {
-	const struct protocol_open open = { .service = service->index };
+	const struct protocol_open open = { .service = service->index, .type = type };
 	struct connection *c = calloc(1, sizeof(*c));
 	struct protocol_message reply;
 

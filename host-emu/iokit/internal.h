@@ -39,14 +39,17 @@ void object_put(struct object *object);
 /** object_forget() - drop the name; returns its reference to the caller, or NULL */
 struct object *object_forget(io_object_t name, enum object_type type);
 
+/* A service of dextd, or a PCI device @above it in the registry. */
 struct service {
 	struct object object;
 	uint32_t index;			/* of dextd's list */
+	unsigned int above;		/* 0 for the service itself */
 	char class[PROTOCOL_NAME];
+	char root[PROTOCOL_NAME];
 };
 
-/** service_open() - a connection to a service, with a name */
-kern_return_t service_open(const struct service *service, io_connect_t *connect);
+/** service_open() - a connection to a service, as a user client of @type, with a name */
+kern_return_t service_open(const struct service *service, uint32_t type, io_connect_t *connect);
 
 /** socket_connect() - to dextd; negative after a message on stderr */
 int socket_connect(void);

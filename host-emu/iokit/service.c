@@ -7,6 +7,8 @@
 
 #include "internal.h"
 
+#define ROOT	2	/* the last entry above a service */
+
 struct iterator {
 	struct object object;
 	uint32_t next;
@@ -78,6 +80,8 @@ io_object_t IOIteratorNext(io_iterator_t name)
 		service->index = iterator->next++;
 		memcpy(service->class, iterator->services.class[service->index],
 		       sizeof(service->class) - 1);
+		memcpy(service->root, iterator->services.root[service->index],
+		       sizeof(service->root) - 1);
 		result = object_add(&service->object, OBJECT_SERVICE, free_object);
 		if (result == IO_OBJECT_NULL)
 			free(service);
@@ -107,11 +111,60 @@ CFTypeRef IORegistryEntryCreateCFProperty(io_registry_entry_t entry, CFStringRef
 	(void)options;
 	if (!service)
 		return NULL;
-	if (CFStringCompare(key, CFSTR("IOUserClass"), 0) == kCFCompareEqualTo)
+	if (!service->above && CFStringCompare(key, CFSTR("IOUserClass"), 0) == kCFCompareEqualTo)
 		value = CFStringCreateWithCString(allocator, service->class,
 						  kCFStringEncodingUTF8);
 	object_put(&service->object);
 	return value;
+}
+
+kern_return_t IORegistryEntryGetParentEntry(io_registry_entry_t entry, const char *plane,
+					    io_registry_entry_t *parent)
+{
+	struct service *service = (struct service *)object_get(entry, OBJECT_SERVICE);
+	struct service *above = NULL;
+
+	if (!service || strcmp(plane, kIOServicePlane) || !parent)
+		goto put;
+	above = service->above < ROOT ? calloc(1, sizeof(*above)) : NULL;
+	if (!above)
+		goto put;
+	*above = *service;
+	above->above++;
+	*parent = object_add(&above->object, OBJECT_SERVICE, free_object);
+	if (*parent == IO_OBJECT_NULL) {
+		free(above);
+		above = NULL;
+	}
+put:
+	if (service)
+		object_put(&service->object);
+	return above ? KERN_SUCCESS : kIOReturnNotFound;
+}
+
+kern_return_t IORegistryEntryGetName(io_registry_entry_t entry, io_name_t name)
+{
+	static const char *const names[] = { "service", "device" };
+	struct service *service = (struct service *)object_get(entry, OBJECT_SERVICE);
+
+	if (!service)
+		return kIOReturnBadArgument;
+	snprintf(name, sizeof(io_name_t), "%s",
+		 service->above == ROOT ? service->root : names[service->above]);
+	object_put(&service->object);
+	return KERN_SUCCESS;
+}
+
+int IOObjectConformsTo(io_object_t name, const char *class)
+{
+	struct service *service = (struct service *)object_get(name, OBJECT_SERVICE);
+	bool is;
+
+	if (!service)
+		return 0;
+	is = !strcmp(class, service->above ? "IOPCIDevice" : "IOUserService");
+	object_put(&service->object);
+	return is;
 }
 
 kern_return_t IOServiceOpen(io_service_t name, task_port_t owningTask, uint32_t type,
@@ -120,13 +173,12 @@ kern_return_t IOServiceOpen(io_service_t name, task_port_t owningTask, uint32_t 
 	struct service *service = (struct service *)object_get(name, OBJECT_SERVICE);
 	kern_return_t ret;
 
-	(void)type;
-	if (!service || owningTask != mach_task_self() || !connect) {
+	if (!service || service->above || owningTask != mach_task_self() || !connect) {
 		if (service)
 			object_put(&service->object);
 		return kIOReturnBadArgument;
 	}
-	ret = service_open(service, connect);
+	ret = service_open(service, type, connect);
 	object_put(&service->object);
 	return ret;
 }

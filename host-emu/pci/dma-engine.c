@@ -249,7 +249,8 @@ static void engine_destroy(struct physical *dev)
 	free(dev);
 }
 
-struct physical *dma_engine_create(struct dart *dart, uint16_t bdf, bool msi, bool hold)
+struct physical *dma_engine_create(struct dart *dart, uint16_t bdf,
+				   enum physical_interrupts interrupts, bool hold)
 {
 	static const struct physical_ops ops = {
 		engine_read, engine_write, engine_reset, engine_work, engine_destroy,
@@ -267,9 +268,11 @@ struct physical *dma_engine_create(struct dart *dart, uint16_t bdf, bool msi, bo
 		engine_destroy(&engine->dev);
 		return NULL;
 	}
-	if (msi)
+	if (interrupts == INTERRUPTS_INTX)
+		physical_add_pin(&engine->dev);
+	else if (interrupts == INTERRUPTS_MSI)
 		physical_add_msi(&engine->dev, ENGINE_VECTORS);
-	else
+	else if (interrupts == INTERRUPTS_MSIX)
 		physical_add_msix(&engine->dev, 4, 0, 2048, ENGINE_VECTORS);
 	return &engine->dev;
 }

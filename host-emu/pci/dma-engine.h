@@ -64,10 +64,11 @@ enum channel_error {
 
 /**
  * dma_engine_create() - a dma-engine, ended by physical_destroy(); NULL without memory
- * @msi: its interrupts are MSI, not MSI-X
+ * @interrupts: how it interrupts
  * @hold: a transfer does not end before a mapping of @dart has ended since it began: its
  *	last piece of ENGINE_STEP or less waits for that, or for an abort or a reset
  */
-struct physical *dma_engine_create(struct dart *dart, uint16_t bdf, bool msi, bool hold);
+struct physical *dma_engine_create(struct dart *dart, uint16_t bdf,
+				   enum physical_interrupts interrupts, bool hold);
 
 #endif

@@ -315,7 +315,7 @@ static bool open_disk(struct nvme *nvme, const struct nvme_options *options, cha
 	return nvme->blocks;
 }
 
-struct physical *nvme_create(struct dart *dart, uint16_t bdf, bool msi,
+struct physical *nvme_create(struct dart *dart, uint16_t bdf, enum physical_interrupts interrupts,
 			     const struct nvme_options *options, char *why, size_t why_size)
 {
 	static const struct physical_ops ops = {
@@ -339,9 +339,11 @@ struct physical *nvme_create(struct dart *dart, uint16_t bdf, bool msi,
 		nvme_destroy(&nvme->dev);
 		return NULL;
 	}
-	if (msi)
+	if (interrupts == INTERRUPTS_INTX)
+		physical_add_pin(&nvme->dev);
+	else if (interrupts == INTERRUPTS_MSI)
 		physical_add_msi(&nvme->dev, nvme->max_queues + 1);
-	else
+	else if (interrupts == INTERRUPTS_MSIX)
 		physical_add_msix(&nvme->dev, 0, NVME_MSIX_TABLE, NVME_MSIX_PBA,
 				  nvme->max_queues + 1);
 	nvme_reset(&nvme->dev);

@@ -32,10 +32,10 @@ struct nvme_options {
 
 /**
  * nvme_create() - a controller, ended by physical_destroy()
- * @msi: its interrupts are MSI, not MSI-X
+ * @interrupts: how it interrupts
  * @why: set to a sentence for NULL, of @why_size bytes
  */
-struct physical *nvme_create(struct dart *dart, uint16_t bdf, bool msi,
+struct physical *nvme_create(struct dart *dart, uint16_t bdf, enum physical_interrupts interrupts,
 			     const struct nvme_options *options, char *why, size_t why_size);
 
 #endif

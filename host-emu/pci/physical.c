@@ -23,6 +23,22 @@
 #define DEVICE_CAP_FLR		(UINT32_C(1) << 28)
 #define DEVICE_CONTROL_FLR	0x8000
 
+static const char *const interrupts_names[] = {
+	[INTERRUPTS_MSIX] = "msix",
+	[INTERRUPTS_MSI] = "msi",
+	[INTERRUPTS_INTX] = "intx",
+	[INTERRUPTS_NONE] = "none",
+};
+
+static const char *const resets_names[] = {
+	[RESETS_FLR] = "flr",
+	[RESETS_HOT] = "hot",
+	[RESETS_NONE] = "none",
+};
+
+const struct names physical_interrupts_names = NAMES(interrupts_names);
+const struct names physical_resets_names = NAMES(resets_names);
+
 static void put(uint8_t *config, unsigned int offset, unsigned int width, uint32_t value)
 {
 	for (unsigned int i = 0; i < width; i++)
@@ -60,6 +76,7 @@ void physical_init(struct physical *dev, const struct physical_ops *ops, struct 
 	dev->ops = ops;
 	dev->dart = dart;
 	dev->bdf = bdf;
+	dev->beside = dev;
 	put(dev->config, PCI_VENDOR, 2, id->vendor);
 	put(dev->config, PCI_DEVICE, 2, id->device);
 	put(dev->config, PCI_STATUS, 2, 0x0010);	/* has capabilities */
@@ -134,6 +151,29 @@ void physical_add_msi(struct physical *dev, unsigned int vectors)
 	memcpy(dev->initial, dev->config, sizeof(dev->initial));
 }
 
+void physical_add_pin(struct physical *dev)
+{
+	put(dev->config, PCI_PIN, 1, 1);
+	dev->vectors = 1;
+	memcpy(dev->initial, dev->config, sizeof(dev->initial));
+}
+
+void physical_set_resets(struct physical *dev, enum physical_resets resets)
+{
+	const unsigned int at = dev->express + EXPRESS_DEVICE_CAP;
+
+	dev->resets = resets;
+	put(dev->config, at, 4, (get(dev->config, at, 4) & ~DEVICE_CAP_FLR) |
+	    (resets == RESETS_FLR ? DEVICE_CAP_FLR : 0));
+	memcpy(dev->initial, dev->config, sizeof(dev->initial));
+}
+
+void physical_join(struct physical *dev, struct physical *other)
+{
+	dev->beside = other->beside;
+	other->beside = dev;
+}
+
 void physical_fini(struct physical *dev)
 {
 	for (unsigned int i = 0; i < PHYSICAL_BARS; i++)
@@ -158,6 +198,12 @@ uint32_t physical_config_read(struct physical *dev, uint64_t offset, unsigned in
 	return get(dev->config, offset, width);
 }
 
+static void reset_one(struct physical *dev)
+{
+	memcpy(dev->config, dev->initial, sizeof(dev->config));
+	dev->ops->reset(dev);
+}
+
 void physical_config_write(struct physical *dev, uint64_t offset, unsigned int width,
 			   uint32_t value)
 {
@@ -173,14 +219,41 @@ void physical_config_write(struct physical *dev, uint64_t offset, unsigned int w
 		dev->config[at] = (dev->config[at] & ~mask) | (byte & mask);
 		reset |= at == flr && byte & DEVICE_CONTROL_FLR >> 8;
 	}
-	if (reset)
-		physical_reset(dev);
+	if (reset && dev->resets == RESETS_FLR) {
+		dev->function_resets++;
+		reset_one(dev);
+	}
 }
 
-void physical_reset(struct physical *dev)
+static void reset_and_restore(struct physical *dev)
 {
-	memcpy(dev->config, dev->initial, sizeof(dev->config));
-	dev->ops->reset(dev);
+	const uint32_t command = get(dev->config, PCI_COMMAND, 2);
+
+	reset_one(dev);
+	put(dev->config, PCI_COMMAND, 2, command);
+}
+
+bool physical_function_reset(struct physical *dev)
+{
+	if (dev->resets != RESETS_FLR)
+		return false;
+	dev->function_resets++;
+	reset_and_restore(dev);
+	return true;
+}
+
+bool physical_hot_reset(struct physical *dev)
+{
+	struct physical *each = dev;
+
+	if (dev->resets == RESETS_NONE)
+		return false;
+	do {
+		each->hot_resets++;
+		reset_and_restore(each);
+		each = each->beside;
+	} while (each != dev);
+	return true;
 }
 
 static bool has(const struct physical *dev, uint16_t command)
@@ -268,7 +341,11 @@ bool physical_dma_write(struct physical *dev, uint64_t iova, const void *from, u
 
 void physical_raise(struct physical *dev, unsigned int vector)
 {
-	if (vector >= dev->vectors || !has(dev, PCI_COMMAND_MASTER))
+	const bool pin_alone = dev->config[PCI_PIN];
+
+	/* The pin needs no bus mastering, and has a switch of its own. */
+	if (vector >= dev->vectors || dev->lost ||
+	    (pin_alone ? has(dev, PCI_COMMAND_NO_PIN) : !has(dev, PCI_COMMAND_MASTER)))
 		return;
 	dev->raised[vector]++;
 	if (dev->raise)

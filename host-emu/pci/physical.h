@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "dart/dart.h"
+#include "lib/names.h"
 
 #define PHYSICAL_BARS		6
 #define PHYSICAL_CONFIG_SIZE	4096
@@ -29,9 +30,11 @@
 #define PCI_BAR0		0x10
 #define PCI_BAR5_END		0x28
 #define PCI_CAPABILITIES	0x34
+#define PCI_PIN			0x3d
 
 #define PCI_COMMAND_MEMORY	0x0002
 #define PCI_COMMAND_MASTER	0x0004
+#define PCI_COMMAND_NO_PIN	0x0400
 
 /** enum physical_bar_type - as in GetBARInfo, and in the low bits of a BAR */
 enum physical_bar_type {
@@ -41,6 +44,24 @@ enum physical_bar_type {
 	BAR_M32PF = 8,
 	BAR_M64PF = 0xc
 };
+
+/** enum physical_interrupts - how a device interrupts */
+enum physical_interrupts {
+	INTERRUPTS_MSIX,
+	INTERRUPTS_MSI,
+	INTERRUPTS_INTX,	/* by its pin alone: one vector */
+	INTERRUPTS_NONE
+};
+
+/** enum physical_resets - which resets a device has */
+enum physical_resets {
+	RESETS_FLR,		/* and the hot reset of its bus */
+	RESETS_HOT,		/* that of its bus alone */
+	RESETS_NONE
+};
+
+/* Of the two above. */
+extern const struct names physical_interrupts_names, physical_resets_names;
 
 struct physical;
 
@@ -79,7 +100,11 @@ struct physical_bar {
 /**
  * struct physical - a device
  * @bdf: bus << 8 | device << 3 | function
- * @vectors: of its MSI-X table; without one, of its MSI capability
+ * @vectors: of its MSI-X table; without one, of its MSI capability; 1 with a pin alone
+ * @resets: which it has; set by physical_set_resets()
+ * @function_resets: how often it had one
+ * @hot_resets: the same, also by a reset of a device beside it
+ * @beside: the next one on the same bus, in a ring
  * @lost: it was pulled out: reads are all ones, writes and DMA do nothing
  * @raise: called for each interrupt, with @raise_arg; may be NULL
  * @raised: interrupts of each vector that left the device
@@ -96,6 +121,10 @@ struct physical {
 	unsigned int last_capability;
 	unsigned int express;
 	unsigned int vectors;
+	enum physical_resets resets;
+	uint64_t function_resets;
+	uint64_t hot_resets;
+	struct physical *beside;
 	bool lost;
 	void (*raise)(void *arg, unsigned int vector);
 	void *raise_arg;
@@ -140,6 +169,15 @@ void physical_add_msix(struct physical *dev, unsigned int bar, uint32_t table, u
  */
 void physical_add_msi(struct physical *dev, unsigned int vectors);
 
+/** physical_add_pin() - for a model's constructor: INTA, which is vector 0 */
+void physical_add_pin(struct physical *dev);
+
+/** physical_set_resets() - after its constructor; it has all of them otherwise */
+void physical_set_resets(struct physical *dev, enum physical_resets resets);
+
+/** physical_join() - put @dev on the bus of @other */
+void physical_join(struct physical *dev, struct physical *other);
+
 /** physical_fini() - for a model's destructor */
 void physical_fini(struct physical *dev);
 
@@ -161,8 +199,15 @@ uint64_t physical_bar_read(struct physical *dev, unsigned int bar, uint64_t offs
 void physical_bar_write(struct physical *dev, unsigned int bar, uint64_t offset,
 			unsigned int width, uint64_t value);
 
-/** physical_reset() - a function level reset */
-void physical_reset(struct physical *dev);
+/** physical_function_reset() - of this device; false if it has none */
+bool physical_function_reset(struct physical *dev);
+
+/**
+ * physical_hot_reset() - of its bus; false if that has none
+ *
+ * The platform restores COMMAND of every device there, as after the other reset.
+ */
+bool physical_hot_reset(struct physical *dev);
 
 /** physical_work() - a step of its work; false when there is none */
 bool physical_work(struct physical *dev);

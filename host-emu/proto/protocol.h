@@ -57,11 +57,13 @@ struct protocol_services {
 	uint32_t count;
 	uint32_t reserved;
 	char class[PROTOCOL_MAX_SERVICES][PROTOCOL_NAME];	/* with a NUL */
+	char root[PROTOCOL_MAX_SERVICES][PROTOCOL_NAME];	/* of their buses; the same */
 };
 
+/** struct protocol_open - @type is that of the user client; the extension knows 0 only */
 struct protocol_open {
 	uint32_t service;
-	uint32_t reserved;
+	uint32_t type;
 };
 
 struct protocol_status {

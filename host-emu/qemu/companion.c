@@ -3,6 +3,7 @@
 #include "companion.h"
 
 #include "dart-device.h"
+#include "qapi/visitor.h"
 #include "property.h"
 
 static const char *const forget_names[] = {
@@ -75,11 +76,61 @@ void companion_set_backend(AppleDma *dma, struct backend *backend, const char *n
 	dma->name = g_strdup(name);
 }
 
+AppleDma *companion_find(PCIBus *bus, uint32_t managed_bdf,
+			 const struct extension_address *address)
+{
+	for (unsigned int devfn = 0; devfn < PCI_DEVFN_MAX; devfn++) {
+		Object *obj = OBJECT(bus->devices[devfn]);
+		AppleDma *dma = obj ? (AppleDma *)object_dynamic_cast(obj, TYPE_APPLE_DMA) : NULL;
+
+		if (dma && dma->regs.bdf_fixed && dma->regs.bdf == managed_bdf &&
+		    dma->host_bus == address->bus && dma->host_device == address->device &&
+		    dma->host_function == address->function)
+			return dma;
+	}
+	return NULL;
+}
+
+static bool names_extension(const AppleDma *dma)
+{
+	return dma->host_bus != HOST_UNSET || dma->host_device != HOST_UNSET ||
+	       dma->host_function != HOST_UNSET || dma->host_root;
+}
+
+/* As with the RFC's device, MANAGED_BDF is 0 if nothing is said. */
+static bool open_extension(AppleDma *dma, Error **errp)
+{
+	const struct extension_address address = {
+		dma->host_bus, dma->host_device, dma->host_function, dma->host_root,
+	};
+	struct extension *extension;
+
+	if (dma->dart_id) {
+		error_setg(errp, "dart=%s and x-apple-host-...: one of them", dma->dart_id);
+		return false;
+	}
+	if (dma->host_bus > 0xff || dma->host_device > 31 || dma->host_function > 7) {
+		error_setg(errp, "apple-dma-pci needs x-apple-host-bus (0 to 255), "
+			   "x-apple-host-device (0 to 31) and x-apple-host-function (0 to 7)");
+		return false;
+	}
+	extension = extension_open(&address, true, errp);
+	if (!extension)
+		return false;
+	dma->name = g_strdup(extension->name);
+	dma->regs.bdf_fixed = true;
+	dma->regs.backend = extension_backend(extension, dma->regs.bdf);
+	extension_put(extension);
+	return true;
+}
+
 /* The companion of a passthrough device has its backend already. */
 static bool find_backend(AppleDma *dma, Error **errp)
 {
 	AppleDart *dart;
 
+	if (!dma->regs.backend && names_extension(dma))
+		return open_extension(dma, errp);
 	if (dma->regs.backend) {
 		if (dma->dart_id)
 			error_setg(errp, "dart=%s: it registers memory with its passthrough device",
@@ -99,6 +150,9 @@ static void realize(PCIDevice *pdev, Error **errp)
 {
 	AppleDma *dma = APPLE_DMA(pdev);
 
+	if (dma->max_entries)
+		dma->regs.batch_entries = dma->max_entries;
+	dma->max_entries = dma->regs.batch_entries;
 	if (!dma->regs.batch_entries) {
 		error_setg(errp, "batch-entries=0: allowed is 1 or more");
 		return;
@@ -155,31 +209,45 @@ static void reset(DeviceState *dev)
 	dma->regs.backend = apple_dart_backend(apple_dart_find(dma->dart_id, &error_abort));
 }
 
-static char *get_bdf(Object *obj, Error **errp)
+static void get_bdf(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
 {
 	AppleDma *dma = APPLE_DMA(obj);
+	g_autofree char *text = dma->regs.bdf_fixed ? g_strdup_printf("0x%04x", dma->regs.bdf) :
+						      g_strdup("auto");
 
-	return dma->regs.bdf_fixed ? g_strdup_printf("0x%04x", dma->regs.bdf) : g_strdup("auto");
+	visit_type_str(v, name, &text, errp);
 }
 
-static void set_bdf(Object *obj, const char *value, Error **errp)
+/* A leading 0 is hexadecimal, never octal. Other numbers are decimal, as QEMU's are. */
+static bool parse_bdf(const char *text, uint32_t *bdf)
+{
+	char *end;
+	const guint64 number = g_ascii_strtoull(text, &end, text[0] == '0' ? 16 : 10);
+
+	*bdf = number;
+	return g_ascii_isdigit(text[0]) && !*end && number <= UINT32_MAX;
+}
+
+/* A number in JSON is one; on the command line everything is text. */
+static void set_bdf(Object *obj, Visitor *v, const char *name, void *opaque, Error **errp)
 {
 	AppleDma *dma = APPLE_DMA(obj);
-	char *end;
-	guint64 bdf;
+	g_autofree char *text = NULL;
+	uint32_t bdf = 0;
+	bool fixed = true;
 
-	if (!strcmp(value, "auto")) {
-		dma->regs.bdf_fixed = false;
-		return;
-	}
-	bdf = g_ascii_strtoull(value, &end, 16);
-	if (!g_ascii_isxdigit(value[0]) || *end || bdf > UINT32_MAX) {
-		error_setg(errp, "managed-bdf=%s: allowed are auto and a hexadecimal number "
-			   "such as 0x0100 (bus << 8 | device << 3 | function)", value);
+	if (visit_type_str(v, name, &text, NULL)) {
+		fixed = strcmp(text, "auto");
+		if (fixed && !parse_bdf(text, &bdf)) {
+			error_setg(errp, "managed-bdf=%s: allowed are auto, and a number such as "
+				   "0x0100 or 256 (bus << 8 | device << 3 | function)", text);
+			return;
+		}
+	} else if (!visit_type_uint32(v, name, &bdf, errp)) {
 		return;
 	}
 	dma->regs.bdf = bdf;
-	dma->regs.bdf_fixed = true;
+	dma->regs.bdf_fixed = fixed;
 }
 
 static char *get_layout(Object *obj, Error **errp)
@@ -231,6 +299,11 @@ static void set_stats(Object *obj, const char *value, Error **errp)
 static APPLE_PROPERTY properties[] = {
 	DEFINE_PROP_STRING("dart", AppleDma, dart_id),
 	DEFINE_PROP_UINT32("batch-entries", AppleDma, regs.batch_entries, APPLE_DMA_DEFAULT_MAX_ENTRIES),
+	DEFINE_PROP_UINT32("max-entries", AppleDma, max_entries, 0),
+	DEFINE_PROP_UINT32("x-apple-host-bus", AppleDma, host_bus, HOST_UNSET),
+	DEFINE_PROP_UINT32("x-apple-host-device", AppleDma, host_device, HOST_UNSET),
+	DEFINE_PROP_UINT32("x-apple-host-function", AppleDma, host_function, HOST_UNSET),
+	DEFINE_PROP_STRING("x-apple-host-root", AppleDma, host_root),
 	DEFINE_PROP_UINT32("version", AppleDma, regs.version, APPLE_DMA_VERSION),
 	APPLE_PROPERTY_END
 };
@@ -266,14 +339,14 @@ static void class_init(ObjectClass *klass, APPLE_CLASS_DATA *data)
 	pc->vendor_id = APPLE_DMA_PCI_VENDOR_ID;
 	pc->device_id = APPLE_DMA_PCI_DEVICE_ID;
 	pc->class_id = PCI_CLASS_SYSTEM_OTHER;
-	dc->desc = "Companion through which a guest maps memory in an apple-dart";
+	dc->desc = "Companion through which a guest maps memory for DMA";
 	dc->vmsd = &vmstate;
 	apple_class_set_reset(dc, reset);
 	set_bit(DEVICE_CATEGORY_MISC, dc->categories);
 	device_class_set_props(dc, properties);
-	object_class_property_add_str(klass, "managed-bdf", get_bdf, set_bdf);
+	object_class_property_add(klass, "managed-bdf", "uint32", get_bdf, set_bdf, NULL, NULL);
 	object_class_property_set_description(klass, "managed-bdf",
-		"auto (default: the device behind the DART's port), or hexadecimal");
+		"auto (default: the device behind the DART's port), or a number");
 	object_class_property_add_str(klass, "layout", get_layout, set_layout);
 	object_class_property_set_description(klass, "layout", names_list(&wire_layouts));
 	object_class_property_add_str(klass, "lie", get_lie, set_lie);

@@ -5,6 +5,7 @@
 
 #include "companion/registers.h"
 #include "compat.h"
+#include "extension.h"
 
 #define TYPE_APPLE_DMA "apple-dma-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(AppleDma, APPLE_DMA)
@@ -16,6 +17,8 @@ enum companion_forget {
 	COMPANION_FORGET_ALL		/* and what is registered, behind an apple-dart */
 };
 
+#define HOST_UNSET	UINT32_MAX
+
 struct AppleDma {
 	PCIDevice parent_obj;
 	MemoryRegion bar;
@@ -23,6 +26,11 @@ struct AppleDma {
 	/* Properties. */
 	char *dart_id;
 	char *stats_file;
+	uint32_t max_entries;		/* 0 for batch-entries */
+	uint32_t host_bus;		/* HOST_UNSET without an extension of its own */
+	uint32_t host_device;
+	uint32_t host_function;
+	char *host_root;
 	enum companion_forget forget;
 
 	struct registers regs;
@@ -37,5 +45,13 @@ struct AppleDma {
  * @name: for statistics
  */
 void companion_set_backend(AppleDma *dma, struct backend *backend, const char *name);
+
+/**
+ * companion_find() - one on a bus that was created for a device of the host
+ * @managed_bdf: the property, not what the guest reads
+ * @address: of the device
+ */
+AppleDma *companion_find(PCIBus *bus, uint32_t managed_bdf,
+			 const struct extension_address *address);
 
 #endif

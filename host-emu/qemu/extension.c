@@ -8,7 +8,7 @@
 #include "discard.h"
 #include "iokit/linux.h"
 
-static GSList *extensions;	/* that are open */
+static GSList *extensions;	/* of passthrough devices */
 static struct extension_sum sum;	/* of those */
 
 struct region {
@@ -39,10 +39,29 @@ static bool parse_hex(const char **text, unsigned long most, char behind, uint8_
 	return true;
 }
 
-static bool parse_host(const char *text, uint8_t *bus, uint8_t *device, uint8_t *function)
+/* A domain in front of the address is allowed, and ignored: the extension has none. */
+static const char *behind_domain(const char *text)
 {
-	return text && parse_hex(&text, 0xff, ':', bus) && parse_hex(&text, 31, '.', device) &&
-	       parse_hex(&text, 7, '\0', function);
+	const char *colon = strchr(text, ':');
+	unsigned int digits = 0;
+
+	while (g_ascii_isxdigit(text[digits]))
+		digits++;
+	return colon && strchr(colon + 1, ':') && digits && digits <= 4 && text + digits == colon ?
+	       colon + 1 : text;
+}
+
+bool extension_parse(const char *host, struct extension_address *address, Error **errp)
+{
+	const char *text = behind_domain(host ? host : "");
+
+	if (parse_hex(&text, 0xff, ':', &address->bus) &&
+	    parse_hex(&text, 31, '.', &address->device) &&
+	    parse_hex(&text, 7, '\0', &address->function))
+		return true;
+	error_setg(errp, "host=%s: expected is the device's address on the host, as in "
+		   "host=01:00.0", host ? host : "");
+	return false;
 }
 
 static bool is_extension(io_service_t service)
@@ -77,15 +96,19 @@ static bool extension_runs(void)
 	return runs;
 }
 
-static bool is_open(const char *name)
+/* The passthrough device's extension, which its companions share; NULL for none. */
+static struct extension *find(const char *name, const char *root)
 {
-	for (GSList *link = extensions; link; link = link->next)
-		if (!strcmp(((struct extension *)link->data)->name, name))
-			return true;
-	return false;
+	for (GSList *link = extensions; link; link = link->next) {
+		struct extension *extension = link->data;
+
+		if (!strcmp(extension->name, name) && !g_strcmp0(extension->root, root))
+			return extension;
+	}
+	return NULL;
 }
 
-static bool claim(io_connect_t connection, const char *host, Error **errp)
+static bool claim(io_connect_t connection, const char *name, Error **errp)
 {
 	const kern_return_t ret = apple_dext_claim(connection);
 
@@ -93,10 +116,10 @@ static bool claim(io_connect_t connection, const char *host, Error **errp)
 		return true;
 	if (ret == kIOReturnExclusiveAccess)
 		error_setg(errp, "host=%s: another driver has this device; end what uses it there",
-			   host);
+			   name);
 	else
 		error_setg(errp, "host=%s: the driver extension did not open the device "
-			   "(IOReturn 0x%08x)", host, (unsigned int)ret);
+			   "(IOReturn 0x%08x)", name, (unsigned int)ret);
 	return false;
 }
 
@@ -108,45 +131,69 @@ static void discarded(void *arg, uint64_t va, uint64_t size)
 	iokit_discard_memory(extension->connection, va, size);
 }
 
-struct extension *extension_open(const char *host, Error **errp)
+/* Why there is no connection. @found are the roots of what has that address. */
+static void explain(const char *name, const char *root, const char *found, Error **errp)
 {
-	uint8_t bus = 0, device = 0, function = 0;
-	g_autofree char *name = NULL;
+	if (!extension_runs())
+		error_setg(errp, "host=%s: the driver extension (VFIOUserPCIDriver) is not running",
+			   name);
+	else if (!*found)
+		error_setg(errp, "host=%s: no driver extension has this device; is it plugged in, "
+			   "and is this its address?", name);
+	else if (root)
+		error_setg(errp, "host=%s: no device with this address is below host-root=%s; "
+			   "such devices are below %s", name, root, found);
+	else
+		error_setg(errp, "host=%s: several devices have this address; add host-root=, "
+			   "which is one of %s", name, found);
+}
+
+static struct extension *connect_to(const struct extension_address *address, const char *name,
+				    const char *root, Error **errp)
+{
 	struct extension *extension;
 	io_connect_t connection;
+	char found[256];
 
-	if (!parse_host(host, &bus, &device, &function)) {
-		error_setg(errp, "host=%s: expected is the device's address on the host, as in "
-			   "host=01:00.0", host ? host : "");
-		return NULL;
-	}
-	name = g_strdup_printf("%02x:%02x.%x", bus, device, function);
-	/* The extension itself would allow a second user. */
-	if (is_open(name)) {
-		error_setg(errp, "host=%s is in this machine already", name);
-		return NULL;
-	}
-	connection = apple_dext_connect(bus, device, function);
+	connection = apple_dext_connect_below(address->bus, address->device, address->function,
+					      root, found, sizeof(found));
 	if (connection == IO_OBJECT_NULL) {
-		if (extension_runs())
-			error_setg(errp, "host=%s: no driver extension has this device; is it "
-				   "plugged in, and is this its address?", host);
-		else
-			error_setg(errp, "host=%s: the driver extension (VFIOUserPCIDriver) is not "
-				   "running", host);
+		explain(name, root, found, errp);
 		return NULL;
 	}
-	if (!claim(connection, host, errp)) {
+	if (!claim(connection, name, errp)) {
 		apple_dext_disconnect(connection);
 		return NULL;
 	}
 	extension = g_new0(struct extension, 1);
 	extension->connection = connection;
-	extension->name = g_steal_pointer(&name);
+	extension->name = g_strdup(name);
+	extension->root = g_strdup(root);
 	extension->users = 1;
 	extension->regions = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
-	extensions = g_slist_prepend(extensions, extension);
 	discard_watch(discarded, extension);
+	return extension;
+}
+
+struct extension *extension_open(const struct extension_address *address, bool share, Error **errp)
+{
+	g_autofree char *name = g_strdup_printf("%02x:%02x.%x", address->bus, address->device,
+						address->function);
+	const char *root = address->root && *address->root ? address->root : NULL;
+	struct extension *extension = find(name, root);
+
+	if (extension && share) {
+		extension->users++;
+		return extension;
+	}
+	/* The extension itself would allow a second user. */
+	if (extension) {
+		error_setg(errp, "host=%s is in this machine already", name);
+		return NULL;
+	}
+	extension = connect_to(address, name, root, errp);
+	if (extension && !share)
+		extensions = g_slist_prepend(extensions, extension);
 	return extension;
 }
 
@@ -159,6 +206,7 @@ void extension_put(struct extension *extension)
 	sum.bytes -= extension->bytes;
 	apple_dext_disconnect(extension->connection);
 	g_hash_table_destroy(extension->regions);
+	g_free(extension->root);
 	g_free(extension->name);
 	g_free(extension);
 }

@@ -11,6 +11,18 @@
 #include "compat.h"
 
 /**
+ * struct extension_address - which device of the host
+ * @root: where several have one address: the name of the PCI device at the root of
+ *	its buses; else NULL
+ */
+struct extension_address {
+	uint8_t bus;
+	uint8_t device;
+	uint8_t function;
+	const char *root;
+};
+
+/**
  * struct extension - a claimed device
  * @connection: its user client
  * @name: of the device on the host, such as 01:00.0
@@ -22,18 +34,25 @@ struct extension {
 	bool gone;
 
 	/* The rest belongs to extension.c. */
+	char *root;			/* as it was asked for */
 	unsigned int users;
 	GHashTable *regions;		/* handle -> struct region */
 	uint64_t bytes;
 };
 
+/** extension_parse() - bus, device and function from [DDDD:]BB:DD.F in hexadecimal */
+bool extension_parse(const char *host, struct extension_address *address, Error **errp);
+
 /**
  * extension_open() - connect to the extension of a device, and claim it
- * @host: the device, BB:DD.F in hexadecimal
+ * @share: for a companion: as one more user of the passthrough device's connection,
+ *	or else by one of its own, which nobody shares. Without it, for a passthrough
+ *	device: there can be one
  *
- * Return: with one user, or NULL with an error that says what to do.
+ * Return: with one user more, or NULL with an error that says what to do.
  */
-struct extension *extension_open(const char *host, Error **errp);
+struct extension *extension_open(const struct extension_address *address, bool share,
+				 Error **errp);
 
 /** extension_put() - one user less; the last one closes it, with all its regions */
 void extension_put(struct extension *extension);

@@ -11,6 +11,7 @@ static uint64_t bar_read(void *opaque, hwaddr offset, unsigned int size)
 	uint64_t value = UINT64_MAX;
 	kern_return_t ret;
 
+	passthrough_interrupts_accessed(bar->owner);
 	ret = apple_dext_mmio_read(extension->connection, bar->index, offset, size, &value);
 	return extension_failed(extension, ret, "MMIORead") ? UINT64_MAX : value;
 }
@@ -21,6 +22,7 @@ static void bar_write(void *opaque, hwaddr offset, uint64_t value, unsigned int 
 	struct extension *extension = bar->owner->extension;
 	kern_return_t ret;
 
+	passthrough_interrupts_accessed(bar->owner);
 	ret = apple_dext_mmio_write(extension->connection, bar->index, offset, size, value);
 	extension_failed(extension, ret, "MMIOWrite");
 }

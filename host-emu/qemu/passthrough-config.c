@@ -97,8 +97,9 @@ static bool add_msi(VfioApple *dev, uint8_t at, Error **errp)
 	if (msi_init(pdev, at, 1 << shift, flags & PCI_MSI_FLAGS_64BIT,
 		     flags & PCI_MSI_FLAGS_MASKBIT, errp))
 		return false;
-	emulate(dev, at, 10 + (flags & PCI_MSI_FLAGS_64BIT ? 4 : 0) +
-		(flags & PCI_MSI_FLAGS_MASKBIT ? 10 : 0));
+	dev->at.msi_size = 10 + (flags & PCI_MSI_FLAGS_64BIT ? 4 : 0) +
+			   (flags & PCI_MSI_FLAGS_MASKBIT ? 10 : 0);
+	emulate(dev, at, dev->at.msi_size);
 	return true;
 }
 
@@ -180,8 +181,10 @@ bool passthrough_config_init(VfioApple *dev, Error **errp)
 	memcpy(pdev->config + PCI_BASE_ADDRESS_0, bars, sizeof(bars));
 	pci_set_word(pdev->config + PCI_COMMAND, 0);
 	pci_set_long(pdev->config + PCI_ROM_ADDRESS, 0);
+	/* The pin is the device's; QEMU knows no more than INTD. */
+	if (pdev->config[PCI_INTERRUPT_PIN] > PCI_NUM_PINS)
+		pdev->config[PCI_INTERRUPT_PIN] = 0;
 	pdev->config[PCI_HEADER_TYPE] = multifunction ? PCI_HEADER_TYPE_MULTI_FUNCTION : 0;
-	pdev->config[PCI_INTERRUPT_PIN] = 0;
 	emulate(dev, PCI_COMMAND, 2);
 	emulate(dev, PCI_HEADER_TYPE, 1);
 	emulate(dev, PCI_BASE_ADDRESS_0, sizeof(bars));
@@ -254,7 +257,13 @@ void passthrough_reset(VfioApple *dev)
 		return;
 	dev->counts.resets++;
 	ret = apple_dext_reset_device(dev->extension->connection);
-	extension_failed(dev->extension, ret, "ResetDevice");
+	if (!extension_failed(dev->extension, ret, "ResetDevice") || dev->extension->gone)
+		return;
+	if (!dev->counts.reset_failures++)
+		warn_report("vfio-apple-pci %s: the device cannot be reset (IOReturn 0x%08x); it "
+			    "keeps its state. Switch it off and on if its driver does not start. "
+			    "Further failures are only counted, as reset_failures in its stats",
+			    dev->extension->name, (unsigned int)ret);
 }
 
 /*
@@ -274,7 +283,26 @@ static void intercept_reset(VfioApple *dev, uint32_t address, uint32_t *value, i
 	passthrough_reset(dev);
 }
 
-/* Write through to the device, except what QEMU emulates. */
+/* What does not reach the device, beside STATUS and the BARs. */
+static bool is_held(const VfioApple *dev, uint32_t address, int len)
+{
+	const PCIDevice *pdev = PCI_DEVICE(dev);
+	const uint32_t express = dev->at.express;
+
+	switch (dev->filter) {
+	case PASSTHROUGH_FILTER_RFC:
+		return false;
+	case PASSTHROUGH_FILTER_TODAY:
+		return (msi_present(pdev) &&
+			ranges_overlap(address, len, pdev->msi_cap, dev->at.msi_size)) ||
+		       (express && (ranges_overlap(address, len, express + PCI_EXP_DEVCTL, 2) ||
+				    ranges_overlap(address, len, express + PCI_EXP_DEVCTL2, 2)));
+	default:
+		return address >= PCI_CONFIG_HEADER_SIZE && emulates(dev, address, len);
+	}
+}
+
+/* Write through to the device, except what is held. */
 static void filter(VfioApple *dev, uint32_t address, uint32_t value, int len)
 {
 	if (ranges_overlap(address, len, PCI_COMMAND, 2)) {
@@ -285,11 +313,12 @@ static void filter(VfioApple *dev, uint32_t address, uint32_t value, int len)
 	}
 	if (ranges_overlap(address, len, PCI_STATUS, 2) ||
 	    ranges_overlap(address, len, PCI_BASE_ADDRESS_0, PCI_ROM_SLOT * 4) ||
-	    (address >= PCI_CONFIG_HEADER_SIZE && emulates(dev, address, len))) {
+	    is_held(dev, address, len)) {
 		dev->counts.held++;
 		return;
 	}
-	intercept_reset(dev, address, &value, len);
+	if (dev->filter == PASSTHROUGH_FILTER_OWN)
+		intercept_reset(dev, address, &value, len);
 	write_through(dev, address, value, len);
 }
 

@@ -40,15 +40,24 @@ static bool failed(VfioApple *dev, kern_return_t ret, const char *what)
 /* The extension drops interrupts that it masks: mask only unused vectors there. */
 static void set_mask(VfioApple *dev)
 {
+	uint64_t mask[EXTENSION_WORDS];
+
 	if (dev->extension->gone || !dev->vectors)
 		return;
-	dev->mask_unset = failed(dev, apple_dext_set_irq_mask(dev->extension->connection,
-							      dev->used), "SetIRQMask");
+	memcpy(mask, dev->used, sizeof(mask));
+	mask[0] |= dev->pin_used;
+	dev->mask_unset = failed(dev, apple_dext_set_irq_mask(dev->extension->connection, mask),
+				 "SetIRQMask");
 }
 
 static unsigned int used_by_msi(const PCIDevice *pdev)
 {
 	return msi_present(pdev) && msi_enabled(pdev) ? msi_nr_vectors_allocated(pdev) : 0;
+}
+
+static bool has_pin(const PCIDevice *pdev)
+{
+	return pdev->config[PCI_INTERRUPT_PIN];
 }
 
 static void deliver(VfioApple *dev, unsigned int vector)
@@ -59,6 +68,11 @@ static void deliver(VfioApple *dev, unsigned int vector)
 							used_by_msi(pdev);
 
 	dev->counts.taken++;
+	if (!vector && dev->pin_used) {
+		dev->counts.delivered++;
+		pci_irq_assert(pdev);
+		return;
+	}
 	if (vector >= count || !in_use(dev, vector)) {
 		dev->counts.unwanted++;
 		return;
@@ -136,23 +150,37 @@ void passthrough_interrupts_update(VfioApple *dev)
 	PCIDevice *pdev = PCI_DEVICE(dev);
 	uint64_t wanted[EXTENSION_WORDS] = { 0 };
 	const unsigned int count = used_by_msi(pdev);
+	const bool msix = msix_present(pdev) && msix_enabled(pdev);
+	const bool pin_used = has_pin(pdev) && !msix && !count;
+	bool changed = dev->pin_used != pin_used;
 
-	if (msix_present(pdev) && msix_enabled(pdev))
-		return;
+	if (changed && !pin_used)
+		pci_irq_deassert(pdev);
+	dev->pin_used = pin_used;
 	if (count)
 		wanted[0] = MAKE_64BIT_MASK(0, count);
-	if (!memcmp(wanted, dev->used, sizeof(wanted)))
-		return;
-	memcpy(dev->used, wanted, sizeof(wanted));
-	set_mask(dev);
+	if (!msix && memcmp(wanted, dev->used, sizeof(wanted))) {
+		memcpy(dev->used, wanted, sizeof(wanted));
+		changed = true;
+	}
+	if (changed)
+		set_mask(dev);
 }
 
 void passthrough_interrupts_clear(VfioApple *dev)
 {
 	memset(dev->used, 0, sizeof(dev->used));
+	dev->pin_used = false;
 	set_mask(dev);
 	if (!dev->extension->gone && dev->vectors)
 		take(dev);
+}
+
+/* Only trapped BARs are seen; those that are mapped have no registers here. */
+void passthrough_interrupts_accessed(VfioApple *dev)
+{
+	if (dev->pin_used)
+		pci_irq_deassert(PCI_DEVICE(dev));
 }
 
 static void stop_events(VfioApple *dev)
@@ -169,10 +197,6 @@ bool passthrough_interrupts_init(VfioApple *dev, Error **errp)
 	kern_return_t ret;
 
 	ret = apple_dext_setup_interrupts(dev->extension->connection, &dev->vectors);
-	if (ret == kIOReturnNotFound) {
-		dev->vectors = 0;
-		return true;
-	}
 	if (ret != kIOReturnSuccess) {
 		error_setg(errp, "host=%s: its interrupts cannot be set up (IOReturn 0x%08x)",
 			   dev->extension->name, (unsigned int)ret);

@@ -31,12 +31,25 @@ struct passthrough_bar {
 };
 
 /**
+ * enum passthrough_filter - which writes to configuration space reach the device
+ *
+ * Those to COMMAND always do, byte by byte; those to STATUS and the BARs never do.
+ */
+enum passthrough_filter {
+	PASSTHROUGH_FILTER_OWN,		/* none to what QEMU emulates; FLR is ResetDevice */
+	PASSTHROUGH_FILTER_RFC,		/* all others */
+	PASSTHROUGH_FILTER_TODAY	/* others but those to MSI, DEVCTL and DEVCTL2 */
+};
+
+/**
  * struct passthrough_capabilities - offsets of those that matter here; 0 for none
  * @msix: MSI-X
+ * @msi_size: of the MSI capability, in bytes
  * @express: PCI Express
  */
 struct passthrough_capabilities {
 	uint8_t msix;
+	uint8_t msi_size;
 	uint8_t express;
 };
 
@@ -48,6 +61,7 @@ struct passthrough_capabilities {
  * @resets: of the device
  * @held: configuration writes of which nothing went to the device
  * @failures: calls for interrupts that failed, and were made again
+ * @reset_failures: of @resets, those that failed
  */
 struct passthrough_counts {
 	uint64_t taken;
@@ -56,15 +70,20 @@ struct passthrough_counts {
 	uint64_t resets;
 	uint64_t held;
 	uint64_t failures;
+	uint64_t reset_failures;
 };
 
 struct VfioApple {
 	PCIDevice parent_obj;
 	AppleDma companion;
+	bool has_companion;
 
 	/* Properties. */
 	char *host;
+	char *host_root;
+	bool dma_companion;
 	bool map_bars;
+	enum passthrough_filter filter;
 
 	/* From realize on. */
 	struct extension *extension;
@@ -74,7 +93,8 @@ struct VfioApple {
 
 	uint32_t vectors;
 	uint64_t used[EXTENSION_WORDS];	/* by the guest */
-	bool mask_unset;			/* the extension has not taken @used */
+	bool pin_used;				/* INTx is vector 0 */
+	bool mask_unset;			/* the extension has not taken both */
 	EventNotifier event;
 	QEMUTimer *retry;
 	AppleDextInterruptNotify *notify;
@@ -117,10 +137,13 @@ void passthrough_bars_exit(VfioApple *dev);
 bool passthrough_interrupts_init(VfioApple *dev, Error **errp);
 void passthrough_interrupts_exit(VfioApple *dev);
 
-/** passthrough_interrupts_update() - the guest may have switched MSI or MSI-X */
+/** passthrough_interrupts_update() - the guest may have switched MSI, MSI-X or the device */
 void passthrough_interrupts_update(VfioApple *dev);
 
 /** passthrough_interrupts_clear() - nothing is pending or in use any more */
 void passthrough_interrupts_clear(VfioApple *dev);
+
+/** passthrough_interrupts_accessed() - the guest uses a BAR: the end of an INTx */
+void passthrough_interrupts_accessed(VfioApple *dev);
 
 #endif

@@ -54,6 +54,67 @@ static void connect_finds_the_device_and_no_other(void **state)
 	assert_int_equal(apple_dext_connect(2, 4, 1), IO_OBJECT_NULL);
 }
 
+static io_service_t first_service(void)
+{
+	io_iterator_t iterator;
+	io_service_t service;
+
+	assert_int_equal(IOServiceGetMatchingServices(kIOMainPortDefault,
+						      IOServiceMatching("IOUserService"),
+						      &iterator), KERN_SUCCESS);
+	service = IOIteratorNext(iterator);
+	IOObjectRelease(iterator);
+	return service;
+}
+
+static void services_open_user_clients_of_type_0_alone(void **state)
+{
+	const io_service_t service = first_service();
+	io_connect_t connection;
+
+	(void)state;
+	for (uint32_t type = 1; type < 4; type++)
+		assert_int_equal(IOServiceOpen(service, mach_task_self(), type, &connection),
+				 kIOReturnUnsupported);
+	assert_int_equal(IOServiceOpen(service, mach_task_self(), 0, &connection), KERN_SUCCESS);
+	IOServiceClose(connection);
+	IOObjectRelease(service);
+}
+
+static void registry_has_two_pci_devices_above_a_service(void **state)
+{
+	io_registry_entry_t entry = first_service(), above;
+	io_connect_t connection;
+	io_name_t name = "";
+
+	(void)state;
+	assert_false(IOObjectConformsTo(entry, "IOPCIDevice"));
+	assert_true(IOObjectConformsTo(entry, "IOUserService"));
+	assert_int_not_equal(IORegistryEntryGetParentEntry(entry, "IOPower", &above),
+			     KERN_SUCCESS);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(IORegistryEntryGetParentEntry(entry, kIOServicePlane, &above),
+				 KERN_SUCCESS);
+		IOObjectRelease(entry);
+		entry = above;
+		assert_true(IOObjectConformsTo(entry, "IOPCIDevice"));
+		assert_int_equal(IORegistryEntryGetName(entry, name), KERN_SUCCESS);
+	}
+	assert_string_equal(name, "pcic0-bridge");
+	assert_int_not_equal(IORegistryEntryGetParentEntry(entry, kIOServicePlane, &above),
+			     KERN_SUCCESS);
+	/* They are no services. */
+	assert_null(IORegistryEntryCreateCFProperty(entry, CFSTR("IOUserClass"),
+						    kCFAllocatorDefault, 0));
+	assert_int_equal(IOServiceOpen(entry, mach_task_self(), 0, &connection),
+			 kIOReturnBadArgument);
+	IOObjectRelease(entry);
+	assert_int_equal(IORegistryEntryGetName(entry, name), kIOReturnBadArgument);
+	assert_int_equal(IORegistryEntryGetParentEntry(entry, kIOServicePlane, &above),
+			 kIOReturnNotFound);
+	assert_false(IOObjectConformsTo(entry, "IOPCIDevice"));
+}
+
 static void connect_without_dextd_finds_nothing(void **state)
 {
 	(void)state;
@@ -173,6 +234,31 @@ static void bar_is_mapped_and_unmapped_once(void **state)
 	assert_int_equal(apple_dext_unmap_bar(c, 2, address), kIOReturnBadArgument);
 	assert_int_equal(apple_dext_map_bar(c, 0, &address, &size, &type), kIOReturnUnsupported);
 	assert_int_equal(apple_dext_map_bar(c, 5, &address, &size, &type), kIOReturnNotFound);
+}
+
+static void prefetchable_memory_alone_is_mapped_write_combined(void **state)
+{
+	struct fixture *f = *state;
+	const io_connect_t c = f->connection;
+	mach_vm_address_t address;
+	struct dext_totals totals;
+	mach_vm_size_t size;
+
+	assert_int_equal(apple_dext_claim(c), kIOReturnSuccess);
+	assert_int_equal(apple_dext_setup_interrupts(c, NULL), kIOReturnSuccess);
+	assert_int_equal(IOConnectMapMemory64(c, DEXT_MEMORY_INTERRUPTS, mach_task_self(), &address,
+					      &size, kIOMapAnywhere), kIOReturnSuccess);
+	service_settle(f->service);
+	dext_get_totals(f->service->unit.dext, &totals);
+	assert_int_equal(totals.mapped, 1);
+	assert_int_equal(totals.write_combined, 0);
+	assert_int_equal(apple_dext_map_bar(c, 2, &address, &size, NULL), kIOReturnSuccess);
+	/* Registers are asked for, too, but not that way, and not given. */
+	assert_int_equal(apple_dext_map_bar(c, 0, &address, &size, NULL), kIOReturnUnsupported);
+	service_settle(f->service);
+	dext_get_totals(f->service->unit.dext, &totals);
+	assert_int_equal(totals.mapped, 2);
+	assert_int_equal(totals.write_combined, 1);
 }
 
 static void disconnect_twice_is_harmless(void **state)
@@ -443,12 +529,15 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(connect_finds_the_device_and_no_other),
+		TEST(services_open_user_clients_of_type_0_alone),
+		TEST(registry_has_two_pci_devices_above_a_service),
 		TEST(connect_without_dextd_finds_nothing),
 		TEST(no_connection_is_a_bad_argument_everywhere),
 		TEST(null_where_a_result_goes_is_refused),
 		TEST(results_are_left_alone_by_errors),
 		TEST(config_block_is_the_bytes_of_configuration_space),
 		TEST(bar_is_mapped_and_unmapped_once),
+		TEST(prefetchable_memory_alone_is_mapped_write_combined),
 		TEST(disconnect_twice_is_harmless),
 		TEST(dma_reaches_the_clients_memory),
 		TEST(limits_of_the_dart_are_no_space),

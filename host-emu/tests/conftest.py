@@ -43,6 +43,13 @@ def shim(shims):
 
 
 @pytest.fixture(scope="session")
+def dextd_program():
+    """dextd."""
+    make("dextd")
+    return make("print-dextd")
+
+
+@pytest.fixture(scope="session")
 def wire():
     """The wire format."""
     return Wire(json.loads(make("print-wire")))

@@ -377,7 +377,7 @@ static void without_a_device_what_needs_one_is_not_attached(void **state)
 				 kIOReturnNotAttached);
 		assert_int_equal(count, 0);
 	}
-	assert_int_equal(dext_get_memory(f->client, DEXT_MEMORY_BAR0, &fd, &size),
+	assert_int_equal(dext_get_memory(f->client, DEXT_MEMORY_BAR0, 0, &fd, &size),
 			 kIOReturnNotAttached);
 }
 

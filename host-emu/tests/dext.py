@@ -21,24 +21,39 @@ GET_IDENTITY, CONFIG_READ, CONFIG_WRITE, MMIO_READ, MMIO_WRITE = 0, 8, 9, 11, 12
 CHECK_INTERRUPT, WAIT_INTERRUPT, SET_IRQ_MASK = 14, 15, 16
 
 
+def wait_for(condition):
+    """Until it is true."""
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.01)
+
+
 class Dextd:
     """One dextd; a context manager that reaps it."""
 
-    def __init__(self, program, folder, device="dma-engine"):
+    def __init__(self, program, folder, *devices):
         self.socket = os.path.join(folder, "dextd")
         self._stats = os.path.join(folder, "stats")
         self._log = os.path.join(folder, "dextd.log")
         self._ends = 0
         with open(self._log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen([program, "--socket", self.socket, "--stats",
-                                             self._stats, "--device", device], stderr=log)
+                                             self._stats,
+                                             *(f"--device={device}"
+                                               for device in devices or ["dma-engine"])],
+                                            stderr=log)
         end = time.monotonic() + DEADLINE
         while not os.path.exists(self.socket):
             assert self.process.poll() is None and time.monotonic() < end, "no dextd"
             time.sleep(0.01)
 
     def stats(self):
-        """The counts of its device up to now."""
+        """The counts of its first device up to now."""
+        return self.all_stats()[0]
+
+    def all_stats(self):
+        """The counts of its devices up to now."""
         if os.path.exists(self._stats):
             os.unlink(self._stats)
         self.process.send_signal(signal.SIGUSR1)
@@ -47,7 +62,7 @@ class Dextd:
             assert time.monotonic() < end, "dextd wrote no statistics"
             time.sleep(0.01)
         with open(self._stats, encoding="utf-8") as file:
-            return json.load(file)["devices"][0]
+            return json.load(file)["devices"]
 
     def kill(self):
         self._ends = -signal.SIGKILL

@@ -131,12 +131,14 @@ static void wrong_options_are_sentences(void **state)
 		{ "--socket SOCKET --device nvme,bdf=1:2", "bdf cannot be '1:2'" },
 		{ "--socket SOCKET --device nvme,iova=low", "iova cannot be 'low'" },
 		{ "--socket SOCKET --device nvme,iova-bits=31", "iova-bits cannot be '31'" },
-		{ "--socket SOCKET --device nvme,interrupts=intx", "interrupts cannot be 'intx'" },
+		{ "--socket SOCKET --device nvme,interrupts=inta", "interrupts cannot be 'inta'" },
+		{ "--socket SOCKET --device nvme,root=", "root cannot be ''" },
+		{ "--socket SOCKET --device nvme,reset=pm", "reset cannot be 'pm'" },
 		{ "--socket SOCKET --device nvme,busy=maybe", "busy cannot be 'maybe'" },
 		{ "--socket SOCKET --device nvme,lie=white", "lie cannot be 'white'" },
 		{ "--socket SOCKET --device nvme,file=/nonexistent/x", "No such file" },
 		{ "--socket SOCKET --device nvme,size=10", "not even one block" },
-		{ "--socket SOCKET --device nvme --device dma-engine", "cannot have one bdf" },
+		{ "--socket SOCKET --device nvme --device dma-engine", "cannot have one bdf and root" },
 		{ "--socket /nonexistent/x --device nvme", "cannot listen there" },
 	};
 
@@ -155,7 +157,7 @@ static void help_names_every_key(void **state)
 	static const char *const keys[] = {
 		"bdf=", "file=", "size=", "block=", "queues=", "iova=", "seed=", "max-bytes=",
 		"max-entries=", "max-segment=", "iova-bits=", "latency-us=", "lost-after=",
-		"lie=", "lie-after=", "busy=", "interrupts=",
+		"lie=", "lie-after=", "busy=", "interrupts=", "root=", "reset=",
 	};
 	struct daemon *d = run("--help");
 
@@ -417,6 +419,49 @@ static void told_to_end_while_it_ends(void **state)
 	unlink(s.stats);
 }
 
+/* Whose device is it? The model tells which service a connection is for. */
+static uint64_t device_of(io_connect_t c)
+{
+	uint64_t id = 0;
+
+	assert_int_equal(apple_dext_config_read(c, 2, 2, &id), kIOReturnSuccess);
+	apple_dext_disconnect(c);
+	return id;
+}
+
+static void devices_with_one_address_are_told_apart_by_their_root(void **state)
+{
+	struct daemon *d = serve("--device dma-engine,bdf=05:00.0 --device dma-engine,root=left "
+				 "--device nvme,size=64K,root=right");
+	char found[64], cut[8];
+
+	(void)state;
+	assert_int_equal(apple_dext_connect(1, 0, 0), IO_OBJECT_NULL);
+	assert_int_equal(apple_dext_connect_below(1, 0, 0, NULL, found, sizeof(found)),
+			 IO_OBJECT_NULL);
+	assert_string_equal(found, "left, right");
+	assert_int_equal(apple_dext_connect_below(1, 0, 0, "", cut, sizeof(cut)), IO_OBJECT_NULL);
+	assert_string_equal(cut, "left, r");
+	assert_int_equal(apple_dext_connect_below(1, 0, 0, "centre", found, sizeof(found)),
+			 IO_OBJECT_NULL);
+	assert_string_equal(found, "left, right");
+	assert_int_equal(device_of(apple_dext_connect_below(1, 0, 0, "left", found,
+							    sizeof(found))), ENGINE_DEVICE);
+	assert_int_equal(device_of(apple_dext_connect_below(1, 0, 0, "right", found,
+							    sizeof(found))), NVME_DEVICE);
+	/* A root is not needed where there is one device, but must be right. */
+	assert_int_equal(device_of(apple_dext_connect(5, 0, 0)), ENGINE_DEVICE);
+	assert_int_equal(device_of(apple_dext_connect_below(5, 0, 0, "pcic0-bridge", found,
+							    sizeof(found))), ENGINE_DEVICE);
+	assert_int_equal(apple_dext_connect_below(5, 0, 0, "left", found, sizeof(found)),
+			 IO_OBJECT_NULL);
+	assert_string_equal(found, "pcic0-bridge");
+	assert_int_equal(apple_dext_connect_below(6, 0, 0, "left", found, sizeof(found)),
+			 IO_OBJECT_NULL);
+	assert_string_equal(found, "");
+	assert_int_equal(end(d, SIGTERM), 0);
+}
+
 static void lost_device_does_not_end_it(void **state)
 {
 	struct daemon *d = serve("--device dma-engine,lost-after=4");
@@ -446,6 +491,7 @@ int main(void)
 		cmocka_unit_test(killed_client_leaves_nothing_in_the_dart),
 		cmocka_unit_test(asked_again_while_it_writes_statistics),
 		cmocka_unit_test(told_to_end_while_it_ends),
+		cmocka_unit_test(devices_with_one_address_are_told_apart_by_their_root),
 		cmocka_unit_test(lost_device_does_not_end_it),
 	};
 

@@ -36,12 +36,13 @@ static void interrupts_need_claim_and_setup(void **state)
 	assert_int_equal(call(s, SELECTOR_CHECK_INTERRUPT, NO_IN, out, 4), kIOReturnNotReady);
 	assert_int_equal(call(s, SELECTOR_SET_IRQ_MASK, IN(1, 2, 3, 4), NO_OUT), kIOReturnNotReady);
 	assert_int_equal(s->side->wait(s->client, &waiter), kIOReturnNotReady);
+	/* Without a way to complete, which is looked at first. */
+	assert_int_equal(simple(s, SELECTOR_WAIT_INTERRUPT), kIOReturnBadArgument);
 	claim(s);
 	assert_int_equal(call(s, SELECTOR_CHECK_INTERRUPT, NO_IN, out, 4), kIOReturnNotReady);
 	assert_int_equal(call(s, SELECTOR_SETUP_INTERRUPTS, NO_IN, out, 1), kIOReturnSuccess);
 	assert_int_equal(out[0], ENGINE_VECTORS);
 	assert_int_equal(call(s, SELECTOR_SETUP_INTERRUPTS, NO_IN, out, 1), kIOReturnStillOpen);
-	/* Without a way to complete. */
 	assert_int_equal(simple(s, SELECTOR_WAIT_INTERRUPT), kIOReturnBadArgument);
 }
 
@@ -238,6 +239,7 @@ static void vectors_are_of_msix_and_else_of_msi(void **state)
 		uint64_t vectors;
 	} cases[] = {
 		{ "dma-engine,interrupts=msix", ENGINE_VECTORS },
+		{ "nvme,queues=8,interrupts=intx", 1 },
 		{ "nvme,queues=8,interrupts=msix", 9 },
 		{ "nvme,queues=1,interrupts=msi", 2 },
 		{ "nvme,queues=15,interrupts=msi", 16 },
@@ -259,6 +261,35 @@ static void vectors_are_of_msix_and_else_of_msi(void **state)
 	service_halt(s);
 	physical_add_msi(s->unit.dev, 16);
 	assert_int_equal(s->unit.dev->vectors, 9);
+}
+
+static void a_pin_alone_is_vector_0(void **state)
+{
+	struct service *s = with_device(*state, state, "dma-engine,interrupts=intx");
+
+	assert_int_equal(config_read(s, 0x3d, 1), 1);
+	assert_int_equal(find_capability(s, CAP_MSI) | find_capability(s, CAP_MSIX), 0);
+	set_up(s);
+	raise_vector(s, 0);
+	raise_vector(s, 1);
+	assert_int_equal(pending(s), 1);
+	/* It needs no bus mastering, and COMMAND can switch it off. */
+	config_write(s, 4, 2, 0x0002);
+	raise_vector(s, 0);
+	assert_int_equal(pending(s), 1);
+	config_write(s, 4, 2, 0x0402);
+	raise_vector(s, 0);
+	assert_int_equal(pending(s), 0);
+}
+
+static void a_device_may_have_no_interrupts(void **state)
+{
+	struct service *s = with_device(*state, state, "nvme,size=64K,interrupts=none");
+	uint64_t out[1];
+
+	assert_int_equal(config_read(s, 0x3d, 1), 0);
+	claim(s);
+	assert_int_equal(call(s, SELECTOR_SETUP_INTERRUPTS, NO_IN, out, 1), kIOReturnNotFound);
 }
 
 static void two_clients_have_regions_and_interrupts_of_their_own(void **state)
@@ -299,6 +330,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(msi_capability_has_16_vectors_and_masks),
 	TEST(msi_vectors_fire_like_those_of_msix),
 	TEST(vectors_are_of_msix_and_else_of_msi),
+	TEST(a_pin_alone_is_vector_0),
+	TEST(a_device_may_have_no_interrupts),
 	TEST(two_clients_have_regions_and_interrupts_of_their_own),
 };
 

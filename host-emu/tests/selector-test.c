@@ -170,6 +170,7 @@ static void buffer_is_one_and_replaces_the_one_before(void **state)
 	assert_int_equal(out[0], 5000);
 	assert_int_equal(out[2], 1);
 	assert_int_equal(out[4], 5000);
+	assert_int_equal(out[5], ENGINE_CLASS);
 	entries_are(s, 1);
 	assert_int_equal(s->side->map(s->client, DEXT_MEMORY_BUFFER, (void **)&at, &size),
 			 kIOReturnSuccess);
@@ -425,6 +426,51 @@ static void reset_clears_the_device_and_keeps_regions(void **state)
 	munmap(memory, 4096);
 }
 
+/* What a reset of @device does to itself and to what is beside it. */
+static IOReturn reset_with(const char *device, bool *itself, bool *beside)
+{
+	struct service *s = service_start(side, device);
+	struct unit neighbour;
+	IOReturn ret;
+	char why[64];
+
+	assert_true(unit_create(&neighbour, "dma-engine,bdf=01:00.1", why, sizeof(why)));
+	physical_join(neighbour.dev, s->unit.dev);
+	physical_config_write(neighbour.dev, PCI_COMMAND, 2, 6);
+	physical_bar_write(neighbour.dev, 0, ENGINE_SCRATCH, 4, 77);
+	claim(s);
+	mmio_write(s, 0, ENGINE_SCRATCH, 4, 77);
+	ret = simple(s, SELECTOR_RESET_DEVICE);
+	*itself = mmio_read(s, 0, ENGINE_SCRATCH, 4) != 77;
+	*beside = physical_bar_read(neighbour.dev, 0, ENGINE_SCRATCH, 4) != 77;
+	/* COMMAND is restored everywhere, or else this read all ones. */
+	assert_int_equal(physical_bar_read(neighbour.dev, 0, ENGINE_ID, 4), ENGINE_ID_VALUE);
+	assert_int_equal(mmio_read(s, 0, ENGINE_ID, 4), ENGINE_ID_VALUE);
+	/* The bit in configuration space is that of the function alone. */
+	mmio_write(s, 0, ENGINE_SCRATCH, 4, 77);
+	assert_int_equal(call(s, SELECTOR_CONFIG_WRITE, IN(0x48, 2, 0x8000), NO_OUT),
+			 kIOReturnSuccess);
+	assert_int_equal(config_read(s, PCI_COMMAND, 2) == 0,
+			 !!(config_read(s, 0x44, 4) & 0x10000000));
+	service_stop(s);
+	unit_destroy(&neighbour);
+	return ret;
+}
+
+static void reset_is_of_the_function_or_else_of_its_bus(void **state)
+{
+	bool itself, beside;
+
+	(void)state;
+	assert_int_equal(reset_with("dma-engine", &itself, &beside), kIOReturnSuccess);
+	assert_true(itself && !beside);
+	assert_int_equal(reset_with("dma-engine,reset=hot", &itself, &beside), kIOReturnSuccess);
+	assert_true(itself && beside);
+	assert_int_equal(reset_with("dma-engine,reset=none", &itself, &beside),
+			 kIOReturnUnsupported);
+	assert_false(itself || beside);
+}
+
 static void death_drops_regions_and_buffer_from_the_dart(void **state)
 {
 	struct service *s = *state;
@@ -473,6 +519,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(memory_types_end_at_7),
 	TEST(prefetchable_memory_is_mapped_directly),
 	TEST(reset_clears_the_device_and_keeps_regions),
+	cmocka_unit_test(reset_is_of_the_function_or_else_of_its_bus),
 	TEST(death_drops_regions_and_buffer_from_the_dart),
 };
 

@@ -154,6 +154,20 @@ static void payloads_must_have_the_length_of_their_type(void **state)
 	}
 }
 
+static void user_clients_of_another_type_are_unsupported(void **state)
+{
+	const struct protocol_open other = { .type = 1 }, open = { 0 };
+	struct service *s = *state;
+	int fd = dial(s);
+
+	protocol_send(fd, PROTOCOL_OPEN, 1, &other, sizeof(other), -1, 0);
+	assert_int_equal(status_of(fd), kIOReturnUnsupported);
+	/* The connection is no user client yet. */
+	protocol_send(fd, PROTOCOL_OPEN, 1, &open, sizeof(open), -1, 0);
+	assert_int_equal(status_of(fd), kIOReturnSuccess);
+	close(fd);
+}
+
 static void messages_in_the_wrong_order_are_refused(void **state)
 {
 	const struct protocol_open open = { 0 }, none = { .service = 1 };
@@ -354,6 +368,7 @@ int main(void)
 		TEST(malformed_headers_are_refused),
 		TEST(short_and_long_packets_are_refused),
 		TEST(payloads_must_have_the_length_of_their_type),
+		TEST(user_clients_of_another_type_are_unsupported),
 		TEST(messages_in_the_wrong_order_are_refused),
 		TEST(files_that_nobody_asked_for_are_closed),
 		TEST(more_files_than_one_are_refused_and_closed),

@@ -74,7 +74,7 @@ static IOReturn in_process_map(void *client, uint32_t type, void **at, uint64_t 
 	IOReturn ret;
 	int fd;
 
-	ret = dext_get_memory(client, type, &fd, size);
+	ret = dext_get_memory(client, type, 0, &fd, size);
 	if (ret == kIOReturnSuccess) {
 		*at = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		assert_ptr_not_equal(*at, MAP_FAILED);
@@ -207,7 +207,8 @@ struct service *service_start(const struct side *side, const char *device)
 		service->server = server_create(service->path, why, sizeof(why));
 		if (!service->server)
 			fail_msg("%s", why);
-		assert_true(server_add(service->server, service->unit.dext, service->unit.dev));
+		assert_true(server_add(service->server, service->unit.dext, service->unit.dev,
+				       service->unit.options.root));
 		setenv("APPLE_DEXT_SOCKET", service->path, 1);
 		assert_int_equal(pthread_create(&service->thread, NULL, run, service), 0);
 	}

@@ -10,9 +10,8 @@ import pytest
 
 import balloon
 import qtest
-from conftest import make
 from dext import (CHECK_INTERRUPT, COMPANION, CONFIG_READ, DEVICE, SET_IRQ_MASK, WAIT_INTERRUPT,
-                  Client, Dextd, Passthrough, Proxy)
+                  Client, Dextd, Passthrough, Proxy, wait_for)
 
 MSI, MSIX, EXPRESS = 0x05, 0x11, 0x10
 DEVCTL = 8
@@ -20,19 +19,12 @@ FLR = 0x8000
 TABLE_BAR = 0x20        # BAR4 has the table
 
 
-@pytest.fixture(scope="session")
-def program():
-    """dextd."""
-    make("dextd")
-    return make("print-dextd")
-
-
 @pytest.fixture
-def dextd(program, tmp_path):
+def dextd(dextd_program, tmp_path):
     """Start dextd; ended after the test."""
     with contextlib.ExitStack() as ends:
         def begin(device="dma-engine"):
-            extension = Dextd(program, tmp_path, device)
+            extension = Dextd(dextd_program, tmp_path, device)
             ends.callback(extension.close)
             return extension
 
@@ -72,14 +64,6 @@ def other(machine):
     client = Client(extension.socket)
     yield host, client
     client.close()
-
-
-def wait_for(condition):
-    """Until it is true."""
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.01)
 
 
 class Interrupts:
@@ -528,7 +512,7 @@ def test_two_of_one_device_in_one_machine(shims, wire, dextd):
 
 
 @pytest.mark.parametrize("text", ["", "1", "01:00", "01:20.0", "01:00.8", "01:00.0x", "0x1:0.0",
-                                  "0000:01:00.0"])
+                                  "0:0:01:00.0", "00000:01:00.0", "x:01:00.0", ":01:00.0"])
 def test_an_address_that_is_none(shims, wire, dextd, text):
     said = refused(shims, wire, dextd(), f",host={text}")
     assert "expected is the device's address on the host, as in host=01:00.0" in said
@@ -606,8 +590,8 @@ def test_a_new_machine_works_after_the_last_one_died(shims, wire, dextd):
     host.close()
 
 
-def test_a_dextd_that_ends_with_a_signal_is_a_failure(program, tmp_path):
-    extension = Dextd(program, tmp_path)
+def test_a_dextd_that_ends_with_a_signal_is_a_failure(dextd_program, tmp_path):
+    extension = Dextd(dextd_program, tmp_path)
     extension.process.send_signal(signal.SIGSEGV)
     extension.process.wait(30)
     with pytest.raises(AssertionError, match="dextd ended with -11|AddressSanitizer: SEGV"):

@@ -45,7 +45,7 @@ def run(shim, *args, qemu="qemu-system-x86_64"):
      "forget=me: allowed are nothing, registers, all"),
     ([*DART, "-device", "apple-dma-pci,dart=dart0,lie=white"], "lie=white: allowed are none, wrong-id"),
     ([*DART, "-device", "apple-dma-pci,dart=dart0,managed-bdf=01:00.0"],
-     "managed-bdf=01:00.0: allowed are auto and a hexadecimal number"),
+     "managed-bdf=01:00.0: allowed are auto, and a number such as 0x0100 or 256"),
     ([*DART, "-device", "apple-dma-pci,dart=dart0,managed-bdf="], "managed-bdf=: allowed are auto"),
     ([*DART, "-device", "apple-dma-pci,dart=dart0,batch-entries=0"],
      "batch-entries=0: allowed is 1 or more"),

@@ -27,8 +27,11 @@ typedef uint32_t IOOptionBits;
 typedef struct IONotificationPort *IONotificationPortRef;
 typedef void (*IOAsyncCallback)(void *refcon, IOReturn result, void **args, uint32_t numArgs);
 
+typedef char io_name_t[128];
+
 #define IO_OBJECT_NULL		((io_object_t)0)
 #define kIOMainPortDefault	MACH_PORT_NULL
+#define kIOServicePlane		"IOService"
 
 enum { kIOMapAnywhere = 0x00000001, kIOMapWriteCombineCache = 0x00000400 };
 
@@ -48,6 +51,15 @@ io_object_t IOIteratorNext(io_iterator_t iterator);
 kern_return_t IOObjectRelease(io_object_t object);
 CFTypeRef IORegistryEntryCreateCFProperty(io_registry_entry_t entry, CFStringRef key,
 					  CFAllocatorRef allocator, IOOptionBits options);
+
+/*
+ * The registry above a service: the device that it drives, and the PCI device at
+ * the root of that one's buses. Both are an IOPCIDevice.
+ */
+kern_return_t IORegistryEntryGetParentEntry(io_registry_entry_t entry, const char *plane,
+					    io_registry_entry_t *parent);
+kern_return_t IORegistryEntryGetName(io_registry_entry_t entry, io_name_t name);
+int IOObjectConformsTo(io_object_t object, const char *class);
 
 kern_return_t IOServiceOpen(io_service_t service, task_port_t owningTask, uint32_t type,
 			    io_connect_t *connect);
