@@ -74,8 +74,11 @@ static void write_unit(FILE *to, const struct unit *unit)
 		totals.calls, raised, totals.interrupts.pended, totals.interrupts.merged,
 		totals.interrupts.dropped, totals.interrupts.completed);
 	fprintf(to, ", \"dart_entries\": %" PRIu64 ", \"dart_bytes\": %" PRIu64
-		", \"read_faults\": %" PRIu64 ", \"write_faults\": %" PRIu64 "}",
+		", \"read_faults\": %" PRIu64 ", \"write_faults\": %" PRIu64,
 		dart.entries, dart.bytes, dart.read_faults, dart.write_faults);
+	if (unit->dev->ops->stats)
+		unit->dev->ops->stats(unit->dev, to);
+	fputs("}", to);
 }
 
 /* Write under another name and rename it: a reader never sees half a file. */
