@@ -25,7 +25,7 @@ struct nvme_pieces {
  * @preferred: units that the controller asks for and uses, at most; 0 for no buffer
  * @least: units without which it does not take a buffer
  * @units: in use now; 0 while it is disabled
- * @known: units that have had a record since the last reset, and may be returned
+ * @known: units that have had a record since nvme_hmb_reset(), and may be returned
  * @chunks: memory of the host, in order
  * @list: address of the host's list
  * @pages: size that the host said, in its pages
@@ -121,7 +121,7 @@ void nvme_hmb_describe(const struct nvme *nvme, uint8_t *data);
  */
 uint16_t nvme_hmb_use(struct nvme *nvme, uint64_t at);
 
-/** nvme_hmb_reset() - the controller was reset: it has no buffer and knows no record */
+/** nvme_hmb_reset() - after a reset or a shutdown it has no buffer and knows no record */
 void nvme_hmb_reset(struct nvme *nvme);
 
 /**

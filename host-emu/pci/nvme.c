@@ -89,6 +89,7 @@ static void set_cc(struct nvme *nvme, uint32_t value)
 		enable(nvme);
 	if (NVME_CC_SHN(value)) {
 		fdatasync(nvme->fd);
+		nvme_hmb_reset(nvme);
 		nvme->csts |= NVME_CSTS_SHUT_DOWN;
 	} else {
 		nvme->csts &= ~(uint32_t)NVME_CSTS_SHUT_DOWN;

@@ -200,7 +200,13 @@ static void memory_that_returns_must_be_as_it_was(void **state)
 	memset(b.chunks, 0, HOST_PAGE);
 	assert_int_equal(set(h, again, UNITS, host_bus(h, b.list), CHUNKS), NVME_OK);
 	assert_true(read_all(h, &b) > 0);
-	/* After a reset no memory is known, whatever the host says. */
+	/* After a reset or a shutdown no memory is known, whatever the host says. */
+	host_set(h, NVME_CC, 4, 4 << 20 | 6 << 16 | 1 << 14 | NVME_CC_EN);
+	host_set(h, NVME_CC, 4, 4 << 20 | 6 << 16 | NVME_CC_EN);
+	assert_int_equal(host_get(h, NVME_CSTS), NVME_CSTS_RDY);
+	assert_int_equal(set(h, again, UNITS, host_bus(h, b.list), CHUNKS), NVME_OK);
+	assert_int_equal(read_all(h, &b), 0);
+	memset(b.chunks, 0, HOST_PAGE);
 	host_enable(h);
 	host_create_queues(h);
 	assert_int_equal(set(h, again, UNITS, host_bus(h, b.list), CHUNKS), NVME_OK);
