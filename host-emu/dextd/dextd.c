@@ -87,8 +87,11 @@ static void write_unit(FILE *to, const struct unit *unit)
 		totals.write_combined);
 	fprintf(to, ", \"dart_entries\": %" PRIu64 ", \"dart_bytes\": %" PRIu64
 		", \"read_faults\": %" PRIu64 ", \"write_faults\": %" PRIu64
-		", \"modelled_us\": %" PRIu64 ", %s}", dart.entries, dart.bytes, dart.read_faults,
+		", \"modelled_us\": %" PRIu64 ", %s", dart.entries, dart.bytes, dart.read_faults,
 		dart.write_faults, totals.modelled_ns / 1000, panic);
+	if (unit->dev->ops->stats)
+		unit->dev->ops->stats(unit->dev, to);
+	fputs("}", to);
 }
 
 /* Write under another name and rename it: a reader never sees half a file. */

@@ -78,6 +78,8 @@ static const struct {
 	NUMBER("size", nvme.size, 0, INT64_MAX),
 	NUMBER("block", nvme.block, 512, 4096),
 	NUMBER("queues", nvme.queues, 1, 64),
+	NUMBER("hmb", nvme.hmb, 0, UINT64_C(1) << 30),
+	NUMBER("hmb-min", nvme.hmb_min, 0, UINT64_C(1) << 30),
 	NUMBER("seed", dart.seed, 0, UINT64_MAX),
 	NUMBER("max-bytes", dart.max_bytes, DART_PAGE_SIZE, UINT64_MAX),
 	NUMBER("max-entries", dart.max_entries, 1, UINT32_MAX),
@@ -116,17 +118,23 @@ static bool set_text(char *to, size_t size, const char *value)
 	return *value && snprintf(to, size, "%s", value) < (int)size;
 }
 
+static bool set_switch(bool *to, const char *value)
+{
+	*to = !strcmp(value, "on");
+	return *to || !strcmp(value, "off");
+}
+
 static bool set(struct device_options *options, const char *key, const char *value, char *why,
 		size_t why_size)
 {
 	bool known = true, ok;
 
 	if (!strcmp(key, "busy")) {
-		options->traps.busy = !strcmp(value, "on");
-		ok = options->traps.busy || !strcmp(value, "off");
+		ok = set_switch(&options->traps.busy, value);
 	} else if (!strcmp(key, "hold")) {
-		options->hold = !strcmp(value, "on");
-		ok = options->hold || !strcmp(value, "off");
+		ok = set_switch(&options->hold, value);
+	} else if (!strcmp(key, "sgl")) {
+		ok = set_switch(&options->nvme.sgl, value);
 	} else if (!strcmp(key, "interrupts")) {
 		ok = names_parse(&physical_interrupts_names, value, &options->interrupts);
 	} else if (!strcmp(key, "reset")) {
@@ -202,6 +210,9 @@ const char *options_help(void)
 	       "  size=BYTES              of the disk; default is the file's, or 64M\n"
 	       "  block=512|4096          of the disk; default 512\n"
 	       "  queues=N                most I/O queues; default 8\n"
+	       "  hmb=BYTES               host memory buffer that it asks for; default none\n"
+	       "  hmb-min=BYTES           least that it takes; default any\n"
+	       "  sgl=on                  takes SGLs, too\n"
 	       "dma-engine alone:\n"
 	       "  hold=on                 a transfer stays open until a region is unregistered\n"
 	       "the DART:\n"

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Fuzzing the NVMe controller's commands: the input is a list of them, each
- * with a byte before it that says which queue it goes to and which of its PRPs
- * are to lead into memory that is mapped. The memory has the input in it again
- * and again, so that lists of PRPs are the fuzzer's too.
+ * with a byte before it that says which queue it goes to and which of its
+ * addresses are to lead into memory that is mapped. The memory has the input in
+ * it again and again, so that lists of PRPs, SGLs and the list of the host memory
+ * buffer are the fuzzer's too.
  */
 #include <string.h>
 
@@ -54,7 +55,7 @@ static void start(struct rig *rig)
 	uint32_t count = 3;
 	uint64_t out[3];
 
-	fuzz_unit(&rig->f, "nvme,size=1M,queues=2");
+	fuzz_unit(&rig->f, "nvme,size=1M,queues=2,hmb=128K,sgl=on");
 	rig->client = dext_open(rig->f.dext);
 	dext_call(rig->client, SELECTOR_CLAIM, NULL, 0, NULL, NULL);
 	if (dext_call(rig->client, SELECTOR_REGISTER_DMA_REGION, in, 3, out, &count))
@@ -96,11 +97,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	start(&rig);
 	for (uint64_t i = 0; i < AREA - FREE && size; i++)
 		area[FREE + i] = data[i % size];
-	/* Half of the pages are lists of addresses that are mapped. */
+	/* Half of the pages are lists of addresses that are mapped; half of these, SGLs. */
 	for (uint64_t i = 0; i < AREA / 2 && size; i += 8) {
 		const uint64_t address = lead(&rig, (uint64_t)data[i / 8 % size] << 12);
 
 		memcpy(area + AREA / 2 + i, &address, sizeof(address));
+	}
+	for (uint64_t i = 0; i < AREA / 4 && size; i += 16) {
+		const uint8_t byte = data[i / 16 % size];
+		const uint64_t second = (uint64_t)(byte & 0x30) << 56 | (byte % 16 + 1) * 512;
+
+		memcpy(area + AREA - AREA / 4 + i + 8, &second, sizeof(second));
 	}
 	for (unsigned int n = 0; n < 64 && input.left; n++) {
 		const uint8_t kind = fuzz_byte(&input);
@@ -118,6 +125,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			command.prp2 = lead(&rig, command.prp2);
 		if (kind & 8)
 			limit(&command);
+		if (kind & 0x40) {
+			command.flags = NVME_FLAG_SGL;
+			command.prp2 = (uint64_t)(kind & 0x80 ? NVME_SGL_SEGMENT :
+						  NVME_SGL_LAST_SEGMENT) << 56 |
+				       (command.prp2 & 0xff) * 16;
+		}
+		if (kind == 0x80) {
+			command.opcode = NVME_SET_FEATURES;
+			command.cdw10 = NVME_FEATURE_HOST_MEMORY;
+			command.cdw13 = (uint32_t)lead(&rig, command.cdw13 & ~15u);
+			command.cdw14 = (uint32_t)(lead(&rig, 0) >> 32);
+		}
 		submit(&rig, kind & 1, &command);
 	}
 	dext_close(rig.client);

@@ -253,7 +253,7 @@ struct physical *dma_engine_create(struct dart *dart, uint16_t bdf,
 				   enum physical_interrupts interrupts, bool hold)
 {
 	static const struct physical_ops ops = {
-		engine_read, engine_write, engine_reset, engine_work, engine_destroy,
+		engine_read, engine_write, engine_reset, engine_work, NULL, engine_destroy,
 	};
 	static const struct physical_id id = { ENGINE_VENDOR, ENGINE_DEVICE, ENGINE_CLASS, 1 };
 	struct engine *engine = calloc(1, sizeof(*engine));

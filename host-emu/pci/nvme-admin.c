@@ -43,11 +43,15 @@ static void identify_controller(const struct nvme *nvme, uint8_t *data)
 	put(data, 261, 1, 4);			/* log pages have an offset */
 	put(data, 266, 2, 0x157);		/* temperatures, in K */
 	put(data, 268, 2, 0x175);
+	put(data, 272, 4, nvme->hmb.preferred);
+	put(data, 276, 4, nvme->hmb.least);
+	put(data, 336, 2, nvme->hmb.preferred ? NVME_CHUNKS : 0);
 	put(data, 512, 1, 0x66);
 	put(data, 513, 1, 0x44);
 	put(data, 516, 4, 1);			/* namespaces */
 	put(data, 520, 2, 8);			/* write zeroes */
 	put(data, 525, 1, 1);			/* a volatile write cache */
+	put(data, 536, 4, nvme->sgl);		/* SGLs, of any alignment */
 	snprintf((char *)data + 768, 256,
 		 "nqn.2014-08.org.nvmexpress:uuid:00000000-0000-4000-8000-00000000%04x",
 		 nvme->dev.bdf);
@@ -210,6 +214,8 @@ static uint16_t set_features(struct nvme *nvme, const struct nvme_command *comma
 
 	if (command->cdw10 >> 31)
 		return INVALID(NVME_NOT_SAVEABLE);
+	if (id == NVME_FEATURE_HOST_MEMORY)
+		return nvme_hmb_set(nvme, command);
 	if (!id || id == 3 || id >= NVME_FEATURES)
 		return INVALID(NVME_INVALID_FIELD);
 	if (id == NVME_FEATURE_QUEUES) {
@@ -227,7 +233,13 @@ static uint16_t get_features(struct nvme *nvme, const struct nvme_command *comma
 			     uint32_t *result)
 {
 	const uint32_t id = command->cdw10 & 0xff;
+	uint8_t data[DATA];
 
+	if (id == NVME_FEATURE_HOST_MEMORY && nvme->hmb.preferred) {
+		*result = nvme->hmb.units ? NVME_HOST_MEMORY_ENABLE : 0;
+		nvme_hmb_describe(nvme, data);
+		return nvme_transfer(nvme, command, data, sizeof(data), true);
+	}
 	if (!id || id == 3 || id >= NVME_FEATURES)
 		return INVALID(NVME_INVALID_FIELD);
 	*result = nvme->features[id];

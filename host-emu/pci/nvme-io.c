@@ -5,17 +5,20 @@
 
 #include "nvme-controller.h"
 
-#define MAX_PIECES	(NVME_MAX_TRANSFER / 4096 + 1)
 #define INVALID(code)	((uint16_t)((code) | NVME_DNR))
 
-/* The memory of a transfer, page by page. */
-struct pieces {
-	uint64_t address[MAX_PIECES];
-	unsigned int count;
-};
+/* A page, or the rest of one; the last piece of a transfer may have more than it needs. */
+static void add(const struct nvme *nvme, struct nvme_pieces *pieces, uint64_t address)
+{
+	const uint32_t page = nvme_page(nvme);
+
+	pieces->address[pieces->count] = address;
+	pieces->len[pieces->count++] = page - (address & (page - 1));
+}
 
 /* Read entries of a PRP list; a full page continues in another one. */
-static uint16_t walk_list(struct nvme *nvme, uint64_t list, uint32_t left, struct pieces *pieces)
+static uint16_t walk_list(struct nvme *nvme, uint64_t list, uint32_t left,
+			  struct nvme_pieces *pieces)
 {
 	const uint32_t page = nvme_page(nvme);
 	uint32_t pages = (left - 1) / page + 1;
@@ -37,7 +40,7 @@ static uint16_t walk_list(struct nvme *nvme, uint64_t list, uint32_t left, struc
 				break;
 			if (entries[i] & (page - 1))
 				return INVALID(NVME_INVALID_PRP_OFFSET);
-			pieces->address[pieces->count++] = entries[i];
+			add(nvme, pieces, entries[i]);
 			pages--;
 		}
 		if (!pages)
@@ -55,7 +58,7 @@ static uint16_t walk_list(struct nvme *nvme, uint64_t list, uint32_t left, struc
 }
 
 static uint16_t walk(struct nvme *nvme, const struct nvme_command *command, uint32_t len,
-		     struct pieces *pieces)
+		     struct nvme_pieces *pieces)
 {
 	const uint32_t page = nvme_page(nvme);
 	const uint32_t offset = command->prp1 & (page - 1);
@@ -63,8 +66,7 @@ static uint16_t walk(struct nvme *nvme, const struct nvme_command *command, uint
 
 	if (offset & 3)
 		return INVALID(NVME_INVALID_PRP_OFFSET);
-	pieces->count = 1;
-	pieces->address[0] = command->prp1;
+	add(nvme, pieces, command->prp1);
 	if (len <= first)
 		return NVME_OK;
 	len -= first;
@@ -72,27 +74,30 @@ static uint16_t walk(struct nvme *nvme, const struct nvme_command *command, uint
 		return walk_list(nvme, command->prp2, len, pieces);
 	if (command->prp2 & (page - 1))
 		return INVALID(NVME_INVALID_PRP_OFFSET);
-	pieces->address[pieces->count++] = command->prp2;
+	add(nvme, pieces, command->prp2);
 	return NVME_OK;
 }
 
 uint16_t nvme_transfer(struct nvme *nvme, const struct nvme_command *command, void *buffer,
 		       uint32_t len, bool to_host)
 {
-	const uint32_t page = nvme_page(nvme);
-	struct pieces pieces = { .count = 0 };
+	struct nvme_pieces pieces;
 	uint8_t *at = buffer;
 	uint16_t status;
 
-	status = walk(nvme, command, len, &pieces);
+	pieces.count = 0;
+	if (command->flags) {
+		nvme->sgl_commands++;
+		status = nvme_sgl_walk(nvme, command, len, &pieces);
+	} else {
+		status = walk(nvme, command, len, &pieces);
+	}
 	for (unsigned int i = 0; status == NVME_OK && i < pieces.count; i++) {
-		const uint64_t address = pieces.address[i];
-		const uint32_t room = page - (address & (page - 1));
-		const uint32_t n = len < room ? len : room;
+		const uint32_t n = len < pieces.len[i] ? len : pieces.len[i];
 		bool ok;
 
-		ok = to_host ? physical_dma_write(&nvme->dev, address, at, n) :
-			       physical_dma_read(&nvme->dev, address, at, n);
+		ok = to_host ? physical_dma_write(&nvme->dev, pieces.address[i], at, n) :
+			       physical_dma_read(&nvme->dev, pieces.address[i], at, n);
 		if (!ok)
 			status = NVME_TRANSFER_ERROR;
 		at += n;
@@ -149,6 +154,9 @@ static uint16_t read_write(struct nvme *nvme, const struct nvme_command *command
 
 	nvme->counts[write]++;
 	nvme->bytes[write] += len;
+	status = nvme_hmb_use(nvme, at);
+	if (status != NVME_OK)
+		return status;
 	if (!write) {
 		if (!read_disk(nvme, at, len))
 			return NVME_READ_ERROR;

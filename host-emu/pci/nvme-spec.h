@@ -69,8 +69,17 @@ enum nvme_feature {
 	NVME_FEATURE_VECTOR = 9,
 	NVME_FEATURE_ATOMICITY = 10,
 	NVME_FEATURE_EVENTS = 11,
-	NVME_FEATURES
+	NVME_FEATURES,
+	NVME_FEATURE_HOST_MEMORY = 13
 };
+
+/* Of the feature host memory buffer: CDW11, and what its answer has in bit 0. */
+#define NVME_HOST_MEMORY_ENABLE	0x1
+#define NVME_HOST_MEMORY_RETURN	0x2
+
+/* A command's flags: data by SGL; its metadata, of which there is none, by address or SGL. */
+#define NVME_FLAG_SGL		0x40
+#define NVME_FLAG_SGL_METADATA	0x80
 
 /* The status code type is in the second byte; NVME_DNR: trying again is useless. */
 enum nvme_status {
@@ -80,6 +89,11 @@ enum nvme_status {
 	NVME_TRANSFER_ERROR = 0x004,
 	NVME_INTERNAL_ERROR = 0x006,
 	NVME_INVALID_NAMESPACE = 0x00b,
+	NVME_SEQUENCE_ERROR = 0x00c,
+	NVME_INVALID_SGL_SEGMENT = 0x00d,
+	NVME_INVALID_SGL_COUNT = 0x00e,
+	NVME_INVALID_SGL_LENGTH = 0x00f,
+	NVME_INVALID_SGL_TYPE = 0x011,
 	NVME_INVALID_PRP_OFFSET = 0x013,
 	NVME_LBA_RANGE = 0x080,
 	NVME_INVALID_CQ = 0x100,
@@ -113,6 +127,27 @@ struct nvme_command {
 	uint32_t cdw15;
 };
 
+enum nvme_sgl_type {
+	NVME_SGL_DATA = 0x00,
+	NVME_SGL_SEGMENT = 0x20,
+	NVME_SGL_LAST_SEGMENT = 0x30
+};
+
+/* The first one of a command is in the place of its PRPs. */
+struct nvme_sgl {
+	uint64_t address;
+	uint32_t len;			/* in bytes */
+	uint8_t reserved[3];
+	uint8_t type;
+};
+
+/* An entry of the list of the host memory buffer. */
+struct nvme_host_memory {
+	uint64_t address;
+	uint32_t pages;			/* of CC.MPS */
+	uint32_t reserved;
+};
+
 struct nvme_completion {
 	uint32_t result;
 	uint32_t reserved;
@@ -124,5 +159,7 @@ struct nvme_completion {
 
 _Static_assert(sizeof(struct nvme_command) == 64, "command");
 _Static_assert(sizeof(struct nvme_completion) == 16, "completion");
+_Static_assert(sizeof(struct nvme_sgl) == 16, "SGL descriptor");
+_Static_assert(sizeof(struct nvme_host_memory) == 16, "host memory descriptor");
 
 #endif

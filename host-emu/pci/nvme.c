@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,7 @@ static void disable(struct nvme *nvme)
 		(nvme->max_queues - 1) << 16 | (nvme->max_queues - 1);
 	nvme->events = 0;
 	nvme->csts = 0;
+	nvme_hmb_reset(nvme);
 }
 
 static void nvme_reset(struct physical *dev)
@@ -87,6 +89,7 @@ static void set_cc(struct nvme *nvme, uint32_t value)
 		enable(nvme);
 	if (NVME_CC_SHN(value)) {
 		fdatasync(nvme->fd);
+		nvme_hmb_reset(nvme);
 		nvme->csts |= NVME_CSTS_SHUT_DOWN;
 	} else {
 		nvme->csts &= ~(uint32_t)NVME_CSTS_SHUT_DOWN;
@@ -221,6 +224,13 @@ static bool is_full(const struct nvme_cq *cq)
 	return (cq->tail + 1) % cq->size == cq->head;
 }
 
+/* No fused commands; SGLs are for I/O only. */
+static bool takes_flags(const struct nvme *nvme, uint16_t sqid, uint8_t flags)
+{
+	return !flags || (nvme->sgl && sqid &&
+			  (flags == NVME_FLAG_SGL || flags == NVME_FLAG_SGL_METADATA));
+}
+
 static bool serve(struct nvme *nvme, uint16_t sqid)
 {
 	struct nvme_sq *sq = &nvme->sqs[sqid];
@@ -232,8 +242,7 @@ static bool serve(struct nvme *nvme, uint16_t sqid)
 		return false;
 	sq->head = (sq->head + 1) % sq->size;
 	entry.cid = command.cid;
-	/* No fused commands, no SGLs. */
-	if (command.flags)
+	if (!takes_flags(nvme, sqid, command.flags))
 		entry.status = NVME_INVALID_FIELD | NVME_DNR;
 	else if (sqid)
 		entry.status = nvme_io(nvme, &command);
@@ -272,6 +281,16 @@ static bool nvme_work(struct physical *dev)
 	return more;
 }
 
+static void nvme_stats(struct physical *dev, FILE *to)
+{
+	const struct nvme *nvme = (struct nvme *)dev;
+
+	fprintf(to, ", \"sgl_commands\": %" PRIu64 ", \"hmb_bytes\": %" PRIu64
+		", \"hmb_uses\": %" PRIu64 ", \"hmb_errors\": %" PRIu64,
+		nvme->sgl_commands, (uint64_t)nvme->hmb.units * NVME_UNIT, nvme->hmb.uses,
+		nvme->hmb.errors);
+}
+
 static void nvme_destroy(struct physical *dev)
 {
 	struct nvme *nvme = (struct nvme *)dev;
@@ -279,8 +298,20 @@ static void nvme_destroy(struct physical *dev)
 	if (nvme->fd >= 0)
 		close(nvme->fd);
 	physical_fini(dev);
+	free(nvme->hmb.records);
 	free(nvme->buffer);
 	free(nvme);
+}
+
+static bool check_hmb(const struct nvme_options *options, char *why, size_t why_size)
+{
+	const bool ok = options->hmb_min <= options->hmb &&
+			!((options->hmb | options->hmb_min) % NVME_UNIT);
+
+	if (!ok)
+		snprintf(why, why_size, "hmb and hmb-min are multiples of %d, hmb-min at most hmb",
+			 NVME_UNIT);
+	return ok;
 }
 
 static bool open_disk(struct nvme *nvme, const struct nvme_options *options, char *why,
@@ -319,7 +350,7 @@ struct physical *nvme_create(struct dart *dart, uint16_t bdf, enum physical_inte
 			     const struct nvme_options *options, char *why, size_t why_size)
 {
 	static const struct physical_ops ops = {
-		nvme_read, nvme_write, nvme_reset, nvme_work, nvme_destroy,
+		nvme_read, nvme_write, nvme_reset, nvme_work, nvme_stats, nvme_destroy,
 	};
 	static const struct physical_id id = { NVME_VENDOR, NVME_DEVICE, NVME_CLASS, 1 };
 	struct nvme *nvme = calloc(1, sizeof(*nvme));
@@ -331,9 +362,14 @@ struct physical *nvme_create(struct dart *dart, uint16_t bdf, enum physical_inte
 	nvme->fd = -1;
 	nvme->lba_shift = options->block == 4096 ? 12 : 9;
 	nvme->max_queues = options->queues;
+	nvme->sgl = options->sgl;
 	nvme->buffer = malloc(NVME_MAX_TRANSFER);
+	nvme->hmb.preferred = (uint32_t)(options->hmb / NVME_UNIT);
+	nvme->hmb.least = (uint32_t)(options->hmb_min / NVME_UNIT);
+	nvme->hmb.records = calloc(nvme->hmb.preferred + 1, sizeof(*nvme->hmb.records));
 	/* BAR4 is prefetchable memory without a use, for a client to map. */
-	if (!nvme->buffer || !open_disk(nvme, options, why, why_size) ||
+	if (!nvme->buffer || !nvme->hmb.records || !check_hmb(options, why, why_size) ||
+	    !open_disk(nvme, options, why, why_size) ||
 	    !physical_add_bar(&nvme->dev, 0, BAR_M64, NVME_BAR_SIZE, false) ||
 	    !physical_add_bar(&nvme->dev, 4, BAR_M64PF, 65536, true)) {
 		nvme_destroy(&nvme->dev);

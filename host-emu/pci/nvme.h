@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * An NVMe 1.4 controller with one namespace, on a file or on memory, complete
- * enough for a stock driver. I/O queues, MSI-X, PRPs; no SGLs, no metadata, no
- * namespace management. A command is done when its turn comes, in order.
+ * enough for a stock driver. I/O queues, MSI-X, PRPs, SGLs, a host memory buffer;
+ * no metadata, no namespace management. A command is done when its turn comes, in
+ * order.
  */
 #ifndef APPLE_DMA_NVME_H
 #define APPLE_DMA_NVME_H
@@ -22,12 +23,18 @@
  * @size: of the disk in bytes; 0 for that of the file
  * @block: of the disk, 512 or 4096 bytes
  * @queues: most I/O queues
+ * @hmb: host memory buffer that it asks for, in bytes; 0 for none
+ * @hmb_min: least that it takes, in bytes
+ * @sgl: it takes SGLs
  */
 struct nvme_options {
 	char file[512];
 	uint64_t size;
 	unsigned int block;
 	unsigned int queues;
+	uint64_t hmb;
+	uint64_t hmb_min;
+	bool sgl;
 };
 
 /**

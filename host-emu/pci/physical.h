@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "dart/dart.h"
 #include "lib/names.h"
@@ -71,6 +72,7 @@ struct physical;
  * @bar_write: the same; must not take long, see @work
  * @reset: to the state after power on; configuration space is done already
  * @work: do a step of the work that is left; false when there is none
+ * @stats: write its own counters, each as `, "NAME": NUMBER`; may be NULL
  * @destroy: free it
  */
 struct physical_ops {
@@ -80,6 +82,7 @@ struct physical_ops {
 			  unsigned int width, uint64_t value);
 	void (*reset)(struct physical *dev);
 	bool (*work)(struct physical *dev);
+	void (*stats)(struct physical *dev, FILE *to);
 	void (*destroy)(struct physical *dev);
 };
 

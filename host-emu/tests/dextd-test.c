@@ -134,6 +134,10 @@ static void wrong_options_are_sentences(void **state)
 		{ "--socket SOCKET --device nvme,interrupts=inta", "interrupts cannot be 'inta'" },
 		{ "--socket SOCKET --device nvme,root=", "root cannot be ''" },
 		{ "--socket SOCKET --device nvme,reset=pm", "reset cannot be 'pm'" },
+		{ "--socket SOCKET --device nvme,sgl=some", "sgl cannot be 'some'" },
+		{ "--socket SOCKET --device nvme,hmb=2G", "hmb cannot be '2G'" },
+		{ "--socket SOCKET --device nvme,hmb=6K", "hmb and hmb-min are multiples" },
+		{ "--socket SOCKET --device nvme,hmb-min=8K", "hmb-min at most hmb" },
 		{ "--socket SOCKET --device nvme,busy=maybe", "busy cannot be 'maybe'" },
 		{ "--socket SOCKET --device nvme,lie=white", "lie cannot be 'white'" },
 		{ "--socket SOCKET --device nvme,file=/nonexistent/x", "No such file" },
@@ -157,7 +161,8 @@ static void help_names_every_key(void **state)
 	static const char *const keys[] = {
 		"bdf=", "file=", "size=", "block=", "queues=", "iova=", "seed=", "max-bytes=",
 		"max-entries=", "max-segment=", "iova-bits=", "latency-us=", "lost-after=",
-		"lie=", "lie-after=", "busy=", "interrupts=", "root=", "reset=",
+		"lie=", "lie-after=", "busy=", "interrupts=", "hmb=", "hmb-min=", "sgl=", "hold=",
+		"root=", "reset=",
 	};
 	struct daemon *d = run("--help");
 

@@ -77,6 +77,14 @@ static void wait_interrupt(struct nvme_host *h, unsigned int queue)
 	assert_int_equal(error, 0);
 }
 
+struct nvme_command host_io(uint8_t opcode, uint64_t lba, uint32_t blocks)
+{
+	return (struct nvme_command){
+		.opcode = opcode, .nsid = 1, .cdw10 = (uint32_t)lba, .cdw11 = lba >> 32,
+		.cdw12 = blocks - 1,
+	};
+}
+
 uint16_t host_submit(struct nvme_host *h, unsigned int queue, struct nvme_command *command,
 		     bool ring)
 {

@@ -69,6 +69,9 @@ uint32_t host_get(struct nvme_host *h, uint64_t offset);
 /** host_set() - a register of @width bytes */
 void host_set(struct nvme_host *h, uint64_t offset, unsigned int width, uint64_t value);
 
+/** host_io() - a command of an I/O queue, without the place of its data */
+struct nvme_command host_io(uint8_t opcode, uint64_t lba, uint32_t blocks);
+
 /** host_submit() - put a command in a queue, ringing if @ring; returns its cid */
 uint16_t host_submit(struct nvme_host *h, unsigned int queue, struct nvme_command *command,
 		     bool ring);

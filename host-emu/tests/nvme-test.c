@@ -47,14 +47,6 @@ static void set_prps(struct nvme_host *h, struct nvme_command *command, uint8_t 
 	}
 }
 
-static struct nvme_command io(uint8_t opcode, uint64_t lba, uint32_t blocks)
-{
-	return (struct nvme_command){
-		.opcode = opcode, .nsid = 1, .cdw10 = (uint32_t)lba, .cdw11 = lba >> 32,
-		.cdw12 = blocks - 1,
-	};
-}
-
 static void identify_says_what_it_is(void **state)
 {
 	struct nvme_host *h = host_start(DEVICE);
@@ -205,7 +197,7 @@ static void write_read_verify_and_count_interrupts(void **state)
 		/* Lists begin anywhere in a page, also in its last place. */
 		uint8_t *list = lists + (i % 3 ? 8 * host_random(h, 512) : HOST_PAGE - 8);
 		const bool write = host_random(h, 2);
-		struct nvme_command command = io(write ? NVME_WRITE : NVME_READ, lba, blocks);
+		struct nvme_command command = host_io(write ? NVME_WRITE : NVME_READ, lba, blocks);
 
 		set_prps(h, &command, data + at, blocks * BLOCK, list);
 		if (write)
@@ -262,37 +254,37 @@ static void bad_commands_fail_and_the_controller_lives(void **state)
 		change; \
 		assert_int_equal(host_do(h, 1, &command, NULL), expected); \
 	} while (0)
-	TRY(io(0x55, 0, 1), , FAILED(NVME_INVALID_OPCODE));
-	TRY(io(NVME_READ, 0, 1), command.flags = 0x40, FAILED(NVME_INVALID_FIELD));
-	TRY(io(NVME_READ, 0, 1), command.nsid = 2, FAILED(NVME_INVALID_NAMESPACE));
-	TRY(io(NVME_FLUSH, 0, 1), command.nsid = 0, FAILED(NVME_INVALID_NAMESPACE));
-	TRY(io(NVME_READ, DISK / BLOCK - 1, 1), , NVME_OK);
-	TRY(io(NVME_READ, DISK / BLOCK - 1, 2), , FAILED(NVME_LBA_RANGE));
-	TRY(io(NVME_WRITE, UINT64_MAX, 1), , FAILED(NVME_LBA_RANGE));
-	TRY(io(NVME_WRITE_ZEROES, DISK / BLOCK, 1), , FAILED(NVME_LBA_RANGE));
-	TRY(io(NVME_READ, 0, NVME_MAX_TRANSFER / BLOCK + 1), , FAILED(NVME_INVALID_FIELD));
+	TRY(host_io(0x55, 0, 1), , FAILED(NVME_INVALID_OPCODE));
+	TRY(host_io(NVME_READ, 0, 1), command.flags = 0x40, FAILED(NVME_INVALID_FIELD));
+	TRY(host_io(NVME_READ, 0, 1), command.nsid = 2, FAILED(NVME_INVALID_NAMESPACE));
+	TRY(host_io(NVME_FLUSH, 0, 1), command.nsid = 0, FAILED(NVME_INVALID_NAMESPACE));
+	TRY(host_io(NVME_READ, DISK / BLOCK - 1, 1), , NVME_OK);
+	TRY(host_io(NVME_READ, DISK / BLOCK - 1, 2), , FAILED(NVME_LBA_RANGE));
+	TRY(host_io(NVME_WRITE, UINT64_MAX, 1), , FAILED(NVME_LBA_RANGE));
+	TRY(host_io(NVME_WRITE_ZEROES, DISK / BLOCK, 1), , FAILED(NVME_LBA_RANGE));
+	TRY(host_io(NVME_READ, 0, NVME_MAX_TRANSFER / BLOCK + 1), , FAILED(NVME_INVALID_FIELD));
 	/* PRPs. */
-	TRY(io(NVME_READ, 0, 1), command.prp1 += 2, FAILED(NVME_INVALID_PRP_OFFSET));
-	TRY(io(NVME_READ, 0, 16), command.prp2 = page + 4, FAILED(NVME_INVALID_PRP_OFFSET));
-	TRY(io(NVME_READ, 0, 32), command.prp2 = host_bus(h, list) + 4,
+	TRY(host_io(NVME_READ, 0, 1), command.prp1 += 2, FAILED(NVME_INVALID_PRP_OFFSET));
+	TRY(host_io(NVME_READ, 0, 16), command.prp2 = page + 4, FAILED(NVME_INVALID_PRP_OFFSET));
+	TRY(host_io(NVME_READ, 0, 32), command.prp2 = host_bus(h, list) + 4,
 	    FAILED(NVME_INVALID_PRP_OFFSET));
 	memset(list, 0xff, HOST_PAGE);
-	TRY(io(NVME_READ, 0, 32), command.prp2 = host_bus(h, list),
+	TRY(host_io(NVME_READ, 0, 32), command.prp2 = host_bus(h, list),
 	    FAILED(NVME_INVALID_PRP_OFFSET));
 	/* Faults of the DART, in each place. */
-	TRY(io(NVME_READ, 0, 1), command.prp1 = nowhere, NVME_TRANSFER_ERROR);
-	TRY(io(NVME_WRITE, 0, 1), command.prp1 = nowhere, NVME_TRANSFER_ERROR);
-	TRY(io(NVME_READ, 0, 16), command.prp2 = nowhere, NVME_TRANSFER_ERROR);
-	TRY(io(NVME_READ, 0, 32), command.prp2 = nowhere, NVME_TRANSFER_ERROR);
+	TRY(host_io(NVME_READ, 0, 1), command.prp1 = nowhere, NVME_TRANSFER_ERROR);
+	TRY(host_io(NVME_WRITE, 0, 1), command.prp1 = nowhere, NVME_TRANSFER_ERROR);
+	TRY(host_io(NVME_READ, 0, 16), command.prp2 = nowhere, NVME_TRANSFER_ERROR);
+	TRY(host_io(NVME_READ, 0, 32), command.prp2 = nowhere, NVME_TRANSFER_ERROR);
 	memset(list, 0, HOST_PAGE);
-	TRY(io(NVME_READ, 0, 32), command.prp2 = host_bus(h, list), NVME_TRANSFER_ERROR);
-	TRY(io(NVME_READ, 0, 1), , NVME_OK);
+	TRY(host_io(NVME_READ, 0, 32), command.prp2 = host_bus(h, list), NVME_TRANSFER_ERROR);
+	TRY(host_io(NVME_READ, 0, 1), , NVME_OK);
 	/* Writes to doorbells that do not exist change nothing. */
 	host_set(h, NVME_DOORBELLS + 8, 4, HOST_ENTRIES);
 	host_set(h, NVME_DOORBELLS + 12, 4, UINT32_MAX);
 	host_set(h, NVME_DOORBELLS + 8 * 60, 4, 1);
 	host_set(h, NVME_DOORBELLS + 0xff8, 4, 1);
-	TRY(io(NVME_READ, 0, 1), , NVME_OK);
+	TRY(host_io(NVME_READ, 0, 1), , NVME_OK);
 	host_stop(h);
 }
 
@@ -343,7 +335,7 @@ static void queues_share_the_controller_under_load(void **state)
 	host_create_queues(h);
 	while (got[1] + got[2] + got[3] + got[4] < 4 * 500) {
 		for (unsigned int i = 1; i < HOST_QUEUES; i++) {
-			struct nvme_command command = io(NVME_WRITE, i, 1);
+			struct nvme_command command = host_io(NVME_WRITE, i, 1);
 
 			/* Up to a full queue. */
 			command.prp1 = host_bus(h, data + i * 512);

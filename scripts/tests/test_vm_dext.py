@@ -68,6 +68,44 @@ def test_disk_of_an_extension(testbed, arch, kernel):
     assert run.dext()["live"] == run.dext()["dextd"]["dart_entries"] == 0
 
 
+HOST_MEMORY = r"""
+device=/sys/bus/pci/devices/0000:00:03.0
+dmesg | grep -q 'allocated 64 MiB host memory buffer' || fail "no host memory buffer"
+echo "live=$(counter live_bytes)"
+echo "registered=$(counter mapped_bytes)"
+echo 1 >/sys/module/nvme/parameters/sgl_threshold
+verified large --size=16m --bs=128k
+verify many
+echo 1 >$device/reset
+await '[ "$(cat /sys/class/nvme/nvme0/state)" = live ]'
+verify again
+echo "failures=$(counter map_failures)"
+host-stats
+unbind ${device##*/}
+clean || fail "something is left"
+"""
+
+
+@pytest.mark.parametrize("kernel", [
+    "6.1",
+    pytest.param("newest", marks=pytest.mark.full),
+])
+def test_host_memory_buffer_and_sgls(testbed, kernel):
+    """A disk without DRAM gets the memory that it asks for, once, also after a reset. It works
+    in it all the time, while data comes and goes by SGLs."""
+    run = testbed(HOST_MEMORY, kernel=kernel, mem="512M",
+                  dext=["nvme,size=64M,hmb=64M,hmb-min=16M,sgl=on"])
+    now = run.json_lines()[0][0]
+    assert now["dextd"]["hmb_bytes"] == 64 << 20
+    assert now["dextd"]["hmb_uses"] > 500 and now["dextd"]["hmb_errors"] == 0
+    assert now["dextd"]["sgl_commands"] > 500
+    # The buffer and the queues; and what the windows of these register beside them.
+    assert 64 << 20 < run.value("live") < 66 << 20
+    assert run.value("registered") < 96 << 20
+    assert run.value("failures") == now["faults"] == now["failed_entries"] == 0
+    assert run.dext()["dextd"]["hmb_bytes"] == 0
+
+
 def test_extension_dies_in_mid_io(testbed, tmp_path):
     """I/O errors and no hang; then a new machine with the same disk works."""
     disk = tmp_path / "disk"
