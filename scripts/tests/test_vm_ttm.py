@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Buffers of the kernel's own TTM, which the dma-engine reads and writes.
+
+Drivers of GPUs map such buffers as one list (xe, i915), block by block (amdgpu, radeon,
+nouveau), or take them from dma_alloc_attrs(). TTM keeps pages that are freed for later.
+"""
+
+import pytest
+
+from bench import ttm
+
+SOURCE = ttm.SOURCE
+
+
+@pytest.fixture
+def play(testbed, build_module, tmp_path):
+    """Run cases in one guest; returns the Run and, by case, what ttm.parse() makes of it."""
+    def run(cases, kernel="6.1", policy="high", **options):
+        (tmp_path / "ttm.sh").write_text(ttm.script(cases))
+        result = testbed("bash /root/ttm.sh", kernel=kernel, dext=["dma-engine"],
+                         host=[f"iova={policy}"], no_wait=True,
+                         push=[f"{build_module(kernel, src=SOURCE)}:/root/ttm.ko",
+                               f"{tmp_path / 'ttm.sh'}:/root/ttm.sh"], **options)
+        assert result.dext()["faults"] == result.dext()["live"] == 0
+        found = ttm.parse(result.out)
+        assert list(found) == [name for name, _, _ in cases], result.out
+        return result, found
+    return run
+
+
+def check(parts, mib, waves):
+    """All buffers were mapped, the device has used them, and pools were emptied."""
+    for wave in range(1, waves + 1):
+        assert parts[str(wave)]["bytes"] == mib << 20
+        assert parts[str(wave)]["failures"] == 0
+    assert parts[str(waves)]["copied"] > 0
+    assert parts["shrunk"]["live_mappings"] == 0
+
+
+def test_buffers_of_ttm(play):
+    """As lists, block by block and from dma_alloc_attrs(); the device reads and writes all.
+
+    What TTM keeps of the last is still mapped, until its shrinker frees it.
+    """
+    cases = [(how, f"how={how} largest=32", "192 2 2000") for how in ttm.HOWS]
+    _, found = play(cases, policy="random")
+    for parts in found.values():
+        check(parts, 192, 2)
+        assert parts["2"]["copied"] == parts["2"]["segments"]
+        assert parts["2"]["copied_bytes"] == 192 << 20
+        assert parts["shrunk"]["map_failures"] == parts["begin"]["map_failures"]
+    assert found["list"]["freed"]["live_mappings"] == 0 < found["list"]["freed"]["pooled"]
+    assert found["alloc"]["freed"]["live_mappings"] > 0
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mode", ["cached", "strict"])
+@pytest.mark.parametrize("policy", ttm.POLICIES)
+@pytest.mark.parametrize("kernel", ["6.1", "newest"])
+def test_buffers_up_to_the_budget(play, kernel, policy, mode):
+    """Nine tenths of the budget, in waves: nothing fails, and little is wasted."""
+    cases = [(how, f"how={how}", "1280 3 200") for how in ttm.HOWS]
+    _, found = play(cases, kernel, policy, mem="5G", module=f"mode={mode}", timeout=900)
+    for parts in found.values():
+        check(parts, 1280, 3)
+        assert ttm.summary(parts)["used"] <= 1.12
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("policy", ["high", "random"])
+def test_buffers_in_fragmented_memory(play, policy):
+    """Free memory has blocks of 16 KiB only, so each segment needs granules of its own."""
+    cases = [(how, f"how={how} caching=cached", "1024 2 200 2 256") for how in ttm.HOWS]
+    _, found = play(cases, policy=policy, mem="4G", timeout=900)
+    for parts in found.values():
+        check(parts, 1024, 2)
+        assert parts["1"]["segments"] > 30000
