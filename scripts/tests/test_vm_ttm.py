@@ -42,15 +42,16 @@ def check(parts, mib, waves):
 def test_buffers_of_ttm(play):
     """As lists, block by block and from dma_alloc_attrs(); the device reads and writes all.
 
-    What TTM keeps of the last is still mapped, until its shrinker frees it.
+    What TTM keeps of the last is still mapped, until its shrinker frees it. An allocation
+    that gets no aligned address fails, and TTM tries half of it.
     """
-    cases = [(how, f"how={how} largest=32", "192 2 2000") for how in ttm.HOWS]
+    cases = [(how, f"how={how} largest=32", "128 2 2000") for how in ttm.HOWS]
     _, found = play(cases, policy="random")
-    for parts in found.values():
-        check(parts, 192, 2)
+    for name, parts in found.items():
+        check(parts, 128, 2)
         assert parts["2"]["copied"] == parts["2"]["segments"]
-        assert parts["2"]["copied_bytes"] == 192 << 20
-        assert parts["shrunk"]["map_failures"] == parts["begin"]["map_failures"]
+        assert parts["2"]["copied_bytes"] == 128 << 20
+        assert parts["shrunk"]["map_failures"] == 0 or name == "alloc"
     assert found["list"]["freed"]["live_mappings"] == 0 < found["list"]["freed"]["pooled"]
     assert found["alloc"]["freed"]["live_mappings"] > 0
 
