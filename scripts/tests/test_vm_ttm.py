@@ -11,7 +11,9 @@ from bench import ttm
 
 SOURCE = ttm.SOURCE
 
-MIB = 1214      # 85 % of the default max_bytes: a sixth may be wasted
+# Parts of the default max_bytes. A sixth of it may be wasted: 85 % are safe. Allocations may
+# need twice their size: 30 %.
+MIB = {"list": 1214, "pages": 1214, "alloc": 428}
 
 
 @pytest.fixture
@@ -61,19 +63,19 @@ def test_buffers_of_ttm(play):
 @pytest.mark.parametrize("policy", ttm.POLICIES)
 @pytest.mark.parametrize("kernel", ["6.1", "newest"])
 def test_buffers_up_to_the_budget(play, kernel, policy, mode):
-    """85 % of the budget, in waves, in buffers of up to 256 MiB: nothing fails."""
-    cases = [(how, f"how={how} largest=256", f"{MIB} 3 200") for how in ttm.HOWS]
+    """As much as is safe, in waves, in buffers of up to 256 MiB: nothing fails."""
+    cases = [(how, f"how={how} largest=256", f"{mib} 3 200") for how, mib in MIB.items()]
     _, found = play(cases, kernel, policy, mem="5G", module=f"mode={mode}", timeout=900)
-    for parts in found.values():
-        check(parts, MIB, 3)
+    for name, parts in found.items():
+        check(parts, MIB[name], 3)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("policy", ["high", "random"])
 def test_buffers_in_fragmented_memory(play, policy):
     """Free memory has blocks of 16 KiB only, so each segment needs granules of its own."""
-    cases = [(how, f"how={how} caching=cached", "1024 2 200 2 256") for how in ttm.HOWS]
+    cases = [(how, f"how={how} caching=cached", "640 2 200 2 256") for how in ttm.HOWS]
     _, found = play(cases, policy=policy, mem="4G", timeout=900)
     for parts in found.values():
-        check(parts, 1024, 2)
-        assert parts["1"]["segments"] > 30000
+        check(parts, 640, 2)
+        assert parts["1"]["segments"] > 20000
