@@ -21,6 +21,7 @@
 #include "align.h"
 #include "index.h"
 #include "recover.h"
+#include "shape.h"
 #include "trace.h"
 
 /* Candidates to replace a window: with 4 places, one of 16 fits in 99 %. */
@@ -246,6 +247,17 @@ void apple_dma_align_count(struct apple_dma_engine *e,
 	e->stats.unaligned += !ok;
 }
 
+/*
+ * A window that is replaced while mappings use it stays registered for them, and
+ * nothing else is mapped in it. Is there room for such waste?
+ */
+static bool align_may_leave(struct apple_dma_engine *e,
+			    const struct apple_dma_window *w)
+{
+	return apple_dma_window_live(w) <= w->guarded ||
+	       apple_dma_shape_roomy(e) >= w->size;
+}
+
 /**
  * apple_dma_align() - a window does not suit the range at hand
  * @e: the engine; its lock is held
@@ -279,6 +291,8 @@ bool apple_dma_align(struct apple_dma_engine *e, struct apple_dma_request *req,
 		goto settle;
 	if (req->exact && !must)
 		return false;
+	if (apple_dma_engine_lazy(e) && !must && !align_may_leave(e, w))
+		goto settle;
 	req->searches++;
 	if (apple_dma_engine_lazy(e)) {
 		align_replace(e, req, w, align, fresh, emptied);

@@ -350,6 +350,27 @@ static void block_in_a_window_in_use(struct kunit *test)
 	CHECK_EQ(test, fixture_unmap(f, addr, 2 * MIB), 0);
 }
 
+/*
+ * Such a window stays registered for the page. All of them together do not waste
+ * more than large windows may: then blocks are mapped where the page is.
+ */
+static void windows_in_use_are_left_with_room_only(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_RANDOM,
+					 .ram = { 6000 * MIB });
+	u64 busy, waste;
+	unsigned int i;
+
+	for (i = 0; i < 200; i++)
+		CHECK(test, fixture_map(f, i * 4 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	for (i = 0; i < 200; i++)
+		CHECK(test, fixture_map(f, i * 4 * MIB + 64 * KIB, 64 * KIB) !=
+		      DMA_MAPPING_ERROR);
+	apple_dma_budget_busy(f->e, &busy, &waste);
+	CHECK_EQ(test, fixture_stats(f)->live_bytes, 200 * (PAGE + 64 * KIB));
+	EXPECT(test, waste <= f->e->limits.bytes / 6 + 200 * GRANULE);
+}
+
 /* In a list, each entry that is a block. */
 static void check_list(struct kunit *test, enum apple_dma_mode mode)
 {
@@ -664,6 +685,7 @@ static struct kunit_case align_cases[] = {
 	KUNIT_CASE(boundary_is_kept_to_by_hits),
 	KUNIT_CASE(aligned_window_is_three_calls),
 	KUNIT_CASE(block_in_a_window_in_use),
+	KUNIT_CASE(windows_in_use_are_left_with_room_only),
 	KUNIT_CASE(blocks_of_a_list_are_aligned),
 	KUNIT_CASE(strict_registers_the_block_only),
 	KUNIT_CASE(each_call_may_break),

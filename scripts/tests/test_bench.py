@@ -9,7 +9,8 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from conftest import TOP
-from bench import chunks, cli, config, guest, hold, mapbench, pairs, plot, table, targets, wall
+from bench import (chunks, cli, config, guest, hold, mapbench, pairs, plot, table, targets, ttm,
+                   wall)
 from testbed.errors import UsageError
 
 GUEST = TOP / "scripts" / "lib" / "bench" / "guest"
@@ -274,3 +275,37 @@ def test_chunks_are_read():
     found = {"random": {mode: dict.fromkeys(chunks.CASES, cell) for mode in chunks.MODES}}
     made, _ = chunks.tables({"cached": found})
     assert made.rows[0] == ["random: chunks of 4 KiB", "1.50", "1.50", "3", "1 of 1"]
+
+
+def buffers(mapped, **parts):
+    """What a guest with two waves of TTM's buffers prints; PARTS are of the second."""
+    def part(name, **values):
+        return f"@ list {name}\n" + "".join(f"{key}={value}\n" for key, value in values.items())
+
+    wave = {"bytes": 100, "exact_bytes": 100, "made": 2, "segments": 3, "failures": 0,
+            "doorbells": 7, "registered": 120, "idle": 15, "pooled": 50,
+            "blocks_64k": 4, "aligned_64k": 3, "blocks_2m": 2, "aligned_2m": 1}
+    return (part("begin", doorbells=5) + part("1", **wave) + part("2", **{**wave, **parts}) +
+            part("freed", live_mappings=mapped) + part("shrunk", live_mappings=0) + "@ end\n")
+
+
+@pytest.mark.parametrize("mapped, registered, used", [(0, 1.3, 1.15), (9, 130 / 150, 115 / 150)])
+def test_what_ttm_keeps_is_mapped_only_if_it_was_allocated_so(mapped, registered, used):
+    cell = ttm.summary(ttm.parse(buffers(mapped, registered=130, made=4))["list"])
+    assert cell["registered"] == pytest.approx(registered)
+    assert cell["used"] == pytest.approx(used)
+    assert (cell["buffers"], cell["doorbells"], cell["blocks_64k"]) == (4, 2, 8)
+    made, = ttm.tables({"6.1": {"high": {"list": cell}}})
+    assert made.rows[0][:6] == ["list, high", "4", "3", "0", "2", "0.50"]
+    assert made.rows[0][-2:] == ["6 of 8", "2 of 4"] and len(made.rows[0]) == len(made.head)
+
+
+@pytest.mark.parametrize("values, met", [({}, True), ({"failures": 1}, False),
+                                         ({"idle": 0}, False)])
+def test_one_way_to_map_the_buffers_of_ttm_decides(values, met):
+    good = ttm.summary(ttm.parse(buffers(0))["list"])
+    bad = ttm.summary(ttm.parse(buffers(0, **values))["list"])
+    judged = {what: met for what, _, _, met in targets.judge(
+        {"ttm": {"6.1": {"high": {"list": good, "pages": good}, "random": {"list": bad}}}})}
+    assert judged[f"TTM, {ttm.MIB} MiB: registered for mapped, Linux 6.1"] is met
+    assert judged[f"TTM, {ttm.MIB} MiB: registered for mapped, Linux newest"] is None

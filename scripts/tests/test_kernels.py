@@ -16,8 +16,8 @@ from testbed.errors import UsageError
 
 MODULES = {"apple_dma": TOP, "edu": TOP / "scripts/tests/edu",
            "engine": TOP / "scripts/tests/engine", "stress": TOP / "scripts/tests/stress",
-           "kunit": TOP / "kunit"}
-LEAST = {"apple_dma": len(list(TOP.glob("driver/*.c"))), "edu": 1, "engine": 3, "stress": 10,
+           "ttm": TOP / "scripts/tests/ttm", "kunit": TOP / "kunit"}
+LEAST = {"apple_dma": len(list(TOP.glob("driver/*.c"))), "edu": 1, "engine": 3, "stress": 10, "ttm": 4,
          "kunit": len(list(TOP.glob("kunit/*_test.c")))}
 
 # Module, architecture, kernel; all other combinations run with --full only.

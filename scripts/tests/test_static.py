@@ -16,7 +16,7 @@ def tracked(*patterns):
 
 def test_checkpatch():
     files = tracked("driver/*.[ch]", "include/*.h", "kunit/*.[ch]", "scripts/tests/stress/*.[ch]",
-                    "scripts/tests/engine/*.[ch]")
+                    "scripts/tests/engine/*.[ch]", "scripts/tests/ttm/*.[ch]")
     done = subprocess.run(["scripts/checkpatch", *files], cwd=TOP, capture_output=True,
                           text=True, check=False)
     assert done.returncode == 0 and not done.stdout, done.stdout + done.stderr
@@ -53,7 +53,8 @@ def test_every_file_has_an_spdx_line():
 
 def test_no_version_is_compared():
     """Kernel differences are probed, and only compat.h handles them."""
-    found = [f for f in tracked("driver", "scripts/tests/edu", "scripts/tests/engine", "kunit")
+    found = [f for f in tracked("driver", "scripts/tests/edu", "scripts/tests/engine",
+                                "scripts/tests/ttm", "kunit")
              if re.search(r"LINUX_VERSION_CODE|KERNEL_VERSION\(", (TOP / f).read_text())]
     assert not found
 

@@ -15,11 +15,11 @@ from testbed import cache
 from testbed.errors import TestbedError, UsageError, allowed, reported
 
 from . import (chunks, config, guest, hold, instructions, iops, mapbench, pairs, plot, steady, targets,
-               traces, wall)
+               traces, ttm, wall)
 
 PARTS = {"pairs": pairs, "instructions": instructions, "traces": traces,
          "steady": steady, "wall": wall, "iops": iops, "hold": hold, "mapbench": mapbench,
-         "chunks": chunks}
+         "chunks": chunks, "ttm": ttm}
 
 # What --quick measures, and what it measures on the other kernels as well.
 QUICK = "none,intel-lazy,virtio-lazy,cached,strict"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The targets, beside what was measured."""
 
-from . import table, traces
+from . import table, traces, ttm
 from .config import ARM64, NEWEST, OLDEST, X86_64, platform_label
 from .wall import CPUS, LATENCY
 
@@ -10,6 +10,7 @@ IO = 1.03               # a 4k I/O against dma-direct
 PAIR = 2                # a pair, and a list of 32, against dma-direct
 # Doorbells of the GPU-like trace, page by page. Runs differ by some tens.
 SINGLES, SINGLES_SPREAD = 187196, 1.001
+TTM = 1.1               # bytes registered and in use for each that TTM has mapped
 PER_LIST = 1.1          # doorbells for a buffer of that trace as a scatter list
 
 
@@ -110,6 +111,15 @@ def _lists(results):
             not failures and max(rates.values()) <= PER_LIST)
 
 
+def _ttm(results, kernel):
+    """The worst host decides, and the worst way to map."""
+    cells = [cell for hows in dig(results, "ttm", kernel).values() for cell in hows.values()]
+    if not cells:
+        raise Missing
+    failures, worst = sum(cell["failures"] for cell in cells), max(cell["used"] for cell in cells)
+    return f"{failures:,} failures, {worst:.2f}", not failures and worst <= TTM
+
+
 def _flat(results):
     hits = dig(results, "traces", "cached", "hits")
     base = hits[str(traces.SIZES[0])]["instructions"]
@@ -149,6 +159,8 @@ ROWS = (
     ("GPU-like trace, pages one by one: doorbells", f"≤ {SINGLES:,} + 0.1 %, 0 failures",
      _singles),
     ("GPU-like trace, lists: doorbells per buffer", f"≤ {PER_LIST}, 0 failures", _lists),
+    *((f"TTM, {ttm.MIB} MiB: registered for mapped, Linux {kernel}", f"≤ {TTM}, 0 failures",
+       lambda r, kernel=kernel: _ttm(r, kernel)) for kernel in X86_64),
     ("a hit at 10, 1,000 and 60,000 windows", "within 1.5×", _flat),
     (f"hits on {CPUS} vCPUs", "no shared lock", _lock),
     ("kernel memory for a window", "≤ 256 bytes", _slab),
