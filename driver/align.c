@@ -128,6 +128,9 @@ static void align_candidates(struct apple_dma_engine *e,
 	struct apple_dma_guess guess = apple_dma_place_guess(e);
 	u64 left = e->limits.bytes / CANDIDATES_SHARE;
 	u64 most = 2 * max(req->range.size, APPLE_DMA_WINDOW_MAX);
+	/* What is in front of the range is wasted, unless the map fails without it. */
+	u64 waste = req->strictly && apple_dma_align_across(w, req) ?
+		    U64_MAX : apple_dma_shape_roomy(e);
 	unsigned int i;
 
 	for (i = 0; i < min(CANDIDATES, apple_dma_engine_batch(e)); i++) {
@@ -136,7 +139,7 @@ static void align_candidates(struct apple_dma_engine *e,
 
 		if (apple_dma_index_handle_taken(e, w->phys - more))
 			more = (i + 1) * APPLE_DMA_GRANULE_SIZE;
-		if (w->size + more > min(left, most))
+		if (w->size + more > min(left, most) || more > waste)
 			break;
 		c = align_plan(e, w->phys - more, w->size + more, w->first);
 		if (!c)

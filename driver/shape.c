@@ -14,8 +14,8 @@
 #include "index.h"
 #include "shape.h"
 
-/* All large windows together may waste 1/6 of the byte budget. */
-#define WASTE_SHARE	6
+/* All large windows together may waste 1/12 of the byte budget. */
+#define WASTE_SHARE	12
 /* One may waste 1/32 of what is left of that, */
 #define WASTE_EACH	32
 /* and take 1/8 of the room that is left. */

@@ -252,9 +252,9 @@ static void shapes_follow_the_room_of_all(struct kunit *test)
 	CHECK(test, map_blocks(s, addr, 4, 1));
 	CHECK(test, fixture_stats(f)->window_bytes < BLOCK);
 	/* Idle windows of the sibling are room. */
-	CHECK_EQ(test, fixture_stats(f)->window_bytes, 256 * KIB);
+	CHECK_EQ(test, fixture_stats(f)->window_bytes, 64 * KIB);
 	CHECK(test, map_blocks(s, addr, 5, 6));
-	CHECK_EQ(test, fixture_stats(f)->window_bytes, 256 * KIB);
+	CHECK_EQ(test, fixture_stats(f)->window_bytes, 64 * KIB);
 }
 
 /* ---- siblings that cannot be asked ---- */

@@ -11,7 +11,7 @@ from bench import ttm
 
 SOURCE = ttm.SOURCE
 
-# Parts of the default max_bytes. A sixth of it may be wasted: 85 % are safe. Allocations may
+# Parts of the default max_bytes. A twelfth of it may be wasted: 85 % are safe. Allocations may
 # need twice their size: 30 %.
 MIB = {"list": 1214, "pages": 1214, "alloc": 428}
 
