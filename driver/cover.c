@@ -126,9 +126,9 @@ static bool cover_make_room(struct apple_dma_engine *e,
 			    unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	bool dropped = false;
 	u64 bytes, entries;
 	unsigned int left;
+	bool dropped;
 
 	if (apple_dma_engine_lazy(e) &&
 	    apple_dma_shape_roomy(e) == APPLE_DMA_GRANULE_SIZE)
@@ -149,10 +149,7 @@ static bool cover_make_room(struct apple_dma_engine *e,
 	}
 
 	/* Windows that go idle meanwhile are not counted, so the loop ends. */
-	while (apple_dma_window_drain(e)) {
-		apple_dma_engine_relock(e, flags);
-		dropped = true;
-	}
+	dropped = apple_dma_window_drain_all(e, flags);
 	for (left = e->listed; ; left -= min(left, apple_dma_engine_batch(e))) {
 		bytes = apple_dma_budget_used(e) + shared;
 		bytes -= min(bytes, apple_dma_budget_bytes(e));

@@ -123,6 +123,7 @@ static __always_inline dma_addr_t apple_dma_map_fast(struct apple_dma_engine *e,
 		w = apple_dma_lookup(&e->by_phys,
 				     phys >> APPLE_DMA_GRANULE_SHIFT);
 		if (likely(w && apple_dma_window_covers(w, phys, size) &&
+			   READ_ONCE(w->state) == APPLE_DMA_WINDOW_ACTIVE &&
 			   !apple_dma_crosses(w->iova + (phys - w->phys), size,
 					      U32_MAX) &&
 			   apple_dma_window_suits(w, phys, size)))

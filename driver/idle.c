@@ -236,19 +236,6 @@ unsigned int apple_dma_idle_evict_fillers(struct apple_dma_engine *e)
 }
 
 /*
- * List all windows that have gone idle. Returns how many are listed. Drops the
- * lock where there are many.
- */
-static unsigned int idle_list_all(struct apple_dma_engine *e,
-				  unsigned long *flags)
-	__must_hold(&e->lock)
-{
-	while (apple_dma_window_drain(e))
-		apple_dma_engine_relock(e, flags);
-	return e->listed;
-}
-
-/*
  * Give back up to @count idle windows: one doorbell. *@left is how many are
  * still to be looked at, without those that go idle meanwhile, so that the
  * caller's loop ends. Returns how many were given back.
@@ -282,8 +269,10 @@ void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
 			    const char *cause)
 	__must_hold(&e->lock)
 {
-	unsigned int left = idle_list_all(e, flags);
+	unsigned int left;
 
+	apple_dma_window_drain_all(e, flags);
+	left = e->listed;
 	while (left) {
 		idle_give_back_some(e, UINT_MAX, &left, cause);
 		if (!left)
@@ -310,7 +299,8 @@ unsigned int apple_dma_idle_drop(struct apple_dma_engine *e, unsigned int count,
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	left = idle_list_all(e, &flags);
+	apple_dma_window_drain_all(e, &flags);
+	left = e->listed;
 	while (left && done < count) {
 		done += idle_give_back_some(e, count - done, &left, cause);
 		spin_unlock_irqrestore(&e->lock, flags);
@@ -414,7 +404,8 @@ static void apple_dma_idle_age(struct work_struct *work)
 	bool more;
 
 	spin_lock_irqsave(&e->lock, flags);
-	left = idle_list_all(e, &flags);
+	apple_dma_window_drain_all(e, &flags);
+	left = e->listed;
 	while (idle_age_some(e, &left)) {
 		spin_unlock_irqrestore(&e->lock, flags);
 		cond_resched();

@@ -168,7 +168,7 @@ static struct apple_dma_window *map_window(struct apple_dma_engine *e,
 	}
 	w = apple_dma_index_best(e, r->phys, r->size, req->mask, req->boundary);
 	/* There may have been no memory for its slots the last time. */
-	if (w && !w->indexed && !w->guarded)
+	if (w && !w->guarded)
 		apple_dma_index_publish(e, w);
 	return w;
 }
