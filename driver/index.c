@@ -191,26 +191,43 @@ static struct apple_dma_window *index_furthest(struct apple_dma_engine *e,
 }
 
 /*
- * Fill the slots of @size bytes from @start with @w. A window that is there
- * and reaches further keeps its slots, if it can be mapped in. Returns false
- * when memory runs out.
+ * What a slot of by_phys is to lead to, when @w is filled in and @there is in it: the
+ * window that reaches furthest. One that takes no new mapping has to go; it may have
+ * been in the place of others.
  */
-static bool index_fill(struct xarray *xa, struct apple_dma_window *w, u64 start,
-		       u64 size)
+static struct apple_dma_window *index_choose(struct apple_dma_engine *e,
+					     struct apple_dma_window *w,
+					     struct apple_dma_window *there,
+					     unsigned long granule)
+{
+	if (there && there->state != APPLE_DMA_WINDOW_ACTIVE)
+		there = index_furthest(e, w,
+				       (u64)granule << APPLE_DMA_GRANULE_SHIFT);
+	return there && apple_dma_window_end(there) > apple_dma_window_end(w) ?
+	       there : w;
+}
+
+/*
+ * Fill the slots of @size bytes from @start with @w. Of device addresses only a
+ * window that is gone may be there. Returns false when memory runs out.
+ */
+static bool index_fill(struct apple_dma_engine *e, struct xarray *xa,
+		       struct apple_dma_window *w, u64 start, u64 size)
 {
 	unsigned long last = (start + size - 1) >> APPLE_DMA_GRANULE_SHIFT;
 	XA_STATE(xas, xa, start >> APPLE_DMA_GRANULE_SHIFT);
 	bool complete;
 
 	do {
-		struct apple_dma_window *there;
+		struct apple_dma_window *there, *next = w;
 
 		xas_lock(&xas);
 		there = xas_load(&xas);
 		for (;;) {
-			if (!there || there->state != APPLE_DMA_WINDOW_ACTIVE ||
-			    apple_dma_window_end(there) <= apple_dma_window_end(w))
-				xas_store(&xas, w);
+			if (xa == &e->by_phys)
+				next = index_choose(e, w, there, xas.xa_index);
+			if (next != there)
+				xas_store(&xas, next);
 			if (xas_error(&xas) || xas.xa_index == last)
 				break;
 			there = xas_next(&xas);
@@ -272,8 +289,8 @@ bool apple_dma_index_publish(struct apple_dma_engine *e,
 	if (!size || !apple_dma_engine_lazy(e))
 		return false;
 	w->slots = true;
-	if (!index_fill(&e->by_iova, w, w->iova + from, size) ||
-	    !index_fill(&e->by_phys, w, w->phys + from, size)) {
+	if (!index_fill(e, &e->by_iova, w, w->iova + from, size) ||
+	    !index_fill(e, &e->by_phys, w, w->phys + from, size)) {
 		index_clear_piece(e, w, from, size);
 		return false;
 	}

@@ -389,7 +389,7 @@ static void slots_of_the_gone_are_taken_over(struct kunit *test)
 	struct windows ws = { .f = fixture_open(test) };
 	struct apple_dma_window *under = enter(&ws, 6, 3, 300);
 	struct apple_dma_window *gone = enter(&ws, 0, 10, 100);
-	struct apple_dma_window *phys, *iova;
+	struct apple_dma_window *phys, *next, *iova;
 	u64 i;
 
 	for (i = 0; i < 10; i++)
@@ -401,10 +401,14 @@ static void slots_of_the_gone_are_taken_over(struct kunit *test)
 	CHECK(test, apple_dma_map_fast(ws.f->e, FAKE_RAM, 1, ANY) ==
 		    DMA_MAPPING_ERROR);
 	phys = enter(&ws, 0, 2, 200);
+	/* Granule 5 only: the window under the one that is gone reaches further. */
+	next = enter(&ws, 5, 3, 400);
+	CHECK(test, phys_slot(&ws, 5) == next && phys_slot(&ws, 6) == under);
 	iova = enter(&ws, 20, 2, 104);
 	CHECK_EQ(test, withdraw(&ws, gone), 1);
 	for (i = 0; i < 10; i++) {
 		CHECK(test, phys_slot(&ws, i) == (i < 2 ? phys :
+						  i == 5 ? next :
 						  i >= 6 && i < 9 ? under : NULL));
 		CHECK(test, slot(&ws.f->e->by_iova, 100 + i) ==
 			    (i == 4 || i == 5 ? iova : NULL));
