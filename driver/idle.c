@@ -196,10 +196,11 @@ struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
 }
 
 /*
- * Large windows do not fit any more: keep none idle. One doorbell, or none. A hit in
- * a large idle window takes all of it out of the budget, for one small mapping.
+ * Large windows do not fit any more: keep none idle. One doorbell, or none. Returns how
+ * many went. A hit in a large idle window takes all of it out of the budget, for one
+ * small mapping.
  */
-void apple_dma_idle_evict_large(struct apple_dma_engine *e)
+unsigned int apple_dma_idle_evict_large(struct apple_dma_engine *e)
 {
 	struct apple_dma_wanted large = {
 		.max = UINT_MAX,
@@ -209,8 +210,12 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 		.cause = "room",
 	};
 
+	unsigned int n = 0;
+
 	if (!list_empty(&e->idle_large) || e->stack || !llist_empty(&e->freed))
-		e->stats.evictions += idle_give_back(e, &large);
+		n = idle_give_back(e, &large);
+	e->stats.evictions += n;
+	return n;
 }
 
 /*

@@ -5,8 +5,8 @@
  * A hit finds its window under RCU and is counted there. A miss, and every call
  * outside mode=cached, takes the engine's lock, with interrupts off. The lock
  * is held across a doorbell and dropped between two, except when the host
- * refuses, and between the one that makes room and the one that uses it. A
- * doorbell has at most apple_dma_engine_batch() entries.
+ * refuses, or when others have taken the room that was made. A doorbell has at most
+ * apple_dma_engine_batch() entries.
  */
 
 #include <linux/scatterlist.h>
@@ -19,8 +19,10 @@
 #include "map.h"
 #include "recover.h"
 
-/* Entries of a list that are handled with interrupts off. */
+/* Entries of a list that are handled with interrupts off, */
 #define HOLD_STEPS	128
+/* and how many of them may be followed by a miss in the same hold. */
+#define MISS_STEPS	32
 
 /* For the log; map_log_failure() says more about some causes. */
 static const char *const map_fail_texts[APPLE_DMA_FAIL_COUNT] = {
@@ -223,12 +225,17 @@ static struct apple_dma_window *map_find(struct apple_dma_engine *e,
 		if (f->cause)
 			return NULL;
 		w = map_window(e, req, fresh, at);
-		if (w)
+		if (!w && emptied->steps > MISS_STEPS) {
+			emptied->steps = 0;
+			apple_dma_engine_relock(e, flags);
+			again = true;
+		} else if (w) {
 			again = !apple_dma_align_suits(w, req) &&
 				apple_dma_align(e, req, w, fresh, emptied, flags);
-		else
+		} else {
 			again = apple_dma_cover(e, req, fresh, emptied,
 						&f->cause, flags);
+		}
 	} while (again);
 	return w;
 }
