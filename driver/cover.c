@@ -18,6 +18,9 @@
 #include "recover.h"
 #include "shape.h"
 
+/* Times that interrupts are let in after room was made, before it is used. */
+#define COVER_YIELDS	2
+
 /* Sizes of shared windows, the largest first, and exact granules. */
 #define COVER_SHAPES	5
 
@@ -113,12 +116,27 @@ static bool cover_from_sibling(struct apple_dma_engine *e,
 }
 
 /*
+ * Windows were given back: let interrupts in, but not for ever: others may take the
+ * room. Returns true if the lock was dropped.
+ */
+static bool cover_yield(struct apple_dma_engine *e,
+			struct apple_dma_request *req, unsigned long *flags)
+	__must_hold(&e->lock)
+{
+	if (req->yields == COVER_YIELDS)
+		return false;
+	req->yields++;
+	apple_dma_engine_relock(e, flags);
+	return true;
+}
+
+/*
  * Give idle windows back to make room. Those of a sibling that has more of them
  * go first. One doorbell for shared windows to fit,
  * and more until the exact granules fit. The lock is dropped between two of
- * them. One more if there is room for granules only and large windows are idle.
- * None if the first range cannot fit even without any idle window. Returns true
- * if the lock was dropped.
+ * them, and behind the last. One more if there is room for granules only and large
+ * windows are idle. None if the first range cannot fit even without any idle window.
+ * Returns true if the lock was dropped.
  */
 static bool cover_make_room(struct apple_dma_engine *e,
 			    struct apple_dma_request *req,
@@ -126,19 +144,20 @@ static bool cover_make_room(struct apple_dma_engine *e,
 			    unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	bool dropped = false;
-	u64 bytes, entries;
+	u64 bytes, entries, went;
 	unsigned int left;
+	bool dropped;
 
 	if (apple_dma_engine_lazy(e) &&
-	    apple_dma_shape_roomy(e) == APPLE_DMA_GRANULE_SIZE)
-		apple_dma_idle_evict_large(e);
+	    apple_dma_shape_roomy(e) == APPLE_DMA_GRANULE_SIZE &&
+	    apple_dma_idle_evict_large(e) && cover_yield(e, req, flags))
+		return true;
 	if (apple_dma_budget_has_room(e, shared, est->entries) ||
 	    apple_dma_budget_never_fits(e, est->first))
 		return false;
 
-	/* A sibling was asked for this: enough is enough. */
-	if (req->sibling_tries >= 0 &&
+	/* Something was given back for this: enough is enough. */
+	if ((req->sibling_tries >= 0 || req->yields) &&
 	    apple_dma_budget_has_room(e, est->exact, est->entries))
 		return false;
 	bytes = apple_dma_budget_used(e) + shared;
@@ -149,22 +168,20 @@ static bool cover_make_room(struct apple_dma_engine *e,
 	}
 
 	/* Windows that go idle meanwhile are not counted, so the loop ends. */
-	while (apple_dma_window_drain(e)) {
-		apple_dma_engine_relock(e, flags);
-		dropped = true;
-	}
+	dropped = apple_dma_window_drain_all(e, flags);
 	for (left = e->listed; ; left -= min(left, apple_dma_engine_batch(e))) {
 		bytes = apple_dma_budget_used(e) + shared;
 		bytes -= min(bytes, apple_dma_budget_bytes(e));
 		entries = e->stats.mapped_entries + est->entries;
 		entries -= min(entries, apple_dma_budget_entries(e));
-		apple_dma_idle_evict(e, bytes, entries);
+		went = apple_dma_idle_evict(e, bytes, entries);
 		if (apple_dma_budget_has_room(e, est->exact, est->entries) ||
 		    e->broken || !left || !apple_dma_window_any_listed(e))
-			return dropped;
+			break;
 		apple_dma_engine_relock(e, flags);
 		dropped = true;
 	}
+	return (went && cover_yield(e, req, flags)) || dropped;
 }
 
 /* A window for the range at hand, of its own granules. */
@@ -197,7 +214,7 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 	const bool fill = !again && cover_wants_place(req, runs);
 	struct apple_dma_guess guess = {};
 	enum apple_dma_fail why = APPLE_DMA_FAIL_HOST;
-	const unsigned int batch = apple_dma_engine_batch(e);
+	const unsigned int batch = apple_dma_engine_plan_max(e);
 	struct apple_dma_window *w, *filler;
 	unsigned int i, n;
 

@@ -400,6 +400,7 @@ void apple_dma_engine_stop(struct apple_dma_engine *e)
 	apple_dma_engine_abandon(e);
 	apple_dma_engine_release(e);
 	apple_dma_idle_stop(e);
+	apple_dma_window_wait(e);
 	flush_work(&e->alert);
 }
 
@@ -440,6 +441,7 @@ int apple_dma_engine_init(struct apple_dma_engine *e, struct device *dev,
 	INIT_WORK(&e->alert, apple_dma_engine_alert);
 	e->ram.gone = apple_dma_engine_ram_gone;
 	apple_dma_idle_init(e);
+	apple_dma_window_setup(e);
 	e->filler_until = jiffies;
 	apple_dma_budget_init(e);
 	apple_dma_budget_forget(e);
@@ -504,7 +506,8 @@ void apple_dma_engine_destroy(struct apple_dma_engine *e)
 
 	apple_dma_ram_exit(e);
 	apple_dma_budget_exit(e);
-	/* The last windows given back are freed after this. */
+	/* The last windows given back are freed after these two. */
+	apple_dma_window_wait(e);
 	rcu_barrier();
 	xa_destroy(&e->by_phys);
 	xa_destroy(&e->by_iova);

@@ -35,6 +35,12 @@ enum apple_dma_mode {
 
 /* Naturally aligned blocks of this size and more want an aligned address. */
 #define APPLE_DMA_BLOCK		(64ULL << 10)
+/*
+ * Windows that are planned, asked for and entered in one hold of the lock. Each takes
+ * some 2,000 instructions.
+ */
+#define APPLE_DMA_PLAN_MAX	32U
+
 /* 64 KiB to 4 MiB, in powers of two; and what crosses a boundary. */
 #define APPLE_DMA_BLOCK_CLASSES	8
 
@@ -54,12 +60,14 @@ struct apple_dma_aligning {
  * @blocks: in which of them an aligned block begins that is to be mapped
  * @n: how many
  * @left: ranges that a request had left when they were found
+ * @search: the number of the search that found them, of the engine's own
  */
 struct apple_dma_runs {
-	struct apple_dma_range run[APPLE_DMA_BATCH_MAX];
-	DECLARE_BITMAP(blocks, APPLE_DMA_BATCH_MAX);
+	struct apple_dma_range run[APPLE_DMA_PLAN_MAX];
+	DECLARE_BITMAP(blocks, APPLE_DMA_PLAN_MAX);
 	unsigned int n;
 	int left;
+	u64 search;
 };
 
 /**
@@ -91,6 +99,8 @@ struct apple_dma_runs {
  * @stack: what was taken from @freed and is on no list yet
  * @listed: how many are on the five lists
  * @listed_large: bytes of the large ones
+ * @stale: windows that are gone from the host and the trees, but not from the slots
+ * @clear: clears those
  * @stats: counters
  * @abandoned: mappings in @percpu that ended with their driver
  * @abandoned_bytes: their bytes
@@ -148,6 +158,8 @@ struct apple_dma_engine {
 	struct llist_node *stack;
 	unsigned int listed;
 	u64 listed_large;
+	struct list_head stale;
+	struct work_struct clear;
 	struct apple_dma_stats stats;
 	u64 abandoned;
 	s64 abandoned_bytes;
@@ -196,6 +208,12 @@ static inline unsigned int apple_dma_engine_batch(struct apple_dma_engine *e)
 	if (!e->host_ops->fit)
 		return e->limits.batch;
 	return min(e->limits.batch, e->host_ops->fit(e->host));
+}
+
+/* How many windows the next doorbell may ask for. */
+static inline unsigned int apple_dma_engine_plan_max(struct apple_dma_engine *e)
+{
+	return min(apple_dma_engine_batch(e), APPLE_DMA_PLAN_MAX);
 }
 
 /*

@@ -134,7 +134,8 @@ static __always_inline dma_addr_t apple_dma_map_fast(struct apple_dma_engine *e,
 	if (likely(READ_ONCE(e->fast))) {
 		w = apple_dma_lookup(&e->by_phys,
 				     phys >> APPLE_DMA_GRANULE_SHIFT);
-		if (likely(w && apple_dma_is_hit(w, phys, size)))
+		if (likely(w && READ_ONCE(w->state) == APPLE_DMA_WINDOW_ACTIVE &&
+			   apple_dma_is_hit(w, phys, size)))
 			addr = apple_dma_take(e, w, phys, size, mask);
 	}
 	rcu_read_unlock_sched();

@@ -199,10 +199,11 @@ struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
 }
 
 /*
- * Large windows do not fit any more: keep few of them idle. One doorbell, or none. A
- * hit in a large idle window takes all of it out of the budget, for one small mapping.
+ * Large windows do not fit any more: keep few of them idle. One doorbell, or none. Returns
+ * how many went. A hit in a large idle window takes all of it out of the budget, for one
+ * small mapping.
  */
-void apple_dma_idle_evict_large(struct apple_dma_engine *e)
+unsigned int apple_dma_idle_evict_large(struct apple_dma_engine *e)
 {
 	struct apple_dma_wanted large = {
 		.max = UINT_MAX,
@@ -211,10 +212,13 @@ void apple_dma_idle_evict_large(struct apple_dma_engine *e)
 		.large = true,
 		.cause = "room",
 	};
+	unsigned int n = 0;
 
 	apple_dma_window_drain(e);
 	if (e->listed_large > e->limits.bytes / LARGE_SHARE)
-		e->stats.evictions += idle_give_back(e, &large);
+		n = idle_give_back(e, &large);
+	e->stats.evictions += n;
+	return n;
 }
 
 /*
@@ -237,19 +241,6 @@ unsigned int apple_dma_idle_evict_fillers(struct apple_dma_engine *e)
 	n = idle_give_back(e, &fillers);
 	e->stats.evictions += n;
 	return n;
-}
-
-/*
- * List all windows that have gone idle. Returns how many are listed. Drops the
- * lock where there are many.
- */
-static unsigned int idle_list_all(struct apple_dma_engine *e,
-				  unsigned long *flags)
-	__must_hold(&e->lock)
-{
-	while (apple_dma_window_drain(e))
-		apple_dma_engine_relock(e, flags);
-	return e->listed;
 }
 
 /*
@@ -286,8 +277,10 @@ void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
 			    const char *cause)
 	__must_hold(&e->lock)
 {
-	unsigned int left = idle_list_all(e, flags);
+	unsigned int left;
 
+	apple_dma_window_drain_all(e, flags);
+	left = e->listed;
 	while (left) {
 		idle_give_back_some(e, UINT_MAX, &left, cause);
 		if (!left)
@@ -314,7 +307,8 @@ unsigned int apple_dma_idle_drop(struct apple_dma_engine *e, unsigned int count,
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	left = idle_list_all(e, &flags);
+	apple_dma_window_drain_all(e, &flags);
+	left = e->listed;
 	while (left && done < count) {
 		done += idle_give_back_some(e, count - done, &left, cause);
 		spin_unlock_irqrestore(&e->lock, flags);
@@ -418,7 +412,8 @@ static void apple_dma_idle_age(struct work_struct *work)
 	bool more;
 
 	spin_lock_irqsave(&e->lock, flags);
-	left = idle_list_all(e, &flags);
+	apple_dma_window_drain_all(e, &flags);
+	left = e->listed;
 	while (idle_age_some(e, &left)) {
 		spin_unlock_irqrestore(&e->lock, flags);
 		cond_resched();

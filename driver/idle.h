@@ -21,7 +21,7 @@ u64 apple_dma_idle_evict(struct apple_dma_engine *e, u64 bytes, u64 entries);
 struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
 						  u64 bytes, u64 entries);
 u64 apple_dma_idle_evict_sibling(struct apple_dma_engine *e, u64 bytes);
-void apple_dma_idle_evict_large(struct apple_dma_engine *e);
+unsigned int apple_dma_idle_evict_large(struct apple_dma_engine *e);
 unsigned int apple_dma_idle_evict_fillers(struct apple_dma_engine *e);
 void apple_dma_idle_release(struct apple_dma_engine *e, unsigned long *flags,
 			    const char *cause);

@@ -5,7 +5,12 @@
  * Two trees hold every window, under the engine's lock. A hit reads two xarrays
  * under RCU, with a slot for each granule: a slot leads to the window that
  * reaches furthest. A slot may be missing, because there was no memory for it,
- * or lead to a window that is being given back; then the trees are searched.
+ * or lead to a window that takes no new mapping; then the trees are searched.
+ *
+ * To fill or clear a slot takes a hundred instructions or more, and a window may
+ * have any number of them. So this is done a piece of the window at a time, and the
+ * lock can be dropped in between. The slots of a window that is gone from the trees
+ * are cleared later; a new window takes over what it needs of them.
  */
 
 #include <linux/interval_tree_generic.h>
@@ -28,6 +33,9 @@ INTERVAL_TREE_DEFINE(struct apple_dma_window, phys_node, u64, phys_last,
 #define for_each_overlap(w, e, start, last)				\
 	for ((w) = phys_tree_iter_first(&(e)->phys, start, last); (w);	\
 	     (w) = phys_tree_iter_next(w, start, last))
+
+/* What is filled or cleared at a time: 64 slots of each xarray. */
+#define INDEX_PIECE	(64 * APPLE_DMA_GRANULE_SIZE)
 
 /* ---- the trees ---- */
 
@@ -165,7 +173,7 @@ bool apple_dma_index_confirm(struct apple_dma_engine *e,
 
 /*
  * The window other than @w that reaches furthest from @phys, or NULL. A window
- * without slots gets none: it would not clear them at its end.
+ * whose slots are not filled there gets none: it would not clear it at its end.
  */
 static struct apple_dma_window *index_furthest(struct apple_dma_engine *e,
 					       struct apple_dma_window *w,
@@ -175,31 +183,51 @@ static struct apple_dma_window *index_furthest(struct apple_dma_engine *e,
 
 	for_each_overlap(other, e, phys, phys)
 		if (other != w && other->state == APPLE_DMA_WINDOW_ACTIVE &&
-		    other->slots && (!best || apple_dma_window_end(other) >
+		    phys - other->phys < other->filled &&
+		    (!best || apple_dma_window_end(other) >
 			      apple_dma_window_end(best)))
 			best = other;
 	return best;
 }
 
 /*
- * Fill the slots of @size bytes from @start with @w. A window that is there
- * and reaches further keeps its slots. Returns false when memory runs out.
+ * What a slot of by_phys is to lead to, when @w is filled in and @there is in it: the
+ * window that reaches furthest. One that takes no new mapping has to go; it may have
+ * been in the place of others.
  */
-static bool index_fill(struct xarray *xa, struct apple_dma_window *w, u64 start)
+static struct apple_dma_window *index_choose(struct apple_dma_engine *e,
+					     struct apple_dma_window *w,
+					     struct apple_dma_window *there,
+					     unsigned long granule)
 {
-	unsigned long last = (start + w->size - 1) >> APPLE_DMA_GRANULE_SHIFT;
+	if (there && there->state != APPLE_DMA_WINDOW_ACTIVE)
+		there = index_furthest(e, w,
+				       (u64)granule << APPLE_DMA_GRANULE_SHIFT);
+	return there && apple_dma_window_end(there) > apple_dma_window_end(w) ?
+	       there : w;
+}
+
+/*
+ * Fill the slots of @size bytes from @start with @w. Of device addresses only a
+ * window that is gone may be there. Returns false when memory runs out.
+ */
+static bool index_fill(struct apple_dma_engine *e, struct xarray *xa,
+		       struct apple_dma_window *w, u64 start, u64 size)
+{
+	unsigned long last = (start + size - 1) >> APPLE_DMA_GRANULE_SHIFT;
 	XA_STATE(xas, xa, start >> APPLE_DMA_GRANULE_SHIFT);
 	bool complete;
 
 	do {
-		struct apple_dma_window *there;
+		struct apple_dma_window *there, *next = w;
 
 		xas_lock(&xas);
 		there = xas_load(&xas);
 		for (;;) {
-			if (!there || apple_dma_window_end(there) <=
-				      apple_dma_window_end(w))
-				xas_store(&xas, w);
+			if (xa == &e->by_phys)
+				next = index_choose(e, w, there, xas.xa_index);
+			if (next != there)
+				xas_store(&xas, next);
 			if (xas_error(&xas) || xas.xa_index == last)
 				break;
 			there = xas_next(&xas);
@@ -210,11 +238,12 @@ static bool index_fill(struct xarray *xa, struct apple_dma_window *w, u64 start)
 	return complete;
 }
 
-/* Empty the slots that lead to @w. */
-static void index_empty(struct apple_dma_engine *e, struct xarray *xa,
-			struct apple_dma_window *w, u64 start, bool overlaps)
+/* Clear the slots of @size bytes from @start that lead to @w. */
+static void index_clear(struct apple_dma_engine *e, struct xarray *xa,
+			struct apple_dma_window *w, u64 start, u64 size,
+			bool overlaps)
 {
-	unsigned long last = (start + w->size - 1) >> APPLE_DMA_GRANULE_SHIFT;
+	unsigned long last = (start + size - 1) >> APPLE_DMA_GRANULE_SHIFT;
 	XA_STATE(xas, xa, start >> APPLE_DMA_GRANULE_SHIFT);
 	struct apple_dma_window *there;
 
@@ -231,35 +260,62 @@ static void index_empty(struct apple_dma_engine *e, struct xarray *xa,
 	xas_unlock(&xas);
 }
 
-/* Let no hit find a window to map in. Unmaps still find it. */
-void apple_dma_index_hide(struct apple_dma_engine *e, struct apple_dma_window *w)
+/* Clear the slots of @size bytes of a window, from its byte @from on. */
+static void index_clear_piece(struct apple_dma_engine *e,
+			      struct apple_dma_window *w, u64 from, u64 size)
 {
-	struct apple_dma_window *other;
-	bool overlaps = false;
+	u64 phys = w->phys + from;
+	bool overlaps = phys_tree_iter_first(&e->phys, phys, phys + size - 1);
 
-	if (!w->slots)
-		return;
-	for_each_overlap(other, e, w->phys, index_last(w)) {
-		overlaps = other != w;
-		if (overlaps)
-			break;
-	}
-	index_empty(e, &e->by_phys, w, w->phys, overlaps);
+	index_clear(e, &e->by_iova, w, w->iova + from, size, false);
+	index_clear(e, &e->by_phys, w, phys, size, overlaps);
 }
 
-/*
- * Let hits find an ACTIVE window. Only in cached mode: otherwise no lookup
- * would use the slots. If memory is short, some are missing: @w->indexed is
- * false, and a later call may fill them.
+/**
+ * apple_dma_index_publish() - let hits find an ACTIVE window: a piece of it
+ * @e: the engine; its lock is held
+ * @w: the window
+ *
+ * Only in cached mode: otherwise no lookup would use the slots. If memory is short,
+ * the rest of the slots stays empty, and a later call may fill them.
+ *
+ * Return: true if there is another piece to fill; the lock may be dropped before.
  */
-void apple_dma_index_publish(struct apple_dma_engine *e,
+bool apple_dma_index_publish(struct apple_dma_engine *e,
 			     struct apple_dma_window *w)
 {
-	if (!apple_dma_engine_lazy(e))
-		return;
+	u64 from = w->filled, size = min(w->size - from, INDEX_PIECE);
+
+	if (!size || !apple_dma_engine_lazy(e))
+		return false;
 	w->slots = true;
-	w->indexed = index_fill(&e->by_iova, w, w->iova) &&
-		     index_fill(&e->by_phys, w, w->phys);
+	if (!index_fill(e, &e->by_iova, w, w->iova + from, size) ||
+	    !index_fill(e, &e->by_phys, w, w->phys + from, size)) {
+		index_clear_piece(e, w, from, size);
+		return false;
+	}
+	w->filled += size;
+	return w->filled < w->size;
+}
+
+/**
+ * apple_dma_index_withdraw() - let no hit find a window: a piece of it
+ * @e: the engine; its lock is held
+ * @w: the window; apple_dma_index_remove() was called for it
+ *
+ * Return: true if there is another piece to clear; the lock may be dropped before.
+ * Otherwise no slot leads to @w, and it can be freed after a grace period.
+ */
+bool apple_dma_index_withdraw(struct apple_dma_engine *e,
+			      struct apple_dma_window *w)
+{
+	u64 size = min(w->filled, INDEX_PIECE);
+
+	if (!size)
+		return false;
+	w->filled -= size;
+	index_clear_piece(e, w, w->filled, size);
+	return w->filled;
 }
 
 /* ---- add and remove ---- */
@@ -271,15 +327,11 @@ void apple_dma_index_add(struct apple_dma_engine *e, struct apple_dma_window *w)
 	phys_tree_insert(w, &e->phys);
 }
 
-/* Undo apple_dma_index_add(). Hits may see the window until a grace period ends. */
+/* Undo apple_dma_index_add(). Its slots stay: apple_dma_index_withdraw(). */
 void apple_dma_index_remove(struct apple_dma_engine *e,
 			    struct apple_dma_window *w)
 {
-	if (!RB_EMPTY_NODE(&w->iova_node)) {
-		apple_dma_index_hide(e, w);
-		if (w->slots)
-			index_empty(e, &e->by_iova, w, w->iova, false);
+	if (!RB_EMPTY_NODE(&w->iova_node))
 		rb_erase(&w->iova_node, &e->iova);
-	}
 	phys_tree_remove(w, &e->phys);
 }

@@ -22,10 +22,10 @@ void apple_dma_index_add(struct apple_dma_engine *e,
 			 struct apple_dma_window *w);
 bool apple_dma_index_confirm(struct apple_dma_engine *e,
 			     struct apple_dma_window *w);
-void apple_dma_index_publish(struct apple_dma_engine *e,
+bool apple_dma_index_publish(struct apple_dma_engine *e,
 			     struct apple_dma_window *w);
-void apple_dma_index_hide(struct apple_dma_engine *e,
-			  struct apple_dma_window *w);
+bool apple_dma_index_withdraw(struct apple_dma_engine *e,
+			      struct apple_dma_window *w);
 void apple_dma_index_remove(struct apple_dma_engine *e,
 			    struct apple_dma_window *w);
 

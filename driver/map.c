@@ -5,8 +5,8 @@
  * A hit finds its window under RCU and is counted there. A miss, and every call
  * outside mode=cached, takes the engine's lock, with interrupts off. The lock
  * is held across a doorbell and dropped between two, except when the host
- * refuses, and between the one that makes room and the one that uses it. A
- * doorbell has at most apple_dma_engine_batch() entries.
+ * refuses, or when others have taken the room that was made. A doorbell has at most
+ * apple_dma_engine_batch() entries.
  */
 
 #include <linux/scatterlist.h>
@@ -22,8 +22,10 @@
 /* Entries of a list that are mapped, or unmapped, with preemption off. */
 #define HIT_STEPS	32
 
-/* Entries of a list that are handled with interrupts off. */
+/* Entries of a list that are handled with interrupts off, */
 #define HOLD_STEPS	128
+/* and how many of them may be followed by a miss in the same hold. */
+#define MISS_STEPS	32
 
 /* For the log; map_log_failure() says more about some causes. */
 static const char *const map_fail_texts[APPLE_DMA_FAIL_COUNT] = {
@@ -173,7 +175,7 @@ static struct apple_dma_window *map_window(struct apple_dma_engine *e,
 	}
 	w = apple_dma_index_best(e, r->phys, r->size, req->mask, req->boundary);
 	/* There may have been no memory for its slots the last time. */
-	if (w && !w->indexed && !w->guarded)
+	if (w && !w->guarded)
 		apple_dma_index_publish(e, w);
 	return w;
 }
@@ -230,12 +232,17 @@ static struct apple_dma_window *map_find(struct apple_dma_engine *e,
 		if (f->cause)
 			return NULL;
 		w = map_window(e, req, fresh, at);
-		if (w)
+		if (!w && emptied->steps > MISS_STEPS) {
+			emptied->steps = 0;
+			apple_dma_engine_relock(e, flags);
+			again = true;
+		} else if (w) {
 			again = !apple_dma_align_suits(w, req) &&
 				apple_dma_align(e, req, w, fresh, emptied, flags);
-		else
+		} else {
 			again = apple_dma_cover(e, req, fresh, emptied,
 						&f->cause, flags);
+		}
 	} while (again);
 	return w;
 }
@@ -415,7 +422,7 @@ static int map_hit_run(struct apple_dma_engine *e, struct scatterlist **at,
 	if (unlikely(!READ_ONCE(e->fast)))
 		return 0;
 	w = apple_dma_lookup(&e->by_phys, sg_phys(sg) >> APPLE_DMA_GRANULE_SHIFT);
-	if (unlikely(!w))
+	if (unlikely(!w || READ_ONCE(w->state) != APPLE_DMA_WINDOW_ACTIVE))
 		return 0;
 	for (n = 0; n < most; n++, sg = sg_next(sg)) {
 		u64 phys = sg_phys(sg), size = sg->length;

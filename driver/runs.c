@@ -21,8 +21,10 @@
 #define BLOCK_SHIFT	ilog2(APPLE_DMA_BLOCK)
 #define BLOCK_BITS	(RUNS_BITS >> (BLOCK_SHIFT - APPLE_DMA_GRANULE_SHIFT))
 
-/* Entries of a list that are looked up with interrupts off. */
+/* Entries of a list that are looked up with interrupts off, */
 #define LOOKUPS_MAX	256
+/* and how many of them may be followed by a doorbell in the same hold. */
+#define LOOKUPS_FEW	64
 
 /* What the list at hand names and has no window for. */
 static DECLARE_BITMAP(runs_missing, RUNS_BITS);
@@ -292,10 +294,13 @@ static bool runs_shares(struct apple_dma_engine *e,
 					  first == start && behind == end;
 }
 
-/* The same for a request that has no bits: its ranges; the lock is held. */
-static void runs_look_up(struct apple_dma_engine *e,
-			 struct apple_dma_request req, u64 shape,
-			 unsigned int batch)
+/*
+ * The same for a request that has no bits: its ranges; the lock is held. Returns how
+ * many it has looked at.
+ */
+static unsigned int runs_look_up(struct apple_dma_engine *e,
+				 struct apple_dma_request req, u64 shape,
+				 unsigned int batch)
 {
 	struct apple_dma_runs *runs = &e->runs;
 	unsigned int i;
@@ -317,6 +322,31 @@ static void runs_look_up(struct apple_dma_engine *e,
 			     apple_dma_natural(r->phys, r->size) >= APPLE_DMA_BLOCK);
 		runs->run[runs->n++] = *r;
 	}
+	return i;
+}
+
+/*
+ * The runs of a request that has no bits. After many lookups the lock is dropped, and
+ * NULL is returned. If another request has used the runs meanwhile, they are looked
+ * up again, and used in the same hold: otherwise this may go on for ever.
+ */
+static struct apple_dma_runs *runs_look(struct apple_dma_engine *e,
+					struct apple_dma_request *req,
+					u64 shape, unsigned int batch,
+					unsigned long *flags)
+	__must_hold(&e->lock)
+{
+	const bool again = req->search;
+	unsigned int looked;
+
+	if (again && req->search == e->runs.search)
+		return &e->runs;
+	looked = runs_look_up(e, *req, shape, batch);
+	req->search = ++e->runs.search;
+	if (again || looked <= LOOKUPS_FEW)
+		return &e->runs;
+	apple_dma_engine_relock(e, flags);
+	return NULL;
 }
 
 /**
@@ -326,7 +356,7 @@ static void runs_look_up(struct apple_dma_engine *e,
  * @shape: bytes that a window has now; one run is enough for what is inside
  * @flags: of spin_lock_irqsave()
  *
- * The lock is dropped while a list is searched.
+ * The lock is dropped while or after a list is searched.
  *
  * Return: runs, that of the range at hand first, valid as long as the lock is held;
  * or NULL if the lock was dropped: the caller has to look again.
@@ -336,13 +366,11 @@ struct apple_dma_runs *apple_dma_runs_find(struct apple_dma_engine *e,
 					   u64 shape, unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	const unsigned int batch = apple_dma_engine_batch(e);
+	const unsigned int batch = apple_dma_engine_plan_max(e);
 
 	/* In strict mode a run's window would serve none of its entries. */
-	if (!req->runs || !apple_dma_engine_lazy(e)) {
-		runs_look_up(e, *req, shape, batch);
-		return &e->runs;
-	}
+	if (!req->runs || !apple_dma_engine_lazy(e))
+		return runs_look(e, req, shape, batch, flags);
 	if (req->runs->n && req->runs->left == req->left)
 		return req->runs;
 	req->runs->left = req->left;

@@ -26,6 +26,8 @@
  *	if not known
  * @sibling_tries: the same for idle windows of siblings
  * @searches: how often a better window was looked for, for the range at hand
+ * @yields: how often the lock was dropped after room was made for the range at hand
+ * @search: the number of the search for it that engine->runs is of, or 0
  */
 struct apple_dma_request {
 	struct scatterlist *sg;
@@ -40,6 +42,8 @@ struct apple_dma_request {
 	s64 tries;
 	s64 sibling_tries;
 	u8 searches;
+	u8 yields;
+	u64 search;
 };
 
 static inline void apple_dma_request_here(struct apple_dma_request *req)
@@ -47,6 +51,8 @@ static inline void apple_dma_request_here(struct apple_dma_request *req)
 	req->tries = -1;
 	req->sibling_tries = -1;
 	req->searches = 0;
+	req->yields = 0;
+	req->search = 0;
 	if (req->sg) {
 		req->range.phys = sg_phys(req->sg);
 		req->range.size = req->sg->length;

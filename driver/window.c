@@ -159,7 +159,29 @@ static void window_free(struct rcu_head *rcu)
 	mempool_free(w, w->engine->pool);
 }
 
-/* Free a window that the host does not have, or not any more. */
+/* Clear the slots of windows that are gone, in short holds of the lock. */
+static void apple_dma_window_clear(struct work_struct *work)
+{
+	struct apple_dma_engine *e = container_of(work, struct apple_dma_engine,
+						  clear);
+	struct apple_dma_window *w;
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	while ((w = list_first_entry_or_null(&e->stale, struct apple_dma_window,
+					     list))) {
+		if (!apple_dma_index_withdraw(e, w)) {
+			list_del(&w->list);
+			call_rcu(&w->rcu, window_free);
+		}
+		spin_unlock_irqrestore(&e->lock, flags);
+		cond_resched();
+		spin_lock_irqsave(&e->lock, flags);
+	}
+	spin_unlock_irqrestore(&e->lock, flags);
+}
+
+/* Forget a window that the host does not have, or not any more. */
 static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	apple_dma_index_remove(e, w);
@@ -172,11 +194,14 @@ static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w
 	e->stats.mapped_bytes -= w->size;
 	apple_dma_budget_give(e, w->size);
 	e->stats.mapped_entries--;
-	/* Hits may still look at it, if its slots were filled. */
-	if (w->slots)
-		call_rcu(&w->rcu, window_free);
-	else
+	if (!w->slots) {
 		window_free(&w->rcu);
+		return;
+	}
+	/* Hits may still look at it. */
+	if (list_empty(&e->stale))
+		apple_dma_work_queue(&e->clear);
+	list_add_tail(&w->list, &e->stale);
 }
 
 /*
@@ -422,6 +447,19 @@ bool apple_dma_window_drain(struct apple_dma_engine *e)
 	return e->stack || !llist_empty(&e->freed);
 }
 
+/* List all windows that have gone idle. Returns true if the lock was dropped. */
+bool apple_dma_window_drain_all(struct apple_dma_engine *e, unsigned long *flags)
+	__must_hold(&e->lock)
+{
+	bool dropped = false;
+
+	while (apple_dma_window_drain(e)) {
+		apple_dma_engine_relock(e, flags);
+		dropped = true;
+	}
+	return dropped;
+}
+
 /*
  * The window that has been on its list for longest, of all or of the large ones;
  * or NULL. It may be in use. Of all, those that take no new mapping come first.
@@ -479,7 +517,7 @@ static bool window_close(struct apple_dma_engine *e, struct apple_dma_window *w,
 
 	if (atomic64_cmpxchg(&w->live, 0, APPLE_DMA_WINDOW_CLOSED))
 		return false;
-	w->state = APPLE_DMA_WINDOW_DEAD;
+	WRITE_ONCE(w->state, APPLE_DMA_WINDOW_DEAD);
 	p = get_cpu_ptr(e->percpu);
 	local64_dec(&p->idle_entries);
 	local64_sub(w->size, &p->idle_bytes);
@@ -552,17 +590,23 @@ bool apple_dma_window_end_use(struct apple_dma_engine *e,
  * @w: a guarded window; it is taken off the list of new ones
  * @emptied: where it goes if this closes it
  *
- * Hits find the window from now on. To fill its slots takes many steps.
+ * Hits find the window from now on. Where that takes many steps, some are taken and
+ * the window stays where it is: call this again while it is on the list. The lock may
+ * be dropped before.
  */
 void apple_dma_window_unguard(struct apple_dma_engine *e,
 			      struct apple_dma_window *w,
 			      struct apple_dma_emptied *emptied)
 {
-	list_del_init(&w->list);
 	if (w->state == APPLE_DMA_WINDOW_ACTIVE) {
-		apple_dma_index_publish(e, w);
-		emptied->steps += w->size / APPLE_DMA_GRANULE_SIZE;
+		u64 filled = w->filled;
+		bool more = apple_dma_index_publish(e, w);
+
+		emptied->steps += (w->filled - filled) / APPLE_DMA_GRANULE_SIZE;
+		if (more)
+			return;
 	}
+	list_del_init(&w->list);
 	w->guarded = false;
 	w->fresh = false;
 	/* A driver that unmaps too often may have ended the guard. */
@@ -576,8 +620,7 @@ void apple_dma_window_retire(struct apple_dma_engine *e,
 			     struct apple_dma_window *w)
 {
 	lockdep_assert_held(&e->lock);
-	w->state = APPLE_DMA_WINDOW_RETIRED;
-	apple_dma_index_hide(e, w);
+	WRITE_ONCE(w->state, APPLE_DMA_WINDOW_RETIRED);
 }
 
 /**
@@ -652,7 +695,20 @@ int apple_dma_window_give_back(struct apple_dma_engine *e,
 	return e->broken ? -EPROTO : 0;
 }
 
+/* Wait until windows that are gone have no slots. May sleep. */
+void apple_dma_window_wait(struct apple_dma_engine *e)
+{
+	flush_work(&e->clear);
+}
+
 /* ---- the memory of windows ---- */
+
+/* Prepare what clears the slots of windows. */
+void apple_dma_window_setup(struct apple_dma_engine *e)
+{
+	INIT_LIST_HEAD(&e->stale);
+	INIT_WORK(&e->clear, apple_dma_window_clear);
+}
 
 /* A pool for the windows of an engine, with a reserve for atomic context; or NULL. */
 mempool_t *apple_dma_window_pool(void)

@@ -24,6 +24,9 @@
  *      v                              closed                   v
  *    freed                                        stays DEAD until the engine goes
  *
+ * A window that the host has released is freed when its slots are cleared and a
+ * grace period has passed.
+ *
  * Whoever registers a window guards it: the guard is one use of it, and the window
  * is not closed before the guard is dropped.
  */
@@ -55,17 +58,18 @@ enum apple_dma_window_state {
  * @filler: it keeps a place, or is a candidate to replace another one: it is
  *	RETIRED as soon as the host has confirmed it
  * @settled: no better window is looked for, for blocks with these alignments
- * @slots: engine->by_phys and engine->by_iova may lead to it
- * @indexed: they do, from all its granules
+ * @slots: some slot of engine->by_phys or engine->by_iova led to it
+ * @filled: those of its first bytes, so many, do
  * @seen: @stamp when it got its place in engine->freed or engine->idle
  * @phys_node: in engine->phys, always
  * @phys_last: last guest-physical address in the subtree of @phys_node
  * @iova_node: in engine->iova, once the host has confirmed it
- * @list: engine->idle, a list of new windows, or struct apple_dma_emptied
+ * @list: engine->idle, a list of new windows, struct apple_dma_emptied, or
+ *	engine->stale
  * @freed: engine->freed
  * @rcu: to free it
  *
- * Under RCU without the lock: @phys, @size, @iova, @live, @stamp, @flags,
+ * Under RCU without the lock: @phys, @size, @iova, @live, @stamp, @flags, @state,
  * @settled, @freed.
  */
 struct apple_dma_window {
@@ -83,9 +87,9 @@ struct apple_dma_window {
 	bool shared;
 	bool filler;
 	bool slots;
-	bool indexed;
 	u32 seen;
 	u32 settled;
+	u64 filled;
 	struct rb_node phys_node;
 	u64 phys_last;
 	struct rb_node iova_node;
@@ -331,6 +335,8 @@ struct apple_dma_refusal {
 	unsigned int leftovers;
 };
 
+void apple_dma_window_setup(struct apple_dma_engine *e);
+void apple_dma_window_wait(struct apple_dma_engine *e);
 int apple_dma_window_init(void);
 void apple_dma_window_exit(void);
 mempool_t *apple_dma_window_pool(void);
@@ -362,6 +368,8 @@ static inline bool apple_dma_window_any_listed(const struct apple_dma_engine *e)
 }
 
 bool apple_dma_window_drain(struct apple_dma_engine *e);
+bool apple_dma_window_drain_all(struct apple_dma_engine *e,
+				unsigned long *flags);
 struct apple_dma_window *apple_dma_window_coldest(struct apple_dma_engine *e,
 						  bool large);
 void apple_dma_window_delist(struct apple_dma_engine *e,

@@ -240,6 +240,34 @@ static void many_go_in_short_holds(struct kunit *test)
 	fixture_holds(f);
 }
 
+/*
+ * 64 windows of 4 MiB with one doorbell, and one of 256 MiB: neither their slots are
+ * filled nor cleared in one hold.
+ */
+static void large_ones_go_in_short_holds(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test);
+	struct scatterlist *sgl = fixture_list(f, 0, 64, 4 * MIB, PAGE);
+	const struct apple_dma_stats *stats;
+	dma_addr_t addr;
+
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 64, ANY, ANY), 0);
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, 256 * MIB);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 64), 0);
+	addr = fixture_map(f, 512 * MIB, 256 * MIB);
+	CHECK_EQ(test, fixture_unmap(f, addr, 256 * MIB), 0);
+	fixture_touch(f, 768 * MIB - PAGE);
+	stats = fixture_stats(f);
+	CHECK_EQ(test, stats->mapped_entries, 65);
+	CHECK_EQ(test, stats->slow_paths, 2);
+	fixture_doorbells(f);
+	apple_dma_engine_flush(f->e);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+	apple_dma_window_wait(f->e);
+	CHECK(test, xa_empty(&f->e->by_phys) && xa_empty(&f->e->by_iova));
+	fixture_holds(f);
+}
+
 /* A driver that goes leaves 5,000 windows mapped. */
 static void many_are_left_in_short_holds(struct kunit *test)
 {
@@ -540,6 +568,7 @@ static struct kunit_case idle_cases[] = {
 	KUNIT_CASE(retired_stay_retired),
 	KUNIT_CASE(all_of_many_are_retired),
 	KUNIT_CASE(many_go_in_short_holds),
+	KUNIT_CASE(large_ones_go_in_short_holds),
 	KUNIT_CASE(many_are_left_in_short_holds),
 	KUNIT_CASE(room_is_found_behind_windows_in_use),
 	KUNIT_CASE(unmap_gives_back_its_own_window),

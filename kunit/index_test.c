@@ -70,7 +70,8 @@ static bool confirm(struct windows *ws, struct apple_dma_window *w, u64 iova)
 	fits = apple_dma_index_confirm(ws->f->e, w);
 	if (fits) {
 		w->state = APPLE_DMA_WINDOW_ACTIVE;
-		apple_dma_index_publish(ws->f->e, w);
+		while (apple_dma_index_publish(ws->f->e, w))
+			;
 	}
 	unlock(ws->f, flags);
 	return fits;
@@ -85,7 +86,8 @@ static struct apple_dma_window *enter(struct windows *ws, u64 from, u64 n,
 	return w;
 }
 
-static void forget(struct windows *ws, struct apple_dma_window *w)
+/* It is gone from the host and the trees. */
+static void remove(struct windows *ws, struct apple_dma_window *w)
 {
 	unsigned long flags = lock(ws->f);
 	unsigned int i;
@@ -93,12 +95,36 @@ static void forget(struct windows *ws, struct apple_dma_window *w)
 	for (i = 0; i < ws->n; i++)
 		if (ws->w[i] == w)
 			ws->w[i] = ws->w[--ws->n];
+	w->state = APPLE_DMA_WINDOW_DEAD;
+	atomic64_set(&w->live, APPLE_DMA_WINDOW_CLOSED);
 	apple_dma_index_remove(ws->f->e, w);
 	ws->f->e->stats.mapped_bytes -= w->size;
 	ws->f->e->stats.mapped_entries--;
 	unlock(ws->f, flags);
+}
+
+/* No slot leads to it any more. Returns in how many pieces they were cleared. */
+static unsigned int withdraw(struct windows *ws, struct apple_dma_window *w)
+{
+	unsigned int pieces = 1;
+	bool more;
+
+	do {
+		unsigned long flags = lock(ws->f);
+
+		more = apple_dma_index_withdraw(ws->f->e, w);
+		unlock(ws->f, flags);
+		pieces += more;
+	} while (more);
 	seam_gone(w);
 	mempool_free(w, ws->f->e->pool);
+	return pieces;
+}
+
+static void forget(struct windows *ws, struct apple_dma_window *w)
+{
+	remove(ws, w);
+	withdraw(ws, w);
 }
 
 static void forget_all(struct windows *ws)
@@ -303,7 +329,7 @@ static void slots_lead_to_the_window(struct kunit *test)
 	struct apple_dma_window *w = enter(&ws, 60, 8, 4090);
 	u64 i;
 
-	CHECK(test, w->indexed);
+	CHECK_EQ(test, w->filled, w->size);
 	for (i = 50; i < 80; i++)
 		CHECK(test, phys_slot(&ws, i) == (i / 4 == 15 || i / 4 == 16 ?
 						  w : NULL));
@@ -337,14 +363,87 @@ static void slots_are_of_the_furthest(struct kunit *test)
 static void retired_has_an_address_only(struct kunit *test)
 {
 	struct windows ws = { .f = fixture_open(test) };
-	struct apple_dma_window *w = enter(&ws, 0, 4, 100);
+	struct apple_dma_window *w = enter(&ws, 0, 4, 100), *next;
 	unsigned long flags = lock(ws.f);
 
 	apple_dma_window_retire(ws.f->e, w);
 	unlock(ws.f, flags);
-	CHECK(test, !phys_slot(&ws, 0));
+	CHECK(test, apple_dma_map_fast(ws.f->e, FAKE_RAM, 1, ANY) ==
+		    DMA_MAPPING_ERROR);
 	CHECK(test, !find(&ws, 0, 1));
 	CHECK(test, slot(&ws.f->e->by_iova, 100) == w);
+	/* A new one takes its place, even if it does not reach as far. */
+	next = enter(&ws, 1, 2, 200);
+	CHECK(test, phys_slot(&ws, 0) == w);
+	CHECK(test, phys_slot(&ws, 1) == next && phys_slot(&ws, 2) == next);
+	forget_all(&ws);
+}
+
+/*
+ * A window is gone, but not from its slots: new ones need some of its memory and of
+ * its device addresses. They take over its slots, and lose none when the rest is
+ * cleared. A window under it gets what was its own.
+ */
+static void slots_of_the_gone_are_taken_over(struct kunit *test)
+{
+	struct windows ws = { .f = fixture_open(test) };
+	struct apple_dma_window *under = enter(&ws, 6, 3, 300);
+	struct apple_dma_window *gone = enter(&ws, 0, 10, 100);
+	struct apple_dma_window *phys, *next, *iova;
+	u64 i;
+
+	for (i = 0; i < 10; i++)
+		CHECK(test, phys_slot(&ws, i) == gone);
+	remove(&ws, gone);
+	CHECK(test, !find(&ws, 0, 1) && !find_iova(&ws, 100 * GRANULE));
+	CHECK(test, !taken(&ws, 0));
+	CHECK(test, phys_slot(&ws, 0) == gone);
+	CHECK(test, apple_dma_map_fast(ws.f->e, FAKE_RAM, 1, ANY) ==
+		    DMA_MAPPING_ERROR);
+	phys = enter(&ws, 0, 2, 200);
+	/* Granule 5 only: the window under the one that is gone reaches further. */
+	next = enter(&ws, 5, 3, 400);
+	CHECK(test, phys_slot(&ws, 5) == next && phys_slot(&ws, 6) == under);
+	iova = enter(&ws, 20, 2, 104);
+	CHECK_EQ(test, withdraw(&ws, gone), 1);
+	for (i = 0; i < 10; i++) {
+		CHECK(test, phys_slot(&ws, i) == (i < 2 ? phys :
+						  i == 5 ? next :
+						  i >= 6 && i < 9 ? under : NULL));
+		CHECK(test, slot(&ws.f->e->by_iova, 100 + i) ==
+			    (i == 4 || i == 5 ? iova : NULL));
+	}
+	forget_all(&ws);
+}
+
+/* 256 granules and one more: 5 pieces, from the start on and back. */
+static void slots_are_filled_and_cleared_in_pieces(struct kunit *test)
+{
+	struct windows ws = { .f = fixture_open(test) };
+	struct apple_dma_window *w = plan(&ws, 3, 257, 3);
+	unsigned int pieces = 0;
+	u64 i, filled = 0;
+	bool more;
+
+	w->iova = 1000 * GRANULE;
+	w->state = APPLE_DMA_WINDOW_ACTIVE;
+	do {
+		unsigned long flags = lock(ws.f);
+
+		if (!pieces++)
+			CHECK(test, apple_dma_index_confirm(ws.f->e, w));
+		more = apple_dma_index_publish(ws.f->e, w);
+		unlock(ws.f, flags);
+		CHECK(test, w->filled > filled && w->filled <= 257 * GRANULE);
+		filled = w->filled;
+		for (i = 0; i < 257; i++)
+			EXPECT(test, phys_slot(&ws, 3 + i) ==
+			       (i * GRANULE < filled ? w : NULL));
+	} while (more);
+	CHECK_EQ(test, pieces, 5);
+	CHECK_EQ(test, filled, w->size);
+	remove(&ws, w);
+	CHECK_EQ(test, withdraw(&ws, w), 5);
 	forget_all(&ws);
 }
 
@@ -360,7 +459,8 @@ static void publish(struct windows *ws, struct apple_dma_window *w)
 {
 	unsigned long flags = lock(ws->f);
 
-	apple_dma_index_publish(ws->f->e, w);
+	while (apple_dma_index_publish(ws->f->e, w))
+		;
 	unlock(ws->f, flags);
 }
 
@@ -371,7 +471,7 @@ static void slots_are_for_cached_mode(struct kunit *test)
 	struct apple_dma_window *strict = enter(&ws, 0, 8, 100), *cached;
 	u64 i;
 
-	CHECK(test, !strict->indexed && !strict->slots);
+	CHECK(test, !strict->filled && !strict->slots);
 	CHECK(test, xa_empty(&ws.f->e->by_phys) && xa_empty(&ws.f->e->by_iova));
 	CHECK(test, find(&ws, 0, 8 * GRANULE) == strict);
 	CHECK(test, find_iova(&ws, 100 * GRANULE) == strict);
@@ -439,6 +539,8 @@ static struct kunit_case index_cases[] = {
 	KUNIT_CASE(slots_lead_to_the_window),
 	KUNIT_CASE(slots_are_of_the_furthest),
 	KUNIT_CASE(retired_has_an_address_only),
+	KUNIT_CASE(slots_of_the_gone_are_taken_over),
+	KUNIT_CASE(slots_are_filled_and_cleared_in_pieces),
 	KUNIT_CASE(slots_are_for_cached_mode),
 	KUNIT_CASE(lookup_is_xa_load),
 	{ }

@@ -70,7 +70,7 @@ static void costs(struct fixture *f, struct scatterlist *sgl, int n,
 	CHECK_EQ(f->test, fixture_stats(f)->bad_unmaps, 0);
 }
 
-/* 300 pages in one, three and 75 runs: a window each, 64 to a doorbell. */
+/* 300 pages in one, three and 75 runs: a window each, 32 to a doorbell. */
 static void a_run_is_one_window(struct kunit *test)
 {
 	static const unsigned int gaps[] = { 0, 2, 74 };
@@ -82,7 +82,7 @@ static void a_run_is_one_window(struct kunit *test)
 			struct fixture *f = fixture_open(test, .limits.bytes = FEW);
 
 			costs(f, pages(f, 0, 300, gaps[i], order), 300,
-			      gaps[i] < 64 ? 1 : 2, gaps[i] + 1, 300 * PAGE);
+			      1 + gaps[i] / 32, gaps[i] + 1, 300 * PAGE);
 			fixture_close(test);
 		}
 	}
@@ -186,7 +186,7 @@ static void strict_lists_have_no_runs(struct kunit *test)
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT,
 					 .limits.bytes = 11 * MIB);
 
-	costs(f, fixture_list(f, 64 * MIB, 1024, PAGE, PAGE), 1024, 4, 256,
+	costs(f, fixture_list(f, 64 * MIB, 1024, PAGE, PAGE), 1024, 8, 256,
 	      4 * MIB);
 }
 
@@ -205,7 +205,7 @@ static void longest_list(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test);
 
-	costs(f, pages(f, 0, 65536, 0, MIXED), 65536, 1, 64, 256 * MIB);
+	costs(f, pages(f, 0, 65536, 0, MIXED), 65536, 2, 64, 256 * MIB);
 }
 
 static struct kunit_case runs_cases[] = {

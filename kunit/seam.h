@@ -9,8 +9,8 @@
  *    not see can fail as well,
  *  - warnings are counted, for cases that cause one,
  *  - a case can run a function in cond_resched() and before a grace period,
- *  - unlocks are counted, and the steps while a lock is held: entries of a list
- *    and functions that assert the lock, such as lookups,
+ *  - unlocks are counted, and the steps while a lock is held: entries of a list,
+ *    functions that assert the lock, such as lookups, and slots that change,
  *  - pauses are counted.
  */
 #ifndef APPLE_DMA_SEAM_H
@@ -175,6 +175,7 @@ static inline bool seam_xas_nomem(struct xa_state *xas, gfp_t gfp)
 
 static inline void *seam_xas_store(struct xa_state *xas, void *entry)
 {
+	this_cpu_inc(seam_steps);
 	if (!seam_no_slots || !entry)
 		return xas_store(xas, entry);
 	xas_set_err(xas, -ENOMEM);

@@ -62,6 +62,7 @@ static void measure(struct kunit *test, enum apple_dma_mode mode,
 	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, PAGES), 0);
 	longest();
 	apple_dma_engine_flush(f->e);
+	apple_dma_window_wait(f->e);
 	flush = longest();
 	pr_info("apple_dma_stress: hold %s %s map %llu unmap %llu again %llu flush %llu\n",
 		mode == APPLE_DMA_MODE_STRICT ? "strict" : "cached",

@@ -296,6 +296,7 @@ static void check_empty(struct storm *s)
 {
 	u64 entries;
 
+	apple_dma_window_wait(s->e);
 	fake_host_read(s->host, NULL, NULL, &entries);
 	if (entries || !xa_empty(&s->e->by_phys) || !xa_empty(&s->e->by_iova))
 		storm_wrong(s, NULL, "%llu registrations left%s%s", entries,

@@ -132,10 +132,11 @@ static void check_index(struct storm *s)
 {
 	struct apple_dma_engine *e = s->e;
 	u64 behind = 0, phys_slots = 0, iova_slots = 0;
-	bool complete = true;
+	bool complete = true, active = true;
 	struct rb_node *node;
 	unsigned long flags;
 
+	apple_dma_window_wait(e);
 	spin_lock_irqsave(&e->lock, flags);
 	for (node = rb_first_cached(&e->phys); node; node = rb_next(node)) {
 		struct apple_dma_window *w =
@@ -143,20 +144,24 @@ static void check_index(struct storm *s)
 		u64 end = apple_dma_window_end(w);
 
 		iova_slots += w->size;
-		complete &= w->indexed;
-		if (w->state != APPLE_DMA_WINDOW_ACTIVE)
-			continue;
+		complete &= w->filled == w->size;
 		phys_slots += end - clamp(behind, w->phys, end);
 		behind = max(behind, end);
-		if (w->indexed && (!slot_right(e, w, 0) ||
-				   !slot_right(e, w, w->size - GRANULE)))
+		if (w->state != APPLE_DMA_WINDOW_ACTIVE) {
+			active = false;
+			continue;
+		}
+		if (w->filled == w->size &&
+		    (!slot_right(e, w, 0) ||
+		     !slot_right(e, w, w->size - GRANULE)))
 			storm_wrong(s, NULL, "window %#llx, %#llx bytes: not in the index",
 				    w->phys, w->size);
 	}
 	spin_unlock_irqrestore(&e->lock, flags);
 	if (!complete)
 		return;
-	if (slots(&e->by_phys) != phys_slots / GRANULE)
+	/* Those that take no new mapping may have lost theirs. */
+	if (active && slots(&e->by_phys) != phys_slots / GRANULE)
 		storm_wrong(s, NULL, "%llu slots by phys for %llu granules",
 			    slots(&e->by_phys), phys_slots / GRANULE);
 	if (slots(&e->by_iova) != iova_slots / GRANULE)
