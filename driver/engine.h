@@ -88,6 +88,8 @@ struct apple_dma_runs {
  * @drained_large: to be appended to @idle_large
  * @stack: what was taken from @freed and is on no list yet
  * @listed: how many are on the five lists
+ * @spare: windows that were freed, for the next maps; by @freed of each
+ * @spares: how many
  * @stats: counters
  * @abandoned: mappings in @percpu that ended with their driver
  * @abandoned_bytes: their bytes
@@ -144,6 +146,8 @@ struct apple_dma_engine {
 	struct list_head drained_large;
 	struct llist_node *stack;
 	unsigned int listed;
+	struct llist_node *spare;
+	unsigned int spares;
 	struct apple_dma_stats stats;
 	u64 abandoned;
 	s64 abandoned_bytes;

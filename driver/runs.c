@@ -298,7 +298,8 @@ static void runs_look_up(struct apple_dma_engine *e,
 			break;
 		if (runs->n && runs_shares(e, &runs->run[runs->n - 1], r, shape))
 			continue;
-		if (!apple_dma_index_find(e, r->phys, r->size))
+		/* The range at hand has none. */
+		if (!i || !apple_dma_index_find(e, r->phys, r->size))
 			runs->run[runs->n++] = *r;
 	}
 }

@@ -27,6 +27,9 @@
 /* Windows in reserve for maps when an allocation fails. */
 #define WINDOW_RESERVE		64
 
+/* Freed windows that are kept for the next maps. */
+#define WINDOW_SPARES		APPLE_DMA_BATCH_MAX
+
 /* Windows that are listed with interrupts off. */
 #define WINDOW_DRAIN_MAX	256
 
@@ -94,6 +97,41 @@ static unsigned int window_handles(struct apple_dma_engine *e,
 	return entry - e->unmap_scratch;
 }
 
+/*
+ * Memory for a window, or NULL. Strict mode needs one for each map and frees it at the
+ * unmap, so some are kept: that is a tenth of what the slab allocator takes.
+ */
+static struct apple_dma_window *window_alloc(struct apple_dma_engine *e)
+{
+	struct llist_node *spare = e->spare;
+
+	if (!spare)
+		return mempool_alloc(e->pool, GFP_ATOMIC | __GFP_NOWARN);
+	e->spare = spare->next;
+	e->spares--;
+	return llist_entry(spare, struct apple_dma_window, freed);
+}
+
+/* Free a window that no hit can see. The reserve is filled up first. */
+static void window_free(struct apple_dma_engine *e, struct apple_dma_window *w)
+{
+	if (e->spares == WINDOW_SPARES ||
+	    READ_ONCE(e->pool->curr_nr) < e->pool->min_nr) {
+		mempool_free(w, e->pool);
+		return;
+	}
+	w->freed.next = e->spare;
+	e->spare = &w->freed;
+	e->spares++;
+}
+
+/* Free what is kept for the next maps. */
+void apple_dma_window_free_spares(struct apple_dma_engine *e)
+{
+	while (e->spares)
+		mempool_free(window_alloc(e), e->pool);
+}
+
 /**
  * apple_dma_window_plan() - a window that the host is to be asked for
  * @e: the engine; its lock is held
@@ -123,7 +161,7 @@ struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
 		*cause = APPLE_DMA_FAIL_BYTES;
 		return NULL;
 	}
-	w = mempool_alloc(e->pool, GFP_ATOMIC | __GFP_NOWARN);
+	w = window_alloc(e);
 	if (!w) {
 		apple_dma_budget_give(e, size);
 		*cause = APPLE_DMA_FAIL_MEMORY;
@@ -151,7 +189,7 @@ static void window_activate(struct apple_dma_engine *e,
 	w->state = APPLE_DMA_WINDOW_ACTIVE;
 }
 
-static void window_free(struct rcu_head *rcu)
+static void window_free_rcu(struct rcu_head *rcu)
 {
 	struct apple_dma_window *w = container_of(rcu, struct apple_dma_window,
 						  rcu);
@@ -159,11 +197,13 @@ static void window_free(struct rcu_head *rcu)
 	mempool_free(w, w->engine->pool);
 }
 
-/* Free a window that the host does not have, or not any more. */
+/*
+ * Free a window that the host does not have, or not any more. The caller drops the
+ * list that it is on.
+ */
 static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	apple_dma_index_remove(e, w);
-	list_del(&w->list);
 	if (w->state == APPLE_DMA_WINDOW_DEAD) {
 		if (w->filler)
 			e->filler_bytes -= w->size;
@@ -174,18 +214,17 @@ static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w
 	e->stats.mapped_entries--;
 	/* Hits may still look at it, if its slots were filled. */
 	if (w->slots)
-		call_rcu(&w->rcu, window_free);
+		call_rcu(&w->rcu, window_free_rcu);
 	else
-		window_free(&w->rcu);
+		window_free(e, w);
 }
 
 /*
- * The host has mapped a planned window: it is guarded and on @fresh, and ACTIVE
- * unless it is a filler.
+ * The host has mapped a planned window: it is guarded, and ACTIVE unless it is a
+ * filler. Or the engine is broken.
  */
 static void window_confirm(struct apple_dma_engine *e,
-			   struct apple_dma_window *w, u64 iova,
-			   struct list_head *fresh)
+			   struct apple_dma_window *w, u64 iova)
 {
 	w->iova = iova;
 	apple_dma_place_learn(e, w);
@@ -201,7 +240,6 @@ static void window_confirm(struct apple_dma_engine *e,
 		e->filler_bytes += w->size;
 	else
 		window_activate(e, w);
-	list_move_tail(&w->list, fresh);
 	e->stats.peak_bytes = max(e->stats.peak_bytes, e->stats.mapped_bytes);
 	e->stats.peak_entries = max(e->stats.peak_entries,
 				    e->stats.mapped_entries);
@@ -239,6 +277,7 @@ static void window_map_planned(struct apple_dma_engine *e,
 	struct apple_dma_window *w, *next;
 	const struct apple_dma_window *least = NULL;
 	unsigned int n = 0;
+	LIST_HEAD(left);
 
 	list_for_each_entry(w, list, list) {
 		entry[n].gpa = w->phys;
@@ -258,14 +297,18 @@ static void window_map_planned(struct apple_dma_engine *e,
 				least = w;
 			trace_host_error(e->dev, w->phys, "it refused a window");
 		} else if (!e->broken) {
-			window_confirm(e, w, entry->iova, fresh);
+			window_confirm(e, w, entry->iova);
 			if (least && w->size >= least->size) {
 				refusal->own.phys = least->phys;
 				refusal->own.size = least->size;
 			}
 		}
+		if (entry->err || e->broken)
+			list_move_tail(&w->list, &left);
 		entry++;
 	}
+	list_splice_tail_init(list, fresh);
+	list_splice(&left, list);
 }
 
 /*
@@ -333,7 +376,7 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 		/* The host may have made it: it stays in the budget. */
 		if (e->broken) {
 			w->state = APPLE_DMA_WINDOW_DEAD;
-			list_del_init(&w->list);
+			INIT_LIST_HEAD(&w->list);
 			continue;
 		}
 		if (w->filler)
@@ -463,16 +506,13 @@ void apple_dma_window_spare(struct apple_dma_engine *e,
 /* ---- the end ---- */
 
 /* Close a window that is LISTED. Returns false if it is in use again. */
-static bool window_close(struct apple_dma_engine *e, struct apple_dma_window *w,
-			 struct apple_dma_emptied *closed)
+static bool window_close(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	if (atomic64_cmpxchg(&w->live, 0, APPLE_DMA_WINDOW_CLOSED))
 		return false;
 	w->state = APPLE_DMA_WINDOW_DEAD;
 	this_cpu_dec(e->percpu->idle_entries);
 	this_cpu_sub(e->percpu->idle_bytes, w->size);
-	list_move_tail(&w->list, &closed->windows);
-	closed->n++;
 	return true;
 }
 
@@ -484,9 +524,11 @@ bool apple_dma_window_close(struct apple_dma_engine *e,
 			    struct apple_dma_window *w,
 			    struct apple_dma_emptied *closed)
 {
-	if (!window_close(e, w, closed))
+	if (!window_close(e, w))
 		return false;
 	e->listed--;
+	list_move_tail(&w->list, &closed->windows);
+	closed->n++;
 	return true;
 }
 
@@ -500,9 +542,11 @@ static void window_went_idle(struct apple_dma_engine *e,
 {
 	if (test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags))
 		return;
-	if (!apple_dma_engine_lazy(e) && !e->broken &&
-	    window_close(e, w, emptied))
+	if (!apple_dma_engine_lazy(e) && !e->broken && window_close(e, w)) {
+		list_add_tail(&w->list, &emptied->windows);
+		emptied->n++;
 		return;
+	}
 	w->seen = READ_ONCE(w->stamp);
 	llist_add(&w->freed, &e->freed);
 }
@@ -625,12 +669,13 @@ int apple_dma_window_give_back(struct apple_dma_engine *e,
 					       "it does not release a mapping that it made");
 		entry++;
 		if (e->broken) {
-			list_del_init(&w->list);
+			INIT_LIST_HEAD(&w->list);
 			continue;
 		}
 		trace_window_evict(e->dev, w->phys, w->iova, w->size, cause);
 		window_forget(e, w);
 	}
+	INIT_LIST_HEAD(&emptied->windows);
 	emptied->n = 0;
 	return e->broken ? -EPROTO : 0;
 }
