@@ -69,7 +69,7 @@ static __always_inline void map_step(struct apple_dma_engine *e,
 {
 	if (emptied->n && emptied->n >= apple_dma_engine_batch(e))
 		map_settle(e, emptied);
-	else if (likely(++emptied->steps < HOLD_STEPS))
+	else if (++emptied->steps < HOLD_STEPS)
 		return;
 	emptied->steps = 0;
 	apple_dma_engine_relock(e, flags);

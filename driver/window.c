@@ -98,8 +98,8 @@ static unsigned int window_handles(struct apple_dma_engine *e,
 }
 
 /*
- * Memory for a window, or NULL. Strict mode needs one for each map and frees it at the
- * unmap, so some are kept: that is a tenth of what the slab allocator takes.
+ * Memory for a window, or NULL. In strict mode each map needs a window and each unmap
+ * frees it, so some are kept.
  */
 static struct apple_dma_window *window_alloc(struct apple_dma_engine *e)
 {
