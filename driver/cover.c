@@ -55,7 +55,8 @@ static void cover_estimate(struct apple_dma_engine *e,
 		u64 end = phys + size, each = shape;
 		u64 need, start;
 
-		if (apple_dma_index_find(e, phys, size))
+		/* Those of the engine were looked up a moment ago. */
+		if (runs != &e->runs && apple_dma_index_find(e, phys, size))
 			continue;
 		if (!apple_dma_shape_exact_start(e, phys, size, &start))
 			start = round_down(phys, APPLE_DMA_GRANULE_SIZE);
@@ -72,6 +73,22 @@ static void cover_estimate(struct apple_dma_engine *e,
 			each /= APPLE_DMA_SHAPE_STEP;
 		}
 	}
+}
+
+/*
+ * Is there nothing to plan? In strict mode a range gets its granules, and where the
+ * host puts a range below a block does not matter. Returns their bytes, or 0.
+ */
+static u64 cover_plain(struct apple_dma_engine *e,
+		       const struct apple_dma_request *req)
+{
+	const struct apple_dma_range *r = &req->range;
+	u64 start = round_down(r->phys, APPLE_DMA_GRANULE_SIZE);
+
+	if (req->sg || apple_dma_engine_lazy(e) || req->searches ||
+	    r->size >= APPLE_DMA_BLOCK || apple_dma_index_handle_taken(e, start))
+		return 0;
+	return round_up(r->phys + r->size, APPLE_DMA_GRANULE_SIZE) - start;
 }
 
 static u64 cover_shape(struct apple_dma_engine *e,
@@ -189,8 +206,7 @@ static struct apple_dma_window *cover_alone(struct apple_dma_engine *e,
 					    const struct apple_dma_request *req,
 					    enum apple_dma_fail *why)
 {
-	return apple_dma_shape_plan(e, &req->range, &req->range,
-				    APPLE_DMA_GRANULE_SIZE, why);
+	return apple_dma_shape_plan_exact(e, &req->range, why);
 }
 
 /* Does it matter where the host puts what is asked for? */
@@ -202,14 +218,13 @@ static bool cover_wants_place(const struct apple_dma_request *req,
 }
 
 /*
- * Plan windows of up to @shape for runs that have none; only for the range at hand
- * if @shape is 0. No fillers if @again. Returns why that has none, if @planned is empty.
+ * Plan windows of up to @shape for runs that have none. No fillers if @again. Returns
+ * why the range at hand has none, if @planned is empty.
  */
-static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
-				      const struct apple_dma_request *req,
-				      const struct apple_dma_runs *runs,
-				      u64 shape, bool again,
-				      struct list_head *planned)
+static noinline enum apple_dma_fail
+cover_plan_runs(struct apple_dma_engine *e, const struct apple_dma_request *req,
+		const struct apple_dma_runs *runs, u64 shape, bool again,
+		struct list_head *planned)
 {
 	const bool fill = !again && cover_wants_place(req, runs);
 	struct apple_dma_guess guess = {};
@@ -220,7 +235,7 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 
 	if (fill)
 		guess = apple_dma_place_guess(e);
-	for (i = n = 0; shape && i < runs->n && n < batch; i++, n++) {
+	for (i = n = 0; i < runs->n && n < batch; i++, n++) {
 		const struct apple_dma_range *run = &runs->run[i];
 
 		if (apple_dma_index_find(e, run->phys, run->size))
@@ -240,6 +255,21 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 		n += !!filler;
 		list_add_tail(&w->list, planned);
 	}
+	return why;
+}
+
+/* The same; only for the range at hand if @shape is 0. */
+static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
+				      const struct apple_dma_request *req,
+				      const struct apple_dma_runs *runs,
+				      u64 shape, bool again,
+				      struct list_head *planned)
+{
+	enum apple_dma_fail why = APPLE_DMA_FAIL_HOST;
+	struct apple_dma_window *w;
+
+	if (shape)
+		why = cover_plan_runs(e, req, runs, shape, again, planned);
 	if (list_empty(planned)) {
 		w = cover_alone(e, req, &why);
 		if (w)
@@ -356,7 +386,8 @@ static void cover_learn(struct apple_dma_engine *e,
  * Register windows for ranges that have none: one doorbell where the host
  * refuses nothing, for as many ranges as a batch of windows can cover. What the
  * host refuses is asked for again after an idle window was given back, and then
- * as exact granules. Returns why the range at hand has none.
+ * as exact granules. Only for the range at hand if @shape is 0. Returns why that has
+ * none.
  */
 static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 					  struct apple_dma_request *req,
@@ -367,7 +398,7 @@ static enum apple_dma_fail cover_register(struct apple_dma_engine *e,
 	enum apple_dma_fail cause = APPLE_DMA_FAIL_HOST;
 	struct apple_dma_range went = {}, shared = {};
 	u64 bytes = 0, entries = 0, refused_size = 0;
-	struct apple_dma_refusal r = {};
+	struct apple_dma_refusal r;
 	bool retried = false;
 
 	for (;;) {
@@ -493,27 +524,36 @@ bool apple_dma_cover(struct apple_dma_engine *e, struct apple_dma_request *req,
 		     enum apple_dma_fail *cause, unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	struct apple_dma_runs *runs;
+	struct apple_dma_runs *runs = NULL;
 	struct cover_estimate est;
 	LIST_HEAD(made);
-	u64 shape;
+	u64 shape = 0, shared;
 
 	lockdep_assert_held(&e->lock);
-	if (apple_dma_idle_evict_fillers(e)) {
+	if (unlikely(apple_dma_idle_many_fillers(e)) &&
+	    apple_dma_idle_evict_fillers(e)) {
 		apple_dma_engine_relock(e, flags);
 		return true;
 	}
 	apple_dma_budget_expire(e);
-	shape = cover_shape(e, req);
-	runs = apple_dma_runs_find(e, req, shape, flags);
-	if (!runs)
-		return true;
-	cover_estimate(e, runs, shape, &est);
+	shared = cover_plain(e, req);
+	if (shared) {
+		est.first = shared;
+		est.exact = shared;
+		est.entries = 1;
+	} else {
+		shape = cover_shape(e, req);
+		runs = apple_dma_runs_find(e, req, shape, flags);
+		if (!runs)
+			return true;
+		cover_estimate(e, runs, shape, &est);
+		shared = est.shared[cover_level(shape)];
+	}
 	if (cover_gives_back(e, &est, emptied)) {
 		apple_dma_engine_relock(e, flags);
 		return true;
 	}
-	if (cover_make_room(e, req, &est, est.shared[cover_level(shape)], flags))
+	if (cover_make_room(e, req, &est, shared, flags))
 		return true;
 	*cause = cover_register(e, req, runs, cover_fitting(e, shape, &est),
 				&made, emptied);

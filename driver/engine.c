@@ -519,6 +519,7 @@ void apple_dma_engine_destroy(struct apple_dma_engine *e)
 	INIT_LIST_HEAD(&e->idle);
 	init_llist_head(&e->freed);
 	kfree(e->old);
+	apple_dma_window_free_spares(e);
 	mempool_destroy(e->pool);
 	free_percpu(e->percpu);
 }

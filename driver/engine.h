@@ -101,6 +101,8 @@ struct apple_dma_runs {
  * @listed_large: bytes of the large ones
  * @stale: windows that are gone from the host and the trees, but not from the slots
  * @clear: clears those
+ * @spare: windows that were freed, for the next maps; by @freed of each
+ * @spares: how many
  * @stats: counters
  * @abandoned: mappings in @percpu that ended with their driver
  * @abandoned_bytes: their bytes
@@ -160,6 +162,8 @@ struct apple_dma_engine {
 	u64 listed_large;
 	struct list_head stale;
 	struct work_struct clear;
+	struct llist_node *spare;
+	unsigned int spares;
 	struct apple_dma_stats stats;
 	u64 abandoned;
 	s64 abandoned_bytes;

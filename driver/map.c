@@ -67,8 +67,9 @@ static void map_settle(struct apple_dma_engine *e,
  * A step of a list is done. One doorbell if a whole batch is emptied. Then, or
  * after HOLD_STEPS, the lock is dropped, to let interrupts in.
  */
-static void map_step(struct apple_dma_engine *e,
-		     struct apple_dma_emptied *emptied, unsigned long *flags)
+static __always_inline void map_step(struct apple_dma_engine *e,
+				     struct apple_dma_emptied *emptied,
+				     unsigned long *flags)
 	__must_hold(&e->lock)
 {
 	if (emptied->n && emptied->n >= apple_dma_engine_batch(e))

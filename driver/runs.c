@@ -316,7 +316,8 @@ static unsigned int runs_look_up(struct apple_dma_engine *e,
 			break;
 		if (runs->n && runs_shares(e, &runs->run[runs->n - 1], r, shape))
 			continue;
-		if (apple_dma_index_find(e, r->phys, r->size))
+		/* The range at hand has none. */
+		if (i && apple_dma_index_find(e, r->phys, r->size))
 			continue;
 		__assign_bit(runs->n, runs->blocks,
 			     apple_dma_natural(r->phys, r->size) >= APPLE_DMA_BLOCK);

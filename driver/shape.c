@@ -131,6 +131,26 @@ static struct apple_dma_window *shape_plan_exact(struct apple_dma_engine *e,
 }
 
 /**
+ * apple_dma_shape_plan_exact() - a window of the granules of a range
+ * @e: the engine; its lock is held
+ * @range: the range
+ * @cause: set to why there is none, if there is none
+ *
+ * Return: a PLANNED window or NULL.
+ */
+struct apple_dma_window *
+apple_dma_shape_plan_exact(struct apple_dma_engine *e,
+			   const struct apple_dma_range *range,
+			   enum apple_dma_fail *cause)
+{
+	if (!apple_dma_ram_mappable(e, range->phys, range->size)) {
+		*cause = APPLE_DMA_FAIL_NOT_RAM;
+		return NULL;
+	}
+	return shape_plan_exact(e, range->phys, range->size, cause);
+}
+
+/**
  * apple_dma_shape_plan() - a window around a run of granules, as large as it fits
  * @e: the engine; its lock is held
  * @run: the run

@@ -41,7 +41,8 @@ static void *transport_req(struct apple_dma_transport *t)
  * Copy from the shared page once. The barrier keeps the compiler from reading
  * the page again where the copy is used.
  */
-static void transport_copy_once(void *dst, const void *src, size_t size)
+static __always_inline void transport_copy_once(void *dst, const void *src,
+						size_t size)
 {
 	memcpy(dst, src, size);
 	barrier();

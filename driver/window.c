@@ -27,6 +27,9 @@
 /* Windows in reserve for maps when an allocation fails. */
 #define WINDOW_RESERVE		64
 
+/* Freed windows that are kept for the next maps. */
+#define WINDOW_SPARES		APPLE_DMA_BATCH_MAX
+
 /* Windows that are listed with interrupts off. */
 #define WINDOW_DRAIN_MAX	256
 
@@ -94,6 +97,41 @@ static unsigned int window_handles(struct apple_dma_engine *e,
 	return entry - e->unmap_scratch;
 }
 
+/*
+ * Memory for a window, or NULL. In strict mode each map needs a window and each unmap
+ * frees it, so some are kept.
+ */
+static struct apple_dma_window *window_alloc(struct apple_dma_engine *e)
+{
+	struct llist_node *spare = e->spare;
+
+	if (!spare)
+		return mempool_alloc(e->pool, GFP_ATOMIC | __GFP_NOWARN);
+	e->spare = spare->next;
+	e->spares--;
+	return llist_entry(spare, struct apple_dma_window, freed);
+}
+
+/* Free a window that no hit can see. The reserve is filled up first. */
+static void window_free(struct apple_dma_engine *e, struct apple_dma_window *w)
+{
+	if (e->spares == WINDOW_SPARES ||
+	    READ_ONCE(e->pool->curr_nr) < e->pool->min_nr) {
+		mempool_free(w, e->pool);
+		return;
+	}
+	w->freed.next = e->spare;
+	e->spare = &w->freed;
+	e->spares++;
+}
+
+/* Free what is kept for the next maps. */
+void apple_dma_window_free_spares(struct apple_dma_engine *e)
+{
+	while (e->spares)
+		mempool_free(window_alloc(e), e->pool);
+}
+
 /**
  * apple_dma_window_plan() - a window that the host is to be asked for
  * @e: the engine; its lock is held
@@ -123,7 +161,7 @@ struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
 		*cause = APPLE_DMA_FAIL_BYTES;
 		return NULL;
 	}
-	w = mempool_alloc(e->pool, GFP_ATOMIC | __GFP_NOWARN);
+	w = window_alloc(e);
 	if (!w) {
 		apple_dma_budget_give(e, size);
 		*cause = APPLE_DMA_FAIL_MEMORY;
@@ -151,7 +189,7 @@ static void window_activate(struct apple_dma_engine *e,
 	w->state = APPLE_DMA_WINDOW_ACTIVE;
 }
 
-static void window_free(struct rcu_head *rcu)
+static void window_free_rcu(struct rcu_head *rcu)
 {
 	struct apple_dma_window *w = container_of(rcu, struct apple_dma_window,
 						  rcu);
@@ -172,7 +210,7 @@ static void apple_dma_window_clear(struct work_struct *work)
 					     list))) {
 		if (!apple_dma_index_withdraw(e, w)) {
 			list_del(&w->list);
-			call_rcu(&w->rcu, window_free);
+			call_rcu(&w->rcu, window_free_rcu);
 		}
 		spin_unlock_irqrestore(&e->lock, flags);
 		cond_resched();
@@ -181,11 +219,13 @@ static void apple_dma_window_clear(struct work_struct *work)
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 
-/* Forget a window that the host does not have, or not any more. */
+/*
+ * Forget a window that the host does not have, or not any more. The caller drops the
+ * list that it is on.
+ */
 static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	apple_dma_index_remove(e, w);
-	list_del(&w->list);
 	if (w->state == APPLE_DMA_WINDOW_DEAD) {
 		if (w->filler)
 			e->filler_bytes -= w->size;
@@ -195,7 +235,7 @@ static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w
 	apple_dma_budget_give(e, w->size);
 	e->stats.mapped_entries--;
 	if (!w->slots) {
-		window_free(&w->rcu);
+		window_free(e, w);
 		return;
 	}
 	/* Hits may still look at it. */
@@ -205,12 +245,11 @@ static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w
 }
 
 /*
- * The host has mapped a planned window: it is guarded and on @fresh, and ACTIVE
- * unless it is a filler.
+ * The host has mapped a planned window: it is guarded, and ACTIVE unless it is a
+ * filler. Or the engine is broken.
  */
 static void window_confirm(struct apple_dma_engine *e,
-			   struct apple_dma_window *w, u64 iova,
-			   struct list_head *fresh)
+			   struct apple_dma_window *w, u64 iova)
 {
 	w->iova = iova;
 	apple_dma_place_learn(e, w);
@@ -226,7 +265,6 @@ static void window_confirm(struct apple_dma_engine *e,
 		e->filler_bytes += w->size;
 	else
 		window_activate(e, w);
-	list_move_tail(&w->list, fresh);
 	trace_window_create(e->dev, w->phys, iova, w->size);
 }
 
@@ -261,6 +299,7 @@ static void window_map_planned(struct apple_dma_engine *e,
 	struct apple_dma_window *w, *next;
 	const struct apple_dma_window *least = NULL;
 	unsigned int n = 0;
+	LIST_HEAD(left);
 
 	list_for_each_entry(w, list, list) {
 		entry[n].gpa = w->phys;
@@ -280,14 +319,18 @@ static void window_map_planned(struct apple_dma_engine *e,
 				least = w;
 			trace_host_error(e->dev, w->phys, "it refused a window");
 		} else if (!e->broken) {
-			window_confirm(e, w, entry->iova, fresh);
+			window_confirm(e, w, entry->iova);
 			if (least && w->size >= least->size) {
 				refusal->own.phys = least->phys;
 				refusal->own.size = least->size;
 			}
 		}
+		if (entry->err || e->broken)
+			list_move_tail(&w->list, &left);
 		entry++;
 	}
+	list_splice_tail_init(list, fresh);
+	list_splice(&left, list);
 }
 
 /*
@@ -355,7 +398,7 @@ void apple_dma_window_submit(struct apple_dma_engine *e,
 		/* The host may have made it: it stays in the budget. */
 		if (e->broken) {
 			w->state = APPLE_DMA_WINDOW_DEAD;
-			list_del_init(&w->list);
+			INIT_LIST_HEAD(&w->list);
 			continue;
 		}
 		if (w->filler)
@@ -510,8 +553,7 @@ void apple_dma_window_spare(struct apple_dma_engine *e,
 /* ---- the end ---- */
 
 /* Close a window that is LISTED. Returns false if it is in use again. */
-static bool window_close(struct apple_dma_engine *e, struct apple_dma_window *w,
-			 struct apple_dma_emptied *closed)
+static bool window_close(struct apple_dma_engine *e, struct apple_dma_window *w)
 {
 	struct apple_dma_percpu *p;
 
@@ -522,8 +564,6 @@ static bool window_close(struct apple_dma_engine *e, struct apple_dma_window *w,
 	local64_dec(&p->idle_entries);
 	local64_sub(w->size, &p->idle_bytes);
 	put_cpu_ptr(e->percpu);
-	list_move_tail(&w->list, &closed->windows);
-	closed->n++;
 	return true;
 }
 
@@ -535,9 +575,11 @@ bool apple_dma_window_close(struct apple_dma_engine *e,
 			    struct apple_dma_window *w,
 			    struct apple_dma_emptied *closed)
 {
-	if (!window_close(e, w, closed))
+	if (!window_close(e, w))
 		return false;
 	window_count_listed(e, w, -1);
+	list_move_tail(&w->list, &closed->windows);
+	closed->n++;
 	return true;
 }
 
@@ -551,9 +593,11 @@ static void window_went_idle(struct apple_dma_engine *e,
 {
 	if (test_and_set_bit(APPLE_DMA_WINDOW_LISTED, &w->flags))
 		return;
-	if (!apple_dma_engine_lazy(e) && !e->broken &&
-	    window_close(e, w, emptied))
+	if (!apple_dma_engine_lazy(e) && !e->broken && window_close(e, w)) {
+		list_add_tail(&w->list, &emptied->windows);
+		emptied->n++;
 		return;
+	}
 	w->seen = READ_ONCE(w->stamp);
 	llist_add(&w->freed, &e->freed);
 }
@@ -685,12 +729,13 @@ int apple_dma_window_give_back(struct apple_dma_engine *e,
 					       "it does not release a mapping that it made");
 		entry++;
 		if (e->broken) {
-			list_del_init(&w->list);
+			INIT_LIST_HEAD(&w->list);
 			continue;
 		}
 		trace_window_evict(e->dev, w->phys, w->iova, w->size, cause);
 		window_forget(e, w);
 	}
+	INIT_LIST_HEAD(&emptied->windows);
 	emptied->n = 0;
 	return e->broken ? -EPROTO : 0;
 }

@@ -340,6 +340,7 @@ void apple_dma_window_wait(struct apple_dma_engine *e);
 int apple_dma_window_init(void);
 void apple_dma_window_exit(void);
 mempool_t *apple_dma_window_pool(void);
+void apple_dma_window_free_spares(struct apple_dma_engine *e);
 struct apple_dma_window *apple_dma_window_plan(struct apple_dma_engine *e,
 					       u64 phys, u64 size, u64 first,
 					       enum apple_dma_fail *cause);
