@@ -27,6 +27,7 @@ static void check_nothing_left(struct fixture *f, long balance)
 	apple_dma_engine_flush(f->e);
 	apple_dma_window_wait(f->e);
 	rcu_barrier();
+	CHECK_EQ(test, f->e->pool->curr_nr, f->e->pool->min_nr);
 	/* The next window is to be allocated again. */
 	spin_lock_irqsave(&f->e->lock, flags);
 	apple_dma_window_free_spares(f->e);

@@ -242,6 +242,27 @@ static void peaks_are_what_the_host_had(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->peak_entries, 1);
 }
 
+/* In strict mode. One more than a batch is freed, and no new map allocates. */
+static void memory_of_a_batch_is_kept(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	const unsigned int most = APPLE_DMA_BATCH_MAX;
+	struct scatterlist *sgl = fixture_list(f, 0, most + 1, MIB, PAGE);
+	long balance = seam_balance();
+	dma_addr_t addr;
+
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, most + 1, ANY, ANY), 0);
+	CHECK_EQ(test, seam_balance(), balance + most + 1);
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, most + 1), 0);
+	CHECK_EQ(test, seam_balance(), balance + most);
+	addr = fixture_map(f, 0, PAGE);
+	CHECK(test, addr != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, seam_balance(), balance + most);
+	CHECK_EQ(test, f->e->spares, most - 1);
+	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
+	CHECK_EQ(test, f->e->spares, most);
+}
+
 static struct kunit_case window_cases[] = {
 	KUNIT_CASE(leftover_is_released),
 	KUNIT_CASE(leftovers_of_a_batch),
@@ -256,6 +277,7 @@ static struct kunit_case window_cases[] = {
 	KUNIT_CASE(breach_in_a_list),
 	KUNIT_CASE(peaks_are_kept),
 	KUNIT_CASE(peaks_are_what_the_host_had),
+	KUNIT_CASE(memory_of_a_batch_is_kept),
 	{ }
 };
 
