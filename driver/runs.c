@@ -24,7 +24,7 @@
 /* Entries of a list that are looked up with interrupts off, */
 #define LOOKUPS_MAX	256
 /* and how many of them may be followed by a doorbell in the same hold. */
-#define LOOKUPS_FEW	64
+#define LOOKUPS_FEW	16
 
 /* What the list at hand names and has no window for. */
 static DECLARE_BITMAP(runs_missing, RUNS_BITS);
