@@ -27,10 +27,9 @@ void apple_dma_trace_unmap(struct apple_dma_engine *e, u64 addr, u64 size);
  * A short xa_load(). If the array changes meanwhile, it may find nothing:
  * xa_load() would try again, here the caller takes the lock.
  *
- * A map and its unmap cost 327 instructions instead of 593 with xa_load() on
- * 6.1, and 413 instead of 692 on 7.3. The layout of the nodes was checked in
- * 6.1, 6.12, 7.2 and 7.3; the KUnit case index.lookup_is_xa_load compares the
- * two.
+ * It saves some 270 instructions of a map and its unmap. The layout of the nodes
+ * was checked in 6.1, 6.12, 7.2 and 7.3; the KUnit case index.lookup_is_xa_load
+ * compares the two.
  */
 static __always_inline struct apple_dma_window *
 apple_dma_lookup(const struct xarray *xa, unsigned long granule)
