@@ -105,7 +105,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	for (uint64_t i = 0; i < AREA / 4 && size; i += 16) {
 		const uint8_t byte = data[i / 16 % size];
-		const uint64_t second = (uint64_t)(byte & 0x30) << 56 | (byte % 16 + 1) * 512;
+		const uint64_t second = (uint64_t)(byte & 0x30) << 56 |
+					(uint64_t)(byte % 16 + 1) * 512;
 
 		memcpy(area + AREA - AREA / 4 + i + 8, &second, sizeof(second));
 	}

@@ -86,6 +86,7 @@ static void registry_has_two_pci_devices_above_a_service(void **state)
 	io_registry_entry_t entry = first_service(), above;
 	io_connect_t connection;
 	io_name_t name = "";
+	CFTypeRef property;
 
 	(void)state;
 	assert_false(IOObjectConformsTo(entry, "IOPCIDevice"));
@@ -104,8 +105,11 @@ static void registry_has_two_pci_devices_above_a_service(void **state)
 	assert_int_not_equal(IORegistryEntryGetParentEntry(entry, kIOServicePlane, &above),
 			     KERN_SUCCESS);
 	/* They are no services. */
-	assert_null(IORegistryEntryCreateCFProperty(entry, CFSTR("IOUserClass"),
-						    kCFAllocatorDefault, 0));
+	property = IORegistryEntryCreateCFProperty(entry, CFSTR("IOUserClass"),
+						   kCFAllocatorDefault, 0);
+	if (property)
+		CFRelease(property);
+	assert_null(property);
 	assert_int_equal(IOServiceOpen(entry, mach_task_self(), 0, &connection),
 			 kIOReturnBadArgument);
 	IOObjectRelease(entry);
