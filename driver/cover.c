@@ -55,7 +55,7 @@ static void cover_estimate(struct apple_dma_engine *e,
 		u64 end = phys + size, each = shape;
 		u64 need, start;
 
-		/* Those of the engine were looked up a moment ago. */
+		/* Those of the engine were looked up in this hold, or the one before. */
 		if (runs != &e->runs && apple_dma_index_find(e, phys, size))
 			continue;
 		if (!apple_dma_shape_exact_start(e, phys, size, &start))

@@ -3,7 +3,7 @@
  * Hits: a map in a window that is there, and its unmap. No lock, no allocation,
  * no doorbell. All of it is inline, because every I/O runs it.
  *
- * RCU is held by disabling preemption for some fifty instructions. This costs
+ * RCU is held by disabling preemption, for one mapping or a few of a list. This costs
  * less than the nesting counter of preemptible RCU, and grace periods wait for
  * it, too.
  */

@@ -199,9 +199,9 @@ struct apple_dma_range apple_dma_idle_evict_least(struct apple_dma_engine *e,
 }
 
 /*
- * Large windows do not fit any more: keep few of them idle. One doorbell, or none. Returns
- * how many went. A hit in a large idle window takes all of it out of the budget, for one
- * small mapping.
+ * Large windows do not fit any more: keep none idle once they have their share. One
+ * doorbell, or none. Returns how many went. A hit in a large idle window takes all of it
+ * out of the budget, for one small mapping.
  */
 unsigned int apple_dma_idle_evict_large(struct apple_dma_engine *e)
 {
@@ -215,7 +215,8 @@ unsigned int apple_dma_idle_evict_large(struct apple_dma_engine *e)
 	unsigned int n = 0;
 
 	apple_dma_window_drain(e);
-	if (e->listed_large > e->limits.bytes / LARGE_SHARE)
+	/* Fillers are listed as well, and have a share of their own. */
+	if (e->listed_large > e->filler_bytes + e->limits.bytes / LARGE_SHARE)
 		n = idle_give_back(e, &large);
 	e->stats.evictions += n;
 	return n;

@@ -161,7 +161,8 @@ static enum apple_dma_fail map_check(struct apple_dma_engine *e,
 static struct apple_dma_window *map_window(struct apple_dma_engine *e,
 					   const struct apple_dma_request *req,
 					   struct list_head *fresh,
-					   struct list_head **at)
+					   struct list_head **at,
+					   struct apple_dma_emptied *emptied)
 {
 	const struct apple_dma_range *r = &req->range;
 	struct apple_dma_window *w;
@@ -176,8 +177,10 @@ static struct apple_dma_window *map_window(struct apple_dma_engine *e,
 	}
 	w = apple_dma_index_best(e, r->phys, r->size, req->mask, req->boundary);
 	/* There may have been no memory for its slots the last time. */
-	if (w && !w->guarded)
+	if (w && !w->guarded && w->filled < w->size && apple_dma_engine_lazy(e)) {
 		apple_dma_index_publish(e, w);
+		emptied->steps += HOLD_STEPS;
+	}
 	return w;
 }
 
@@ -232,7 +235,7 @@ static struct apple_dma_window *map_find(struct apple_dma_engine *e,
 		f->cause = map_check(e, &req->range);
 		if (f->cause)
 			return NULL;
-		w = map_window(e, req, fresh, at);
+		w = map_window(e, req, fresh, at, emptied);
 		if (!w && emptied->steps > MISS_STEPS) {
 			emptied->steps = 0;
 			apple_dma_engine_relock(e, flags);

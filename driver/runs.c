@@ -337,15 +337,18 @@ static struct apple_dma_runs *runs_look(struct apple_dma_engine *e,
 					unsigned long *flags)
 	__must_hold(&e->lock)
 {
-	const bool again = req->search;
+	const u64 again = req->search;
 	unsigned int looked;
 
-	if (again && req->search == e->runs.search)
+	/* They are used once: then some of them have windows. */
+	req->search = 0;
+	if (again && again == e->runs.search)
 		return &e->runs;
 	looked = runs_look_up(e, *req, shape, batch);
-	req->search = ++e->runs.search;
+	e->runs.search++;
 	if (again || looked <= LOOKUPS_FEW)
 		return &e->runs;
+	req->search = e->runs.search;
 	apple_dma_engine_relock(e, flags);
 	return NULL;
 }

@@ -27,7 +27,8 @@
  * @sibling_tries: the same for idle windows of siblings
  * @searches: how often a better window was looked for, for the range at hand
  * @yields: how often the lock was dropped after room was made for the range at hand
- * @search: the number of the search for it that engine->runs is of, or 0
+ * @search: the number of the search for it that engine->runs is of, until they are
+ *	used; or 0
  */
 struct apple_dma_request {
 	struct scatterlist *sg;

@@ -240,7 +240,7 @@ static void window_forget(struct apple_dma_engine *e, struct apple_dma_window *w
 	}
 	/* Hits may still look at it. */
 	if (list_empty(&e->stale))
-		apple_dma_work_queue(&e->clear);
+		apple_dma_work_queue_reclaim(&e->clear);
 	list_add_tail(&w->list, &e->stale);
 }
 

@@ -66,7 +66,7 @@ enum apple_dma_window_state {
  * @iova_node: in engine->iova, once the host has confirmed it
  * @list: engine->idle, a list of new windows, struct apple_dma_emptied, or
  *	engine->stale
- * @freed: engine->freed
+ * @freed: engine->freed, or engine->spare
  * @rcu: to free it
  *
  * Under RCU without the lock: @phys, @size, @iova, @live, @stamp, @flags, @state,

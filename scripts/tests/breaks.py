@@ -394,7 +394,7 @@ BREAKS = (
           "",
           "engine.hits_are_waited_for"),
     Break("large idle windows stay where room is short", "driver/idle.c",
-          "\tif (e->listed_large > e->limits.bytes / LARGE_SHARE)\n"
+          "\tif (e->listed_large > e->filler_bytes + e->limits.bytes / LARGE_SHARE)\n"
           "\t\tn = idle_give_back(e, &large);\n",
           "\t(void)large;\n",
           "idle.large_ones_go_where_room_is_short"),

@@ -35,8 +35,8 @@ void storm_wrong(struct storm *s, const struct shadow *sh, const char *fmt, ...)
 
 	if (xchg(&s->wrong, true))
 		return;
-	if (s->twin)
-		WRITE_ONCE(s->twin->wrong, true);
+	if (s->other)
+		WRITE_ONCE(s->other->wrong, true);
 	va_start(args, fmt);
 	text.fmt = fmt;
 	text.va = &args;
@@ -633,8 +633,11 @@ static struct storm *new_storm(unsigned int threads, u64 seed, u64 *state,
 	if (!twin)
 		return s;
 	s->twin = new_storm(threads, seed, state, false);
-	if (s->twin)
+	if (s->twin) {
+		s->other = s->twin;
+		s->twin->other = s;
 		return s;
+	}
 fail:
 	free_storm(s);
 	return NULL;

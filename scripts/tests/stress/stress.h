@@ -94,6 +94,7 @@ u64 shadow_mark(struct shadow *sh, u64 mark);
  * @budget: of the engine, and of that of @twin
  * @twin: another storm at the same time, on an engine and a host of its own that
  *	share the bytes with these; or NULL
+ * @other: @twin, or the storm whose twin this is; or NULL
  * @ram: pieces of memory, granules
  * @ram_ranges: how many
  * @clusters: where threads map most
@@ -117,6 +118,7 @@ struct storm {
 	struct fake_host *host;
 	struct apple_dma_budget budget;
 	struct storm *twin;
+	struct storm *other;
 	struct apple_dma_range ram[3];
 	unsigned int ram_ranges;
 	u64 clusters[STORM_CLUSTERS];
