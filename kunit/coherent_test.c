@@ -272,7 +272,7 @@ static void fail_each_of(struct kunit *test, struct device_fixture *d)
 		if (p)
 			dma_free_coherent(d->dev, 2 * GRANULE, p, addr);
 		apple_dma_engine_flush(d->f->e);
-		rcu_barrier();
+		fixture_free_memory(d->f);
 		CHECK_EQ(test, fixture_stats(d->f)->live_mappings, 0);
 		CHECK_EQ(test, fixture_stats(d->f)->mapped_entries, 0);
 		CHECK_EQ(test, seam_balance(), balance);

@@ -21,17 +21,11 @@ static void check_nothing_left(struct fixture *f, long balance)
 {
 	struct kunit *test = f->test;
 	const struct apple_dma_stats *stats;
-	unsigned long flags;
 	u64 entries;
 
 	apple_dma_engine_flush(f->e);
-	apple_dma_window_wait(f->e);
-	rcu_barrier();
+	fixture_free_memory(f);
 	CHECK_EQ(test, f->e->pool->curr_nr, f->e->pool->min_nr);
-	/* The next window is to be allocated again. */
-	spin_lock_irqsave(&f->e->lock, flags);
-	apple_dma_window_free_spares(f->e);
-	spin_unlock_irqrestore(&f->e->lock, flags);
 	stats = fixture_stats(f);
 	fake_host_read(f->host, NULL, NULL, &entries);
 	CHECK_EQ(test, entries, 0);

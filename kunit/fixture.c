@@ -300,6 +300,25 @@ void fixture_touch(struct fixture *f, u64 from)
 }
 
 /**
+ * fixture_free_memory() - free what the engine keeps for windows
+ * @f: the fixture
+ *
+ * The next windows are allocated again.
+ *
+ * Context: may sleep.
+ */
+void fixture_free_memory(struct fixture *f)
+{
+	unsigned long flags;
+
+	apple_dma_window_wait(f->e);
+	rcu_barrier();
+	spin_lock_irqsave(&f->e->lock, flags);
+	apple_dma_window_free_spares(f->e);
+	spin_unlock_irqrestore(&f->e->lock, flags);
+}
+
+/**
  * fixture_sleep() - the guest sleeps: the host may be asked nothing
  * @f: the fixture
  */
