@@ -99,9 +99,10 @@ def test_host_memory_buffer_and_sgls(testbed, kernel):
     assert now["dextd"]["hmb_bytes"] == 64 << 20
     assert now["dextd"]["hmb_uses"] > 500 and now["dextd"]["hmb_errors"] == 0
     assert now["dextd"]["sgl_commands"] > 500
-    # The buffer and the queues; and what the windows of these register beside them.
+    # The buffer, once, and the queues. All memory of the guest fits the budget, so windows may be
+    # larger than that: one for an aligned piece of 4 MiB has up to 8 MiB.
     assert 64 << 20 < run.value("live") < 66 << 20
-    assert run.value("registered") < 96 << 20
+    assert run.value("registered") < 256 << 20
     assert run.value("failures") == now["faults"] == now["failed_entries"] == 0
     assert run.dext()["dextd"]["hmb_bytes"] == 0
 
