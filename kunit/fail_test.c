@@ -24,8 +24,10 @@ static void check_nothing_left(struct fixture *f, long balance)
 	u64 entries;
 
 	apple_dma_engine_flush(f->e);
-	fixture_free_memory(f);
+	apple_dma_window_wait(f->e);
+	rcu_barrier();
 	CHECK_EQ(test, f->e->pool->curr_nr, f->e->pool->min_nr);
+	fixture_free_memory(f);
 	stats = fixture_stats(f);
 	fake_host_read(f->host, NULL, NULL, &entries);
 	CHECK_EQ(test, entries, 0);
