@@ -129,8 +129,8 @@ static void align_candidates(struct apple_dma_engine *e,
 	u64 left = e->limits.bytes / CANDIDATES_SHARE;
 	u64 most = 2 * max(req->range.size, APPLE_DMA_WINDOW_MAX);
 	/* What is in front of the range is wasted, unless the map fails without it. */
-	u64 waste = req->strictly && apple_dma_align_across(w, req) ?
-		    U64_MAX : apple_dma_shape_roomy(e);
+	u64 waste = apple_dma_align_forbids(w, req) ? U64_MAX :
+						      apple_dma_shape_roomy(e);
 	unsigned int i;
 
 	for (i = 0; i < min(CANDIDATES, apple_dma_engine_batch(e)); i++) {
@@ -281,7 +281,7 @@ bool apple_dma_align(struct apple_dma_engine *e, struct apple_dma_request *req,
 	const u64 align = align_of(req);
 	struct apple_dma_aligning *a = align_class(e, req);
 	/* Then the map fails: search once at least. */
-	const bool must = req->strictly && apple_dma_align_across(w, req);
+	const bool must = apple_dma_align_forbids(w, req);
 
 	lockdep_assert_held(&e->lock);
 	if (!req->searches && a->skip) {

@@ -18,6 +18,13 @@ static inline bool apple_dma_align_across(const struct apple_dma_window *w,
 				 req->boundary);
 }
 
+/* Must the range at hand not be mapped in a window, because of the boundary? */
+static inline bool apple_dma_align_forbids(const struct apple_dma_window *w,
+					   const struct apple_dma_request *req)
+{
+	return req->strictly && apple_dma_align_across(w, req);
+}
+
 /* Does a window suit the range at hand, or is no better one to be had? */
 static inline bool apple_dma_align_suits(const struct apple_dma_window *w,
 					 const struct apple_dma_request *req)

@@ -201,14 +201,6 @@ static bool cover_make_room(struct apple_dma_engine *e,
 	return (went && cover_yield(e, req, flags)) || dropped;
 }
 
-/* A window for the range at hand, of its own granules. */
-static struct apple_dma_window *cover_alone(struct apple_dma_engine *e,
-					    const struct apple_dma_request *req,
-					    enum apple_dma_fail *why)
-{
-	return apple_dma_shape_plan_exact(e, &req->range, why);
-}
-
 /* Does it matter where the host puts what is asked for? */
 static bool cover_wants_place(const struct apple_dma_request *req,
 			      const struct apple_dma_runs *runs)
@@ -271,7 +263,7 @@ static enum apple_dma_fail cover_plan(struct apple_dma_engine *e,
 	if (shape)
 		why = cover_plan_runs(e, req, runs, shape, again, planned);
 	if (list_empty(planned)) {
-		w = cover_alone(e, req, &why);
+		w = apple_dma_shape_plan_exact(e, &req->range, &why);
 		if (w)
 			list_add(&w->list, planned);
 	}

@@ -194,7 +194,7 @@ static dma_addr_t map_take(struct apple_dma_engine *e,
 	bool fresh = w->fresh;
 	dma_addr_t addr;
 
-	if (req->strictly && apple_dma_align_across(w, req)) {
+	if (apple_dma_align_forbids(w, req)) {
 		f->cause = APPLE_DMA_FAIL_BOUNDARY;
 		return DMA_MAPPING_ERROR;
 	}
