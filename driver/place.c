@@ -78,15 +78,18 @@ void apple_dma_place_learn(struct apple_dma_engine *e,
 	struct apple_dma_place *p = &e->place;
 	u64 guess[APPLE_DMA_HABITS];
 	enum apple_dma_habit h;
+	bool known = false;
 
 	place_guesses(e, w->size, guess);
+	for (h = 0; h < APPLE_DMA_HABITS; h++)
+		known |= guess[h] == w->iova;
 	for (h = 0; h < APPLE_DMA_HABITS; h++) {
 		if (!guess[h])
 			continue;
 		if (guess[h] == w->iova)
 			p->right[h] = min(p->right[h] + 1, RIGHT_MAX);
-		else if (w->size >= APPLE_DMA_BLOCK)
-			/* Small ones may be in holes that nobody sees. */
+		else if (known || w->size >= APPLE_DMA_BLOCK)
+			/* A small one may be in a hole that nobody sees. */
 			p->right[h] /= 2;
 	}
 	if (p->next && w->iova - p->next <= GAP_MAX)
