@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A run without a guest: QEMU's monitor and dextd are scripts; faults, verdicts, retries."""
 
+import contextlib
 import json
 
 import pytest
@@ -87,7 +88,21 @@ def test_only_a_spoiled_boot_is_tried_again(booted, report, race):
     if booted:
         _ask(talk, "hello")
     talk.console.reports.append(report)
-    assert cli._translation_race(talk) is race  # pylint: disable=protected-access
+    assert cli._spoiled(talk) is race  # pylint: disable=protected-access
+
+
+@pytest.mark.parametrize("booted, after, stuck", [
+    (False, session.BOOT + 1, True), (False, session.BOOT - 9, False),
+    (True, session.BOOT + 1, False)])
+def test_boot_that_hangs_is_tried_again(booted, after, stuck):
+    talk = _session()
+    if booted:
+        _ask(talk, "hello")
+    talk._start -= after
+    with (pytest.raises(errors.TestbedError, match="ran no program") if stuck
+          else contextlib.nullcontext()):
+        talk._check()  # pylint: disable=protected-access
+    assert cli._spoiled(talk) is stuck  # pylint: disable=protected-access
 
 
 @pytest.mark.parametrize("spoiled, told", [(0, 0), (1, 1), (2, 2), (3, 2)])
@@ -106,7 +121,7 @@ def test_boot_that_is_spoiled_is_told(monkeypatch, tmp_path, spoiled, told):
             cli.run(args, ["true"])
     lines = file.read_text().splitlines() if file.exists() else []
     assert len(lines) == told
-    assert all("test_boot_that_is_spoiled_is_told" in line and "breakpoint" in line
+    assert all("test_boot_that_is_spoiled_is_told" in line and cli.SPOILED in line
                for line in lines)
 
 

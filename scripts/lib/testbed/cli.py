@@ -19,8 +19,8 @@ from .errors import (EXIT_FAULT, EXIT_PANIC, EXIT_REPORT, EXIT_TESTBED, Parser, 
 from .session import Session, failure_details, window
 
 TRIES = 3               # of a guest whose boot QEMU spoils
-SPOILED = ("the kernel ran into a breakpoint that was not there any more, before anything of "
-           "ours ran")
+SPOILED = ("the kernel ran into a breakpoint that was not there any more, or a CPU's timer "
+           "stopped, before anything of ours ran")
 DART_COUNTS = ("dart_entries", "dart_bytes", "faults", "read_faults", "write_faults",
                "modelled_us", "panics", "panic")
 SHARED_COUNTS = ("shared_bytes", "shared_peak_bytes")   # with --host shared-bytes
@@ -369,14 +369,15 @@ def _follow(session, interactive):
     return None
 
 
-def _translation_race(session):
-    """Whether QEMU made the kernel crash, before any code of ours ran.
+def _spoiled(session):
+    """Whether QEMU made the kernel crash or hang, before any code of ours ran.
 
     The kernel replaces code behind a breakpoint. Under multi-threaded TCG a CPU may
-    run into the breakpoint after another CPU has removed it.
+    run into the breakpoint after another CPU has removed it. And in one of some
+    thousand boots a CPU that sleeps never hears of its timer.
     """
-    return (not session.booted and
-            any("Oops: int3" in report for report in session.console.reports))
+    return session.stuck or (not session.booted and any(
+        "Oops: int3" in report for report in session.console.reports))
 
 
 def _attempt(args, command, arch, parts, interactive):
@@ -406,7 +407,7 @@ def _attempt(args, command, arch, parts, interactive):
         if failure:
             vm.stop()
             session.console.finish()
-        if failure and _translation_race(session):
+        if failure and _spoiled(session):
             return None
         names += [f"dext{number}" for number in range(len(remote))]
         stats = _statistics(session, names, folder, dextd)

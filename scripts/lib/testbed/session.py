@@ -20,6 +20,7 @@ from .console import Console
 from .errors import EXIT_TESTBED, TestbedError, detail, warn
 from .qmp import QmpError
 
+BOOT = 180              # seconds until the guest's first program; 5 to 40 are usual
 POWER_OFF = 60          # seconds the guest has to power off
 SAME_RESET = 2          # resets within so many seconds are one: x86 tries several ways
 RESETS = ("guest-reset", "host-qmp-system-reset")   # other reasons belong to waking up
@@ -53,6 +54,7 @@ class Session:
         self._window = None
         self.console = Console(qemu.console, crashes=args.reboots > 0)
         self.status = None
+        self.stuck = False              # it did not boot
         self.at_exit = {}               # statistics when the command returned
         self.times = {}
 
@@ -326,6 +328,9 @@ class Session:
             time.sleep(0.3)
             raise TestbedError(self._problem)
         now = time.monotonic()
+        if not self.booted and now > self._start + BOOT:
+            self.stuck = True
+            raise TestbedError(f"the guest ran no program in {BOOT} s")
         if self.console.fatal and self._oops is None:
             self._oops = now
         if self._oops is not None and now - self._oops > 2 and any(
