@@ -14,6 +14,7 @@
 #include "coherent.h"
 #include "engine.h"
 #include "managed.h"
+#include "premap.h"
 #include "transport.h"
 
 /**
@@ -25,6 +26,7 @@
  * @transport: the way to the host
  * @claim: which device is the passthrough device
  * @managed: the passthrough device
+ * @premap: the memory that it is given at once, in place of @ops
  * @balloon: looks for what takes memory from the guest
  * @debugfs: its folder there, or NULL, or an error
  * @leaked_bytes: memory not given back because the device may still reach it
@@ -38,6 +40,7 @@ struct apple_dma {
 	struct apple_dma_transport transport;
 	struct apple_dma_claim claim;
 	struct apple_dma_managed managed;
+	struct apple_dma_premap premap;
 	struct apple_dma_balloon balloon;
 	struct dentry *debugfs;
 	atomic64_t leaked_bytes;

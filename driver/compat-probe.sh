@@ -54,4 +54,10 @@ fi
 	probe USE_DMA_IOMMU \
 		'#include <linux/iommu-dma.h>
 		bool p(struct device *d) { return use_dma_iommu(d); }' "$@"
+	probe REGION_OFFSET \
+		'#include <linux/dma-direct.h>
+		u64 p(struct bus_dma_region *r) { return r->offset; }' "$@"
+	probe TLB_DEFPOOL \
+		'#include <linux/swiotlb.h>
+		phys_addr_t p(struct io_tlb_mem *m) { return m->defpool.start; }' "$@"
 } >"$out.tmp" && mv "$out.tmp" "$out"

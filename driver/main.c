@@ -51,6 +51,11 @@ module_param(doorbell_us, uint, 0444);
 MODULE_PARM_DESC(doorbell_us,
 		 "How long the host should work on one batch, 0: any time (default 1000 us)");
 
+static char *ops = "auto";
+module_param(ops, charp, 0444);
+MODULE_PARM_DESC(ops,
+		 "dma_ops: DMA operations of the device; premap: memory is registered once; auto: dma_ops if the kernel has them (default)");
+
 /* The bytes of all companions of the guest. */
 static struct apple_dma_budget apple_dma_guest_budget =
 	APPLE_DMA_BUDGET_INIT(apple_dma_guest_budget);
@@ -118,9 +123,12 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ad->engine.broke = apple_dma_managed_offline;
 	ad->engine.idle_ms = idle_ms;
 	ad->engine.mode = apple_dma_sysfs_mode(mode);
-	err = apple_dma_balloon_start(ad);
+	err = apple_dma_premap_init(&ad->premap, apple_dma_premap_mode(ops));
 	if (err)
 		goto destroy_engine;
+	err = apple_dma_balloon_start(ad);
+	if (err)
+		goto exit_premap;
 	err = apple_dma_managed_init(ad, readl(bar + APPLE_DMA_REG_MANAGED_BDF));
 	if (err)
 		goto stop_balloon;
@@ -145,12 +153,15 @@ static int apple_dma_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 remove_group:
 	sysfs_remove_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
 stop_engine:
+	apple_dma_premap_release(&ad->premap, &ad->engine);
 	apple_dma_engine_stop(&ad->engine);
 	apple_dma_transport_clear(&ad->transport);
 exit_managed:
 	apple_dma_managed_exit(ad);
 stop_balloon:
 	apple_dma_balloon_stop(ad);
+exit_premap:
+	apple_dma_premap_exit(&ad->premap);
 destroy_engine:
 	apple_dma_engine_destroy(&ad->engine);
 free_transport:
@@ -167,10 +178,12 @@ static void apple_dma_remove(struct pci_dev *pdev)
 	apple_dma_debugfs_remove(ad);
 	apple_dma_managed_stop(ad);
 	sysfs_remove_group(&pdev->dev.kobj, &apple_dma_sysfs_group);
+	apple_dma_premap_release(&ad->premap, &ad->engine);
 	apple_dma_engine_stop(&ad->engine);
 	apple_dma_transport_clear(&ad->transport);
 	apple_dma_managed_exit(ad);
 	apple_dma_balloon_stop(ad);
+	apple_dma_premap_exit(&ad->premap);
 	apple_dma_engine_destroy(&ad->engine);
 	apple_dma_transport_free(&ad->transport, ad->engine.broken);
 	apple_dma_companion_put(ad);
@@ -222,6 +235,12 @@ static int __init apple_dma_init(void)
 		pr_err("apple_dma: mode=%s is not known; it must be cached or strict\n",
 		       mode);
 		return -EINVAL;
+	}
+	err = apple_dma_premap_mode(ops);
+	if (err < 0) {
+		pr_err("apple_dma: ops=%s is not possible; it must be auto, premap or, if the kernel has DMA operations per device, dma_ops\n",
+		       ops);
+		return err;
 	}
 	err = apple_dma_window_init();
 	if (err)

@@ -64,6 +64,11 @@ static void __managed_attach(struct apple_dma *ad, struct device *dev)
 		return;
 	}
 	ad->managed.attached = true;
+	if (ad->premap.wanted) {
+		apple_dma_premap_attach(&ad->premap, &ad->engine, dev);
+		return;
+	}
+	apple_dma_premap_forget(dev);
 	apple_dma_engine_open(&ad->engine);
 	set_dma_ops(dev, &ad->ops);
 }
@@ -108,6 +113,10 @@ static void __managed_detach(struct apple_dma *ad, struct device *dev)
 	if (!ad->managed.attached)
 		return;
 	__managed_bring_back(ad, dev);
+	if (ad->premap.wanted) {
+		apple_dma_premap_detach(&ad->premap, &ad->engine, dev);
+		goto detached;
+	}
 	apple_dma_engine_close(&ad->engine);
 	fresh = apple_dma_coherent_orphan(ad, &left);
 	released = apple_dma_engine_release(&ad->engine);
@@ -125,6 +134,7 @@ static void __managed_detach(struct apple_dma *ad, struct device *dev)
 			 "the driver of %s has yet to free %llu DMA allocations; they are %s\n",
 			 dev_name(dev), fresh, released ? "unmapped" : "kept");
 	managed_leave_ops(dev);
+detached:
 	ad->managed.attached = false;
 	module_put(THIS_MODULE);
 }
@@ -277,6 +287,13 @@ static void apple_dma_managed_work(struct work_struct *work)
 	put_device(dev);
 }
 
+/* Can the device's driver map? Its lock is held, or it is not bound meanwhile. */
+static bool managed_serves(struct apple_dma *ad, struct device *dev)
+{
+	return ad->premap.wanted ? READ_ONCE(ad->managed.attached) :
+				   apple_dma_is_ours(get_dma_ops(dev));
+}
+
 /*
  * A driver that was bound without the ops has device addresses that mean
  * nothing to the host; only a new probe helps. Returns true if it was released.
@@ -289,7 +306,7 @@ static bool managed_release_unmapped(struct apple_dma *ad, struct pci_dev *pdev)
 	/* Without the device's lock its driver, and the name, may go. */
 	device_lock(&pdev->dev);
 	driver = pdev->dev.driver;
-	bound = driver && !apple_dma_is_ours(get_dma_ops(&pdev->dev));
+	bound = driver && !managed_serves(ad, &pdev->dev);
 	if (bound)
 		dev_notice(&ad->pdev->dev,
 			   "%s was bound to %s before apple_dma was there; it is probed again\n",
@@ -415,7 +432,7 @@ void apple_dma_managed_stop(struct apple_dma *ad)
 	struct apple_dma_managed *m = &ad->managed;
 	struct device *dev = managed_get(ad);
 
-	if (dev && dev->driver && get_dma_ops(dev) == &ad->ops)
+	if (dev && dev->driver && managed_serves(ad, dev))
 		device_release_driver(dev);
 	put_device(dev);
 	bus_unregister_notifier(&pci_bus_type, &m->nb);
@@ -459,8 +476,20 @@ void apple_dma_managed_offline(struct apple_dma_engine *e)
 	struct apple_dma_managed *m = &ad->managed;
 
 	mutex_lock(&m->lock);
+	apple_dma_premap_close(&ad->premap, m->dev);
 	__managed_offline(m);
 	mutex_unlock(&m->lock);
+}
+
+/*
+ * The guest gives memory back to the host from now on: nothing that is premapped can
+ * be relied on. May sleep.
+ */
+void apple_dma_managed_close(struct apple_dma *ad)
+{
+	mutex_lock(&ad->managed.lock);
+	apple_dma_premap_close(&ad->premap, ad->managed.dev);
+	mutex_unlock(&ad->managed.lock);
 }
 
 /*
@@ -473,6 +502,7 @@ void apple_dma_managed_lose(struct apple_dma *ad)
 
 	mutex_lock(&m->lock);
 	m->lost = m->attached;
+	apple_dma_premap_close(&ad->premap, m->dev);
 	if (m->lost)
 		dev_err(&ad->pdev->dev,
 			"the host forgot, while the guest slept, what %s has mapped; its driver is probed again\n",
@@ -511,6 +541,18 @@ void apple_dma_managed_probe_again(struct apple_dma *ad)
 }
 
 /*
+ * Before hibernation: a device without a driver needs nothing that is registered. May
+ * sleep.
+ */
+void apple_dma_managed_freeze(struct apple_dma *ad)
+{
+	mutex_lock(&ad->managed.lock);
+	if (!ad->managed.attached)
+		apple_dma_premap_release(&ad->premap, &ad->engine);
+	mutex_unlock(&ad->managed.lock);
+}
+
+/*
  * Keep the device from doing DMA. For shutdown: not every driver stops its
  * device there, and what is mapped is about to be released. May sleep.
  */
@@ -522,5 +564,7 @@ void apple_dma_managed_quiesce(struct apple_dma *ad)
 		__managed_bring_back(ad, ad->managed.dev);
 		pci_clear_master(to_pci_dev(ad->managed.dev));
 	}
+	apple_dma_premap_close(&ad->premap, ad->managed.dev);
+	apple_dma_premap_release(&ad->premap, &ad->engine);
 	mutex_unlock(&ad->managed.lock);
 }

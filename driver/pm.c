@@ -73,6 +73,7 @@ static int apple_dma_pm_freeze(struct device *dev)
 	struct apple_dma *ad = dev_get_drvdata(dev);
 	struct apple_dma_stats stats;
 
+	apple_dma_managed_freeze(ad);
 	apple_dma_engine_flush(&ad->engine);
 	apple_dma_engine_snapshot(&ad->engine, &stats);
 	if (stats.mapped_entries && !READ_ONCE(pm_restoring)) {

@@ -6,6 +6,7 @@
 #define APPLE_DMA_ROOMS_H
 
 #include "align.h"
+#include "arena.h"
 #include "coherent.h"
 #include "companion.h"
 #include "cover.h"
@@ -14,6 +15,7 @@
 #include "idle.h"
 #include "index.h"
 #include "map.h"
+#include "premap.h"
 #include "quarantine.h"
 #include "recover.h"
 #include "runs.h"

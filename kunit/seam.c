@@ -106,6 +106,26 @@ long seam_balance(void)
 	return atomic_long_read(&balance);
 }
 
+bool (*seam_in_use)(unsigned long pfn);
+atomic_t seam_taken;
+
+/* As alloc_contig_range(), but nothing is there. */
+int seam_take(unsigned long start, unsigned long end)
+{
+	unsigned long pfn;
+
+	for (pfn = start; seam_in_use && pfn < end; pfn++)
+		if (seam_in_use(pfn))
+			return -EBUSY;
+	atomic_add(end - start, &seam_taken);
+	return 0;
+}
+
+void seam_give(unsigned long start, unsigned long n)
+{
+	atomic_sub(n, &seam_taken);
+}
+
 /*
  * /proc/self/fail-nth counts this allocation together with those that the
  * kernel's fault injection sees.

@@ -11,7 +11,8 @@
  *  - a case can run a function in cond_resched() and before a grace period,
  *  - unlocks are counted, and the steps while a lock is held: entries of a list,
  *    functions that assert the lock, such as lookups, and slots that change,
- *  - pauses are counted.
+ *  - pauses are counted,
+ *  - a case says which pages can be taken from the page allocator.
  */
 #ifndef APPLE_DMA_SEAM_H
 #define APPLE_DMA_SEAM_H
@@ -90,6 +91,12 @@ u64 seam_host_begins(void);
 void seam_host_ends(u64 began);
 /* Calls of usleep_range() so far. */
 extern atomic_t seam_pauses;
+/* Whether the pages from @pfn on are in use; none is if it is NULL. */
+extern bool (*seam_in_use)(unsigned long pfn);
+int seam_take(unsigned long start, unsigned long end);
+void seam_give(unsigned long start, unsigned long n);
+/* Pages that were taken and not given back. */
+extern atomic_t seam_taken;
 
 #ifndef APPLE_DMA_SEAM_ITSELF
 
@@ -245,6 +252,11 @@ do {									\
 	atomic_inc(&seam_pauses);					\
 	usleep_range(min, max);						\
 } while (0)
+/* Some kernels have these as functions, some as macros, some do not have them. */
+#undef alloc_contig_range
+#define alloc_contig_range(start, end, flags, gfp)	seam_take(start, end)
+#undef free_contig_range
+#define free_contig_range(start, n)			seam_give(start, n)
 #undef readl
 #define readl				seam_readl
 #undef writel

@@ -20,6 +20,7 @@ struct kunit_suite *const pure_suites[] = {
 	&ram_suite,
 	&recover_suite,
 	&oldmem_suite,
+	&arena_suite,
 	&debugfs_suite,
 	&fail_suite,
 	NULL

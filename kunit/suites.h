@@ -22,6 +22,7 @@ extern struct kunit_suite engine_suite;
 extern struct kunit_suite ram_suite;
 extern struct kunit_suite recover_suite;
 extern struct kunit_suite oldmem_suite;
+extern struct kunit_suite arena_suite;
 extern struct kunit_suite debugfs_suite;
 extern struct kunit_suite fail_suite;
 

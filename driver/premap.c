@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A device whose maps the kernel translates by a table of it, dma_range_map, for
+ * kernels where it cannot have DMA operations. Documentation/premap.md has the whole
+ * of it.
+ *
+ * The driver core frees the table when the driver goes, or its probe fails, before
+ * UNBOUND_DRIVER. So each bind gets a table of its own, and the device gets another
+ * one afterwards, for what the driver frees late. A device without a driver keeps
+ * that one, and a limit that refuses every map.
+ */
+
+#include <linux/cpumask.h>
+#include <linux/memory.h>
+#include <linux/mmzone.h>
+#include <linux/nodemask.h>
+#include <linux/pci.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/topology.h>
+
+#include "compat.h"
+#include "engine.h"
+#include "premap.h"
+
+/* No map ends at this address or below: bus_dma_limit of a device that may not map. */
+#define PREMAP_CLOSED	1ULL
+
+#ifdef CONFIG_SWIOTLB
+/* A pool without slots: what would bounce fails. For GPUs. */
+static struct io_tlb_mem premap_no_bounce = {
+#ifdef CONFIG_SWIOTLB_DYNAMIC
+	.lock = __SPIN_LOCK_UNLOCKED(premap_no_bounce.lock),
+	.pools = LIST_HEAD_INIT(premap_no_bounce.pools),
+#endif
+};
+#define PREMAP_NO_BOUNCE	(&premap_no_bounce)
+#else
+#define PREMAP_NO_BOUNCE	NULL
+#endif
+
+/**
+ * apple_dma_premap_mode() - what the parameter ops says
+ * @ops: its value
+ *
+ * Return: 1 for premapped memory, 0 for DMA operations, -EINVAL for an unknown value,
+ * -EOPNOTSUPP if this kernel has no DMA operations per device.
+ */
+int apple_dma_premap_mode(const char *ops)
+{
+	if (!strcmp(ops, "auto"))
+		return !APPLE_DMA_KERNEL_HAS_OPS;
+	if (!strcmp(ops, "premap"))
+		return 1;
+	if (strcmp(ops, "dma_ops"))
+		return -EINVAL;
+	return APPLE_DMA_KERNEL_HAS_OPS ? 0 : -EOPNOTSUPP;
+}
+
+/* ---- what the guest has ---- */
+
+/* Where movable memory begins, which the kernel does not use itself. */
+static u64 premap_movable(void)
+{
+	u64 start = U64_MAX;
+	int nid;
+
+	for_each_online_node(nid) {
+		const struct zone *z = &NODE_DATA(nid)->node_zones[ZONE_MOVABLE];
+
+		if (z->spanned_pages)
+			start = min(start, PFN_PHYS((u64)z->zone_start_pfn));
+	}
+	return start;
+}
+
+/* The node with the lowest memory; NUMA_NO_NODE if there is only one node. */
+static int premap_lowest_node(void)
+{
+	int nid, lowest = NUMA_NO_NODE;
+
+	if (num_online_nodes() < 2)
+		return NUMA_NO_NODE;
+	for_each_online_node(nid)
+		if (node_spanned_pages(nid) &&
+		    (lowest == NUMA_NO_NODE ||
+		     node_start_pfn(nid) < node_start_pfn(lowest)))
+			lowest = nid;
+	return lowest;
+}
+
+/* Choose the layout; it is none, after a message, if none fits. */
+static void premap_plan(struct apple_dma_engine *e, struct device *dev, bool gpu,
+			struct apple_dma_arena_plan *plan)
+{
+	struct apple_dma_arena_facts facts = { .movable = premap_movable() };
+	int nid = premap_lowest_node();
+	unsigned long flags;
+	u64 used, ram;
+
+	if (nid != NUMA_NO_NODE) {
+		facts.node.phys = PFN_PHYS((u64)node_start_pfn(nid));
+		facts.node.size = PFN_PHYS((u64)node_spanned_pages(nid));
+		facts.node_has_cpus = !cpumask_empty(cpumask_of_node(nid));
+	}
+	if (!gpu)
+		apple_dma_compat_bounce(dev, &facts.bounce.phys,
+					&facts.bounce.size);
+	spin_lock_irqsave(&e->lock, flags);
+	used = apple_dma_budget_used(e);
+	facts.room = min(apple_dma_budget_bytes(e), e->limits.bytes);
+	facts.room -= min(facts.room, used);
+	facts.ram = e->ram.ranges;
+	facts.n = e->ram.n;
+	ram = e->ram.bytes;
+	apple_dma_arena_plan(&facts, plan);
+	spin_unlock_irqrestore(&e->lock, flags);
+	if (plan->layout == APPLE_DMA_LAYOUT_NONE)
+		dev_err(e->dev,
+			"%llu MiB of memory, room for %llu MiB: premapped DMA needs all memory within that, or nothing above 4 GiB and kernelcore= within that, or a lowest NUMA node without CPUs within that\n",
+			ram >> 20, facts.room >> 20);
+}
+
+/* ---- the table of the device ---- */
+
+static unsigned int premap_count(const struct bus_dma_region *map)
+{
+	unsigned int n = 0;
+
+	while (map && map[n].size)
+		n++;
+	return n;
+}
+
+/* A table for the kernel, which frees it; or NULL. */
+static struct bus_dma_region *
+premap_table(const struct apple_dma_arena_entry *entry, unsigned int n)
+{
+	struct bus_dma_region *map = kcalloc(n + 1, sizeof(*map), GFP_KERNEL);
+	unsigned int i;
+
+	for (i = 0; map && i < n; i++)
+		apple_dma_compat_region(&map[i], entry[i].phys, entry[i].iova,
+					entry[i].size);
+	return map;
+}
+
+/*
+ * Give the device the table of the arena. What is left of an older one is kept
+ * behind it, for late frees. Returns 0; -EBUSY if it cannot be; -ENOMEM.
+ */
+static int premap_install(struct apple_dma_premap *p, struct device *dev)
+{
+	struct apple_dma_arena_entry entry[APPLE_DMA_ARENA_MAX];
+	struct apple_dma_arena_entry old[APPLE_DMA_ARENA_MAX];
+	const struct bus_dma_region *before = dev->dma_range_map;
+	unsigned int i, old_n = premap_count(before);
+	struct bus_dma_region *map;
+	int n;
+
+	if (old_n > APPLE_DMA_ARENA_MAX)
+		return -EBUSY;
+	for (i = 0; i < old_n; i++)
+		old[i] = (struct apple_dma_arena_entry){
+			.phys = before[i].cpu_start,
+			.size = before[i].size,
+			.iova = before[i].dma_start,
+		};
+	memcpy(entry, p->arena.entry, sizeof(entry));
+	n = apple_dma_arena_keep(entry, p->arena.n, old, old_n);
+	if (n < 0)
+		return n;
+	map = premap_table(entry, n);
+	if (!map)
+		return -ENOMEM;
+	WRITE_ONCE(dev->dma_range_map, map);
+	/* A late free may have looked at the old one. */
+	synchronize_rcu();
+	kfree(before);
+	return 0;
+}
+
+/* ---- refusals ---- */
+
+static const char *premap_obstacle(struct apple_dma_engine *e,
+				   struct device *dev)
+{
+	if (READ_ONCE(e->unsafe))
+		return "memory that the guest gives back cannot be premapped; remove the balloon, free-page reporting or virtio-mem";
+	if (e->mode == APPLE_DMA_MODE_STRICT)
+		return "mode=strict cannot be kept with premapped memory; load the module with mode=cached";
+	if (get_dma_ops(dev))
+		return "it has DMA operations, which its last driver needs for late frees; remove the device and rescan";
+	if (dev->dma_range_map && dev->bus_dma_limit != PREMAP_CLOSED)
+		return "it has a map of DMA ranges already, from the firmware";
+	if (apple_dma_compat_must_bounce(dev))
+		return "it has to bounce all DMA; remove swiotlb=force or the restricted DMA pool";
+	return NULL;
+}
+
+static const char *premap_failure(int err)
+{
+	switch (err) {
+	case -EIO:
+		return "the host does not take the memory in 8 pieces or less";
+	case -EBUSY:
+		return "there is no free memory at the end of a piece; load the module earlier";
+	case -ENOSPC:
+		return "max_bytes or max_entries is used up";
+	case -EPROTO:
+		return "the companion is broken";
+	default:
+		return "there is no memory";
+	}
+}
+
+/* Register the arena, if it is not. Returns whether it is; if not, after a message. */
+static bool premap_register(struct apple_dma_premap *p,
+			    struct apple_dma_engine *e, struct device *dev,
+			    bool gpu)
+{
+	struct apple_dma_arena *a = &p->arena;
+	struct apple_dma_arena_plan plan;
+	int err;
+
+	if (a->layout != APPLE_DMA_LAYOUT_NONE)
+		return true;
+	premap_plan(e, dev, gpu, &plan);
+	if (plan.layout == APPLE_DMA_LAYOUT_NONE)
+		return false;
+	err = apple_dma_arena_register(e, &plan, a);
+	if (err) {
+		dev_err(e->dev, "cannot premap %llu MiB: %s\n",
+			plan.bytes >> 20, premap_failure(err));
+		return false;
+	}
+	dev_info(e->dev,
+		 "premapped %llu MiB in %u pieces, layout L%u; DMA rings no doorbell from now on\n",
+		 plan.bytes >> 20, a->n, a->layout);
+	if (a->unaligned)
+		dev_notice(e->dev,
+			   "%u pieces have device addresses that are not aligned like memory: 2 MiB pages of GPUs will not work\n",
+			   a->unaligned);
+	return true;
+}
+
+/* ---- on and off ---- */
+
+/**
+ * apple_dma_premap_attach() - a driver is about to be bound: let the device map
+ * @p: the premapped memory
+ * @e: the engine of the companion, closed
+ * @dev: the device, without DMA operations
+ *
+ * If it cannot be, after a message, the device gets a limit that refuses every map.
+ *
+ * Context: may sleep, in BIND_DRIVER; the lock of the managed device is held.
+ */
+void apple_dma_premap_attach(struct apple_dma_premap *p,
+			     struct apple_dma_engine *e, struct device *dev)
+{
+	bool gpu = to_pci_dev(dev)->class >> 16 == PCI_BASE_CLASS_DISPLAY;
+	const char *obstacle = premap_obstacle(e, dev);
+	u64 last;
+
+	if (!p->attached) {
+		p->limit = dev->bus_dma_limit == PREMAP_CLOSED ?
+			   0 : dev->bus_dma_limit;
+		p->node = dev_to_node(dev);
+	}
+	dev->bus_dma_limit = PREMAP_CLOSED;
+	if (!obstacle && premap_register(p, e, dev, gpu) &&
+	    premap_install(p, dev))
+		obstacle = "memory of an earlier driver may still be freed, by addresses that do not go with the new ones; remove the device and rescan";
+	if (obstacle)
+		dev_err(e->dev, "DMA of %s cannot work: %s\n", dev_name(dev),
+			obstacle);
+	if (obstacle || !p->arena.n)
+		last = PREMAP_CLOSED;
+	else
+		last = apple_dma_arena_last(&p->arena);
+	if (!p->attached && gpu)
+		p->bounce = apple_dma_compat_set_bounce(dev, PREMAP_NO_BOUNCE);
+	p->attached = true;
+	if (p->arena.layout == APPLE_DMA_LAYOUT_NODE)
+		set_dev_node(dev, premap_lowest_node());
+	dev->bus_dma_limit = min_not_zero(last, p->limit);
+}
+
+/**
+ * apple_dma_premap_detach() - the driver is gone
+ * @p: the premapped memory
+ * @e: the engine of the companion
+ * @dev: the device
+ *
+ * The core has freed the device's table. It gets another one for late frees, and
+ * refuses maps.
+ *
+ * Context: may sleep; the lock of the managed device is held.
+ */
+void apple_dma_premap_detach(struct apple_dma_premap *p,
+			     struct apple_dma_engine *e, struct device *dev)
+{
+	if (!p->attached)
+		return;
+	p->attached = false;
+	dev->bus_dma_limit = PREMAP_CLOSED;
+	if (to_pci_dev(dev)->class >> 16 == PCI_BASE_CLASS_DISPLAY)
+		apple_dma_compat_set_bounce(dev, p->bounce);
+	set_dev_node(dev, p->node);
+	if (p->arena.n && premap_install(p, dev))
+		dev_warn(e->dev,
+			 "no memory for a table of %s: do not free what its driver has allocated\n",
+			 dev_name(dev));
+	if (p->stale)
+		apple_dma_premap_release(p, e);
+}
+
+/* A device with DMA operations maps again that had a table before. */
+void apple_dma_premap_forget(struct device *dev)
+{
+	if (dev->bus_dma_limit == PREMAP_CLOSED)
+		dev->bus_dma_limit = 0;
+}
+
+/**
+ * apple_dma_premap_close() - let the device map nothing more
+ * @p: the premapped memory
+ * @dev: the device, or NULL
+ *
+ * Unmaps and frees go on. When its driver is gone the arena is released.
+ *
+ * Context: any; the lock of the managed device is held.
+ */
+void apple_dma_premap_close(struct apple_dma_premap *p, struct device *dev)
+{
+	if (!p->wanted || !dev || !p->attached)
+		return;
+	p->stale = true;
+	WRITE_ONCE(dev->bus_dma_limit, PREMAP_CLOSED);
+}
+
+/**
+ * apple_dma_premap_release() - give the arena back to the host
+ * @p: the premapped memory
+ * @e: the engine of the companion
+ *
+ * The device does no DMA, or loses what it does.
+ *
+ * Context: may sleep; no driver is bound meanwhile.
+ */
+void apple_dma_premap_release(struct apple_dma_premap *p,
+			      struct apple_dma_engine *e)
+{
+	if (p->arena.layout != APPLE_DMA_LAYOUT_NONE)
+		apple_dma_arena_release(e, &p->arena);
+	p->stale = false;
+}
+
+/* ---- memory comes and goes ---- */
+
+static int apple_dma_premap_notify(struct notifier_block *nb,
+				   unsigned long action, void *data)
+{
+	struct apple_dma_premap *p = container_of(nb, struct apple_dma_premap,
+						  nb);
+	const struct memory_notify *memory = data;
+	bool added = action == MEM_GOING_ONLINE;
+
+	if (!added && action != MEM_GOING_OFFLINE)
+		return NOTIFY_DONE;
+	if (!apple_dma_arena_vetoes(&p->arena,
+				    PFN_PHYS((u64)memory->start_pfn),
+				    PFN_PHYS((u64)memory->nr_pages), added))
+		return NOTIFY_DONE;
+	pr_notice_ratelimited("apple_dma: memory cannot %s while it is premapped; unbind the device's companion first\n",
+			      added ? "be added" : "go offline");
+	return notifier_from_errno(-EBUSY);
+}
+
+/**
+ * apple_dma_premap_init() - set up, nothing is registered
+ * @p: zeroed
+ * @wanted: the device is to get a table, and no DMA operations
+ *
+ * Context: may sleep.
+ * Return: 0 or an error.
+ */
+int apple_dma_premap_init(struct apple_dma_premap *p, bool wanted)
+{
+	p->wanted = wanted;
+	if (!wanted)
+		return 0;
+	p->nb.notifier_call = apple_dma_premap_notify;
+	/* Before the engine forgets memory that does not go. */
+	p->nb.priority = 1;
+	return register_memory_notifier(&p->nb);
+}
+
+/* Undo apple_dma_premap_init(); the arena is released. May sleep. */
+void apple_dma_premap_exit(struct apple_dma_premap *p)
+{
+	if (p->wanted)
+		unregister_memory_notifier(&p->nb);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A device whose maps the kernel translates by a table; see arena.h.
+ */
+#ifndef APPLE_DMA_PREMAP_H
+#define APPLE_DMA_PREMAP_H
+
+#include <linux/device.h>
+#include <linux/notifier.h>
+
+#include "arena.h"
+
+struct apple_dma_engine;
+struct io_tlb_mem;
+
+/**
+ * struct apple_dma_premap - the premapped memory of one companion
+ * @wanted: the device gets a table, and no DMA operations; constant
+ * @arena: what is registered
+ * @stale: it has other addresses now: release it when the driver is gone
+ * @attached: the device has a driver, and what follows was changed on it
+ * @limit: its bus_dma_limit before
+ * @node: its node before
+ * @bounce: its bounce pool before
+ * @nb: memory hotplug
+ *
+ * The lock of the managed device protects all of it, except @arena for @nb: there the
+ * hotplug lock of the kernel is held, and what is missed was not registered yet.
+ */
+struct apple_dma_premap {
+	bool wanted;
+	struct apple_dma_arena arena;
+	bool stale;
+	bool attached;
+	u64 limit;
+	int node;
+	struct io_tlb_mem *bounce;
+	struct notifier_block nb;
+};
+
+int apple_dma_premap_mode(const char *ops);
+int apple_dma_premap_init(struct apple_dma_premap *p, bool wanted);
+void apple_dma_premap_exit(struct apple_dma_premap *p);
+void apple_dma_premap_attach(struct apple_dma_premap *p,
+			     struct apple_dma_engine *e, struct device *dev);
+void apple_dma_premap_detach(struct apple_dma_premap *p,
+			     struct apple_dma_engine *e, struct device *dev);
+void apple_dma_premap_forget(struct device *dev);
+void apple_dma_premap_close(struct apple_dma_premap *p, struct device *dev);
+void apple_dma_premap_release(struct apple_dma_premap *p,
+			      struct apple_dma_engine *e);
+
+#endif /* APPLE_DMA_PREMAP_H */
