@@ -8,6 +8,7 @@
  * maps through the engine meanwhile: it is closed.
  */
 
+#include <linux/mm.h>
 #include <linux/sizes.h>
 
 #include "arena.h"
@@ -22,8 +23,11 @@
 /* Smaller halves are not asked for. */
 #define ARENA_LEAST	(4ULL << 20)
 
-/* How far an end may move down to a granule that can be taken. */
-#define ARENA_SEARCH	(16ULL << 20)
+/*
+ * How far an end may move down to a granule that can be taken. The last memory of a
+ * node has the struct pages of all of it, 16 MiB for each GiB.
+ */
+#define ARENA_SEARCH	(128ULL << 20)
 
 /* Device address minus physical address should be a multiple of this. */
 #define ARENA_ALIGN	APPLE_DMA_WINDOW_MAX
@@ -97,7 +101,7 @@ static bool arena_add_pool(const struct apple_dma_range *pool,
 	u64 end = pool->phys + pool->size;
 	unsigned int i;
 
-	for (i = 0; pool->size && i < plan->n; i++) {
+	for (i = 0; i < plan->n; i++) {
 		const struct apple_dma_range *p = &plan->piece[i];
 
 		if (pool->phys >= p->phys && end <= p->phys + p->size)
@@ -105,8 +109,6 @@ static bool arena_add_pool(const struct apple_dma_range *pool,
 		if (pool->phys < p->phys + p->size && p->phys < end)
 			return false;
 	}
-	if (!pool->size)
-		return true;
 	plan->piece[plan->n++] = *pool;
 	plan->pool = true;
 	plan->bytes += round_up(end, APPLE_DMA_GRANULE_SIZE) -
@@ -114,12 +116,17 @@ static bool arena_add_pool(const struct apple_dma_range *pool,
 	return true;
 }
 
+/* Does a part of the memory do? What is not in it bounces. */
 static bool arena_fits(const struct apple_dma_arena_facts *facts, u64 start,
 		       u64 end, struct apple_dma_arena_plan *plan)
 {
 	arena_collect(facts, start, end, plan);
-	return plan->n && arena_add_pool(&facts->bounce, plan) &&
-	       plan->bytes <= facts->room;
+	if (!plan->n)
+		return false;
+	if (!facts->never_bounces &&
+	    (!facts->bounce.size || !arena_add_pool(&facts->bounce, plan)))
+		return false;
+	return plan->bytes <= facts->room;
 }
 
 /**
@@ -139,7 +146,8 @@ void apple_dma_arena_plan(const struct apple_dma_arena_facts *facts,
 	if (!facts->n)
 		return;
 	last = &facts->ram[facts->n - 1];
-	if (arena_fits(facts, 0, U64_MAX, plan))
+	arena_collect(facts, 0, U64_MAX, plan);
+	if (plan->bytes <= facts->room)
 		plan->layout = APPLE_DMA_LAYOUT_ALL;
 	else if (last->phys + last->size <= SZ_4G && facts->movable < SZ_4G &&
 		 arena_fits(facts, 0, facts->movable, plan))
@@ -151,6 +159,14 @@ void apple_dma_arena_plan(const struct apple_dma_arena_facts *facts,
 }
 
 /* ---- ends of pieces ---- */
+
+/* Was it allocated before there was a page allocator, for ever? */
+static bool arena_reserved(u64 phys)
+{
+	unsigned long pfn = PHYS_PFN(phys);
+
+	return pfn_valid(pfn) && PageReserved(pfn_to_page(pfn));
+}
 
 /*
  * Take a granule below @end and not below @low. Returns its end, which may be an end
@@ -164,7 +180,8 @@ static u64 arena_guard(struct apple_dma_arena *arena, u64 low, u64 end)
 	if (arena->guards == APPLE_DMA_ARENA_MAX)
 		return 0;
 	for (; at > max(low, stop); at -= APPLE_DMA_GRANULE_SIZE) {
-		if (!apple_dma_compat_take(at, APPLE_DMA_GRANULE_SIZE))
+		if (arena_reserved(at) ||
+		    !apple_dma_compat_take(at, APPLE_DMA_GRANULE_SIZE))
 			continue;
 		arena->guard[arena->guards++] = at;
 		return at + APPLE_DMA_GRANULE_SIZE;
@@ -304,7 +321,9 @@ static void arena_enter(struct apple_dma_arena *arena, u64 phys, u64 size,
 		.phys = phys, .size = size, .iova = iova,
 	};
 	arena->n++;
-	arena->unaligned += !!((iova - phys) & (ARENA_ALIGN - 1));
+	/* In less than this no large block can be. */
+	if (size >= ARENA_ALIGN)
+		arena->unaligned += !!((iova - phys) & (ARENA_ALIGN - 1));
 }
 
 /* Register a piece, in halves if the host refuses it. */

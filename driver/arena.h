@@ -29,6 +29,7 @@ enum apple_dma_layout {
  * @node: the lowest NUMA node; of size 0 if there is only one
  * @node_has_cpus: it has CPUs
  * @bounce: where maps bounce; of size 0 if nowhere
+ * @never_bounces: maps outside the arena are to fail
  */
 struct apple_dma_arena_facts {
 	const struct apple_dma_range *ram;
@@ -38,6 +39,7 @@ struct apple_dma_arena_facts {
 	struct apple_dma_range node;
 	bool node_has_cpus;
 	struct apple_dma_range bounce;
+	bool never_bounces;
 };
 
 /**

@@ -34,6 +34,7 @@ static struct io_tlb_mem premap_no_bounce = {
 	.pools = LIST_HEAD_INIT(premap_no_bounce.pools),
 #endif
 };
+
 #define PREMAP_NO_BOUNCE	(&premap_no_bounce)
 #else
 #define PREMAP_NO_BOUNCE	NULL
@@ -103,9 +104,8 @@ static void premap_plan(struct apple_dma_engine *e, struct device *dev, bool gpu
 		facts.node.size = PFN_PHYS((u64)node_spanned_pages(nid));
 		facts.node_has_cpus = !cpumask_empty(cpumask_of_node(nid));
 	}
-	if (!gpu)
-		apple_dma_compat_bounce(dev, &facts.bounce.phys,
-					&facts.bounce.size);
+	facts.never_bounces = gpu;
+	apple_dma_compat_bounce(dev, &facts.bounce.phys, &facts.bounce.size);
 	spin_lock_irqsave(&e->lock, flags);
 	used = apple_dma_budget_used(e);
 	facts.room = min(apple_dma_budget_bytes(e), e->limits.bytes);
@@ -117,7 +117,7 @@ static void premap_plan(struct apple_dma_engine *e, struct device *dev, bool gpu
 	spin_unlock_irqrestore(&e->lock, flags);
 	if (plan->layout == APPLE_DMA_LAYOUT_NONE)
 		dev_err(e->dev,
-			"%llu MiB of memory, room for %llu MiB: premapped DMA needs all memory within that, or nothing above 4 GiB and kernelcore= within that, or a lowest NUMA node without CPUs within that\n",
+			"%llu MiB of memory, room for %llu MiB: premapped DMA needs all memory within that, or nothing above 4 GiB and kernelcore= within that, or a lowest NUMA node without CPUs within that; the last two also a bounce pool (swiotlb)\n",
 			ram >> 20, facts.room >> 20);
 }
 
@@ -186,15 +186,15 @@ static const char *premap_obstacle(struct apple_dma_engine *e,
 				   struct device *dev)
 {
 	if (READ_ONCE(e->unsafe))
-		return "memory that the guest gives back cannot be premapped; remove the balloon, free-page reporting or virtio-mem";
+		return "a balloon, free-page reporting or virtio-mem gives its memory back";
 	if (e->mode == APPLE_DMA_MODE_STRICT)
-		return "mode=strict cannot be kept with premapped memory; load the module with mode=cached";
+		return "mode=strict cannot be kept with premapped memory";
 	if (get_dma_ops(dev))
-		return "it has DMA operations, which its last driver needs for late frees; remove the device and rescan";
+		return "its last driver has memory to free; remove the device and rescan";
 	if (dev->dma_range_map && dev->bus_dma_limit != PREMAP_CLOSED)
-		return "it has a map of DMA ranges already, from the firmware";
+		return "the firmware has given it a table of DMA ranges";
 	if (apple_dma_compat_must_bounce(dev))
-		return "it has to bounce all DMA; remove swiotlb=force or the restricted DMA pool";
+		return "it has to bounce all DMA (swiotlb=force, or a restricted pool)";
 	return NULL;
 }
 
@@ -271,7 +271,7 @@ void apple_dma_premap_attach(struct apple_dma_premap *p,
 	dev->bus_dma_limit = PREMAP_CLOSED;
 	if (!obstacle && premap_register(p, e, dev, gpu) &&
 	    premap_install(p, dev))
-		obstacle = "memory of an earlier driver may still be freed, by addresses that do not go with the new ones; remove the device and rescan";
+		obstacle = "old memory may still be freed; remove the device and rescan";
 	if (obstacle)
 		dev_err(e->dev, "DMA of %s cannot work: %s\n", dev_name(dev),
 			obstacle);

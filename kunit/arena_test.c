@@ -103,6 +103,7 @@ static void kernelcore_is_enough_below_4_gib(struct kunit *test)
 	struct apple_dma_range high = { 3 * GIB, GIB };
 
 	facts.movable = GIB + 700 * MIB;
+	facts.never_bounces = true;
 	CHECK_EQ(test, choose(&facts, &plan), APPLE_DMA_LAYOUT_LOW);
 	CHECK_EQ(test, plan.n, 1);
 	CHECK_EQ(test, plan.piece[0].phys, GIB);
@@ -116,6 +117,7 @@ static void kernelcore_is_enough_below_4_gib(struct kunit *test)
 	CHECK_EQ(test, choose(&facts, &plan), APPLE_DMA_LAYOUT_NONE);
 	facts = facts_of(&high, 1, 512 * MIB);
 	facts.movable = 3 * GIB + 256 * MIB;
+	facts.never_bounces = true;
 	CHECK_EQ(test, choose(&facts, &plan), APPLE_DMA_LAYOUT_LOW);
 	high.size += PAGE;
 	CHECK_EQ(test, choose(&facts, &plan), APPLE_DMA_LAYOUT_NONE);
@@ -128,6 +130,7 @@ static void lowest_node_without_cpus_is_enough(struct kunit *test)
 	struct apple_dma_arena_plan plan;
 
 	facts.node = (struct apple_dma_range){ GIB, GIB };
+	facts.never_bounces = true;
 	CHECK_EQ(test, choose(&facts, &plan), APPLE_DMA_LAYOUT_NODE);
 	CHECK_EQ(test, plan.n, 1);
 	CHECK(test, !memcmp(&plan.piece[0], &facts.node, sizeof(facts.node)));
@@ -165,6 +168,15 @@ static void bounce_pool_is_registered(struct kunit *test)
 	facts.room = GIB;
 	facts.bounce.phys = GIB + 448 * MIB + GRANULE;
 	CHECK_EQ(test, choose(&facts, &plan), APPLE_DMA_LAYOUT_NONE);
+
+	/* No pool at all. All memory needs none. */
+	facts.bounce.size = 0;
+	CHECK_EQ(test, choose(&facts, &plan), APPLE_DMA_LAYOUT_NONE);
+	facts.never_bounces = true;
+	CHECK_EQ(test, choose(&facts, &plan), APPLE_DMA_LAYOUT_LOW);
+	facts.never_bounces = false;
+	facts.room = 2 * GIB;
+	CHECK_EQ(test, choose(&facts, &plan), APPLE_DMA_LAYOUT_ALL);
 }
 
 /* ---- registering ---- */

@@ -3,10 +3,10 @@
 
 import pytest
 
-from conftest import NVME
+import test_vm_suspend
+from conftest import NVME, TOP
 
-TOOLS = r"""
-sys=$(echo /sys/bus/pci/drivers/apple_dma/0*/apple_dma)
+TOOLS = test_vm_suspend.TOOLS + r"""
 premapped() { dmesg | sed -n 's/.*premapped .* in \([0-9]*\) pieces, layout \(L[123]\);.*/\1 \2/p' |
 	tail -n1; }
 # No doorbell between this and quiet.
@@ -70,6 +70,12 @@ await '[ -z "$(bound_to "$managed")" ]'
 [ ! -b $node ] || fail "a disk"
 [ "$(host live)" = 0 ] || fail "$(host live) on the host"
 rmmod apple_dma
+insmod "$APPLE_DMA_KO" ops=sometimes 2>/dev/null && fail "ops=sometimes"
+dmesg | grep -q 'ops=sometimes is not possible'
+insmod "$APPLE_DMA_KO" ops=premap mode=strict
+await 'dmesg | grep -q "mode=strict cannot be kept with premapped memory"'
+await '[ -z "$(bound_to "$managed")" ]'
+rmmod apple_dma
 insmod "$APPLE_DMA_KO"
 await_disk
 verify written
@@ -79,3 +85,143 @@ counters
 """, qemu=[drive], devices=NVME, mem="2G", module="ops=premap", no_wait=True)
     assert "room for 1428 MiB" in run.console
     assert run.companion()["faults"] == 0
+
+
+def with_probe(build_module):
+    """The test driver, to be pushed."""
+    return [f"{build_module(src=TOP / 'scripts/tests/probe')}:/root/probe.ko"]
+
+
+def test_probes_fail_and_memory_is_freed_late(testbed, disk, build_module):
+    """What a driver frees after its unbind is translated by the table that stays. The guest
+    sleeps, and memory of the arena does not go offline."""
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+await_disk
+keep
+listen
+unbind "$managed"
+override "$managed" apple_dma_probe
+insmod /root/probe.ko streaming=6 coherent=3 managed=2 times=1 fail=-19 leak=1
+[ -z "$(bound_to "$managed")" ] || fail "bound"
+echo "$managed" >/sys/bus/pci/drivers_probe
+[ "$(bound_to "$managed")" = apple_dma_probe ] || fail "not bound"
+unbind "$managed"
+override "$managed" ""
+echo "$managed" >/sys/bus/pci/drivers/nvme/bind
+await_disk
+kept
+# Frees what it has allocated in both probes.
+rmmod apple_dma_probe
+verify late
+for each in /sys/devices/system/memory/memory*/state; do
+	echo offline >$each 2>/dev/null && fail "$each is offline"
+done
+dmesg | grep -q 'memory cannot go offline while it is premapped'
+quiet "probes"
+keep
+snooze ram
+kept
+verify awake
+agree awake
+counters
+unbind "$managed"
+await unloaded apple_dma
+""", qemu=[drive], devices=NVME, module="ops=premap", push=with_probe(build_module))
+    check(run)
+
+
+BOUNCED = r"""
+await_disk
+set -- $(premapped)
+[ "$2" = @layout@ ] || fail "layout $2"
+agree bound
+listen
+keep
+verify written
+kept
+quiet "reads and writes"
+counters
+unbind "$managed"
+await unloaded apple_dma
+"""
+
+
+def test_lowest_node_is_registered(testbed, disk):
+    """A node without CPUs. The memory of programs is in the other one, and is bounced."""
+    drive, _ = disk()
+    run = testbed(TOOLS + BOUNCED.replace("@layout@", "L3"), qemu=[
+        drive, "-object memory-backend-ram,id=n0,size=1G "
+        "-object memory-backend-ram,id=n1,size=2G "
+        "-numa node,nodeid=0,memdev=n0 -numa node,nodeid=1,memdev=n1,cpus=0-1"],
+        devices=NVME, mem="3G", module="ops=premap", append="iommu=soft")
+    check(run)
+
+
+@pytest.mark.full
+def test_memory_of_the_kernel_is_registered(testbed, disk):
+    """kernelcore= keeps it low. The memory of programs is bounced."""
+    drive, _ = disk()
+    run = testbed(TOOLS + BOUNCED.replace("@layout@", "L2"), qemu=[drive], devices=NVME,
+                  mem="2G", module="ops=premap", append="kernelcore=1G iommu=soft")
+    check(run)
+
+
+def test_leftover_arena_is_no_obstacle(testbed, disk):
+    """The host keeps it over a reset. With a balloon there is no arena."""
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+await_disk
+set -- $(premapped)
+[ "$(host live)" = "$1" ] || fail "$BOOT: $1 pieces, $(host live) on the host"
+agree bound
+if [ "$BOOT" = 1 ]; then
+	keep
+	sync
+	host-ask reset
+	sleep 60
+	fail "still there"
+fi
+kept
+verify written
+counters
+unbind "$managed"
+await unloaded apple_dma
+""", qemu=[drive], devices=NVME, module="ops=premap", reboots=1)
+    check(run)
+    assert run.value("recovered") > 0
+
+
+@pytest.mark.full
+def test_balloon_is_refused(testbed, disk):
+    """Before the device's driver is bound. The driver maps nothing."""
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+await 'dmesg | grep -q "free-page reporting or virtio-mem gives its memory back"'
+await '[ -z "$(bound_to "$managed")" ]'
+[ "$(host live)" = 0 ] || fail "$(host live) on the host"
+""", qemu=[drive, "-device virtio-balloon-pci"], devices=NVME, module="ops=premap", no_wait=True)
+    assert run.companion()["faults"] == 0
+
+
+@pytest.mark.full
+def test_host_that_forgets_the_arena(testbed, disk):
+    """It has other addresses after a sleep: the driver is probed again, with a new arena."""
+    drive, _ = disk()
+    run = testbed(TOOLS + r"""
+await_disk
+keep
+for round in 1 2; do
+	dmesg -C
+	snooze ram
+	await "dmesg | grep -q 'nvme nvme0: [0-9/]* .*queues'"
+	await_disk
+	kept
+	agree "after $round"
+	dmesg | grep "is probed again" || fail "not noticed"
+	dmesg | grep "premapped" || fail "no new arena"
+done
+counters
+""", qemu=[drive], devices=NVME, host=["iova=random", "forget=all"], allow_faults=True,
+                  module="ops=premap", append="nvme_core.admin_timeout=2 nvme_core.io_timeout=5")
+    assert run.value("broken") == run.companion()["live"] == 0
