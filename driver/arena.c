@@ -203,14 +203,15 @@ static bool arena_goes_on(struct apple_dma_engine *e, u64 end)
 
 /* ---- registering ---- */
 
-/* Forget windows, guarded or on @list: they are given back with all that is idle. */
-static void __arena_drop(struct apple_dma_engine *e, struct apple_dma_window *w)
+/* End the guard of a window: it is given back with all that is idle. */
+static void __arena_drop(struct apple_dma_engine *e, struct apple_dma_window *w,
+			 const char *cause)
 {
 	struct apple_dma_emptied emptied = APPLE_DMA_EMPTIED_INIT(emptied);
 
 	apple_dma_window_retire(e, w);
 	apple_dma_window_unguard(e, w, &emptied);
-	apple_dma_window_give_back(e, &emptied, "premap");
+	apple_dma_window_give_back(e, &emptied, cause);
 }
 
 /*
@@ -241,14 +242,14 @@ static int __arena_ask(struct apple_dma_engine *e, u64 phys, u64 size,
 	if (w)
 		list_add_tail(&w->list, &planned);
 	apple_dma_window_submit(e, &planned, &fresh, &refusal);
-	if (refusal.leftovers || refusal.n)
+	if (refusal.leftovers)
 		apple_dma_recover_start(e);
 	list_for_each_entry_safe(w, next, &fresh, list) {
 		if (w->phys == phys) {
 			list_del_init(&w->list);
 			*made = w;
 		} else {
-			__arena_drop(e, w);
+			__arena_drop(e, w, "align");
 		}
 	}
 	if (e->broken)
@@ -292,7 +293,7 @@ static int arena_try(struct apple_dma_engine *e, u64 phys, u64 size, u64 *iova)
 		err = __arena_ask(e, phys, size, before, &w);
 		if (!err && !arena_aligned(w) && i + 1 < ARENA_TRIES &&
 		    size > 2 * ARENA_ALIGN) {
-			__arena_drop(e, w);
+			__arena_drop(e, w, "align");
 			w = NULL;
 		}
 		before = __arena_before(e, phys);
@@ -302,7 +303,7 @@ static int arena_try(struct apple_dma_engine *e, u64 phys, u64 size, u64 *iova)
 		if (err || w)
 			return err;
 		/* A new place needs the old one to be gone. */
-		apple_dma_idle_drop(e, UINT_MAX, "premap");
+		apple_dma_idle_drop(e, UINT_MAX, "align");
 	}
 }
 
@@ -398,6 +399,16 @@ static int arena_register(struct apple_dma_engine *e,
 	return err;
 }
 
+/* Look for what an earlier kernel has left. */
+static void arena_search(struct apple_dma_engine *e)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	apple_dma_recover_start(e);
+	spin_unlock_irqrestore(&e->lock, flags);
+}
+
 /**
  * apple_dma_arena_register() - register an arena with the host
  * @e: the engine; no driver maps through it
@@ -419,18 +430,18 @@ int apple_dma_arena_register(struct apple_dma_engine *e,
 	u64 recovered = READ_ONCE(e->stats.recovered);
 	int err = arena_register(e, plan, arena);
 
-	if (err) {
+	if (err == -EIO) {
 		apple_dma_arena_release(e, arena);
-		if (err != -EIO || apple_dma_recover_wait(e) == recovered)
-			return err;
-		err = arena_register(e, plan, arena);
+		arena_search(e);
+		if (apple_dma_recover_wait(e) != recovered)
+			err = arena_register(e, plan, arena);
 	}
 	if (err)
 		apple_dma_arena_release(e, arena);
 	else
 		arena->layout = plan->layout;
 	/* Fillers. */
-	apple_dma_idle_drop(e, UINT_MAX, "premap");
+	apple_dma_idle_drop(e, UINT_MAX, "align");
 	return err;
 }
 
@@ -454,10 +465,10 @@ void apple_dma_arena_release(struct apple_dma_engine *e,
 	while ((w = apple_dma_index_next(e, phys))) {
 		phys = w->phys + 1;
 		if (w->guarded)
-			__arena_drop(e, w);
+			__arena_drop(e, w, "close");
 	}
 	spin_unlock_irqrestore(&e->lock, flags);
-	apple_dma_idle_drop(e, UINT_MAX, "premap");
+	apple_dma_idle_drop(e, UINT_MAX, "close");
 	while (arena->guards)
 		apple_dma_compat_give(arena->guard[--arena->guards],
 				      APPLE_DMA_GRANULE_SIZE);
@@ -466,15 +477,24 @@ void apple_dma_arena_release(struct apple_dma_engine *e,
 
 /* ---- what is registered ---- */
 
-/* The last device address of an arena; 1 if there is none. */
-u64 apple_dma_arena_last(const struct apple_dma_arena *arena)
+/**
+ * apple_dma_arena_limit() - the limit of a device that maps in an arena
+ * @arena: what is registered
+ *
+ * The kernel compares it with a mask of the memory's addresses. If it were the last
+ * address, the kernel would take the device for one that does not reach all memory.
+ *
+ * Context: any.
+ * Return: all ones, up to the last device address at least; 1 if nothing is registered.
+ */
+u64 apple_dma_arena_limit(const struct apple_dma_arena *arena)
 {
 	unsigned int i;
 	u64 last = 1;
 
 	for (i = 0; i < arena->n; i++)
 		last = max(last, arena->entry[i].iova + arena->entry[i].size - 1);
-	return last;
+	return GENMASK_ULL(fls64(last) - 1, 0);
 }
 
 /**

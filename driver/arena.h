@@ -95,7 +95,7 @@ int apple_dma_arena_register(struct apple_dma_engine *e,
 			     struct apple_dma_arena *arena);
 void apple_dma_arena_release(struct apple_dma_engine *e,
 			     struct apple_dma_arena *arena);
-u64 apple_dma_arena_last(const struct apple_dma_arena *arena);
+u64 apple_dma_arena_limit(const struct apple_dma_arena *arena);
 bool apple_dma_arena_vetoes(const struct apple_dma_arena *arena, u64 phys,
 			    u64 size, bool added);
 int apple_dma_arena_keep(struct apple_dma_arena_entry *table, unsigned int n,

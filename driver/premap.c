@@ -58,6 +58,23 @@ int apple_dma_premap_mode(const char *ops)
 	return APPLE_DMA_KERNEL_HAS_OPS ? 0 : -EOPNOTSUPP;
 }
 
+/* A GPU must not bounce: what it maps is used by both sides at once. */
+static bool premap_is_gpu(struct device *dev)
+{
+	return to_pci_dev(dev)->class >> 16 == PCI_BASE_CLASS_DISPLAY;
+}
+
+/* Let the device map up to this address; see PREMAP_CLOSED. */
+static void premap_limit(struct device *dev, u64 last)
+{
+	WRITE_ONCE(dev->bus_dma_limit, last);
+}
+
+static bool premap_is_closed(struct device *dev)
+{
+	return dev->bus_dma_limit == PREMAP_CLOSED;
+}
+
 /* ---- what the guest has ---- */
 
 /* Where movable memory begins, which the kernel does not use itself. */
@@ -91,7 +108,7 @@ static int premap_lowest_node(void)
 }
 
 /* Choose the layout; it is none, after a message, if none fits. */
-static void premap_plan(struct apple_dma_engine *e, struct device *dev, bool gpu,
+static void premap_plan(struct apple_dma_engine *e, struct device *dev,
 			struct apple_dma_arena_plan *plan)
 {
 	struct apple_dma_arena_facts facts = { .movable = premap_movable() };
@@ -104,7 +121,7 @@ static void premap_plan(struct apple_dma_engine *e, struct device *dev, bool gpu
 		facts.node.size = PFN_PHYS((u64)node_spanned_pages(nid));
 		facts.node_has_cpus = !cpumask_empty(cpumask_of_node(nid));
 	}
-	facts.never_bounces = gpu;
+	facts.never_bounces = premap_is_gpu(dev);
 	apple_dma_compat_bounce(dev, &facts.bounce.phys, &facts.bounce.size);
 	spin_lock_irqsave(&e->lock, flags);
 	used = apple_dma_budget_used(e);
@@ -191,7 +208,7 @@ static const char *premap_obstacle(struct apple_dma_engine *e,
 		return "mode=strict cannot be kept with premapped memory";
 	if (get_dma_ops(dev))
 		return "its last driver has memory to free; remove the device and rescan";
-	if (dev->dma_range_map && dev->bus_dma_limit != PREMAP_CLOSED)
+	if (dev->dma_range_map && !premap_is_closed(dev))
 		return "the firmware has given it a table of DMA ranges";
 	if (apple_dma_compat_must_bounce(dev))
 		return "it has to bounce all DMA (swiotlb=force, or a restricted pool)";
@@ -216,8 +233,7 @@ static const char *premap_failure(int err)
 
 /* Register the arena, if it is not. Returns whether it is; if not, after a message. */
 static bool premap_register(struct apple_dma_premap *p,
-			    struct apple_dma_engine *e, struct device *dev,
-			    bool gpu)
+			    struct apple_dma_engine *e, struct device *dev)
 {
 	struct apple_dma_arena *a = &p->arena;
 	struct apple_dma_arena_plan plan;
@@ -225,7 +241,7 @@ static bool premap_register(struct apple_dma_premap *p,
 
 	if (a->layout != APPLE_DMA_LAYOUT_NONE)
 		return true;
-	premap_plan(e, dev, gpu, &plan);
+	premap_plan(e, dev, &plan);
 	if (plan.layout == APPLE_DMA_LAYOUT_NONE)
 		return false;
 	err = apple_dma_arena_register(e, &plan, a);
@@ -259,32 +275,32 @@ static bool premap_register(struct apple_dma_premap *p,
 void apple_dma_premap_attach(struct apple_dma_premap *p,
 			     struct apple_dma_engine *e, struct device *dev)
 {
-	bool gpu = to_pci_dev(dev)->class >> 16 == PCI_BASE_CLASS_DISPLAY;
 	const char *obstacle = premap_obstacle(e, dev);
-	u64 last;
+	u64 limit = premap_is_closed(dev) ? 0 : dev->bus_dma_limit;
 
+	premap_limit(dev, PREMAP_CLOSED);
 	if (!p->attached) {
-		p->limit = dev->bus_dma_limit == PREMAP_CLOSED ?
-			   0 : dev->bus_dma_limit;
 		p->node = dev_to_node(dev);
+		if (premap_is_gpu(dev))
+			p->bounce = apple_dma_compat_set_bounce(dev,
+								PREMAP_NO_BOUNCE);
 	}
-	dev->bus_dma_limit = PREMAP_CLOSED;
-	if (!obstacle && premap_register(p, e, dev, gpu) &&
-	    premap_install(p, dev))
-		obstacle = "old memory may still be freed; remove the device and rescan";
-	if (obstacle)
-		dev_err(e->dev, "DMA of %s cannot work: %s\n", dev_name(dev),
-			obstacle);
-	if (obstacle || !p->arena.n)
-		last = PREMAP_CLOSED;
-	else
-		last = apple_dma_arena_last(&p->arena);
-	if (!p->attached && gpu)
-		p->bounce = apple_dma_compat_set_bounce(dev, PREMAP_NO_BOUNCE);
 	p->attached = true;
+	if (obstacle)
+		goto refused;
+	if (!premap_register(p, e, dev))
+		return;
+	if (premap_install(p, dev)) {
+		obstacle = "old memory may still be freed; remove the device and rescan";
+		goto refused;
+	}
 	if (p->arena.layout == APPLE_DMA_LAYOUT_NODE)
 		set_dev_node(dev, premap_lowest_node());
-	dev->bus_dma_limit = min_not_zero(last, p->limit);
+	premap_limit(dev, min_not_zero(apple_dma_arena_limit(&p->arena), limit));
+	return;
+
+refused:
+	dev_err(e->dev, "DMA of %s cannot work: %s\n", dev_name(dev), obstacle);
 }
 
 /**
@@ -304,8 +320,8 @@ void apple_dma_premap_detach(struct apple_dma_premap *p,
 	if (!p->attached)
 		return;
 	p->attached = false;
-	dev->bus_dma_limit = PREMAP_CLOSED;
-	if (to_pci_dev(dev)->class >> 16 == PCI_BASE_CLASS_DISPLAY)
+	premap_limit(dev, PREMAP_CLOSED);
+	if (premap_is_gpu(dev))
 		apple_dma_compat_set_bounce(dev, p->bounce);
 	set_dev_node(dev, p->node);
 	if (p->arena.n && premap_install(p, dev))
@@ -319,8 +335,8 @@ void apple_dma_premap_detach(struct apple_dma_premap *p,
 /* A device with DMA operations maps again that had a table before. */
 void apple_dma_premap_forget(struct device *dev)
 {
-	if (dev->bus_dma_limit == PREMAP_CLOSED)
-		dev->bus_dma_limit = 0;
+	if (premap_is_closed(dev))
+		premap_limit(dev, 0);
 }
 
 /**
@@ -337,7 +353,7 @@ void apple_dma_premap_close(struct apple_dma_premap *p, struct device *dev)
 	if (!p->wanted || !dev || !p->attached)
 		return;
 	p->stale = true;
-	WRITE_ONCE(dev->bus_dma_limit, PREMAP_CLOSED);
+	premap_limit(dev, PREMAP_CLOSED);
 }
 
 /**

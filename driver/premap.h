@@ -18,8 +18,8 @@ struct io_tlb_mem;
  * @wanted: the device gets a table, and no DMA operations; constant
  * @arena: what is registered
  * @stale: it has other addresses now: release it when the driver is gone
- * @attached: the device has a driver, and what follows was changed on it
- * @limit: its bus_dma_limit before
+ * @attached: the device has a driver, or is about to, and its node and its bounce
+ *	pool may be others than before
  * @node: its node before
  * @bounce: its bounce pool before
  * @nb: memory hotplug
@@ -32,7 +32,6 @@ struct apple_dma_premap {
 	struct apple_dma_arena arena;
 	bool stale;
 	bool attached;
-	u64 limit;
 	int node;
 	struct io_tlb_mem *bounce;
 	struct notifier_block nb;

