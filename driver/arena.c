@@ -214,51 +214,36 @@ static void __arena_drop(struct apple_dma_engine *e, struct apple_dma_window *w,
 	apple_dma_window_give_back(e, &emptied, cause);
 }
 
-/*
- * One doorbell: @w and, in front of it, a filler of @before bytes. Returns the
- * window, guarded, and drops the filler.
- */
-static int __arena_ask(struct apple_dma_engine *e, u64 phys, u64 size,
-		       u64 before, struct apple_dma_window **made)
+/* One doorbell for a window. Returns it, guarded; or NULL, with @err set. */
+static struct apple_dma_window *__arena_ask(struct apple_dma_engine *e, u64 phys,
+					    u64 size, bool filler, int *err)
 {
-	u64 inside = phys + APPLE_DMA_GRANULE_SIZE;
 	enum apple_dma_fail cause = APPLE_DMA_FAIL_NONE;
+	struct apple_dma_window *w = NULL;
 	struct apple_dma_refusal refusal;
-	struct apple_dma_window *w = NULL, *next;
 	LIST_HEAD(planned);
 	LIST_HEAD(fresh);
 
-	*made = NULL;
-	if (before && apple_dma_budget_has_room(e, before + size, 2))
-		w = apple_dma_window_plan(e, inside, before, inside, &cause);
-	if (w) {
-		w->filler = true;
-		list_add_tail(&w->list, &planned);
+	if (e->broken) {
+		*err = -EPROTO;
+		return NULL;
 	}
-	cause = APPLE_DMA_FAIL_NONE;
-	w = NULL;
 	if (apple_dma_budget_allows(e, size, &cause))
 		w = apple_dma_window_plan(e, phys, size, phys, &cause);
-	if (w)
-		list_add_tail(&w->list, &planned);
+	if (!w) {
+		*err = cause == APPLE_DMA_FAIL_MEMORY ? -ENOMEM : -ENOSPC;
+		return NULL;
+	}
+	w->filler = filler;
+	list_add(&w->list, &planned);
 	apple_dma_window_submit(e, &planned, &fresh, &refusal);
 	if (refusal.leftovers)
 		apple_dma_recover_start(e);
-	list_for_each_entry_safe(w, next, &fresh, list) {
-		if (w->phys == phys) {
-			list_del_init(&w->list);
-			*made = w;
-		} else {
-			__arena_drop(e, w, "align");
-		}
-	}
-	if (e->broken)
-		return -EPROTO;
-	if (*made)
-		return 0;
-	if (cause == APPLE_DMA_FAIL_MEMORY)
-		return -ENOMEM;
-	return cause ? -ENOSPC : -EIO;
+	w = list_first_entry_or_null(&fresh, struct apple_dma_window, list);
+	*err = e->broken ? -EPROTO : w ? 0 : -EIO;
+	if (w)
+		list_del_init(&w->list);
+	return w;
 }
 
 /* How many bytes are to be in front of a piece, so that it comes aligned. */
@@ -280,7 +265,7 @@ static bool arena_aligned(const struct apple_dma_window *w)
 /* Register a piece. Returns 0, -EIO if the host refuses it, or another error. */
 static int arena_try(struct apple_dma_engine *e, u64 phys, u64 size, u64 *iova)
 {
-	struct apple_dma_window *w;
+	struct apple_dma_window *w, *filler;
 	unsigned long flags;
 	unsigned int i;
 	u64 before = 0;
@@ -290,7 +275,13 @@ static int arena_try(struct apple_dma_engine *e, u64 phys, u64 size, u64 *iova)
 		return -EIO;
 	for (i = 0; ; i++) {
 		spin_lock_irqsave(&e->lock, flags);
-		err = __arena_ask(e, phys, size, before, &w);
+		filler = NULL;
+		if (before && apple_dma_budget_has_room(e, before + size, 2))
+			filler = __arena_ask(e, phys + APPLE_DMA_GRANULE_SIZE,
+					     before, true, &err);
+		w = __arena_ask(e, phys, size, false, &err);
+		if (filler)
+			__arena_drop(e, filler, "align");
 		if (!err && !arena_aligned(w) && i + 1 < ARENA_TRIES &&
 		    size > 2 * ARENA_ALIGN) {
 			__arena_drop(e, w, "align");
@@ -338,8 +329,11 @@ static int arena_piece(struct apple_dma_engine *e,
 	while (n) {
 		struct apple_dma_range *r = &todo[n - 1];
 		u64 end = r->phys + r->size, cut, iova;
-		int err = arena_try(e, r->phys, r->size, &iova);
+		int err;
 
+		if (arena->n + n > APPLE_DMA_ARENA_MAX)
+			return -EIO;
+		err = arena_try(e, r->phys, r->size, &iova);
 		if (!err) {
 			arena_enter(arena, r->phys, r->size, iova);
 			n--;

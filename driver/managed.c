@@ -502,7 +502,7 @@ void apple_dma_managed_lose(struct apple_dma *ad)
 
 	mutex_lock(&m->lock);
 	m->lost = m->attached;
-	apple_dma_premap_close(&ad->premap, m->dev);
+	ad->premap.stale = ad->premap.attached;
 	if (m->lost)
 		dev_err(&ad->pdev->dev,
 			"the host forgot, while the guest slept, what %s has mapped; its driver is probed again\n",
@@ -564,7 +564,6 @@ void apple_dma_managed_quiesce(struct apple_dma *ad)
 		__managed_bring_back(ad, ad->managed.dev);
 		pci_clear_master(to_pci_dev(ad->managed.dev));
 	}
-	apple_dma_premap_close(&ad->premap, ad->managed.dev);
 	apple_dma_premap_release(&ad->premap, &ad->engine);
 	mutex_unlock(&ad->managed.lock);
 }

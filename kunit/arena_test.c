@@ -348,6 +348,29 @@ static void no_more_pieces_than_entries(struct kunit *test)
 	check_gone(f);
 }
 
+/* 8 entries of the first piece leave none for the second. */
+static void pieces_share_the_entries(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_GUARD,
+					 .ram = { 512 * MIB, 512 * MIB });
+	struct apple_dma_arena_plan plan = {
+		.layout = APPLE_DMA_LAYOUT_ALL,
+		.piece = { { FAKE_RAM, 512 * MIB },
+			   { FAKE_RAM + 512 * MIB + GIB, 64 * MIB } },
+		.n = 2,
+		.bytes = GIB,
+	};
+
+	f->host->limits.segment = 64 * MIB;
+	CHECK_EQ(test, apple_dma_arena_register(f->e, &plan, &arena), -EIO);
+	check_gone(f);
+	plan.piece[1].size = 512 * MIB;
+	f->host->limits.segment = 128 * MIB;
+	CHECK_EQ(test, apple_dma_arena_register(f->e, &plan, &arena), 0);
+	CHECK_EQ(test, arena.n, APPLE_DMA_ARENA_MAX);
+	take_down(f);
+}
+
 /* The budget is kept, and a piece that is all of it has no filler. */
 static void budget_is_kept(struct kunit *test)
 {
@@ -376,7 +399,7 @@ static void pieces_come_aligned(struct kunit *test)
 		FAKE_HOST_DENSE, FAKE_HOST_GUARD, FAKE_HOST_FIRST_FIT,
 		FAKE_HOST_ALIGNED,
 	};
-	struct fixture *f = fixture_open(test);
+	struct fixture *f = fixture_open(test, .limits.batch = 1);
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(policies); i++) {
@@ -393,16 +416,17 @@ static void pieces_come_aligned(struct kunit *test)
 		CHECK_EQ(test, fixture_stats(f)->mapped_entries, 1);
 		take_down(f);
 	}
+	CHECK_EQ(test, fixture_counts(f).longest, 1);
 }
 
-/* 4 times asked, 3 times given back with a filler or without; then it is kept. */
+/* 4 times asked, 3 of them behind a filler; 4 times something is given back. */
 static void piece_that_stays_unaligned_is_used(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_UNALIGNED);
 
 	CHECK_EQ(test, set_up(f, GIB), 0);
 	CHECK_EQ(test, arena.unaligned, 1);
-	CHECK(test, fixture_doorbells(f) <= 4 + 4);
+	CHECK(test, fixture_doorbells(f) <= 4 + 3 + 4);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 1);
 	check_arena(f, GIB);
 	take_down(f);
@@ -575,6 +599,7 @@ static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(refused_piece_is_halved),
 	KUNIT_CASE(neighbours_are_one_entry),
 	KUNIT_CASE(no_more_pieces_than_entries),
+	KUNIT_CASE(pieces_share_the_entries),
 	KUNIT_CASE(budget_is_kept),
 	KUNIT_CASE(pieces_come_aligned),
 	KUNIT_CASE(piece_that_stays_unaligned_is_used),

@@ -6,13 +6,14 @@ import pytest
 import test_vm_suspend
 from conftest import NVME, TOP
 
-TOOLS = test_vm_suspend.TOOLS + r"""
+TOOLS = r"""
 premapped() { dmesg | sed -n 's/.*premapped .* in \([0-9]*\) pieces, layout \(L[123]\);.*/\1 \2/p' |
 	tail -n1; }
 # No doorbell between this and quiet.
 listen() { before=$(host doorbells); }
 quiet() { [ "$(host doorbells)" = "$before" ] || fail "$1: $(($(host doorbells) - before)) doorbells"; }
 """
+SLEEP = test_vm_suspend.TOOLS + TOOLS
 
 
 def check(run):
@@ -99,7 +100,7 @@ def test_probes_fail_and_memory_is_freed_late(testbed, disk, build_module):
     """What a driver frees after its unbind is translated by the table that stays. The guest
     sleeps, and memory of the arena does not go offline."""
     drive, _ = disk()
-    run = testbed(TOOLS + r"""
+    run = testbed(SLEEP + r"""
 await_disk
 keep
 listen
@@ -211,7 +212,7 @@ await '[ -z "$(bound_to "$managed")" ]'
 def test_host_that_forgets_the_arena(testbed, disk):
     """It has other addresses after a sleep: the driver is probed again, with a new arena."""
     drive, _ = disk()
-    run = testbed(TOOLS + r"""
+    run = testbed(SLEEP + r"""
 await_disk
 keep
 for round in 1 2; do
