@@ -148,6 +148,44 @@ def test_links_lead_somewhere():
     assert not dead
 
 
+def test_readme_leads_to_every_page():
+    """By links, over other pages if need be."""
+    ahead, seen = [TOP / "README.md"], set()
+    while ahead:
+        page = ahead.pop()
+        if page in seen or page.suffix != ".md" or not page.exists():
+            continue
+        seen.add(page)
+        ahead += [(page.parent / target.partition("#")[0]).resolve()
+                  for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())]
+    assert {path.resolve() for path in (TOP / "Documentation").glob("*.md")} <= seen
+
+
+def test_readme_counts_what_other_pages_list():
+    """Devices that work, their drivers, and the instructions of a map with its unmap."""
+    readme = " ".join((TOP / "README.md").read_text().split())
+    compat = (TOP / "Documentation/compat.md").read_text()
+    rows = re.findall(r"^\| (\S+) \| (\S+) \| .* \| ok(| \(.*\)) \|$", compat, re.M)
+    drivers = {driver for _, driver, _ in rows}
+    assert f" {len(rows)} device models of QEMU with their {len(drivers)} stock drivers" in readme
+    number = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
+    narrow = number[sum("below 4 GiB" in note for _, _, note in rows)]
+    assert f"{narrow} models need 32-bit addresses" in readme.lower()
+    bench = (TOP / "Documentation/benchmark.md").read_text().split("### Pairs and lists")[1]
+    costs = [int(cost) for cost in
+             re.findall(r"^\|.*\| cached \| (\d+) \|", bench.split("\n### ")[0], re.M)]
+    assert f" {min(costs)} to {max(costs)} instructions" in readme
+
+
+@pytest.mark.parametrize("page", ["README.md", "Documentation/limits.md", "Documentation/mac.md",
+                                  "Documentation/faq.md", "Documentation/troubleshooting.md"])
+def test_pages_have_the_limit_of_the_module(page):
+    """A page that names the most bytes has the default of max_bytes."""
+    header = (TOP / "include/uapi/linux/apple_dma.h").read_text()
+    limit = int(re.search(r"APPLE_DMA_DEFAULT_MAX_BYTES\s+(0x[0-9a-f]+)", header)[1], 16)
+    assert f"{limit >> 20} MiB" in (TOP / page).read_text()
+
+
 def full_parameters(test):
     """(whether all of a test runs with --full only, the values of parameters that do)."""
     marks = getattr(test, "pytestmark", [])
