@@ -55,10 +55,15 @@ u64 apple_dma_shape_roomy(struct apple_dma_engine *e)
  */
 u64 apple_dma_shape(struct apple_dma_engine *e)
 {
+	u64 shape;
+
 	apple_dma_budget_expire(e);
 	if (!apple_dma_engine_lazy(e))
 		return APPLE_DMA_GRANULE_SIZE;
-	return min(apple_dma_shape_roomy(e), e->learned.shape);
+	shape = apple_dma_shape_roomy(e);
+	while (shape > APPLE_DMA_GRANULE_SIZE && shape > e->learned.size)
+		shape /= APPLE_DMA_SHAPE_STEP;
+	return shape;
 }
 
 /* An aligned window of @len bytes around the range, or NULL. */
@@ -177,8 +182,11 @@ struct apple_dma_window *apple_dma_shape_plan(struct apple_dma_engine *e,
 	for (; shape > APPLE_DMA_GRANULE_SIZE && shape > run->size && !w;
 	     shape /= APPLE_DMA_SHAPE_STEP)
 		w = shape_plan_shared(e, run->phys, run->size, shape);
-	if (!w && run->size > granules &&
-	    apple_dma_ram_has(e, run->phys, run->size))
+	/* The host refuses windows of this size: a part of the run. */
+	if (!w && run->size > e->learned.size)
+		w = shape_plan_shared(e, range->phys, range->size, shape);
+	else if (!w && run->size > granules &&
+		 apple_dma_ram_has(e, run->phys, run->size))
 		w = shape_plan_exact(e, run->phys, run->size, cause);
 	if (!w)
 		return shape_plan_exact(e, range->phys, range->size, cause);

@@ -188,11 +188,17 @@ BREAKS = (
 
     # ---- what the host teaches
     Break("a learned shape is a part of what was refused, and no power of the step",
-          "driver/cover.c",
-          "\twhile (shape > APPLE_DMA_GRANULE_SIZE && shape >= size)\n"
+          "driver/shape.c",
+          "\twhile (shape > APPLE_DMA_GRANULE_SIZE && shape > e->learned.size)\n"
           "\t\tshape /= APPLE_DMA_SHAPE_STEP;\n",
-          "\tshape = min(shape, size / 2);\n",
+          "\tshape = min(shape, e->learned.size);\n",
           "shape.refused_mixture_keeps_shapes"),
+    Break("runs of a size that was refused are asked for", "driver/cover.c",
+          "\t\tif (i && run->size > e->learned.size)\n", "\t\tif (false)\n",
+          "runs.runs_are_no_larger_than_the_holes"),
+    Break("a run of a size that was refused is asked for whole", "driver/shape.c",
+          "\tif (!w && run->size > e->learned.size)\n", "\tif (false)\n",
+          "runs.runs_are_no_larger_than_the_holes"),
     Break("the refusal of one range is taken for a limit", "driver/budget.c",
           "\tif (r->disjoint)\n", "\tif (true)\n",
           "shape.refused_range_is_no_limit_when_all_is_busy"),
