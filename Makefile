@@ -23,6 +23,7 @@ help:
 	@echo '               (KDIR=$(if $(KDIR),$(KDIR),none found: install linux-headers-amd64 or set it))'
 	@echo 'make install   the module for that kernel, loaded early at boot; make uninstall removes it'
 	@echo 'make dkms-install   the same for all present and future kernels; make dkms-remove'
+	@echo '               (REPLACE=1 with either replaces another project'\''s module of this name)'
 	@echo 'make deb       Debian packages, into build/deb'
 	@echo 'make install-tools   the command apple-dma, its manual and completion;'
 	@echo '               PREFIX=$(PREFIX), DESTDIR'
@@ -46,7 +47,7 @@ module:
 
 .PHONY: install
 install: module
-	@KDIR='$(KDIR)' DESTDIR='$(DESTDIR)' scripts/install module
+	@KDIR='$(KDIR)' DESTDIR='$(DESTDIR)' REPLACE='$(REPLACE)' scripts/install module
 
 .PHONY: uninstall
 uninstall:
@@ -54,7 +55,7 @@ uninstall:
 
 .PHONY: dkms-install
 dkms-install:
-	@DESTDIR='$(DESTDIR)' scripts/install dkms
+	@DESTDIR='$(DESTDIR)' REPLACE='$(REPLACE)' scripts/install dkms
 
 .PHONY: dkms-remove
 dkms-remove:
