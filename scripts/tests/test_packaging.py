@@ -54,6 +54,27 @@ def test_news_become_the_changelog():
     assert text.endswith("\n -- A <a@b.c>  Sat, 21 Nov 2026 20:00:00 +0000\n")
 
 
+def test_make_source(copy):
+    """The archive, and the recipes of other systems with its version and checksum."""
+    tree = copy()
+    (tree / "not-committed").touch()
+    done(["make", "-s", "source"], cwd=tree)
+    made = tree / "build/source"
+    archive = f"apple-dma-{version()}.tar.gz"
+    assert {path.name for path in made.iterdir()} == {
+        archive, "PKGBUILD", "apple-dma.install", "apple-dma.spec"}
+    names = done(["tar", "-tf", made / archive]).split()
+    assert f"apple-dma-{version()}/packaging/other-module" in names
+    assert not [name for name in names if "not-committed" in name]
+    assert f"\nVersion:        {version()}\n" in (made / "apple-dma.spec").read_text()
+    checksum = done(["sha256sum", made / archive]).split()[0]
+    assert f"\npkgver={version()}\n" in (made / "PKGBUILD").read_text()
+    assert f"\nsha256sums=('{checksum}')\n" in (made / "PKGBUILD").read_text()
+    assert not re.search("@[A-Z]+[0-9]*@", "".join(p.read_text() for p in made.glob("*[!z]")))
+    done(["bash", "-n", made / "PKGBUILD"])
+    done(["bash", "-n", made / "apple-dma.install"])
+
+
 def test_make_deb(copy):
     """The files and the fields of the packages."""
     if not shutil.which("dh_dkms"):
