@@ -75,7 +75,7 @@ source:
 	rm -rf build/source
 	mkdir -p build/source
 	git archive --prefix=apple-dma-$(version)/ -o build/source/apple-dma-$(version).tar.gz HEAD
-	sed 's/@VERSION@/$(version)/' packaging/rpm/apple-dma.spec >build/source/apple-dma.spec
+	sed 's/@VERSION@/$(version)/' packaging/rpm/apple-dma-dkms.spec >build/source/apple-dma-dkms.spec
 	sed -e 's/@VERSION@/$(version)/' -e "s/@SHA256@/$$(sha256sum \
 		build/source/apple-dma-$(version).tar.gz | cut -d ' ' -f 1)/" \
 		packaging/arch/PKGBUILD >build/source/PKGBUILD

@@ -62,11 +62,11 @@ def test_make_source(copy):
     made = tree / "build/source"
     archive = f"apple-dma-{version()}.tar.gz"
     assert {path.name for path in made.iterdir()} == {
-        archive, "PKGBUILD", "apple-dma.install", "apple-dma.spec"}
+        archive, "PKGBUILD", "apple-dma.install", "apple-dma-dkms.spec"}
     names = done(["tar", "-tf", made / archive]).split()
     assert f"apple-dma-{version()}/packaging/other-module" in names
     assert not [name for name in names if "not-committed" in name]
-    assert f"\nVersion:        {version()}\n" in (made / "apple-dma.spec").read_text()
+    assert f"\nVersion:        {version()}\n" in (made / "apple-dma-dkms.spec").read_text()
     checksum = done(["sha256sum", made / archive]).split()[0]
     assert f"\npkgver={version()}\n" in (made / "PKGBUILD").read_text()
     assert f"\nsha256sums=('{checksum}')\n" in (made / "PKGBUILD").read_text()
@@ -480,6 +480,25 @@ def test_make_dkms_install_goes_on(chroot):
     assert files_of(chroot.folder) == set()
 
 
+# A module of the same name, as another project has it.
+THEIR_SOURCE = r"""mkdir /usr/src/apple-dma-0.1.0
+cd /usr/src/apple-dma-0.1.0
+echo 'obj-m := apple_dma.o' >Makefile
+cat >apple_dma.c <<END
+#include <linux/module.h>
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");
+END
+cat >dkms.conf <<END
+PACKAGE_NAME=apple-dma
+PACKAGE_VERSION=0.1.0
+AUTOINSTALL=yes
+BUILT_MODULE_NAME[0]=apple_dma
+DEST_MODULE_LOCATION[0]=/updates
+END
+"""
+
+
 @needs_root
 @pytest.mark.full
 @pytest.mark.parametrize("chroot", ["bookworm"], indirect=True)
@@ -488,14 +507,8 @@ def test_other_module_of_this_name(chroot):
     system, options = chroot.system, chroot.folder / "etc/modprobe.d/apple-dma-options.conf"
     system.run("apt-get -qy install dkms make")
     tree_in(system)
-    theirs = "/usr/src/apple-dma-0.1.0"
     back = f"dkms install apple-dma/0.1.0 -k {chroot.kernel}"
-    system.run(f"mkdir {theirs} && cd {theirs} && printf 'obj-m := apple_dma.o\n' >Makefile && "
-               "printf '#include <linux/module.h>\nMODULE_LICENSE(\"GPL\");\n"
-               "MODULE_VERSION(\"0.1.0\");\n' >apple_dma.c && "
-               "printf 'PACKAGE_NAME=apple-dma\nPACKAGE_VERSION=0.1.0\nAUTOINSTALL=yes\n"
-               "BUILT_MODULE_NAME[0]=apple_dma\nDEST_MODULE_LOCATION[0]=/updates\n' >dkms.conf && "
-               f"{back} && echo 'options apple_dma window_shift=22' "
+    system.run(THEIR_SOURCE + f"{back}; echo 'options apple_dma window_shift=22' "
                ">/etc/modprobe.d/apple-dma-options.conf")
     before = files_of(chroot.folder)
     package = f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb"
@@ -513,7 +526,8 @@ def test_other_module_of_this_name(chroot):
         system.run(replace)
         has_module(system, chroot.kernel, version())
         loads_it_first(system, chroot.kernel)
-        assert not options.exists()
+        assert not options.exists() and \
+            "apple-dma-options" not in initramfs(system, chroot.kernel)
         assert "apple-dma/0.1.0" not in system.run("dkms status")[1]
         system.run(f"{remove}; mv /{options.relative_to(chroot.folder)}.replaced "
                    f"/{options.relative_to(chroot.folder)}; {back}")
@@ -546,12 +560,7 @@ def test_other_package_of_this_name(chroot):
     """An upgrade from it is refused, and it works as before; it is replaced with REPLACE=1."""
     system = chroot.system
     system.run("apt-get -qy install dkms")
-    system.run("mkdir /usr/src/apple-dma-0.1.0 && cd /usr/src/apple-dma-0.1.0 && "
-               "printf 'obj-m := apple_dma.o\n' >Makefile && "
-               "printf '#include <linux/module.h>\nMODULE_LICENSE(\"GPL\");\n"
-               "MODULE_VERSION(\"0.1.0\");\n' >apple_dma.c && "
-               "printf 'PACKAGE_NAME=apple-dma\nPACKAGE_VERSION=0.1.0\nAUTOINSTALL=yes\n"
-               "BUILT_MODULE_NAME[0]=apple_dma\nDEST_MODULE_LOCATION[0]=/updates\n' >dkms.conf")
+    system.run(THEIR_SOURCE)
     system.run(THEIR_PACKAGE)
     theirs = f"modinfo -k {chroot.kernel} -F version apple_dma"
     assert system.run(theirs)[1] == "0.1.105\n"
