@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from conftest import TOP
 from test_tools import COMPANION, TOOL, line_with, tool, tree, without_override
-from tools_tree import MIB, RELEASE
+from tools_tree import MIB, RELEASE, VERSION
 
 DEVICE = "0000:01:00.0"
 FOLDER = f"sys/devices/pci0000:00/{DEVICE}"
@@ -83,7 +83,7 @@ def test_headers(tree, doctor):
 
 
 def test_module(tree, doctor):
-    assert doctor("module")[0][:2] == ("ok", "loaded, version 0.1.0")
+    assert doctor("module")[0][:2] == ("ok", f"loaded, version {VERSION}")
     tree.write("sys/module/apple_dma/version", "0.0.9")
     assert doctor("module")[0][0] == "note" and "reboot" in doctor("module")[0][2]
     tree.remove("sys/module/apple_dma")

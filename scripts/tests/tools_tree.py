@@ -4,8 +4,10 @@
 import os
 import shutil
 
+from package_tree import version
+
 RELEASE = "6.12.117+deb13-arm64"
-VERSION = "0.1.0"
+VERSION = version()
 
 MIB = 1 << 20
 DEFAULTS = {
