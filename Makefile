@@ -69,10 +69,10 @@ PREFIX ?= /usr/local
 
 .PHONY: install-tools
 install-tools:
-	install -d '$(DESTDIR)$(PREFIX)/sbin' '$(DESTDIR)$(PREFIX)/share/apple-dma/apple_dma' \
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/apple-dma/apple_dma' \
 		'$(DESTDIR)$(PREFIX)/share/man/man4' '$(DESTDIR)$(PREFIX)/share/man/man8' \
 		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
-	install -m 755 tools/apple-dma '$(DESTDIR)$(PREFIX)/sbin/'
+	install -m 755 tools/apple-dma '$(DESTDIR)$(PREFIX)/bin/'
 	install -m 644 tools/apple_dma/*.py '$(DESTDIR)$(PREFIX)/share/apple-dma/apple_dma/'
 	sed -n '/^PACKAGE_VERSION=/p' dkms.conf >'$(DESTDIR)$(PREFIX)/share/apple-dma/VERSION'
 	chmod 644 '$(DESTDIR)$(PREFIX)/share/apple-dma/VERSION'

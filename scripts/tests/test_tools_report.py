@@ -418,17 +418,17 @@ def test_installed_it_runs(tree, tmp_path):
     before = sorted(top.rglob("*"))
     tree.companion()
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run([top / "sbin/apple-dma", "--root", tree.top, "status", "--interval", "0"],
+    done = subprocess.run([top / "bin/apple-dma", "--root", tree.top, "status", "--interval", "0"],
                           capture_output=True, text=True, check=True, env=env)
     assert "nvme" in done.stdout
-    said = subprocess.run([top / "sbin/apple-dma", "--version"], capture_output=True, text=True,
+    said = subprocess.run([top / "bin/apple-dma", "--version"], capture_output=True, text=True,
                           check=True, env=env).stdout
     version = re.search(r'PACKAGE_VERSION="(.*)"', (TOP / "dkms.conf").read_text())[1]
     assert said == f"apple-dma {version}\n"
     assert sorted(top.rglob("*")) == before
     assert (top / "share/man/man8/apple-dma.8").exists()
     shutil.rmtree(top / "share/apple-dma")
-    done = subprocess.run([top / "sbin/apple-dma", "--version"], capture_output=True, text=True,
+    done = subprocess.run([top / "bin/apple-dma", "--version"], capture_output=True, text=True,
                           check=False)
     assert done.returncode and "modules are missing" in done.stderr
 
