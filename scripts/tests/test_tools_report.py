@@ -17,7 +17,7 @@ import pytest
 from conftest import TOP
 from test_tools import COMPANION, TOOL, line_with, on_a_terminal, tool, tree, without_override
 from tools_tree import MIB, NEWER, event, window
-from apple_dma import charts
+from apple_dma import charts, figures
 
 VOID = {"meta", "br", "img", "link", "input"}
 
@@ -366,6 +366,17 @@ def test_manual_has_every_file_and_parameter():
     parameters = re.findall(r"^module_param\((\w+),", (TOP / "driver/main.c").read_text(), re.M)
     assert len(parameters) >= 5
     assert not {name for name in parameters if f".It Cm {name}\n" not in text}
+
+
+def test_every_cause_of_an_eviction_has_words():
+    """In the module's comment, its manual and the report."""
+    source = (TOP / "driver/trace.h").read_text()
+    said = re.search(r"A window is gone from the host\. @cause: (.*?)\n \*/", source, re.S)[1]
+    causes = set(re.findall(r"\b(\w+)(?=,| \(|\.$)", re.sub(r"\([^)]*\)", "(", said)))
+    assert causes == set(figures.CAUSES) - {"unknown"}
+    manual = (TOP / "tools/man/apple_dma.4").read_text()
+    listed = re.search(r"^\.Va cause :\n(.*?)^\.It", manual, re.M | re.S)[1]
+    assert set(re.findall(r"\w+", listed)) - {"Li", "or"} == causes
 
 
 def options_of(tool, *command):

@@ -43,7 +43,7 @@ def skip(text, *cure):
 
 def into_force(*how):
     """HOW to change modprobe.d, and how the change takes effect."""
-    return (*how, INITRAMFS, "the initramfs has a copy of modprobe.d of its own")
+    return (*how, INITRAMFS, "(the initramfs has its own copy of modprobe.d)")
 
 
 def option(text):

@@ -6,13 +6,11 @@ import lzma
 import re
 import zlib
 
-from . import COMPANION_ID, DRIVER, devices, version
+from . import COMPANION_ID, DRIVER, devices, foreign, version
 from .checks import INITRAMFS, fail, into_force, note, ok, skip
 from .errors import NeedsRoot
 
 OPS_OPTIONS = ("CONFIG_ARCH_HAS_DMA_OPS", "CONFIG_DMA_OPS")
-FOREIGN_FILES = ("/etc/modprobe.d/apple-dma-options.conf",
-                 "/etc/modules-load.d/apple-dma-load.conf")
 LOAD_FILE = "modules-load.d/apple-dma.conf"
 SIGNATURE = b"~Module signature appended~\n"
 MOK_KEYS = ("/var/lib/dkms/mok.pub", "/var/lib/shim-signed/mok/MOK.der")
@@ -40,7 +38,7 @@ def kernel_config(machine):
 
 def check_kernel(machine):
     """The kernel lets a device have DMA operations of its own."""
-    if machine.loaded and not devices.foreign(machine.root):
+    if machine.loaded and not foreign.loaded(machine.root):
         return [ok(f"{machine.release}; the module runs on it")]
     config = kernel_config(machine)
     if config is None:
@@ -83,34 +81,46 @@ def module_file(machine):
 
 
 def check_module(machine):
-    """The module is installed for this kernel, and loaded."""
+    """The module is installed for this kernel, and loaded; another project's is neither."""
+    theirs = foreign.remains(machine.root)
+    if foreign.loaded(machine.root):
+        name = foreign.loaded_name(machine.root)
+        where = theirs.cure(machine.root) or (
+            f"modinfo -n {DRIVER}    prints its file: remove that file, and run sudo depmod",)
+        return [fail(f"{name} is loaded; only one of the two can be installed",
+                     "remove it:", *where, "then install the package apple-dma-dkms, and:",
+                     INITRAMFS)]
+    found = [our_module(machine)]
+    if theirs:
+        found.append(note(f"files of another project's module named {DRIVER} are still there: "
+                          f"{theirs.names()}", "remove them:", *theirs.cure(machine.root),
+                          INITRAMFS))
+    return found
+
+
+def our_module(machine):
+    """A finding about this project's module."""
     file = module_file(machine)
-    if devices.foreign(machine.root):
-        theirs = ", ".join(name for name in FOREIGN_FILES if machine.root.exists(name))
-        return [fail(f"another module named {DRIVER} is loaded, which this command does not know",
-                     "remove it: dkms status or modinfo apple_dma say where it is" +
-                     (f"; its files are {theirs}" if theirs else ""),
-                     "install the package apple-dma-dkms again, and:", INITRAMFS)]
     if machine.loaded:
-        return [loaded_version(machine, file)]
+        return loaded_version(machine, file)
     if file:
         said = machine.log.all(rf"^{DRIVER}: .*({DID_NOT_LOAD})")
         if said:
-            return [fail(f"installed, but it did not load: {said[-1]}",
-                         "build the module for this kernel again, or correct the parameter:",
-                         *into_force("sudoedit /etc/modprobe.d/...", f"sudo modprobe {DRIVER}"))]
-        return [fail(f"installed ({file}), but not loaded",
-                     f"sudo modprobe {DRIVER}    (its error says why, if it fails)",
-                     *at_boot(machine.root))]
+            return fail(f"installed, but it did not load: {said[-1]}",
+                        "build the module for this kernel again, or correct the parameter:",
+                        *into_force("sudoedit /etc/modprobe.d/...", f"sudo modprobe {DRIVER}"))
+        return fail(f"installed ({file}), but not loaded",
+                    f"sudo modprobe {DRIVER}    (if it fails, its error says why)",
+                    *at_boot(machine.root))
     log = next((f"/var/lib/dkms/apple-dma/{v}/build/make.log"
                 for v in machine.root.list("/var/lib/dkms/apple-dma")
                 if machine.root.exists(f"/var/lib/dkms/apple-dma/{v}/build/make.log")), None)
     if log:
-        return [fail(f"dkms has not built it for {machine.release}", f"look at the end of {log}",
-                     "then: sudo dkms autoinstall")]
-    return [fail(f"not installed for {machine.release}",
-                 "install the package apple-dma-dkms; if it is: sudo dkms autoinstall",
-                 f"from the sources: make module && sudo insmod {DRIVER}.ko")]
+        return fail(f"dkms has not built it for {machine.release}",
+                    f"the end of {log} says why; then: sudo dkms autoinstall")
+    return fail(f"not installed for {machine.release}",
+                "install the package apple-dma-dkms; if it is installed: sudo dkms autoinstall",
+                "or, in the sources: sudo make install")
 
 
 def at_boot(root):
@@ -244,8 +254,8 @@ def check_companion(machine):
         if device.ours:
             found.append(ok(f"{device.companion}"))
         elif device.bound == DRIVER:
-            found.append(fail(f"{device.companion}: {devices.FOREIGN}", "see the check of the "
-                              "module"))
+            found.append(fail(f"{device.companion}: {devices.FOREIGN}",
+                              "see what the check 'module' says"))
         elif device.bound:
             found.append(fail(
                 f"{device.companion} has the driver {device.bound}",

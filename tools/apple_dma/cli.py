@@ -61,7 +61,10 @@ def add_doctor(commands):
     parser = commands.add_parser(
         "doctor", help="why does it not work?", description="Checks one thing after the other, "
         "and says what to do. Ends with 1 if something does not work.")
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--verbose", action="store_true",
+                        help="show the checks that passed, too, each in a line of its own")
+    parser.add_argument("--json", action="store_true",
+                        help="for programs; the keys are in apple-dma(8)")
     parser.set_defaults(call=doctor.run)
 
 

@@ -14,7 +14,7 @@ DEVICES = f"{PCI}/devices"
 GROUP = "apple_dma"
 MODULE = f"/sys/module/{DRIVER}"
 
-FOREIGN = f"another module named {DRIVER} has the companion"
+FOREIGN = f"another project's module named {DRIVER} has the companion"
 
 # Every file of the group that has a number; an older module lacks some.
 COUNTERS = (
@@ -151,11 +151,6 @@ def read_all(root):
 def loaded(root):
     """Whether the module is in the kernel."""
     return root.exists(MODULE)
-
-
-def foreign(root):
-    """Whether another module of that name is loaded; it has other parameters."""
-    return loaded(root) and not root.exists(f"{MODULE}/parameters/max_bytes")
 
 
 def balloon(root):

@@ -238,8 +238,7 @@ def numbers(recording, seconds):
 
 def findings(machine):
     """For a bug report: the doctor's findings, the parameters, and lines of the log."""
-    text = [line for name, found in doctor.examine(machine)
-            for line in doctor.lines(name, found, lambda outcome: doctor.MARKS[outcome][0])]
+    text = doctor.lines(doctor.examine(machine), lambda outcome: doctor.MARKS[outcome][0], True)
     names = "|".join(re.escape(d.managed) for d in machine.managed)
     said = machine.log.all(rf"^{DRIVER}\b" + (f"|{names}" if names else ""))[-MOST_LINES:]
     parts = (("What apple-dma doctor says", text),
