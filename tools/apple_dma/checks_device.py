@@ -253,17 +253,9 @@ def failed_maps(machine, device):
     return found
 
 
-def in_use(machine, device, what):
-    """What counts against the limit; the bytes of all devices, if they share them."""
-    if what == "bytes" and device.shares():
-        idle = sum(each.get("idle_bytes") or 0 for each in machine.ours)
-        return max(device.get("guest_bytes") - idle, 0)
-    return device.used(what)
-
-
 def near_limit(machine, device, what):
     """A finding where the limit is near, or None."""
-    used, limit = in_use(machine, device, what), device.get(f"limit_{what}")
+    used, limit = devices.in_use(device, what, machine.ours), device.get(f"limit_{what}")
     if used is None or not limit or used < 0.85 * limit:
         return None
     show = units.size if what == "bytes" else units.count
@@ -301,7 +293,7 @@ def check_limits(machine):
                             f"{units.count(device.get('bad_unmaps'))} times what it had not "
                             "mapped",
                             "an error of that driver: report it to its authors"))
-        used, limit = in_use(machine, device, "bytes"), device.get("limit_bytes")
+        used, limit = devices.in_use(device, "bytes", machine.ours), device.get("limit_bytes")
         found += bad or [ok(f"{device.managed or device.companion}: " + (
             f"{units.percent(used / limit, 0)} of the bytes in use, no mapping failed"
             if used is not None and limit else "no mapping failed"))]

@@ -35,8 +35,11 @@ def add_status(commands):
     parser = commands.add_parser(
         "status", help="a table of the devices", description="A table of the devices. Ends with "
         "1 if one of them is not well.")
-    parser.add_argument("--json", action="store_true",
-                        help="for programs; the keys are in apple-dma(8)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true",
+                     help="for programs; the keys are in apple-dma(8)")
+    how.add_argument("--prometheus", action="store_true",
+                     help="for Prometheus: a file for node_exporter's textfile collector")
     parser.add_argument("--interval", type=seconds, default=1.0, metavar="S",
                         help="seconds between the two samples that doorbells per second come "
                         "from (default 1; 0: one sample)")
