@@ -17,7 +17,8 @@ import pytest
 from conftest import TOP
 from test_tools import COMPANION, TOOL, line_with, on_a_terminal, tool, tree, without_override
 from tools_tree import MIB, NEWER, event, window
-from apple_dma import charts, figures
+from apple_dma import charts, devices, figures, record
+from apple_dma import report as report_module
 
 VOID = {"meta", "br", "img", "link", "input"}
 
@@ -152,7 +153,7 @@ def test_report_is_well_formed_and_alone(traced, report):
     assert not page.bad and not page.open and not page.links
     assert "http" not in html.replace('xmlns="http://www.w3.org/2000/svg"', "")
     pictures = re.findall(r"<svg .*?</svg>", html, re.S)
-    assert len(pictures) == 12      # six plots, for a wide and for a narrow page
+    assert len(pictures) == 14      # seven plots, for a wide and for a narrow page
     for picture in pictures:
         root = ElementTree.fromstring(picture)
         width, height = map(float, root.get("viewBox").split()[2:])
@@ -160,7 +161,8 @@ def test_report_is_well_formed_and_alone(traced, report):
         check_labels(root)
     text = " ".join(page.text)
     assert "nan" not in text.lower().split() and "None" not in text
-    for unit in ("time in seconds", "time in the host", "size, up to", "MiB", "µs"):
+    for unit in ("time in seconds", "time in the host", "size, up to", "MiB", "µs",
+                 "mappings per second", "doorbells per second"):
         assert unit in text, unit
 
 
@@ -196,14 +198,60 @@ def test_report_with_counters_alone(tree, report):
     tree.remove("sys/kernel/tracing/events/apple_dma")
     html, out = report(seconds=0.2)
     assert "Only counters were recorded: this apple_dma has no tracepoints" in out
-    assert "Only counters were recorded" in html and "There is no listing of windows" in html
+    assert "Only counters were recorded" in html
     assert not Page(html).bad
 
 
 def test_report_of_a_driver_that_does_nothing(traced, report):
     html, out = report(lines=lambda start: ["nothing"], seconds=0.2)
     assert "The driver mapped nothing in this time." in out
-    assert "None in this time." in html
+    assert "Not shown: How long a doorbell takes (none in this time; since the companion" in html
+
+
+def test_a_plot_without_data_gets_no_card(tree, report):
+    tree.companion(**{name: None for name in NEWER})
+    html, _ = report(seconds=0.2)
+    for title in ("How long a doorbell takes", "How large mappings are",
+                  "Guest memory with its windows"):
+        assert f"<h3>{title}</h3>" not in html
+        assert title in re.search(r"Not shown: (.*?)</p>", html)[1]
+    assert all("<svg" in card for card in html.split("<figure>")[1:])
+
+
+def test_counts_are_texts(traced, report):
+    """They can be read on paper, and without a pointer."""
+    html, _ = report(lines=trace_of)
+    for title, numbers in (("How large mappings are", ["90", "10", "7"]),
+                           ("How long a doorbell takes", ["50", "48", "2"])):
+        card = next(card for card in html.split("<figure>") if f"<h3>{title}</h3>" in card)
+        for number in numbers:
+            assert card.count(f'class="count">{number}</text>') == 2, (title, number)
+
+
+def test_doorbells_have_their_own_scale(traced, tmp_path):
+    """Ten doorbells beside 100,000 mappings are still a line that can be seen."""
+    made = record.DeviceRecord(COMPANION)
+    for second in range(5):
+        made.samples.append(devices.Device(COMPANION, taken=float(second), values={
+            "hits": 100000 * second, "misses": 0, "doorbells": 10 * (second // 2)}))
+    card = report_module.rate_figure(made, 4.0)
+    line = re.search(r'<polyline points="([^"]*)" class="line bell"', card)[1]
+    heights = [float(point.split(",")[1]) for point in line.split()]
+    assert max(heights) - min(heights) > 50
+    assert "400,000 mappings, at most 100k/s. 20 doorbells, at most 10/s." in card
+
+
+@pytest.mark.parametrize("change, colour, text", [
+    (lambda tree: None, "green", "All is well."),
+    (lambda tree: tree.pci("0000:00:09.0", "0x1af4", "0x1045", "0x00ff00"), "yellow", "It works."),
+    (lambda tree: tree.counter("broken", 1), "red", "1 problem must be fixed."),
+    (lambda tree: tree.remove("dev/kmsg"), "dim", "No problem was found, but 1 check")])
+def test_the_verdict_is_at_the_top(traced, report, change, colour, text):
+    change(traced)
+    html, out = report(seconds=0.1)
+    before = html.split("<h2>NVMe disk")[0]
+    assert f'class="verdict {colour}"><h2>{text}' in before
+    assert out.startswith(text)
 
 
 def test_report_says_when_limits_were_reached(traced, report):
@@ -239,8 +287,8 @@ def test_report_has_what_a_bug_report_needs(traced, report):
 def test_report_shows_progress_on_a_terminal_only(traced, report):
     shown = on_a_terminal(traced, "report", "--seconds", "2.5", "-o",
                           traced.path("report.html"))
-    assert [f"recording: {n} of 2.5 s" in shown for n in (0, 1, 2)] == [True] * 3
-    assert "recording: 1 of" not in report(seconds=1.2)[1]
+    assert re.findall(r"(\d+) s left", shown) == ["3", "2", "1"]
+    assert "left" not in report(seconds=1.2)[1]
 
 
 def test_report_escapes_what_it_did_not_write(traced, report):
