@@ -5,6 +5,7 @@ import ast
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -395,6 +396,18 @@ def test_the_documentation_shows_what_is_printed(tree, tool):
 # ---- the manual
 
 @pytest.mark.parametrize("page", ["apple-dma.8", "apple_dma.4"])
+def test_manual_names_its_section_and_system(page):
+    """In its head and its foot, by mandoc and by groff, whatever machine shows it."""
+    name, section = page.split(".")
+    for argv in (["mandoc", "-T", "utf8"], ["groff", "-t", "-mdoc", "-T", "utf8", "-P-c"]):
+        done = subprocess.run([*argv, TOP / "tools/man" / page], capture_output=True, text=True,
+                              check=True)
+        shown = [re.sub(".\b", "", line) for line in done.stdout.splitlines() if line.strip()]
+        assert shown[0].startswith(f"{name.upper()}({section})")
+        assert re.fullmatch(r"Linux +\w+ \d+, 2026 +Linux", shown[-1]), (argv, shown[-1])
+
+
+@pytest.mark.parametrize("page", ["apple-dma.8", "apple_dma.4"])
 def test_manual_is_well_formed(page):
     done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", TOP / "tools/man" / page],
                           capture_output=True, text=True, check=False)
@@ -449,7 +462,7 @@ COMP_CWORD=$(($# - 1))
 _apple_dma
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-    done = subprocess.run(["bash", "--norc", "-c", script, TOP / "tools/completion/apple-dma",
+    done = subprocess.run(["bash", "--norc", "-c", script, TOP / "tools/completion/bash/apple-dma",
                            *words], capture_output=True, text=True, check=True, cwd=TOP)
     assert not done.stderr
     return set(done.stdout.split())
@@ -463,9 +476,77 @@ def test_completion(tool):
     assert completions("apple-dma", "report", "-o", "dkms") == {"dkms.conf"}
     assert completions("apple-dma", "report", "--seconds", "6") == {"60"}
     done = subprocess.run(["bash", "--norc", "-c", '. "$0" && complete -p apple-dma',
-                           TOP / "tools/completion/apple-dma"],
+                           TOP / "tools/completion/bash/apple-dma"],
                           capture_output=True, text=True, check=True)
     assert done.stdout == "complete -F _apple_dma apple-dma\n"
+
+
+COMMANDS = ("status", "top", "doctor", "report")
+
+
+def needs(shell):
+    """A mark: the test runs that shell, which scripts/setup check installs."""
+    return pytest.mark.skipif(not shutil.which(shell), reason=f"{shell} is not installed")
+
+
+@needs("fish")
+def test_completion_of_fish(tool):
+    def offered(words):
+        done = subprocess.run(["fish", "--no-config", "-c", "source $argv[1]; complete -C $argv[2]",
+                               TOP / "tools/completion/fish/apple-dma.fish", f"apple-dma {words}"],
+                              capture_output=True, text=True, check=True, cwd=TOP)
+        assert not done.stderr
+        return {line.split("\t")[0] for line in done.stdout.splitlines()}
+    assert offered("") == set(COMMANDS) and offered("do") == {"doctor"}
+    for command in COMMANDS:
+        assert offered(f"{command} --") == options_of(tool, command), command
+    assert offered("report -o dkms") == {"dkms.conf"} and offered("status dkms") == set()
+    assert offered("report --seconds 6") == {"60"}
+
+
+def zsh_offers(words):
+    """What a zsh on a terminal prints when TAB is pressed after WORDS."""
+    master, slave = os.openpty()
+    with subprocess.Popen(["zsh", "-f", "-i"], stdin=slave, stdout=slave, stderr=slave, cwd=TOP,
+                          env={**os.environ, "TERM": "dumb", "LC_ALL": "C.UTF-8"}) as process:
+        os.close(slave)
+
+        def until(word):
+            out = b""
+            while word not in out:
+                assert select.select([master], [], [], 60)[0], out
+                out += os.read(master, 65536)
+            return out.decode()
+        os.write(master, b"fpath=($PWD/tools/completion/zsh $fpath); autoload -Uz compinit; "
+                 b"compinit -D -u; unset zle_bracketed_paste; PS1=REA''DY\n")
+        until(b"READY")     # the prompt; a TAB before it is only a character
+        os.write(master, f"apple-dma {words}\t\x15echo DO''NE\n".encode())
+        out = until(b"DONE")
+        process.kill()
+    os.close(master)
+    return out
+
+
+@needs("zsh")
+def test_completion_of_zsh(tool):
+    shown = zsh_offers("")
+    for command in COMMANDS:
+        assert re.search(rf"\b{command} +-- ", shown), command
+        assert set(re.findall(r"(?<![\w-])--[a-z]+", zsh_offers(f"{command} --"))) == \
+            options_of(tool, command), command
+    assert "dkms.conf" in zsh_offers("report -o dkms")
+    assert "apple-dma report --seconds 60" in zsh_offers("report --seconds 6")
+
+
+def test_completions_have_every_option(tool):
+    """By their text, as not every machine has these shells."""
+    fish = (TOP / "tools/completion/fish/apple-dma.fish").read_text()
+    zsh = (TOP / "tools/completion/zsh/_apple-dma").read_text()
+    options = set().union(*(options_of(tool, command) for command in COMMANDS)) | {"--version"}
+    assert set(re.findall(r"(?<!\w)--[a-z]+", zsh)) == options
+    assert {f"--{name}" for name in re.findall(r"^\$complete .*-l ([a-z]+)", fish, re.M)} == options
+    for command in COMMANDS:
+        assert f"'{command}:" in zsh and f" -a {command} " in fish
 
 
 def test_installed_it_runs(tree, tmp_path):

@@ -89,7 +89,7 @@ class Plot:
     def y_axis(self, axis, show, name, binary=False):
         """Marks and lines across, with what is counted above them."""
         self.add(label(4, 12, name, "start", "name"))
-        for value in axis.ticks(max(2, (self.bottom - self.top) // 35), binary):
+        for value in axis.ticks(max(3, (self.bottom - self.top) // 35), binary):
             y = axis(value)
             self.add(element("line", x1=float(self.left), x2=float(self.right), y1=y, y2=y,
                              class_="grid"),
@@ -220,7 +220,7 @@ def number_columns(chart, right):
     for name, _, counts in reversed(chart.series):
         edges.insert(0, right)
         texts = [units.count(n) for n in counts]
-        right -= max(len(name) * LETTER + SWATCH + 5, max(map(len, texts)) * LETTER) + 14
+        right -= max(len(name) * (LETTER + 1) + SWATCH + 5, max(map(len, texts)) * LETTER) + 14
     return edges, right
 
 
@@ -235,7 +235,7 @@ def histogram(chart):
         x = Axis(0, max(totals) or 1, plot.left, end)
         plot.add(label(4, 12, chart.x_name, "start", "name"))
         for (name, class_, _), edge in zip(chart.series, edges):
-            start = edge - len(name) * LETTER - SWATCH - 3
+            start = edge - len(name) * (LETTER + 1) - SWATCH - 3
             plot.add(element("rect", x=float(start), y=3.0, width=float(SWATCH),
                              height=float(SWATCH), class_=f"bar {class_}"),
                      label(edge, 12, name, "end", "name"))
