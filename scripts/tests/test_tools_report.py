@@ -408,6 +408,14 @@ def test_manual_names_its_section_and_system(page):
 
 
 @pytest.mark.parametrize("page", ["apple-dma.8", "apple_dma.4"])
+def test_manual_quotes_what_is_copied(page):
+    """groff prints a bare - or ' as another character, which no shell takes."""
+    for line in (TOP / "tools/man" / page).read_text().splitlines():
+        if line.startswith((".Dl ", ".Li ", ".Nm ", ".Xr ")):
+            assert not re.search(r"(?<!\\)-|'", line), line
+
+
+@pytest.mark.parametrize("page", ["apple-dma.8", "apple_dma.4"])
 def test_manual_is_well_formed(page):
     done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", TOP / "tools/man" / page],
                           capture_output=True, text=True, check=False)
