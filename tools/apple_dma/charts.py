@@ -220,7 +220,7 @@ def number_columns(chart, right):
     for name, _, counts in reversed(chart.series):
         edges.insert(0, right)
         texts = [units.count(n) for n in counts]
-        right -= max(len(name) * (LETTER + 1) + SWATCH + 5, max(map(len, texts)) * LETTER) + 14
+        right -= max(len(name) * (LETTER + 2) + SWATCH + 5, max(map(len, texts)) * LETTER) + 14
     return edges, right
 
 
@@ -232,10 +232,10 @@ def histogram(chart):
         left = max(map(len, chart.buckets)) * LETTER + 14
         plot = Plot(width, 32 + ROW * len(totals), chart.title, left=left, bottom=0)
         edges, end = number_columns(chart, width - 4)
-        x = Axis(0, max(totals) or 1, plot.left, end)
+        x = Axis(0, max(totals) or 1, plot.left, end - 6)
         plot.add(label(4, 12, chart.x_name, "start", "name"))
         for (name, class_, _), edge in zip(chart.series, edges):
-            start = edge - len(name) * (LETTER + 1) - SWATCH - 3
+            start = edge - len(name) * (LETTER + 2) - SWATCH - 3
             plot.add(element("rect", x=float(start), y=3.0, width=float(SWATCH),
                              height=float(SWATCH), class_=f"bar {class_}"),
                      label(edge, 12, name, "end", "name"))
@@ -246,7 +246,7 @@ def histogram(chart):
                 # Wide enough to be seen.
                 if counts[i]:
                     long = max(x(low + counts[i]) - x(low), 2.0)
-                    plot.add(element("rect", x=min(x(low), end - 2.0), y=y, width=long,
+                    plot.add(element("rect", x=min(x(low), end - 8.0), y=y, width=long,
                                      height=ROW - 5.0, class_=f"bar {class_}"))
                     low += counts[i]
                 plot.add(label(edge, y + 13, units.count(counts[i]), "end",
