@@ -235,7 +235,7 @@ def test_no_root_port_is_advised(tree, doctor):
 def test_a_missing_companion_may_be_off_or_behind_a_port(tree, doctor):
     cure = doctor("companion")[0][2]
     assert "dma-companion=on" in cure
-    assert "not behind a pcie-root-port" in cure
+    assert "must not be behind a pcie-root-port" in cure
 
 
 # ---- addresses beyond the device's mask

@@ -9,7 +9,7 @@ from . import devices, klog
 
 OK, NOTE, FAIL, SKIP = "ok", "note", "fail", "skip"
 WATCH = 1.0     # seconds in which mappings that fail are seen to
-INITRAMFS = "sudo update-initramfs -u    (with dracut: sudo dracut --force), then reboot"
+INITRAMFS = "sudo update-initramfs -u    (with dracut: sudo dracut --force); then reboot"
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def check_headers(machine):
     cure = (f"Debian, Ubuntu: sudo apt install linux-headers-{machine.release}",
             f"Fedora: sudo dnf install kernel-devel-{machine.release}")
     if machine.loaded or module_file(machine):
-        return [note("not installed: the module is there, but dkms cannot build it anew", *cure)]
+        return [note("not installed: the module is there, but dkms cannot build it again", *cure)]
     return [fail("not installed: dkms cannot build the module for this kernel", *cure)]
 
 
@@ -139,7 +139,7 @@ def loaded_version(machine, file):
     text = f"loaded, version {have}"
     if have != version() and "unknown" not in (have, version()):
         return note(f"{text}, but this command is of version {version()}",
-                    "the module was updated, and the old one still runs:", INITRAMFS)
+                    "the module was updated, but the old one still runs:", INITRAMFS)
     return ok(text) if file else note(
         f"{text}; it is not installed for {machine.release}, so the next boot lacks it",
         "install the package apple-dma-dkms")
@@ -246,9 +246,10 @@ def check_companion(machine):
         return [fail("this machine has no PCI bus", "run it in the guest")]
     if not machine.devices:
         return [fail(f"no PCI device {COMPANION_ID[0][2:]}:{COMPANION_ID[1][2:]} on the bus",
-                     "start QEMU with -device vfio-apple-pci,host=BB:DD.F,dma-companion=on; one "
-                     "that does not know dma-companion brings a companion without it;",
-                     "not behind a pcie-root-port: Linux looks there for one device only")]
+                     "start QEMU with -device vfio-apple-pci,host=BB:DD.F,dma-companion=on",
+                     "(a QEMU that does not know dma-companion always adds the companion)",
+                     "the device must not be behind a pcie-root-port: there, Linux looks for one "
+                     "device only and misses the companion")]
     found = []
     for device in machine.devices:
         if device.ours:
@@ -263,7 +264,7 @@ def check_companion(machine):
                 f"echo {device.companion} | sudo tee {devices.PCI}/drivers_probe"))
         elif machine.loaded:
             found.append(fail(f"{device.companion} was refused by the module",
-                              "see the next check"))
+                              "the check 'protocol' says why"))
         else:
             found.append(note(f"{device.companion} waits for the module"))
     return found

@@ -61,7 +61,7 @@ def check_parameters(machine):
         return []
     have = in_force(machine.root)
     found = [note(f"{name} is {have[name]}, but {where} says {value}",
-                  *into_force("the module was loaded without that:"))
+                  *into_force("the module was loaded without that setting:"))
              for name, (value, where) in options(machine.root).items()
              if name in have and not same(have[name], value)]
     if found or not have:
