@@ -224,6 +224,7 @@ def test_colours_only_on_a_terminal(tree, tool):
 
 @pytest.mark.parametrize("args", [
     ("status", "--interval", "0"), ("status", "--json", "--interval", "0"), ("doctor",),
+    ("status", "--prometheus", "--interval", "0"), ("doctor", "--verbose"),
     ("top", "--once", "--interval", "0"), ("report", "--seconds", "0", "-o", "-"), ("--help",),
     ("status", "--help"), ("--version",), ("nothing",)], ids=" ".join)
 def test_nobody_reads_the_output(tree, args):
