@@ -118,11 +118,12 @@ def test_entries_that_are_used_up(tree, tool):
 
 def test_a_budget_that_all_devices_use_up(tree, tool):
     """The idle windows of both can be taken back, so they do not count."""
-    for address, managed, idle in ((COMPANION, "0000:01:00.0", 100), ("0000:00:05.0", "0000:02:00.0", 0)):
+    for address, managed, idle in ((COMPANION, "0000:01:00.0", 100),
+                                   ("0000:00:05.0", "0000:02:00.0", 0)):
         tree.companion(address, managed, mapped_bytes=768 * MIB, idle_bytes=idle * MIB,
                        guest_bytes=1536 * MIB)
-    states = [d["state"] for d in json.loads(tool("status", "--json", "--interval", "0"))["devices"]]
-    assert states == ["ok", "ok"]
+    got = json.loads(tool("status", "--json", "--interval", "0"))
+    assert [device["state"] for device in got["devices"]] == ["ok", "ok"]
     tree.counter("idle_bytes", 10 * MIB)
     out = tool("status", "--interval", "0")
     assert out.count("full: 1.49 GiB of 1.50 GiB are in use") == 2

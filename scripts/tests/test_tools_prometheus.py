@@ -70,7 +70,8 @@ def test_the_parser_takes_the_format():
 
 @pytest.mark.parametrize("old, new", [
     ("2e3\n", "2e3"), ("# HELP a_total x\n", ""), ("# TYPE a_total counter\n", ""),
-    ("counter", "count"), ("counter", "gauge"), ('"d\\""', '"c"'), ('"c"', "'c'"), ('"c"', '"c\\x"'),
+    ("counter", "count"), ("counter", "gauge"), ('"d\\""', '"c"'), ('"c"', "'c'"),
+    ('"c"', '"c\\x"'),
     ("} 1", "} 1 1700000000"), ("} 1", "} one"), ("} 1", "}  1"), ("} 1", "} -1"),
     ('b="c"', 'b="c",b="d"'), ('b="c"', 'b-b="c"'), ('a_total{b="c"}', 'b_total{b="c"}'),
     ("} 1\n", "} 1\n\n"), ("} 1\n", "} 1\n# HELP z_total x\n")])

@@ -130,8 +130,8 @@ def check_driver(machine):
                 "it works; to have apple_dma first, make an initramfs that has it:", INITRAMFS))
         elif device.get("live_mappings") == 0:
             found.append(note(f"{name}: {device.driver} is bound, and has mapped nothing yet",
-                              "if the device is idle, that is normal; else look for the messages of "
-                              "its driver:", f"sudo dmesg | grep {name}"))
+                              "if the device is idle, that is normal; else look for its "
+                              "driver's messages:", f"sudo dmesg | grep {name}"))
         else:
             found.append(ok(f"{name}: {device.driver}"))
     return found
@@ -169,7 +169,8 @@ MASK_LINE = (r"cannot map \d+ bytes: the host's address (?:(0x[0-9a-f]+) )?is be
 REPLUG = ("if that does not help: shut the guest down, and plug the device in again; its addresses "
           "on the Mac fragment over time")
 CURES = {
-    "host": ("the host allows less than the limits say: on the Mac, close what else uses the extension",
+    "host": ("the host allows less than the limits say: on the Mac, close what else uses the "
+             "extension",
              REPLUG),
     "alignment": ("free memory in the guest: twice the size is needed in one piece",),
     "boundary": ("bind the driver again: the host may choose other addresses",),
@@ -213,8 +214,8 @@ def narrow_mask(machine, device):
         cure = (f"{driver} maps before it sets its DMA mask, which is an error of that driver: use "
                 "another driver, or another device;")
     else:
-        cure = (f"use an option of the driver for 64-bit DMA, if modinfo -p {driver} shows one; else use "
-                "another device, or another driver for it;")
+        cure = (f"use an option of the driver for 64-bit DMA, if modinfo -p {driver} shows one; "
+                "else use another device, or another driver for it;")
     return words, (cure, "no option of QEMU makes the host choose lower addresses")
 
 

@@ -62,8 +62,9 @@ def add_top(commands):
 def add_doctor(commands):
     """doctor"""
     parser = commands.add_parser(
-        "doctor", help="what is wrong, and what to do", description="Checks one thing after another, "
-        "and says what to do. The exit status is 1 if something must be fixed.")
+        "doctor", help="what is wrong, and what to do",
+        description="Checks one thing after another, and says what to do. The exit status is 1 "
+        "if something must be fixed.")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--verbose", action="store_true",
                      help="show the checks that passed, too, each in a line of its own")

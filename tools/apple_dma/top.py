@@ -110,7 +110,8 @@ def screen(root, history, term):
         old, new = history.last_two(companion)
         if new.get("broken") and log is None:
             log = klog.load(root)
-        lines += block(history, companion, devices.state(root, new, log, old, everyone), term) + [""]
+        state = devices.state(root, new, log, old, everyone)
+        lines += block(history, companion, state, term) + [""]
     return lines[:-1]
 
 
