@@ -82,20 +82,26 @@ source:
 	cat packaging/other-module packaging/arch/install >build/source/apple-dma.install
 
 PREFIX ?= /usr/local
+# Debian's zsh looks for the completions of packages in a folder of its own.
+zsh_functions = $(PREFIX)/share/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .PHONY: install-tools
 install-tools:
-	install -d '$(DESTDIR)$(PREFIX)/sbin' '$(DESTDIR)$(PREFIX)/share/apple-dma/apple_dma' \
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/apple-dma/apple_dma' \
 		'$(DESTDIR)$(PREFIX)/share/man/man4' '$(DESTDIR)$(PREFIX)/share/man/man8' \
-		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
-	install -m 755 tools/apple-dma '$(DESTDIR)$(PREFIX)/sbin/'
+		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions' \
+		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d' '$(DESTDIR)$(zsh_functions)'
+	install -m 755 tools/apple-dma '$(DESTDIR)$(PREFIX)/bin/'
 	install -m 644 tools/apple_dma/*.py '$(DESTDIR)$(PREFIX)/share/apple-dma/apple_dma/'
 	sed -n '/^PACKAGE_VERSION=/p' dkms.conf >'$(DESTDIR)$(PREFIX)/share/apple-dma/VERSION'
 	chmod 644 '$(DESTDIR)$(PREFIX)/share/apple-dma/VERSION'
 	install -m 644 tools/man/apple_dma.4 '$(DESTDIR)$(PREFIX)/share/man/man4/'
 	install -m 644 tools/man/apple-dma.8 '$(DESTDIR)$(PREFIX)/share/man/man8/'
-	install -m 644 tools/completion/apple-dma \
+	install -m 644 tools/completion/bash/apple-dma \
 		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/'
+	install -m 644 tools/completion/fish/apple-dma.fish \
+		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/'
+	install -m 644 tools/completion/zsh/_apple-dma '$(DESTDIR)$(zsh_functions)/'
 
 .PHONY: emulator
 emulator:

@@ -212,7 +212,7 @@ def test_lifecycle_says_what_runs_with_full_only():
 def test_parameters_reach_the_initramfs():
     """The initramfs has a copy of modprobe.d: a page about parameters says how to update it."""
     pages = [TOP / "README.md", *(TOP / "Documentation").glob("*.md"), *(TOP / "tools/man").iterdir()]
-    texts = {path.name: path.read_text() for path in pages}
+    texts = {path.name: path.read_text().replace("\\-", "-") for path in pages}
     said = re.compile(r"update-initramfs -u\b.*dracut --force|install\.md#module-parameters", re.S)
     told = {name for name, text in texts.items() if "/etc/modprobe.d" in text}
     told |= {"limits.md", "mac.md", "troubleshooting.md"}

@@ -117,10 +117,12 @@ def test_make_deb(copy):
         else:
             assert runs == path.endswith((".sh", "packaging/update-initramfs")), path
     assert files["tools"].items() >= {
-        "usr/sbin/apple-dma": True, "usr/share/bash-completion/completions/apple-dma": False,
+        "usr/bin/apple-dma": True, "usr/share/bash-completion/completions/apple-dma": False,
+        "usr/share/fish/vendor_completions.d/apple-dma.fish": False,
+        "usr/share/zsh/vendor-completions/_apple-dma": False,
         "usr/share/man/man4/apple_dma.4.gz": False,
         "usr/share/man/man8/apple-dma.8.gz": False}.items()
-    assert done([tree / "tools/usr/sbin/apple-dma", "--version"]).split()[-1] == version()
+    assert done([tree / "tools/usr/bin/apple-dma", "--version"]).split()[-1] == version()
 
 
 # The packages, in clean chroots
