@@ -326,7 +326,7 @@ void apple_dma_budget_learn_limit(struct apple_dma_engine *e, u64 bytes,
 void apple_dma_budget_learn_size(struct apple_dma_engine *e, u64 size)
 {
 	e->learned.size = min_t(u64, e->learned.size,
-				rounddown_pow_of_two(max(size - 1, 1)));
+				rounddown_pow_of_two(size - 1));
 	budget_believe(&e->learned.belief);
 }
 
