@@ -189,9 +189,8 @@ BREAKS = (
     # ---- what the host teaches
     Break("a learned shape is a part of what was refused, and no power of the step",
           "driver/shape.c",
-          "\twhile (shape > APPLE_DMA_GRANULE_SIZE && shape > e->learned.size)\n"
-          "\t\tshape /= APPLE_DMA_SHAPE_STEP;\n",
-          "\tshape = min(shape, e->learned.size);\n",
+          "\treturn shape_down_to(apple_dma_shape_roomy(e), e->learned.size);\n",
+          "\treturn min(apple_dma_shape_roomy(e), e->learned.size);\n",
           "shape.refused_mixture_keeps_shapes"),
     Break("a large list whose window crosses a boundary is not asked for again", "driver/align.c",
           "\t\tif (apple_dma_align_forbids(w, req) && align_may_leave(e, w) &&\n",
