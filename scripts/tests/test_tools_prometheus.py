@@ -96,7 +96,11 @@ def test_every_number_of_sysfs_is_a_metric(tree, tool):
     tree.companion(**{**numbers, "broken": 1})
     found = parse(tool("status", "--prometheus", "--interval", "0", expect=1))
     assert all(name.startswith("apple_dma_") for name in found)
-    for file, (name, kind, _, factor) in prometheus.METRICS.items():
+    assert {name for name in found if name.endswith("_seconds")} == {
+        f"apple_dma_{name}_seconds" for name in (
+            "doorbell_min", "doorbell_mean", "doorbell_max", "map_entry", "unmap_entry")}
+    for file, (kind, _) in prometheus.METRICS.items():
+        name, factor = prometheus.unit_of(file, kind)
         assert found[f"apple_dma_{name}"][0] == kind
         assert value(found, name, companion=COMPANION, device="0000:01:00.0") == pytest.approx(
             numbers.get(file, 1) * factor), file

@@ -30,14 +30,19 @@ def times(text):
     return int(text)
 
 
+def add_json(how):
+    """--json"""
+    how.add_argument("--json", action="store_true",
+                     help="for programs; the keys are in apple-dma(8)")
+
+
 def add_status(commands):
     """status"""
     parser = commands.add_parser(
         "status", help="a table of the devices", description="Prints a table of the devices. The "
         "exit status is 1 if one of them has a problem.")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--json", action="store_true",
-                     help="for programs; the keys are in apple-dma(8)")
+    add_json(how)
     how.add_argument("--prometheus", action="store_true",
                      help="for Prometheus: a file for node_exporter's textfile collector")
     parser.add_argument("--interval", type=seconds, default=1.0, metavar="S",
@@ -68,8 +73,7 @@ def add_doctor(commands):
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--verbose", action="store_true",
                      help="show the checks that passed, too, each in a line of its own")
-    how.add_argument("--json", action="store_true",
-                     help="for programs; the keys are in apple-dma(8)")
+    add_json(how)
     parser.set_defaults(call=doctor.run)
 
 

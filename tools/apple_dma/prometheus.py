@@ -6,57 +6,57 @@ from . import devices
 GAUGE, COUNTER = "gauge", "counter"
 PREFIX = "apple_dma_"
 
-# The metric of each file in sysfs: its name, its type, what it is, the factor to its unit.
+# What the metric of each file in sysfs is.
 METRICS = {
-    "mapped_bytes": ("mapped_bytes", GAUGE, "Bytes registered with the host.", 1),
-    "mapped_entries": ("mapped_entries", GAUGE, "Registrations with the host.", 1),
-    "guest_bytes": ("guest_bytes", GAUGE, "Bytes that count against limit_bytes: those of all "
-                    "devices that share it.", 1),
-    "live_bytes": ("live_bytes", GAUGE, "Bytes that the device's driver holds mapped.", 1),
-    "live_mappings": ("live_mappings", GAUGE, "Mappings that the device's driver holds.", 1),
-    "idle_bytes": ("idle_bytes", GAUGE, "The part of mapped_bytes without a mapping.", 1),
-    "idle_entries": ("idle_entries", GAUGE, "The part of mapped_entries without a mapping.", 1),
-    "peak_bytes": ("peak_bytes", GAUGE, "The most that mapped_bytes has been.", 1),
-    "peak_entries": ("peak_entries", GAUGE, "The most that mapped_entries has been.", 1),
-    "limit_bytes": ("limit_bytes", GAUGE, "The most that guest_bytes may be.", 1),
-    "limit_entries": ("limit_entries", GAUGE, "The most that mapped_entries may be.", 1),
-    "learned_bytes": ("learned_bytes", GAUGE, "What the host seems to allow if that is less than "
-                      "limit_bytes, else 0.", 1),
-    "learned_entries": ("learned_entries", GAUGE, "What the host seems to allow if that is less "
-                        "than limit_entries, else 0.", 1),
-    "window_bytes": ("window_bytes", GAUGE, "The size of the next registration.", 1),
-    "doorbells": ("doorbells_total", COUNTER, "Exits to the host.", 1),
-    "batches": ("batches_total", COUNTER, "Doorbells with more than one request.", 1),
-    "requests": ("requests_total", COUNTER, "Requests in all doorbells.", 1),
-    "doorbell_ns_min": ("doorbell_min_seconds", GAUGE, "The shortest doorbell.", 1e-9),
-    "doorbell_ns_mean": ("doorbell_mean_seconds", GAUGE, "The mean time of a doorbell.", 1e-9),
-    "doorbell_ns_max": ("doorbell_max_seconds", GAUGE, "The longest doorbell.", 1e-9),
-    "map_entry_ns": ("map_entry_seconds", GAUGE, "The host's time for one request to register.",
-                     1e-9),
-    "unmap_entry_ns": ("unmap_entry_seconds", GAUGE, "The host's time for one request to "
-                       "unregister.", 1e-9),
-    "batch_fit": ("batch_fit", GAUGE, "How many requests fit in doorbell_us.", 1),
-    "hits": ("hits_total", COUNTER, "Mappings in existing registrations.", 1),
-    "misses": ("misses_total", COUNTER, "Mappings that needed a new registration.", 1),
-    "slow_paths": ("slow_paths_total", COUNTER, "Operations that took the engine's lock.", 1),
-    "evictions": ("evictions_total", COUNTER, "Registrations returned although the mode would "
-                  "have kept them.", 1),
-    "align_tries": ("align_tries_total", COUNTER, "Registrations made only to get an aligned "
-                    "address.", 1),
-    "aligned": ("aligned_total", COUNTER, "New registrations whose address is aligned to their "
-                "block.", 1),
-    "unaligned": ("unaligned_total", COUNTER, "New registrations whose address is not aligned to "
-                  "their block.", 1),
-    "refusals": ("refusals_total", COUNTER, "Registrations that the host refused and that were "
-                 "tried again with a smaller size.", 1),
-    "map_failures": ("map_failures_total", COUNTER, "Mappings that failed.", 1),
-    "recovered": ("recovered_total", COUNTER, "Released registrations of an earlier kernel.", 1),
-    "bad_unmaps": ("bad_unmaps_total", COUNTER, "Unmaps of addresses that were not mapped.", 1),
-    "leaked_bytes": ("leaked_bytes", GAUGE, "Memory kept from the kernel, because the device may "
-                     "still reach it.", 1),
-    "broken": ("broken", GAUGE, "1 if the host broke the protocol.", 1),
+    "mapped_bytes": (GAUGE, "Bytes registered with the host."),
+    "mapped_entries": (GAUGE, "Registrations with the host."),
+    "guest_bytes": (GAUGE, "Bytes that count against limit_bytes: those of all devices that share "
+                    "it."),
+    "live_bytes": (GAUGE, "Bytes that the device's driver holds mapped."),
+    "live_mappings": (GAUGE, "Mappings that the device's driver holds."),
+    "idle_bytes": (GAUGE, "The part of mapped_bytes without a mapping."),
+    "idle_entries": (GAUGE, "The part of mapped_entries without a mapping."),
+    "peak_bytes": (GAUGE, "The most that mapped_bytes has been."),
+    "peak_entries": (GAUGE, "The most that mapped_entries has been."),
+    "limit_bytes": (GAUGE, "The most that guest_bytes may be."),
+    "limit_entries": (GAUGE, "The most that mapped_entries may be."),
+    "learned_bytes": (GAUGE, "What the host seems to allow if that is less than limit_bytes, else "
+                      "0."),
+    "learned_entries": (GAUGE, "What the host seems to allow if that is less than limit_entries, "
+                        "else 0."),
+    "window_bytes": (GAUGE, "The size of the next registration."),
+    "doorbells": (COUNTER, "Exits to the host."),
+    "batches": (COUNTER, "Doorbells with more than one request."),
+    "requests": (COUNTER, "Requests in all doorbells."),
+    "doorbell_ns_min": (GAUGE, "The shortest doorbell."),
+    "doorbell_ns_mean": (GAUGE, "The mean time of a doorbell."),
+    "doorbell_ns_max": (GAUGE, "The longest doorbell."),
+    "map_entry_ns": (GAUGE, "The host's time for one request to register."),
+    "unmap_entry_ns": (GAUGE, "The host's time for one request to unregister."),
+    "batch_fit": (GAUGE, "How many requests fit in doorbell_us."),
+    "hits": (COUNTER, "Mappings in existing registrations."),
+    "misses": (COUNTER, "Mappings that needed a new registration."),
+    "slow_paths": (COUNTER, "Operations that took the engine's lock."),
+    "evictions": (COUNTER, "Registrations returned although the mode would have kept them."),
+    "align_tries": (COUNTER, "Registrations made only to get an aligned address."),
+    "aligned": (COUNTER, "New registrations whose address is aligned to their block."),
+    "unaligned": (COUNTER, "New registrations whose address is not aligned to their block."),
+    "refusals": (COUNTER, "Registrations that the host refused and that were tried again with a "
+                 "smaller size."),
+    "map_failures": (COUNTER, "Mappings that failed."),
+    "recovered": (COUNTER, "Released registrations of an earlier kernel."),
+    "bad_unmaps": (COUNTER, "Unmaps of addresses that were not mapped."),
+    "leaked_bytes": (GAUGE, "Memory kept from the kernel, because the device may still reach it."),
+    "broken": (GAUGE, "1 if the host broke the protocol."),
 }
 SETTINGS = ("idle_ms", "batch_max", "doorbell_us")     # no metrics
+
+
+def unit_of(file, kind):
+    """The name of the metric of FILE, which tells its unit, and the factor to that."""
+    if "_ns" in file:
+        return file.replace("_ns", "") + "_seconds", 1e-9
+    return file + ("_total" if kind == COUNTER else ""), 1
 
 
 def quoted(text):
@@ -94,7 +94,8 @@ def text_of(root, rows):
                                     for d, _, state in rows for word in devices.STATES])
     lines += metric("problem", GAUGE, "1 if the device has a problem in its state.",
                     [(labels_of(d), int(state.bad)) for d, _, state in rows])
-    for file, (name, kind, text, factor) in METRICS.items():
+    for file, (kind, text) in METRICS.items():
+        name, factor = unit_of(file, kind)
         values = [(labels_of(d), d.get(file)) for d, _, _ in rows]
         lines += metric(name, kind, text, [(labels, None if value is None else value * factor)
                                            for labels, value in values])
