@@ -23,7 +23,10 @@ help:
 	@echo '               (KDIR=$(if $(KDIR),$(KDIR),none found: install linux-headers-amd64 or set it))'
 	@echo 'make install   the module for that kernel, loaded early at boot; make uninstall removes it'
 	@echo 'make dkms-install   the same for all present and future kernels; make dkms-remove'
+	@echo '               (REPLACE=1 with either replaces another project'\''s module of this name)'
 	@echo 'make deb       Debian packages, into build/deb'
+	@echo 'make source    the source of the last commit, with an rpm spec and a PKGBUILD (both'
+	@echo '               untested on their systems), into build/source'
 	@echo 'make install-tools   the command apple-dma, its manual and completion;'
 	@echo '               PREFIX=$(PREFIX), DESTDIR'
 	@echo
@@ -46,7 +49,7 @@ module:
 
 .PHONY: install
 install: module
-	@KDIR='$(KDIR)' DESTDIR='$(DESTDIR)' scripts/install module
+	@KDIR='$(KDIR)' DESTDIR='$(DESTDIR)' REPLACE='$(REPLACE)' scripts/install module
 
 .PHONY: uninstall
 uninstall:
@@ -54,7 +57,7 @@ uninstall:
 
 .PHONY: dkms-install
 dkms-install:
-	@DESTDIR='$(DESTDIR)' scripts/install dkms
+	@DESTDIR='$(DESTDIR)' REPLACE='$(REPLACE)' scripts/install dkms
 
 .PHONY: dkms-remove
 dkms-remove:
@@ -65,21 +68,40 @@ deb:
 	scripts/setup deb
 	scripts/make-deb
 
+version := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
+
+.PHONY: source
+source:
+	rm -rf build/source
+	mkdir -p build/source
+	git archive --prefix=apple-dma-$(version)/ -o build/source/apple-dma-$(version).tar.gz HEAD
+	sed 's/@VERSION@/$(version)/' packaging/rpm/apple-dma-dkms.spec >build/source/apple-dma-dkms.spec
+	sed -e 's/@VERSION@/$(version)/' -e "s/@SHA256@/$$(sha256sum \
+		build/source/apple-dma-$(version).tar.gz | cut -d ' ' -f 1)/" \
+		packaging/arch/PKGBUILD >build/source/PKGBUILD
+	cat packaging/other-module packaging/arch/install >build/source/apple-dma.install
+
 PREFIX ?= /usr/local
+# Debian's zsh looks for the completions of packages in a folder of its own.
+zsh_functions = $(PREFIX)/share/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .PHONY: install-tools
 install-tools:
-	install -d '$(DESTDIR)$(PREFIX)/sbin' '$(DESTDIR)$(PREFIX)/share/apple-dma/apple_dma' \
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/apple-dma/apple_dma' \
 		'$(DESTDIR)$(PREFIX)/share/man/man4' '$(DESTDIR)$(PREFIX)/share/man/man8' \
-		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
-	install -m 755 tools/apple-dma '$(DESTDIR)$(PREFIX)/sbin/'
+		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions' \
+		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d' '$(DESTDIR)$(zsh_functions)'
+	install -m 755 tools/apple-dma '$(DESTDIR)$(PREFIX)/bin/'
 	install -m 644 tools/apple_dma/*.py '$(DESTDIR)$(PREFIX)/share/apple-dma/apple_dma/'
 	sed -n '/^PACKAGE_VERSION=/p' dkms.conf >'$(DESTDIR)$(PREFIX)/share/apple-dma/VERSION'
 	chmod 644 '$(DESTDIR)$(PREFIX)/share/apple-dma/VERSION'
 	install -m 644 tools/man/apple_dma.4 '$(DESTDIR)$(PREFIX)/share/man/man4/'
 	install -m 644 tools/man/apple-dma.8 '$(DESTDIR)$(PREFIX)/share/man/man8/'
-	install -m 644 tools/completion/apple-dma \
+	install -m 644 tools/completion/bash/apple-dma \
 		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/'
+	install -m 644 tools/completion/fish/apple-dma.fish \
+		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/'
+	install -m 644 tools/completion/zsh/_apple-dma '$(DESTDIR)$(zsh_functions)/'
 
 .PHONY: emulator
 emulator:

@@ -159,6 +159,17 @@ static bool align_is_better(const struct apple_dma_window *c,
 	       c->iova + c->size - 1 <= req->mask;
 }
 
+/*
+ * A window that is replaced while mappings use it stays registered for them, and
+ * nothing else is mapped in it. Is there room for such waste?
+ */
+static bool align_may_leave(struct apple_dma_engine *e,
+			    const struct apple_dma_window *w)
+{
+	return apple_dma_window_live(w) <= w->guarded ||
+	       apple_dma_shape_roomy(e) >= w->size;
+}
+
 /* Look for a window in place of @w: one doorbell. */
 static void align_replace(struct apple_dma_engine *e,
 			  struct apple_dma_request *req,
@@ -176,8 +187,14 @@ static void align_replace(struct apple_dma_engine *e,
 	if (refusal.leftovers)
 		apple_dma_recover_start(e);
 	/* It has no room for more, or there is no memory in front of @w. */
-	if (list_empty(&made))
+	if (list_empty(&made)) {
 		req->searches = SEARCHES;
+		/* Too large for candidates: it is asked for again. */
+		if (apple_dma_align_forbids(w, req) && align_may_leave(e, w) &&
+		    w->size + APPLE_DMA_WINDOW_MAX >
+		    e->limits.bytes / CANDIDATES_SHARE)
+			apple_dma_window_retire(e, w);
+	}
 	list_for_each_entry(c, &made, list)
 		if (!found && align_is_better(c, req))
 			found = c;
@@ -248,17 +265,6 @@ void apple_dma_align_count(struct apple_dma_engine *e,
 		    req->range.size, ok);
 	e->stats.aligned += ok;
 	e->stats.unaligned += !ok;
-}
-
-/*
- * A window that is replaced while mappings use it stays registered for them, and
- * nothing else is mapped in it. Is there room for such waste?
- */
-static bool align_may_leave(struct apple_dma_engine *e,
-			    const struct apple_dma_window *w)
-{
-	return apple_dma_window_live(w) <= w->guarded ||
-	       apple_dma_shape_roomy(e) >= w->size;
 }
 
 /**

@@ -258,7 +258,7 @@ void apple_dma_budget_forget(struct apple_dma_engine *e)
 	memset(&e->learned, 0, sizeof(e->learned));
 	e->learned.bytes = U64_MAX;
 	e->learned.entries = U32_MAX;
-	e->learned.shape = U64_MAX;
+	e->learned.size = U64_MAX;
 	e->learned.most_bytes = U64_MAX;
 }
 
@@ -287,7 +287,7 @@ void apple_dma_budget_expire(struct apple_dma_engine *e)
 		return;
 	l->bytes = U64_MAX;
 	l->entries = U32_MAX;
-	l->shape = U64_MAX;
+	l->size = U64_MAX;
 	l->refused.size = 0;
 	l->limit = 0;
 	l->most_bytes = U64_MAX;
@@ -322,10 +322,11 @@ void apple_dma_budget_learn_limit(struct apple_dma_engine *e, u64 bytes,
 	budget_believe_in_limit(e, bytes + size, entries + 1);
 }
 
-/* The host refused a window for its size: @shape is the largest to ask for now. */
-void apple_dma_budget_learn_shape(struct apple_dma_engine *e, u64 shape)
+/* The host refused a window of @size bytes for its size. */
+void apple_dma_budget_learn_size(struct apple_dma_engine *e, u64 size)
 {
-	e->learned.shape = min(e->learned.shape, shape);
+	e->learned.size = min_t(u64, e->learned.size,
+				rounddown_pow_of_two(size - 1));
 	budget_believe(&e->learned.belief);
 }
 

@@ -84,7 +84,7 @@ struct apple_dma_belief {
  * @bytes: it refused to go beyond this, of all engines with the same budget;
  *	U64_MAX if it never did
  * @entries: the same for registrations; U32_MAX
- * @shape: larger windows than this were refused for their size; U64_MAX
+ * @size: larger windows were refused for their size; a power of two, or U64_MAX
  * @refused: it refused this range last; of size 0 for none
  * @limit: it refused two ranges of this size or less, in two places: nothing as
  *	large is asked for, wherever it is; 0 for none
@@ -101,7 +101,7 @@ struct apple_dma_belief {
 struct apple_dma_learned {
 	u64 bytes;
 	u32 entries;
-	u64 shape;
+	u64 size;
 	struct apple_dma_range refused;
 	u64 limit;
 	u64 refused_bytes;
@@ -139,7 +139,7 @@ void apple_dma_budget_forget(struct apple_dma_engine *e);
 void apple_dma_budget_expire(struct apple_dma_engine *e);
 void apple_dma_budget_learn_limit(struct apple_dma_engine *e, u64 bytes,
 				  u64 entries, u64 size);
-void apple_dma_budget_learn_shape(struct apple_dma_engine *e, u64 shape);
+void apple_dma_budget_learn_size(struct apple_dma_engine *e, u64 size);
 void apple_dma_budget_learn_own(struct apple_dma_engine *e,
 				const struct apple_dma_range *range);
 void apple_dma_budget_learn_refusal(struct apple_dma_engine *e,

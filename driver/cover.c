@@ -232,6 +232,9 @@ cover_plan_runs(struct apple_dma_engine *e, const struct apple_dma_request *req,
 
 		if (apple_dma_index_find(e, run->phys, run->size))
 			continue;
+		/* A part of it may do, when its range is at hand. */
+		if (i && run->size > e->learned.size)
+			break;
 		w = apple_dma_shape_plan(e, run, i ? run : &req->range, shape,
 					 &why);
 		if (!w)
@@ -339,16 +342,6 @@ static bool cover_takes_back(struct apple_dma_engine *e,
 	return !refusal.n && !e->broken;
 }
 
-/* The largest shape that is smaller than a window that was refused. */
-static u64 cover_shape_below(u64 size)
-{
-	u64 shape = APPLE_DMA_WINDOW_MAX;
-
-	while (shape > APPLE_DMA_GRANULE_SIZE && shape >= size)
-		shape /= APPLE_DMA_SHAPE_STEP;
-	return shape;
-}
-
 /*
  * Record what the host refused. @r: exact granules were, or @r->n is 0.
  * @shared: a shared window whose granules were taken instead, or of size 0.
@@ -371,7 +364,7 @@ static void cover_learn(struct apple_dma_engine *e,
 	else if (r->n)
 		apple_dma_budget_learn_refusal(e, r);
 	else
-		apple_dma_budget_learn_shape(e, cover_shape_below(shared->size));
+		apple_dma_budget_learn_size(e, shared->size);
 }
 
 /*

@@ -24,6 +24,14 @@
 /* If the handle of a range is taken, so many granules before it are tried. */
 #define HANDLE_TRIES	64
 
+/* The largest shape from @shape down that is not larger than @most. */
+static u64 shape_down_to(u64 shape, u64 most)
+{
+	while (shape > APPLE_DMA_GRANULE_SIZE && shape > most)
+		shape /= APPLE_DMA_SHAPE_STEP;
+	return shape;
+}
+
 /**
  * apple_dma_shape_roomy() - the shape that room and waste allow in cached mode
  * @e: the engine; its lock is held
@@ -32,19 +40,16 @@
  */
 u64 apple_dma_shape_roomy(struct apple_dma_engine *e)
 {
-	u64 limit = apple_dma_budget_bytes(e), shape = APPLE_DMA_WINDOW_MAX,
-	    most;
-	u64 busy, waste, room;
+	u64 limit = apple_dma_budget_bytes(e);
+	u64 busy, waste, room, most;
 
 	if (apple_dma_budget_has_all_ram(e))
-		return shape;
+		return APPLE_DMA_WINDOW_MAX;
 	apple_dma_budget_busy(e, &busy, &waste);
 	room = limit - min(busy, limit);
 	most = limit / WASTE_SHARE - min(waste, limit / WASTE_SHARE);
-	most = min(most / WASTE_EACH, room / ROOM_EACH);
-	while (shape > APPLE_DMA_GRANULE_SIZE && shape > most)
-		shape /= APPLE_DMA_SHAPE_STEP;
-	return shape;
+	return shape_down_to(APPLE_DMA_WINDOW_MAX,
+			     min(most / WASTE_EACH, room / ROOM_EACH));
 }
 
 /**
@@ -58,7 +63,7 @@ u64 apple_dma_shape(struct apple_dma_engine *e)
 	apple_dma_budget_expire(e);
 	if (!apple_dma_engine_lazy(e))
 		return APPLE_DMA_GRANULE_SIZE;
-	return min(apple_dma_shape_roomy(e), e->learned.shape);
+	return shape_down_to(apple_dma_shape_roomy(e), e->learned.size);
 }
 
 /* An aligned window of @len bytes around the range, or NULL. */
@@ -177,8 +182,11 @@ struct apple_dma_window *apple_dma_shape_plan(struct apple_dma_engine *e,
 	for (; shape > APPLE_DMA_GRANULE_SIZE && shape > run->size && !w;
 	     shape /= APPLE_DMA_SHAPE_STEP)
 		w = shape_plan_shared(e, run->phys, run->size, shape);
-	if (!w && run->size > granules &&
-	    apple_dma_ram_has(e, run->phys, run->size))
+	/* The host refuses windows of this size: a part of the run. */
+	if (!w && run->size > e->learned.size)
+		w = shape_plan_shared(e, range->phys, range->size, shape);
+	else if (!w && run->size > granules &&
+		 apple_dma_ram_has(e, run->phys, run->size))
 		w = shape_plan_exact(e, run->phys, run->size, cause);
 	if (!w)
 		return shape_plan_exact(e, range->phys, range->size, cause);

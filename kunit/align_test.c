@@ -583,6 +583,29 @@ static void large_range_across_4_gib(struct kunit *test)
 	CHECK(test, fixture_map(f, 64 * MIB, GIB) != DMA_MAPPING_ERROR);
 }
 
+/*
+ * A buffer of a list is too large for candidates, and its window crosses 4 GiB. It is
+ * asked for again, also when an earlier failure has left the window idle.
+ */
+static void large_list_across_4_gib(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_RANDOM,
+					 .ram = { 4000 * MIB });
+	struct scatterlist *sgl = fixture_list(f, 256 * MIB, 1, 0, 64 * MIB);
+	u64 end = round_up(f->host->iova_base, 4 * GIB) + 4 * GIB;
+
+	f->host->force = end - 32 * MIB;
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 1, ANY, U32_MAX), 0);
+	CHECK(test, !apple_dma_crosses(sg_dma_address(sgl), 64 * MIB, U32_MAX));
+	CHECK_EQ(test, apple_dma_unmap_list(f->e, sgl, 1), 0);
+	apple_dma_engine_flush(f->e);
+
+	f->host->force = end - 32 * MIB;
+	CHECK(test, fixture_map(f, 256 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 1, ANY, U32_MAX), 0);
+	CHECK(test, !apple_dma_crosses(sg_dma_address(sgl), 64 * MIB, U32_MAX));
+}
+
 /* One doorbell in a hold of the lock, with candidates and fillers, too. */
 static void one_doorbell_in_a_hold(struct kunit *test)
 {
@@ -727,6 +750,7 @@ static struct kunit_case align_cases[] = {
 	KUNIT_CASE(strict_window_across_4_gib),
 	KUNIT_CASE(strict_hole_across_4_gib),
 	KUNIT_CASE(large_range_across_4_gib),
+	KUNIT_CASE(large_list_across_4_gib),
 	KUNIT_CASE(one_doorbell_in_a_hold),
 	KUNIT_CASE(boundary_is_always_searched_for),
 	KUNIT_CASE(candidates_keep_to_their_share),

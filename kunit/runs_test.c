@@ -157,6 +157,33 @@ static void refused_run_is_mapped_in_pieces(struct kunit *test)
 	CHECK_EQ(test, fixture_stats(f)->live_mappings, 0);
 }
 
+/*
+ * A host with small holes only: when it has refused some sizes, nothing as large is
+ * asked for. Ranges that are just smaller share a doorbell.
+ */
+static void runs_are_no_larger_than_the_holes(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .ram = { 6 * GIB });
+	struct scatterlist *sgl = pages(f, 0, 4096, 0, FORWARD);
+
+	f->host->limits.segment = 64 * KIB;
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 4096, ANY, ANY), 0);
+	check_right(f, sgl, 4096);
+	EXPECT(test, fixture_doorbells(f) <= 16 * MIB / (64 * KIB) + 80);
+	EXPECT(test, fixture_stats(f)->refusals <= 20);
+	fixture_close(test);
+
+	f = fixture_open(test, .policy = FAKE_HOST_ALIGNED);
+	f->host->limits.segment = 2 * MIB;
+	CHECK(test, fixture_map(f, 500 * MIB, PAGE) != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->refusals, 1);
+	fixture_doorbells(f);
+	sgl = fixture_list(f, 0, 64, 4 * MIB, 2 * MIB);
+	CHECK_EQ(test, apple_dma_map_list(f->e, sgl, 64, ANY, ANY), 0);
+	CHECK_EQ(test, fixture_stats(f)->refusals, 1);
+	CHECK_EQ(test, fixture_doorbells(f), 2);
+}
+
 /* There is one set of bits. A list that comes meanwhile is mapped without. */
 static void one_list_has_the_bits(struct kunit *test)
 {
@@ -215,6 +242,7 @@ static struct kunit_case runs_cases[] = {
 	KUNIT_CASE(what_is_there_is_no_run),
 	KUNIT_CASE(a_block_starts_its_run),
 	KUNIT_CASE(refused_run_is_mapped_in_pieces),
+	KUNIT_CASE(runs_are_no_larger_than_the_holes),
 	KUNIT_CASE(one_list_has_the_bits),
 	KUNIT_CASE(strict_lists_have_no_runs),
 	KUNIT_CASE(granules_with_one_bit),

@@ -7,7 +7,9 @@ followed it. Documentation/dext.md has the table.
 
 import json
 import re
+import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -440,3 +442,53 @@ def test_msix_control_reaches_the_device_on_the_known_hosts(machine, name, throu
     assert host.config_read(DEVICE, at + 2, 2) & 0xc000 == 0xc000
     assert client.config(at + 2, 2) & 0xc000 == (0xc000 if through else 0)
     client.close()
+
+
+# ------------------------------------------------------------------ mac.md
+
+MAC = Path(__file__).resolve().parents[2] / "Documentation" / "mac.md"
+COMMANDS = re.findall(r"^```sh mac\n(.*?)^```$", MAC.read_text(), re.M | re.S)
+
+
+def passed(command):
+    """The words for passed-through functions in a block of mac.md."""
+    return re.findall(r"-device (vfio-apple-pci,\S+)", command)
+
+
+def at(extension, words):
+    """An extension that has the devices of these words."""
+    return extension(*(f"dma-engine,bdf={re.search('host=([^,]+)', word)[1]}" for word in words))
+
+
+@pytest.mark.parametrize("words", [passed(command) for command in COMMANDS if passed(command)],
+                         ids=len)
+def test_mac_md_gives_each_function_a_companion(boot, extension, words):
+    """Today's hosts make none unless they are told to."""
+    assert all({"dma-companion=on", "rombar=0"} <= set(word.split(",")) for word in words)
+    host, _ = boot(*words, arch="arm64", host=at(extension, words))
+    managed = []
+    for devfn in host.companions():
+        host.use(devfn)
+        managed.append(host.reg("MANAGED_BDF"))
+        host.config_write(devfn, 4, 0, 2)
+    assert len(managed) == len(words) and sorted(managed) == host.devices()
+
+
+def test_the_command_of_mac_md_starts(shims, extension, tmp_path):
+    """With what this machine has in place of a Mac's accelerator, display, firmware and disk."""
+    command, = [command for command in COMMANDS if "qemu-system-aarch64" in command]
+    text = command[command.index("qemu-system-aarch64"):].replace("\\\n", " ")
+    (tmp_path / "firmware").write_bytes(qtest.ARM.firmware)
+    with (tmp_path / "disk").open("wb") as disk:
+        disk.truncate(1 << 20)
+    for there, here in (("-accel hvf", "-accel tcg"), ("-cpu host", "-cpu max"), ("8G", "128M"),
+                        ("-display cocoa", "-display none"), ("guest.qcow2", tmp_path / "disk"),
+                        ("edk2-aarch64-code.fd", tmp_path / "firmware")):
+        assert there in text
+        text = text.replace(there, str(here))
+    dext = at(extension, passed(command))
+    done = subprocess.run(["timeout", "60", "env", f"APPLE_DEXT_SOCKET={dext.socket}",
+                           *qtest.preload(shims["arm64"]), *shlex.split(text), "-S", "-serial",
+                           "none", "-monitor", "stdio"], input="info pci\nquit\n", check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=90)
+    assert done.returncode == 0 and done.stdout.count("1b36:0015") == 1, done.stdout

@@ -246,11 +246,19 @@ BREAKS = (
 
     # ---- what the host teaches
     Break("a learned shape is a part of what was refused, and no power of the step",
-          "driver/cover.c",
-          "\twhile (shape > APPLE_DMA_GRANULE_SIZE && shape >= size)\n"
-          "\t\tshape /= APPLE_DMA_SHAPE_STEP;\n",
-          "\tshape = min(shape, size / 2);\n",
+          "driver/shape.c",
+          "\treturn shape_down_to(apple_dma_shape_roomy(e), e->learned.size);\n",
+          "\treturn min(apple_dma_shape_roomy(e), e->learned.size);\n",
           "shape.refused_mixture_keeps_shapes"),
+    Break("a large list whose window crosses a boundary is not asked for again", "driver/align.c",
+          "\t\tif (apple_dma_align_forbids(w, req) && align_may_leave(e, w) &&\n",
+          "\t\tif (false && align_may_leave(e, w) &&\n", "align.large_list_across_4_gib"),
+    Break("runs of a size that was refused are asked for", "driver/cover.c",
+          "\t\tif (i && run->size > e->learned.size)\n", "\t\tif (false)\n",
+          "runs.runs_are_no_larger_than_the_holes"),
+    Break("a run of a size that was refused is asked for whole", "driver/shape.c",
+          "\tif (!w && run->size > e->learned.size)\n", "\tif (false)\n",
+          "runs.runs_are_no_larger_than_the_holes"),
     Break("the refusal of one range is taken for a limit", "driver/budget.c",
           "\tif (r->disjoint)\n", "\tif (true)\n",
           "shape.refused_range_is_no_limit_when_all_is_busy"),

@@ -42,3 +42,24 @@ def blocks(top):
             found.append(Block(str(path.relative_to(top)), text.count("\n", 0, match.start()) + 1,
                                language, kind, textwrap.dedent(match["text"])))
     return found
+
+
+def anchors(path):
+    """What a link may point to in a page."""
+    heads = re.findall(r"^#+ (.*)$", path.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", head.replace("`", "")).strip().lower().replace(" ", "-")
+            for head in heads}
+
+
+def dead_links(top):
+    """The links between the pages in TOP and in its Documentation/ that lead nowhere."""
+    dead = []
+    for path in [*sorted(top.glob("*.md")), *sorted((top / "Documentation").glob("*.md"))]:
+        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+            if re.match(r"[a-z]+:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            to = path.parent / name if name else path
+            if not to.exists() or anchor and anchor not in anchors(to):
+                dead.append(f"{path.name}: {target}")
+    return dead

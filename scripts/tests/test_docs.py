@@ -128,24 +128,57 @@ def test_commands_in_a_guest(testbed, disk):
     assert [f"block {block}" for block in wanted] == re.findall(r"^block \S+$", run.out, re.M)
 
 
-def anchors(path):
-    """What a link may point to in a page."""
-    heads = re.findall(r"^#+ (.*)$", path.read_text(), re.M)
-    return {re.sub(r"[^\w -]", "", head.replace("`", "")).strip().lower().replace(" ", "-")
-            for head in heads}
+def test_links_lead_somewhere(tmp_path):
+    assert (TOP / "CONTRIBUTING.md").exists() and not docs.dead_links(TOP)
+    (tmp_path / "a.md").write_text("# One\n[b](b.md) [one](#one) [two](#two) [x](https://x)\n")
+    assert docs.dead_links(tmp_path) == ["a.md: b.md", "a.md: #two"]
 
 
-def test_links_lead_somewhere():
-    dead = []
-    for path in [TOP / "README.md", *(TOP / "Documentation").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
-            if re.match(r"[a-z]+:", target):
-                continue
-            name, _, anchor = target.partition("#")
-            to = path.parent / name if name else path
-            if not to.exists() or anchor and anchor not in anchors(to):
-                dead.append(f"{path.name}: {target}")
-    assert not dead
+def test_issue_form_and_workflow():
+    """The form asks for what helps; CI runs what .ci/run runs and nothing else."""
+    form = (TOP / ".github/ISSUE_TEMPLATE/problem.yml").read_text()
+    assert "sudo apple-dma report" in form and "sudo apple-dma doctor" in form
+    workflow = (TOP / ".github/workflows/check.yml").read_text()
+    assert re.findall(r"^      - run: (.*)$", workflow, re.M) == [".ci/run"]
+    assert os.access(TOP / ".ci/run", os.X_OK)
+
+
+def test_readme_leads_to_every_page():
+    """By links, over other pages if need be."""
+    ahead, seen = [TOP / "README.md"], set()
+    while ahead:
+        page = ahead.pop()
+        if page in seen or page.suffix != ".md" or not page.exists():
+            continue
+        seen.add(page)
+        ahead += [(page.parent / target.partition("#")[0]).resolve()
+                  for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text())]
+    assert {path.resolve() for path in (TOP / "Documentation").glob("*.md")} <= seen
+
+
+def test_readme_counts_what_other_pages_list():
+    """Devices that work, their drivers, and the instructions of a map with its unmap."""
+    readme = " ".join((TOP / "README.md").read_text().split())
+    compat = (TOP / "Documentation/compat.md").read_text()
+    rows = re.findall(r"^\| (\S+) \| (\S+) \| .* \| ok(| \(.*\)) \|$", compat, re.M)
+    drivers = {driver for _, driver, _ in rows}
+    assert f" {len(rows)} device models of QEMU with their {len(drivers)} stock drivers" in readme
+    number = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
+    narrow = number[sum("below 4 GiB" in note for _, _, note in rows)]
+    assert f"{narrow} models need 32-bit addresses" in readme.lower()
+    bench = (TOP / "Documentation/benchmark.md").read_text().split("### Pairs and lists")[1]
+    costs = [int(cost) for cost in
+             re.findall(r"^\|.*\| cached \| (\d+) \|", bench.split("\n### ")[0], re.M)]
+    assert f" {min(costs)} to {max(costs)} instructions" in readme
+
+
+@pytest.mark.parametrize("page", ["README.md", "Documentation/limits.md", "Documentation/mac.md",
+                                  "Documentation/faq.md", "Documentation/troubleshooting.md"])
+def test_pages_have_the_limit_of_the_module(page):
+    """A page that names the most bytes has the default of max_bytes."""
+    header = (TOP / "include/uapi/linux/apple_dma.h").read_text()
+    limit = int(re.search(r"APPLE_DMA_DEFAULT_MAX_BYTES\s+(0x[0-9a-f]+)", header)[1], 16)
+    assert f"{limit >> 20} MiB" in (TOP / page).read_text()
 
 
 def full_parameters(test):
@@ -179,7 +212,7 @@ def test_lifecycle_says_what_runs_with_full_only():
 def test_parameters_reach_the_initramfs():
     """The initramfs has a copy of modprobe.d: a page about parameters says how to update it."""
     pages = [TOP / "README.md", *(TOP / "Documentation").glob("*.md"), *(TOP / "tools/man").iterdir()]
-    texts = {path.name: path.read_text() for path in pages}
+    texts = {path.name: path.read_text().replace("\\-", "-") for path in pages}
     said = re.compile(r"update-initramfs -u\b.*dracut --force|install\.md#module-parameters", re.S)
     told = {name for name, text in texts.items() if "/etc/modprobe.d" in text}
     told |= {"limits.md", "mac.md", "troubleshooting.md"}

@@ -40,14 +40,6 @@ def test_make_deb_refuses_a_version_without_news(copy):
     assert not (tree / "build").exists()
 
 
-def test_rules_name_files_that_exist():
-    text = (TOP / "packaging/debian/rules").read_text()
-    names = re.findall(r"\bDocumentation/\S+|\b\w+\.md", text)
-    assert len(names) > 2
-    assert not [name for name in names if not (TOP / name).exists()
-                and not (TOP / "Documentation" / name).exists()]
-
-
 def test_news_become_the_changelog():
     loaded = SimpleNamespace()
     source = (TOP / "scripts/make-deb").read_text()
@@ -62,6 +54,27 @@ def test_news_become_the_changelog():
     assert text.endswith("\n -- A <a@b.c>  Sat, 21 Nov 2026 20:00:00 +0000\n")
 
 
+def test_make_source(copy):
+    """The archive, and the recipes of other systems with its version and checksum."""
+    tree = copy()
+    (tree / "not-committed").touch()
+    done(["make", "-s", "source"], cwd=tree)
+    made = tree / "build/source"
+    archive = f"apple-dma-{version()}.tar.gz"
+    assert {path.name for path in made.iterdir()} == {
+        archive, "PKGBUILD", "apple-dma.install", "apple-dma-dkms.spec"}
+    names = done(["tar", "-tf", made / archive]).split()
+    assert f"apple-dma-{version()}/packaging/other-module" in names
+    assert not [name for name in names if "not-committed" in name]
+    assert f"\nVersion:        {version()}\n" in (made / "apple-dma-dkms.spec").read_text()
+    checksum = done(["sha256sum", made / archive]).split()[0]
+    assert f"\npkgver={version()}\n" in (made / "PKGBUILD").read_text()
+    assert f"\nsha256sums=('{checksum}')\n" in (made / "PKGBUILD").read_text()
+    assert not re.search("@[A-Z]+[0-9]*@", "".join(p.read_text() for p in made.glob("*[!z]")))
+    done(["bash", "-n", made / "PKGBUILD"])
+    done(["bash", "-n", made / "apple-dma.install"])
+
+
 def test_make_deb(copy):
     """The files and the fields of the packages."""
     if not shutil.which("dh_dkms"):
@@ -74,11 +87,18 @@ def test_make_deb(copy):
     for name in ("dkms", "tools"):
         deb = tree / folder.format(name)
         done(["dpkg-deb", "-R", deb, tree / name])
+        licenses = tree / name / "usr/share/common-licenses"      # another package has them
+        licenses.mkdir()
+        (licenses / "GPL-2").touch()
         fields[name] = dict(re.findall(r"^(\S+): (.*)$",
                                        (tree / name / "DEBIAN/control").read_text(), re.M))
+        assert not docs.dead_links(tree / name / f"usr/share/doc/apple-dma-{name}")
+        assert (tree / name / f"usr/share/doc/apple-dma-{name}/Documentation/install.md").exists()
         files[name] = {path: runs for path, runs in tree_files(tree / name).items()
-                       if not path.startswith("usr/share/doc/")}
+                       if not path.startswith(("usr/share/doc/", "usr/share/common-licenses"))}
     source = f"usr/src/apple-dma-{version()}/"
+    preinst = (tree / "dkms/DEBIAN/preinst").read_text()
+    assert (TOP / "packaging/other-module").read_text() in preinst and "#OTHER" not in preinst
     # dkms makes its key with openssl; without openssl it signs nothing.
     assert {"dkms (>= 3.0.3-4~)", "openssl"} <= set(fields["dkms"]["Depends"].split(", "))
     assert {each["Architecture"] for each in fields.values()} == {"all"}
@@ -97,10 +117,12 @@ def test_make_deb(copy):
         else:
             assert runs == path.endswith((".sh", "packaging/update-initramfs")), path
     assert files["tools"].items() >= {
-        "usr/sbin/apple-dma": True, "usr/share/bash-completion/completions/apple-dma": False,
+        "usr/bin/apple-dma": True, "usr/share/bash-completion/completions/apple-dma": False,
+        "usr/share/fish/vendor_completions.d/apple-dma.fish": False,
+        "usr/share/zsh/vendor-completions/_apple-dma": False,
         "usr/share/man/man4/apple_dma.4.gz": False,
         "usr/share/man/man8/apple-dma.8.gz": False}.items()
-    assert done([tree / "tools/usr/sbin/apple-dma", "--version"]).split()[-1] == version()
+    assert done([tree / "tools/usr/bin/apple-dma", "--version"]).split()[-1] == version()
 
 
 # The packages, in clean chroots
@@ -460,40 +482,102 @@ def test_make_dkms_install_goes_on(chroot):
     assert files_of(chroot.folder) == set()
 
 
+# A module of the same name, as another project has it.
+THEIR_SOURCE = r"""mkdir /usr/src/apple-dma-0.1.0
+cd /usr/src/apple-dma-0.1.0
+echo 'obj-m := apple_dma.o' >Makefile
+cat >apple_dma.c <<END
+#include <linux/module.h>
+MODULE_LICENSE("GPL");
+MODULE_VERSION("0.1.0");
+END
+cat >dkms.conf <<END
+PACKAGE_NAME=apple-dma
+PACKAGE_VERSION=0.1.0
+AUTOINSTALL=yes
+BUILT_MODULE_NAME[0]=apple_dma
+DEST_MODULE_LOCATION[0]=/updates
+END
+"""
+
+
 @needs_root
 @pytest.mark.full
 @pytest.mark.parametrize("chroot", ["bookworm"], indirect=True)
-def test_module_of_another_project_stays(chroot):
-    """Its sources in dkms and its module are not removed without a message."""
-    system = chroot.system
+def test_other_module_of_this_name(chroot):
+    """The public one, with dkms itself: refused, replaced by dkms and by the package, put back."""
+    system, options = chroot.system, chroot.folder / "etc/modprobe.d/apple-dma-options.conf"
     system.run("apt-get -qy install dkms make")
     tree_in(system)
-    theirs = "/usr/src/apple-dma-0.1.0"
-    system.run(f"mkdir {theirs} && cd {theirs} && printf 'obj-m := apple_dma.o\n' >Makefile && "
-               "printf '#include <linux/module.h>\nMODULE_LICENSE(\"GPL\");\n' >apple_dma.c && "
-               "printf 'PACKAGE_NAME=apple-dma\nPACKAGE_VERSION=0.1.0\nAUTOINSTALL=yes\n"
-               "BUILT_MODULE_NAME[0]=apple_dma\nDEST_MODULE_LOCATION[0]=/updates\n' >dkms.conf && "
-               f"dkms install apple-dma/0.1.0 -k {chroot.kernel}")
+    back = f"dkms install apple-dma/0.1.0 -k {chroot.kernel}"
+    system.run(THEIR_SOURCE + f"{back}; echo 'options apple_dma window_shift=22' "
+               ">/etc/modprobe.d/apple-dma-options.conf")
     before = files_of(chroot.folder)
     package = f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb"
     for command in ("make -C /root/tree dkms-install", package):
         status, said = system.run(command, check=False)
-        assert status and theirs in said and "'dkms remove apple-dma/ITS-VERSION --all'" in said
+        assert status and "in dkms: apple-dma/0.1.0" in said and "REPLACE=1" in said
+        assert str(options.relative_to(chroot.folder)) in said
         assert files_of(chroot.folder) == before
     said = system.run("make -C /root/tree dkms-remove")[1]
-    assert theirs in said and "left alone" in said
-    assert files_of(chroot.folder) == before
+    assert "left alone" in said and files_of(chroot.folder) == before
 
-    # Follow the message; then a module in a folder that neither dkms nor depmod has listed.
-    system.run(f"dkms remove apple-dma/0.1.0 --all && rm -r {theirs}")
-    deep = f"/lib/modules/{chroot.kernel}/updates/theirs/apple_dma.ko"
-    system.run(f"mkdir -p $(dirname {deep}) && touch {deep}")
-    for command in ("make -C /root/tree dkms-install", package):
-        status, said = system.run(command, check=False)
-        assert status and deep in said and "run depmod" in said
-    system.run(f"rm {deep}")
-    system.run(package)
+    for replace, remove in (("make -C /root/tree dkms-install REPLACE=1",
+                             "make -C /root/tree dkms-remove"),
+                            (f"env REPLACE=1 {package}", "apt-get -qy purge apple-dma-dkms")):
+        system.run(replace)
+        has_module(system, chroot.kernel, version())
+        loads_it_first(system, chroot.kernel)
+        assert not options.exists() and \
+            "apple-dma-options" not in initramfs(system, chroot.kernel)
+        assert "apple-dma/0.1.0" not in system.run("dkms status")[1]
+        system.run(f"{remove}; mv /{options.relative_to(chroot.folder)}.replaced "
+                   f"/{options.relative_to(chroot.folder)}; {back}")
+        assert files_of(chroot.folder) == before
+        assert system.run(f"modinfo -k {chroot.kernel} -F version apple_dma")[1] == "0.1.0\n"
+
+
+# A package of the same name: what debhelper makes of it, without its build.
+THEIR_PACKAGE = """cd /tmp && mkdir -p p/DEBIAN p/usr/src p/etc/modprobe.d
+cp -r /usr/src/apple-dma-0.1.0 p/usr/src/apple-dma-0.1.105
+sed -i s/0.1.0/0.1.105/ p/usr/src/*/*
+echo 'options apple_dma window_shift=22' >p/etc/modprobe.d/apple-dma-options.conf
+echo /etc/modprobe.d/apple-dma-options.conf >p/DEBIAN/conffiles
+printf 'Package: apple-dma-dkms\nVersion: 0.1.105\nArchitecture: all\n\
+Maintainer: test <test@test>\nDepends: dkms\nDescription: theirs\n' >p/DEBIAN/control
+printf '#!/bin/sh\nset -e\n[ "$1" != configure ] || \
+/usr/lib/dkms/common.postinst apple-dma 0.1.105 /usr/share/apple-dma-dkms "" "$2"\n' >p/DEBIAN/postinst
+printf '#!/bin/sh\nset -e\ndkms remove -m apple-dma -v 0.1.105 --all\n' >p/DEBIAN/prerm
+chmod +x p/DEBIAN/p*
+dpkg-deb -b p theirs.deb
+apt-get -qy install ./theirs.deb
+rm -r /usr/src/apple-dma-0.1.0
+"""
+
+
+@needs_root
+@pytest.mark.full
+@pytest.mark.parametrize("chroot", ["bookworm"], indirect=True)
+def test_other_package_of_this_name(chroot):
+    """An upgrade from it is refused, and it works as before; it is replaced with REPLACE=1."""
+    system = chroot.system
+    system.run("apt-get -qy install dkms")
+    system.run(THEIR_SOURCE)
+    system.run(THEIR_PACKAGE)
+    theirs = f"modinfo -k {chroot.kernel} -F version apple_dma"
+    assert system.run(theirs)[1] == "0.1.105\n"
+    before = files_of(chroot.folder)
+    package = f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb"
+    status, said = system.run(package, check=False)
+    assert status and "the Debian package apple-dma-dkms 0.1.105" in said, said[-3000:]
+    assert system.run(theirs)[1] == "0.1.105\n"
+    assert files_of(chroot.folder) == before
+    assert "0.1.105" in system.run("dpkg -l apple-dma-dkms | grep ^ii")[1]
+    system.run(f"env REPLACE=1 {package}")
     has_module(system, chroot.kernel, version())
+    assert (chroot.folder / "etc/modprobe.d/apple-dma-options.conf").exists()
+    system.run("apt-get -qy purge apple-dma-dkms")
+    assert files_of(chroot.folder) == set()
 
 
 @needs_root

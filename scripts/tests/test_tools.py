@@ -74,7 +74,7 @@ def test_status_of_four_devices(tree, tool):
     tree.companion("0000:00:07.0", None)
     out = tool("status", "--interval", "0", expect=1)
     assert [line.split("  ")[-1].strip() for line in out.splitlines()[1:5]] == [
-        "ok", "failures", "no driver", "no device"]
+        "ok", "failing", "no driver", "no device"]
     assert ("0000:02:00.0: 3 mappings failed: 2 because the byte budget was used up, "
             "1 because the host refused it") in out
     narrow = tool("status", "--interval", "0", expect=1, width=60)
@@ -86,19 +86,53 @@ def test_failed_mappings_are_not_ok(tree, tool):
     """Earlier failures are a remark; present ones are a problem."""
     tree.companion(map_failures=3, failures_bytes=3)
     out = tool("status", "--interval", "0")
-    assert line_with(out, "nvme").split()[-1] == "failures"
+    assert line_with(out, "nvme").split()[-1] == "failing"
     assert "0000:01:00.0: 3 mappings failed: 3 because the byte budget was used up" in out
-    assert out.count("3 mappings failed") == 1
+    assert out.count("3 mappings failed") == 1 and "none fails now" not in out
+    assert "budget was used up; none fails now" in tool("status", "--interval", "0.05")
     got = json.loads(tool("status", "--json", "--interval", "0.05"))["devices"][0]
-    assert (got["state"], got["bad"]) == ("failures", False) and "byte budget" in got["reason"]
-    assert "failures" in tool("top", "--once", "--interval", "0.05").splitlines()[2]
+    assert (got["state"], got["bad"]) == ("failing", False) and "byte budget" in got["reason"]
+    assert "failing" in tool("top", "--once", "--interval", "0.05").splitlines()[2]
 
 
 def test_mappings_that_fail_now_are_bad(tree, tool, monkeypatch):
     tree.companion()
     monkeypatch.setattr(time, "sleep", lambda _: tree.counter("map_failures", 1))
     got = json.loads(tool("status", "--json", "--interval", "0.05", expect=1))["devices"][0]
-    assert (got["state"], got["bad"]) == ("failures", True)
+    assert (got["state"], got["bad"]) == ("failing", True) and "more fail now" in got["reason"]
+
+
+@pytest.mark.parametrize("used, state", [(1459, "ok"), (1460, "full"), (1536, "full")])
+def test_a_budget_that_is_used_up(tree, tool, used, state):
+    """95 % of 1536 MiB in use; idle windows do not count."""
+    tree.companion(mapped_bytes=1536 * MIB, idle_bytes=(1536 - used) * MIB)
+    out = tool("status", "--interval", "0")
+    assert line_with(out, "nvme").split()[-1] == state
+    assert ("of 1.50 GiB are in use; at the limit, mappings fail" in out) == (state == "full")
+
+
+def test_entries_that_are_used_up(tree, tool):
+    tree.companion(mapped_entries=65000, idle_entries=0)
+    assert "full: 65,000 of 65,536 registrations are in use" in tool("status", "--interval", "0")
+
+
+def test_a_budget_that_all_devices_use_up(tree, tool):
+    """The idle windows of both can be taken back, so they do not count."""
+    for address, managed, idle in ((COMPANION, "0000:01:00.0", 100),
+                                   ("0000:00:05.0", "0000:02:00.0", 0)):
+        tree.companion(address, managed, mapped_bytes=768 * MIB, idle_bytes=idle * MIB,
+                       guest_bytes=1536 * MIB)
+    got = json.loads(tool("status", "--json", "--interval", "0"))
+    assert [device["state"] for device in got["devices"]] == ["ok", "ok"]
+    tree.counter("idle_bytes", 10 * MIB)
+    out = tool("status", "--interval", "0")
+    assert out.count("full: 1.49 GiB of 1.50 GiB are in use") == 2
+
+
+def test_a_full_budget_that_failed_before_says_both(tree, tool):
+    tree.companion(mapped_bytes=1536 * MIB, idle_bytes=0, map_failures=3, failures_bytes=3)
+    out = tool("status", "--interval", "0.05")
+    assert "0000:01:00.0: full: 1.50 GiB of" in out and "0000:01:00.0: 3 mappings failed" in out
 
 
 def test_status_of_a_broken_companion(tree, tool):
@@ -191,6 +225,7 @@ def test_colours_only_on_a_terminal(tree, tool):
 
 @pytest.mark.parametrize("args", [
     ("status", "--interval", "0"), ("status", "--json", "--interval", "0"), ("doctor",),
+    ("status", "--prometheus", "--interval", "0"), ("doctor", "--verbose"),
     ("top", "--once", "--interval", "0"), ("report", "--seconds", "0", "-o", "-"), ("--help",),
     ("status", "--help"), ("--version",), ("nothing",)], ids=" ".join)
 def test_nobody_reads_the_output(tree, args):

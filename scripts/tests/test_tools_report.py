@@ -5,6 +5,7 @@ import ast
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,8 @@ import pytest
 from conftest import TOP
 from test_tools import COMPANION, TOOL, line_with, on_a_terminal, tool, tree, without_override
 from tools_tree import MIB, NEWER, event, window
-from apple_dma import charts
+from apple_dma import charts, devices, figures, record
+from apple_dma import report as report_module
 
 VOID = {"meta", "br", "img", "link", "input"}
 
@@ -152,7 +154,7 @@ def test_report_is_well_formed_and_alone(traced, report):
     assert not page.bad and not page.open and not page.links
     assert "http" not in html.replace('xmlns="http://www.w3.org/2000/svg"', "")
     pictures = re.findall(r"<svg .*?</svg>", html, re.S)
-    assert len(pictures) == 12      # six plots, for a wide and for a narrow page
+    assert len(pictures) == 14      # seven plots, for a wide and for a narrow page
     for picture in pictures:
         root = ElementTree.fromstring(picture)
         width, height = map(float, root.get("viewBox").split()[2:])
@@ -160,7 +162,8 @@ def test_report_is_well_formed_and_alone(traced, report):
         check_labels(root)
     text = " ".join(page.text)
     assert "nan" not in text.lower().split() and "None" not in text
-    for unit in ("time in seconds", "time in the host", "size, up to", "MiB", "µs"):
+    for unit in ("time in seconds", "time in the host", "size, up to", "MiB", "µs",
+                 "mappings per second", "doorbells per second"):
         assert unit in text, unit
 
 
@@ -196,14 +199,60 @@ def test_report_with_counters_alone(tree, report):
     tree.remove("sys/kernel/tracing/events/apple_dma")
     html, out = report(seconds=0.2)
     assert "Only counters were recorded: this apple_dma has no tracepoints" in out
-    assert "Only counters were recorded" in html and "There is no listing of windows" in html
+    assert "Only counters were recorded" in html
     assert not Page(html).bad
 
 
 def test_report_of_a_driver_that_does_nothing(traced, report):
     html, out = report(lines=lambda start: ["nothing"], seconds=0.2)
     assert "The driver mapped nothing in this time." in out
-    assert "None in this time." in html
+    assert "Not shown: How long a doorbell takes (none in this time; since the companion" in html
+
+
+def test_a_plot_without_data_gets_no_card(tree, report):
+    tree.companion(**{name: None for name in NEWER})
+    html, _ = report(seconds=0.2)
+    for title in ("How long a doorbell takes", "How large mappings are",
+                  "Guest memory with its windows"):
+        assert f"<h3>{title}</h3>" not in html
+        assert title in re.search(r"Not shown: (.*?)</p>", html)[1]
+    assert all("<svg" in card for card in html.split("<figure>")[1:])
+
+
+def test_counts_are_texts(traced, report):
+    """They can be read on paper, and without a pointer."""
+    html, _ = report(lines=trace_of)
+    for title, numbers in (("How large mappings are", ["90", "10", "7"]),
+                           ("How long a doorbell takes", ["50", "48", "2"])):
+        card = next(card for card in html.split("<figure>") if f"<h3>{title}</h3>" in card)
+        for number in numbers:
+            assert card.count(f'class="count">{number}</text>') == 2, (title, number)
+
+
+def test_doorbells_have_their_own_scale(traced, tmp_path):
+    """Ten doorbells beside 100,000 mappings are still a line that can be seen."""
+    made = record.DeviceRecord(COMPANION)
+    for second in range(5):
+        made.samples.append(devices.Device(COMPANION, taken=float(second), values={
+            "hits": 100000 * second, "misses": 0, "doorbells": 10 * (second // 2)}))
+    card = report_module.rate_figure(made, 4.0)
+    line = re.search(r'<polyline points="([^"]*)" class="line bell"', card)[1]
+    heights = [float(point.split(",")[1]) for point in line.split()]
+    assert max(heights) - min(heights) > 50
+    assert "400,000 mappings, at most 100k/s. 20 doorbells, at most 10/s." in card
+
+
+@pytest.mark.parametrize("change, colour, text", [
+    (lambda tree: None, "green", "All is well."),
+    (lambda tree: tree.pci("0000:00:09.0", "0x1af4", "0x1045", "0x00ff00"), "yellow", "It works."),
+    (lambda tree: tree.counter("broken", 1), "red", "1 problem must be fixed."),
+    (lambda tree: tree.remove("dev/kmsg"), "dim", "No problem was found, but 1 check")])
+def test_the_verdict_is_at_the_top(traced, report, change, colour, text):
+    change(traced)
+    html, out = report(seconds=0.1)
+    before = html.split("<h2>NVMe disk")[0]
+    assert f'class="verdict {colour}"><h2>{text}' in before
+    assert out.startswith(text)
 
 
 def test_report_says_when_limits_were_reached(traced, report):
@@ -239,8 +288,8 @@ def test_report_has_what_a_bug_report_needs(traced, report):
 def test_report_shows_progress_on_a_terminal_only(traced, report):
     shown = on_a_terminal(traced, "report", "--seconds", "2.5", "-o",
                           traced.path("report.html"))
-    assert [f"recording: {n} of 2.5 s" in shown for n in (0, 1, 2)] == [True] * 3
-    assert "recording: 1 of" not in report(seconds=1.2)[1]
+    assert re.findall(r"(\d+) s left", shown) == ["3", "2", "1"]
+    assert "left" not in report(seconds=1.2)[1]
 
 
 def test_report_escapes_what_it_did_not_write(traced, report):
@@ -347,6 +396,26 @@ def test_the_documentation_shows_what_is_printed(tree, tool):
 # ---- the manual
 
 @pytest.mark.parametrize("page", ["apple-dma.8", "apple_dma.4"])
+def test_manual_names_its_section_and_system(page):
+    """In its head and its foot, by mandoc and by groff, whatever machine shows it."""
+    name, section = page.split(".")
+    for argv in (["mandoc", "-T", "utf8"], ["groff", "-t", "-mdoc", "-T", "utf8", "-P-c"]):
+        done = subprocess.run([*argv, TOP / "tools/man" / page], capture_output=True, text=True,
+                              check=True)
+        shown = [re.sub(".\b", "", line) for line in done.stdout.splitlines() if line.strip()]
+        assert shown[0].startswith(f"{name.upper()}({section})")
+        assert re.fullmatch(r"Linux +\w+ \d+, 2026 +Linux", shown[-1]), (argv, shown[-1])
+
+
+@pytest.mark.parametrize("page", ["apple-dma.8", "apple_dma.4"])
+def test_manual_quotes_what_is_copied(page):
+    """groff prints a bare - or ' as another character, which no shell takes."""
+    for line in (TOP / "tools/man" / page).read_text().splitlines():
+        if line.startswith((".Dl ", ".Li ", ".Nm ", ".Xr ")):
+            assert not re.search(r"(?<!\\)-|'", line), line
+
+
+@pytest.mark.parametrize("page", ["apple-dma.8", "apple_dma.4"])
 def test_manual_is_well_formed(page):
     done = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", TOP / "tools/man" / page],
                           capture_output=True, text=True, check=False)
@@ -366,6 +435,17 @@ def test_manual_has_every_file_and_parameter():
     parameters = re.findall(r"^module_param\((\w+),", (TOP / "driver/main.c").read_text(), re.M)
     assert len(parameters) >= 5
     assert not {name for name in parameters if f".It Cm {name}\n" not in text}
+
+
+def test_every_cause_of_an_eviction_has_words():
+    """In the module's comment, its manual and the report."""
+    source = (TOP / "driver/trace.h").read_text()
+    said = re.search(r"A window is gone from the host\. @cause: (.*?)\n \*/", source, re.S)[1]
+    causes = set(re.findall(r"\b(\w+)(?=,| \(|\.$)", re.sub(r"\([^)]*\)", "(", said)))
+    assert causes == set(figures.CAUSES) - {"unknown"}
+    manual = (TOP / "tools/man/apple_dma.4").read_text()
+    listed = re.search(r"^\.Va cause :\n(.*?)^\.It", manual, re.M | re.S)[1]
+    assert set(re.findall(r"\w+", listed)) - {"Li", "or"} == causes
 
 
 def options_of(tool, *command):
@@ -390,7 +470,7 @@ COMP_CWORD=$(($# - 1))
 _apple_dma
 printf '%s\\n' "${COMPREPLY[@]}"
 """
-    done = subprocess.run(["bash", "--norc", "-c", script, TOP / "tools/completion/apple-dma",
+    done = subprocess.run(["bash", "--norc", "-c", script, TOP / "tools/completion/bash/apple-dma",
                            *words], capture_output=True, text=True, check=True, cwd=TOP)
     assert not done.stderr
     return set(done.stdout.split())
@@ -404,9 +484,77 @@ def test_completion(tool):
     assert completions("apple-dma", "report", "-o", "dkms") == {"dkms.conf"}
     assert completions("apple-dma", "report", "--seconds", "6") == {"60"}
     done = subprocess.run(["bash", "--norc", "-c", '. "$0" && complete -p apple-dma',
-                           TOP / "tools/completion/apple-dma"],
+                           TOP / "tools/completion/bash/apple-dma"],
                           capture_output=True, text=True, check=True)
     assert done.stdout == "complete -F _apple_dma apple-dma\n"
+
+
+COMMANDS = ("status", "top", "doctor", "report")
+
+
+def needs(shell):
+    """A mark: the test runs that shell, which scripts/setup check installs."""
+    return pytest.mark.skipif(not shutil.which(shell), reason=f"{shell} is not installed")
+
+
+@needs("fish")
+def test_completion_of_fish(tool):
+    def offered(words):
+        done = subprocess.run(["fish", "--no-config", "-c", "source $argv[1]; complete -C $argv[2]",
+                               TOP / "tools/completion/fish/apple-dma.fish", f"apple-dma {words}"],
+                              capture_output=True, text=True, check=True, cwd=TOP)
+        assert not done.stderr
+        return {line.split("\t")[0] for line in done.stdout.splitlines()}
+    assert offered("") == set(COMMANDS) and offered("do") == {"doctor"}
+    for command in COMMANDS:
+        assert offered(f"{command} --") == options_of(tool, command), command
+    assert offered("report -o dkms") == {"dkms.conf"} and offered("status dkms") == set()
+    assert offered("report --seconds 6") == {"60"}
+
+
+def zsh_offers(words):
+    """What a zsh on a terminal prints when TAB is pressed after WORDS."""
+    master, slave = os.openpty()
+    with subprocess.Popen(["zsh", "-f", "-i"], stdin=slave, stdout=slave, stderr=slave, cwd=TOP,
+                          env={**os.environ, "TERM": "dumb", "LC_ALL": "C.UTF-8"}) as process:
+        os.close(slave)
+
+        def until(word):
+            out = b""
+            while word not in out:
+                assert select.select([master], [], [], 60)[0], out
+                out += os.read(master, 65536)
+            return out.decode()
+        os.write(master, b"fpath=($PWD/tools/completion/zsh $fpath); autoload -Uz compinit; "
+                 b"compinit -D -u; unset zle_bracketed_paste; PS1=REA''DY\n")
+        until(b"READY")     # the prompt; a TAB before it is only a character
+        os.write(master, f"apple-dma {words}\t\x15echo DO''NE\n".encode())
+        out = until(b"DONE")
+        process.kill()
+    os.close(master)
+    return out
+
+
+@needs("zsh")
+def test_completion_of_zsh(tool):
+    shown = zsh_offers("")
+    for command in COMMANDS:
+        assert re.search(rf"\b{command} +-- ", shown), command
+        assert set(re.findall(r"(?<![\w-])--[a-z]+", zsh_offers(f"{command} --"))) == \
+            options_of(tool, command), command
+    assert "dkms.conf" in zsh_offers("report -o dkms")
+    assert "apple-dma report --seconds 60" in zsh_offers("report --seconds 6")
+
+
+def test_completions_have_every_option(tool):
+    """By their text, as not every machine has these shells."""
+    fish = (TOP / "tools/completion/fish/apple-dma.fish").read_text()
+    zsh = (TOP / "tools/completion/zsh/_apple-dma").read_text()
+    options = set().union(*(options_of(tool, command) for command in COMMANDS)) | {"--version"}
+    assert set(re.findall(r"(?<!\w)--[a-z]+", zsh)) == options
+    assert {f"--{name}" for name in re.findall(r"^\$complete .*-l ([a-z]+)", fish, re.M)} == options
+    for command in COMMANDS:
+        assert f"'{command}:" in zsh and f" -a {command} " in fish
 
 
 def test_installed_it_runs(tree, tmp_path):
@@ -418,17 +566,17 @@ def test_installed_it_runs(tree, tmp_path):
     before = sorted(top.rglob("*"))
     tree.companion()
     env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run([top / "sbin/apple-dma", "--root", tree.top, "status", "--interval", "0"],
+    done = subprocess.run([top / "bin/apple-dma", "--root", tree.top, "status", "--interval", "0"],
                           capture_output=True, text=True, check=True, env=env)
     assert "nvme" in done.stdout
-    said = subprocess.run([top / "sbin/apple-dma", "--version"], capture_output=True, text=True,
+    said = subprocess.run([top / "bin/apple-dma", "--version"], capture_output=True, text=True,
                           check=True, env=env).stdout
     version = re.search(r'PACKAGE_VERSION="(.*)"', (TOP / "dkms.conf").read_text())[1]
     assert said == f"apple-dma {version}\n"
     assert sorted(top.rglob("*")) == before
     assert (top / "share/man/man8/apple-dma.8").exists()
     shutil.rmtree(top / "share/apple-dma")
-    done = subprocess.run([top / "sbin/apple-dma", "--version"], capture_output=True, text=True,
+    done = subprocess.run([top / "bin/apple-dma", "--version"], capture_output=True, text=True,
                           check=False)
     assert done.returncode and "modules are missing" in done.stderr
 

@@ -69,7 +69,7 @@ def command(folder):
     subprocess.run(["make", "-s", "install-tools", f"DESTDIR={folder}/tools", "PREFIX=/usr"],
                    cwd=TOP, check=True)
     tools = folder / "tools/usr"
-    return [*python(folder), f"{tools}/sbin/apple-dma:/usr/sbin/apple-dma",
+    return [*python(folder), f"{tools}/bin/apple-dma:/usr/bin/apple-dma",
             f"{tools}/share/apple-dma:/usr/share/apple-dma"]
 
 

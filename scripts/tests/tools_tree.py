@@ -4,8 +4,10 @@
 import os
 import shutil
 
+from package_tree import version
+
 RELEASE = "6.12.117+deb13-arm64"
-VERSION = "0.1.0"
+VERSION = version()
 
 MIB = 1 << 20
 DEFAULTS = {
@@ -166,6 +168,9 @@ class Tree:
         self.write("sys/module/apple_dma/parameters/enable_quirks", "Y")
         self.write("etc/modprobe.d/apple-dma-options.conf", "options apple_dma window_shift=22")
         self.write("etc/modules-load.d/apple-dma-load.conf", "apple_dma")
+        self.write("sys/module/apple_dma/version", "0.1.105")
+        self.write("usr/src/apple-dma-0.1.105/dkms.conf", 'PACKAGE_NAME="apple-dma"')
+        self.path("var/lib/dkms/apple-dma/0.1.105").mkdir(parents=True)
 
     # ---- tracefs and debugfs
 

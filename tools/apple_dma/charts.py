@@ -89,7 +89,7 @@ class Plot:
     def y_axis(self, axis, show, name, binary=False):
         """Marks and lines across, with what is counted above them."""
         self.add(label(4, 12, name, "start", "name"))
-        for value in axis.ticks(5, binary):
+        for value in axis.ticks(max(3, (self.bottom - self.top) // 35), binary):
             y = axis(value)
             self.add(element("line", x1=float(self.left), x2=float(self.right), y1=y, y2=y,
                              class_="grid"),
@@ -130,6 +130,7 @@ class OverTime:
     binary: bool = False
     limit: Optional[float] = None
     stacked: bool = False
+    height: int = 240
 
 
 def thin(points, most):
@@ -157,7 +158,7 @@ def over_time(chart):
     high, far = top_of(chart)
 
     def draw(width, wide):
-        plot = Plot(width, 240, chart.title)
+        plot = Plot(width, chart.height, chart.title)
         x = Axis(0, chart.seconds, plot.left, plot.right)
         y = Axis(0, high, plot.bottom, plot.top + (18 if far else 0))
         plot.y_axis(y, chart.show, chart.y_name, chart.binary)
@@ -201,58 +202,59 @@ def seconds_text(value):
 
 @dataclass
 class Histogram:
-    """Counts in buckets, stacked; EDGES are labels of the buckets, or between them."""
+    """Counts in buckets, a row for each, with a column of numbers for each series."""
 
     title: str
-    buckets: list       # labels, one for a bucket, or one more where they are between
+    buckets: list       # labels of the rows
     series: list        # (name, class, counts)
-    x_name: str
-    y_name: str
-    between: bool = False       # a label is the lower edge of its bucket
+    x_name: str         # what the buckets are
+
+
+ROW = 22            # the height of a row, in px
+SWATCH = 9          # the size of the mark of a column
+
+
+def number_columns(chart, right):
+    """(right edge of each column of numbers, the left edge of the first)."""
+    edges = []
+    for name, _, counts in reversed(chart.series):
+        edges.insert(0, right)
+        texts = [units.count(n) for n in counts]
+        right -= max(len(name) * (LETTER + 2) + SWATCH + 5, max(map(len, texts)) * LETTER) + 14
+    return edges, right
 
 
 def histogram(chart):
-    """Bars with counts on the axis."""
+    """Bars in rows, and the counts as numbers beside them."""
     totals = [sum(counts) for counts in zip(*(c for _, _, c in chart.series))]
 
-    def draw(width, wide):
-        plot = Plot(width, 240, chart.title)
-        y = Axis(0, max(totals, default=0) * 1.1 or 1, plot.bottom, plot.top)
-        plot.y_axis(y, lambda v: units.count(v, short=True), chart.y_name)
-        step = (plot.right - plot.left) / len(totals)
+    def draw(width, _):
+        left = max(map(len, chart.buckets)) * LETTER + 14
+        plot = Plot(width, 32 + ROW * len(totals), chart.title, left=left, bottom=0)
+        edges, end = number_columns(chart, width - 4)
+        x = Axis(0, max(totals) or 1, plot.left, end - 6)
+        plot.add(label(4, 12, chart.x_name, "start", "name"))
+        for (name, class_, _), edge in zip(chart.series, edges):
+            start = edge - len(name) * (LETTER + 2) - SWATCH - 3
+            plot.add(element("rect", x=float(start), y=3.0, width=float(SWATCH),
+                             height=float(SWATCH), class_=f"bar {class_}"),
+                     label(edge, 12, name, "end", "name"))
         for i, bucket in enumerate(chart.buckets):
-            if i % every(chart.buckets, step) == 0:
-                x = plot.left + i * step + (0 if chart.between else step / 2)
-                plot.add(label(x, plot.bottom + 17, bucket))
-        for i in range(len(totals)):
-            low = 0
-            for name, class_, counts in chart.series:
+            y, low = 24.0 + i * ROW, 0
+            plot.add(label(plot.left - 8, y + 13, bucket, "end"))
+            for (name, class_, counts), edge in zip(chart.series, edges):
+                # Wide enough to be seen.
                 if counts[i]:
-                    top = min(y(low + counts[i]), y(low) - 1.5)     # high enough to be seen
-                    text = element("title", escape(f"{bucket_text(chart, i)}: {name} "
-                                                   f"{units.count(counts[i])}"))
-                    plot.add(element("rect", text, x=plot.left + i * step + step * 0.08, y=top,
-                                     width=step * 0.84, height=y(low) - top,
-                                     class_=f"bar {class_}"))
+                    long = max(x(low + counts[i]) - x(low), 2.0)
+                    plot.add(element("rect", x=min(x(low), end - 8.0), y=y, width=long,
+                                     height=ROW - 5.0, class_=f"bar {class_}"))
                     low += counts[i]
-        plot.add(element("line", x1=float(plot.left), x2=float(plot.right), y1=float(plot.bottom),
-                         y2=float(plot.bottom), class_="axis"),
-                 label((plot.left + plot.right) / 2, plot.height - 5, chart.x_name, class_="name"))
+                plot.add(label(edge, y + 13, units.count(counts[i]), "end",
+                               "count" if counts[i] else "tick"))
+        plot.add(element("line", x1=float(plot.left), x2=float(plot.left), y1=20.0,
+                         y2=20.0 + ROW * len(totals), class_="axis"))
         return plot
     return both(draw)
-
-
-def bucket_text(chart, i):
-    """A bucket in words."""
-    if not chart.between:
-        return chart.buckets[i]
-    return f"{chart.buckets[i]} to {chart.buckets[i + 1]}"
-
-
-def every(labels, step):
-    """The distance of labels, in buckets, at which they fit."""
-    longest = max(map(len, labels), default=1) * LETTER + 8
-    return max(1, math.ceil(longest / step))
 
 
 # ---- the map of memory

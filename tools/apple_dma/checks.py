@@ -9,7 +9,7 @@ from . import devices, klog
 
 OK, NOTE, FAIL, SKIP = "ok", "note", "fail", "skip"
 WATCH = 1.0     # seconds in which mappings that fail are seen to
-INITRAMFS = "sudo update-initramfs -u    (with dracut: sudo dracut --force), then reboot"
+INITRAMFS = "sudo update-initramfs -u    (with dracut: sudo dracut --force); then reboot"
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def skip(text, *cure):
 
 def into_force(*how):
     """HOW to change modprobe.d, and how the change takes effect."""
-    return (*how, INITRAMFS, "the initramfs has a copy of modprobe.d of its own")
+    return (*how, INITRAMFS, "(the initramfs has its own copy of modprobe.d)")
 
 
 def option(text):

@@ -8,7 +8,7 @@ from . import devices, units
 from .checks import INITRAMFS, fail, into_force, note, ok, option
 from .errors import NeedsRoot
 
-REPORT = "it is a bug of the host, or ours: report it with this line and QEMU's version"
+REPORT = "it is a bug of the host or of apple_dma: report it with this line and QEMU's version"
 
 # Lines of the module about a companion that it does not take: the pattern, what to do.
 REFUSED = (
@@ -95,7 +95,7 @@ def no_driver(machine, device):
     probe = machine.log.search(rf"(\S+) {re.escape(name)}: (probe .*failed.*|probe failed.*)")
     if error or probe:
         return fail(f"{name} has no driver: " + (probe[0] if probe else error[0]),
-                    f"sudo dmesg | grep {name}    has what the driver did not like")
+                    f"sudo dmesg | grep {name}    shows what the driver said")
     driver = wanted_driver(machine, name)
     if driver:
         return fail(f"{name} has no driver; {driver} knows it", f"sudo modprobe {driver}",
@@ -119,19 +119,19 @@ def check_driver(machine):
         if not device.driver:
             found.append(no_driver(machine, device))
         elif device.driver == "vfio-pci":
-            found.append(fail(f"{name} has the driver vfio-pci, which maps nothing by apple_dma",
-                              "unbind it, and let the device's own driver have it"))
+            found.append(fail(f"{name} has the driver vfio-pci, which does not use apple_dma",
+                              "unbind it, and bind the device's own driver"))
         elif early and built_in(machine.root, early[1]):
             found.append(ok(f"{name}: {early[1]}, which is built into the kernel and so was probed "
                             "a second time"))
         elif early:
             found.append(note(
                 f"{name}: {early[1]} was there before apple_dma, and was bound a second time",
-                "it works; apple_dma is first where the initramfs has it:", INITRAMFS))
+                "it works; to have apple_dma first, make an initramfs that has it:", INITRAMFS))
         elif device.get("live_mappings") == 0:
             found.append(note(f"{name}: {device.driver} is bound, and has mapped nothing yet",
-                              "an idle device may map nothing; else look for its driver's "
-                              "messages:", f"sudo dmesg | grep {name}"))
+                              "if the device is idle, that is normal; else look for its "
+                              "driver's messages:", f"sudo dmesg | grep {name}"))
         else:
             found.append(ok(f"{name}: {device.driver}"))
     return found
@@ -166,17 +166,18 @@ MOST = {"bytes": 1428 << 20, "entries": 65536}      # a size that Macs are known
 # An older module prints neither the address nor the mask.
 MASK_LINE = (r"cannot map \d+ bytes: the host's address (?:(0x[0-9a-f]+) )?is beyond the device's "
              r"DMA mask(?: (0x[0-9a-f]+))?")
-REPLUG = ("if it stays: shut the guest down, and plug the device in again; its addresses on the "
-          "Mac fragment over time")
+REPLUG = ("if that does not help: shut the guest down, and plug the device in again; its addresses "
+          "on the Mac fragment over time")
 CURES = {
-    "host": ("the host allows less than the limits say: close what else uses the extension",
+    "host": ("the host allows less than the limits say: on the Mac, close what else uses the "
+             "extension",
              REPLUG),
-    "alignment": ("more free memory in the guest helps: twice the size is needed in one piece",),
+    "alignment": ("free memory in the guest: twice the size is needed in one piece",),
     "boundary": ("bind the driver again: the host may choose other addresses",),
     "memory": ("give the guest more memory; one piece has a few MiB at most, and the log says "
                "how many",),
     "not_ram": ("the driver maps memory of another device, which the host cannot do",),
-    "broken": ("see the check of the companion's state",),
+    "broken": ("see what the check 'protocol' says",),
     "bug": ("please report it, with apple-dma report",),
 }
 
@@ -213,8 +214,8 @@ def narrow_mask(machine, device):
         cure = (f"{driver} maps before it sets its DMA mask, which is an error of that driver: use "
                 "another driver, or another device;")
     else:
-        cure = (f"an option of the driver for 64-bit DMA, if it has one: modinfo -p {driver}; else "
-                "another device, or another driver for it;")
+        cure = (f"use an option of the driver for 64-bit DMA, if modinfo -p {driver} shows one; "
+                "else use another device, or another driver for it;")
     return words, (cure, "no option of QEMU makes the host choose lower addresses")
 
 
@@ -253,17 +254,9 @@ def failed_maps(machine, device):
     return found
 
 
-def in_use(machine, device, what):
-    """What counts against the limit; the bytes of all devices, if they share them."""
-    if what == "bytes" and device.shares():
-        idle = sum(each.get("idle_bytes") or 0 for each in machine.ours)
-        return max(device.get("guest_bytes") - idle, 0)
-    return device.used(what)
-
-
 def near_limit(machine, device, what):
     """A finding where the limit is near, or None."""
-    used, limit = in_use(machine, device, what), device.get(f"limit_{what}")
+    used, limit = devices.in_use(device, what, machine.ours), device.get(f"limit_{what}")
     if used is None or not limit or used < 0.85 * limit:
         return None
     show = units.size if what == "bytes" else units.count
@@ -281,7 +274,7 @@ def learned(device):
             show = units.size if what == "bytes" else units.count
             yield note(f"{device.managed or device.companion}: the host seems to allow only "
                        f"{show(value)} {'' if what == 'bytes' else 'registrations '}at once now",
-                       "the module keeps to that, and asks again later: there is nothing to set;",
+                       "the module keeps to that and asks again later; there is nothing to set",
                        REPLUG)
 
 
@@ -294,14 +287,14 @@ def check_limits(machine):
         if machine.log.search("the limits are above what Macs are known to allow",
                               device.companion):
             bad.append(note(f"{device.companion}: max_bytes or max_entries is above what Macs are "
-                            "known to take, which can take the Mac down",
+                            "known to accept; that can crash the Mac",
                             *into_force("remove them from /etc/modprobe.d")))
         if device.get("bad_unmaps"):
             bad.append(note(f"{device.managed or device.companion}: its driver unmapped "
                             f"{units.count(device.get('bad_unmaps'))} times what it had not "
                             "mapped",
-                            "an error of that driver: report it to its authors"))
-        used, limit = in_use(machine, device, "bytes"), device.get("limit_bytes")
+                            "it is an error of that driver: report it to its authors"))
+        used, limit = devices.in_use(device, "bytes", machine.ours), device.get("limit_bytes")
         found += bad or [ok(f"{device.managed or device.companion}: " + (
             f"{units.percent(used / limit, 0)} of the bytes in use, no mapping failed"
             if used is not None and limit else "no mapping failed"))]

@@ -42,9 +42,10 @@ def check_firmware(machine):
              if entry not in ("", "HALT")]
     if not order:
         return [note(f"EFI, and QEMU has no boot order: the firmware's own driver may use {name} "
-                     "before Linux, with DMA at raw guest addresses; a fault of that kind can take "
-                     "the Mac down", *CURE) for name in driven]
+                     "before Linux, with DMA to addresses that the host did not map; that can "
+                     "crash the Mac", *CURE) for name in driven]
     bad = [name for name in driven if any(names(entry, name) for entry in order)]
     return [note(f"EFI, and {name} is in QEMU's boot order: the firmware's own driver uses "
-                 "it before Linux, with DMA at raw guest addresses", *CURE) for name in bad] or [
+                 "it before Linux, with DMA to addresses that the host did not map", *CURE)
+            for name in bad] or [
                      ok(f"EFI; QEMU's boot order begins with {order[0]}")]

@@ -6,13 +6,11 @@ import lzma
 import re
 import zlib
 
-from . import COMPANION_ID, DRIVER, devices, version
+from . import COMPANION_ID, DRIVER, devices, foreign, version
 from .checks import INITRAMFS, fail, into_force, note, ok, skip
 from .errors import NeedsRoot
 
 OPS_OPTIONS = ("CONFIG_ARCH_HAS_DMA_OPS", "CONFIG_DMA_OPS")
-FOREIGN_FILES = ("/etc/modprobe.d/apple-dma-options.conf",
-                 "/etc/modules-load.d/apple-dma-load.conf")
 LOAD_FILE = "modules-load.d/apple-dma.conf"
 SIGNATURE = b"~Module signature appended~\n"
 MOK_KEYS = ("/var/lib/dkms/mok.pub", "/var/lib/shim-signed/mok/MOK.der")
@@ -40,7 +38,7 @@ def kernel_config(machine):
 
 def check_kernel(machine):
     """The kernel lets a device have DMA operations of its own."""
-    if machine.loaded and not devices.foreign(machine.root):
+    if machine.loaded and not foreign.loaded(machine.root):
         return [ok(f"{machine.release}; the module runs on it")]
     config = kernel_config(machine)
     if config is None:
@@ -61,7 +59,7 @@ def check_headers(machine):
     cure = (f"Debian, Ubuntu: sudo apt install linux-headers-{machine.release}",
             f"Fedora: sudo dnf install kernel-devel-{machine.release}")
     if machine.loaded or module_file(machine):
-        return [note("not installed: the module is there, but dkms cannot build it anew", *cure)]
+        return [note("not installed: the module is there, but dkms cannot build it again", *cure)]
     return [fail("not installed: dkms cannot build the module for this kernel", *cure)]
 
 
@@ -83,34 +81,46 @@ def module_file(machine):
 
 
 def check_module(machine):
-    """The module is installed for this kernel, and loaded."""
+    """The module is installed for this kernel, and loaded; another project's is neither."""
+    theirs = foreign.remains(machine.root)
+    if foreign.loaded(machine.root):
+        name = foreign.loaded_name(machine.root)
+        where = theirs.cure(machine.root) or (
+            f"modinfo -n {DRIVER}    prints its file: remove that file, and run sudo depmod",)
+        return [fail(f"{name} is loaded; only one of the two can be installed",
+                     "remove it:", *where, "then install the package apple-dma-dkms, and:",
+                     INITRAMFS)]
+    found = [our_module(machine)]
+    if theirs:
+        found.append(note(f"files of another project's module named {DRIVER} are still there: "
+                          f"{theirs.names()}", "remove them:", *theirs.cure(machine.root),
+                          INITRAMFS))
+    return found
+
+
+def our_module(machine):
+    """A finding about this project's module."""
     file = module_file(machine)
-    if devices.foreign(machine.root):
-        theirs = ", ".join(name for name in FOREIGN_FILES if machine.root.exists(name))
-        return [fail(f"another module named {DRIVER} is loaded, which this command does not know",
-                     "remove it: dkms status or modinfo apple_dma say where it is" +
-                     (f"; its files are {theirs}" if theirs else ""),
-                     "install the package apple-dma-dkms again, and:", INITRAMFS)]
     if machine.loaded:
-        return [loaded_version(machine, file)]
+        return loaded_version(machine, file)
     if file:
         said = machine.log.all(rf"^{DRIVER}: .*({DID_NOT_LOAD})")
         if said:
-            return [fail(f"installed, but it did not load: {said[-1]}",
-                         "build the module for this kernel again, or correct the parameter:",
-                         *into_force("sudoedit /etc/modprobe.d/...", f"sudo modprobe {DRIVER}"))]
-        return [fail(f"installed ({file}), but not loaded",
-                     f"sudo modprobe {DRIVER}    (its error says why, if it fails)",
-                     *at_boot(machine.root))]
+            return fail(f"installed, but it did not load: {said[-1]}",
+                        "build the module for this kernel again, or correct the parameter:",
+                        *into_force("sudoedit /etc/modprobe.d/...", f"sudo modprobe {DRIVER}"))
+        return fail(f"installed ({file}), but not loaded",
+                    f"sudo modprobe {DRIVER}    (if it fails, its error says why)",
+                    *at_boot(machine.root))
     log = next((f"/var/lib/dkms/apple-dma/{v}/build/make.log"
                 for v in machine.root.list("/var/lib/dkms/apple-dma")
                 if machine.root.exists(f"/var/lib/dkms/apple-dma/{v}/build/make.log")), None)
     if log:
-        return [fail(f"dkms has not built it for {machine.release}", f"look at the end of {log}",
-                     "then: sudo dkms autoinstall")]
-    return [fail(f"not installed for {machine.release}",
-                 "install the package apple-dma-dkms; if it is: sudo dkms autoinstall",
-                 f"from the sources: make module && sudo insmod {DRIVER}.ko")]
+        return fail(f"dkms has not built it for {machine.release}",
+                    f"the end of {log} says why; then: sudo dkms autoinstall")
+    return fail(f"not installed for {machine.release}",
+                "install the package apple-dma-dkms; if it is installed: sudo dkms autoinstall",
+                "or, in the sources: sudo make install")
 
 
 def at_boot(root):
@@ -129,7 +139,7 @@ def loaded_version(machine, file):
     text = f"loaded, version {have}"
     if have != version() and "unknown" not in (have, version()):
         return note(f"{text}, but this command is of version {version()}",
-                    "the module was updated, and the old one still runs:", INITRAMFS)
+                    "the module was updated, but the old one still runs:", INITRAMFS)
     return ok(text) if file else note(
         f"{text}; it is not installed for {machine.release}, so the next boot lacks it",
         "install the package apple-dma-dkms")
@@ -236,16 +246,17 @@ def check_companion(machine):
         return [fail("this machine has no PCI bus", "run it in the guest")]
     if not machine.devices:
         return [fail(f"no PCI device {COMPANION_ID[0][2:]}:{COMPANION_ID[1][2:]} on the bus",
-                     "start QEMU with -device vfio-apple-pci,host=BB:DD.F,dma-companion=on; one "
-                     "that does not know dma-companion brings a companion without it;",
-                     "not behind a pcie-root-port: Linux looks there for one device only")]
+                     "start QEMU with -device vfio-apple-pci,host=BB:DD.F,dma-companion=on",
+                     "(a QEMU that does not know dma-companion always adds the companion)",
+                     "the device must not be behind a pcie-root-port: there, Linux looks for one "
+                     "device only and misses the companion")]
     found = []
     for device in machine.devices:
         if device.ours:
             found.append(ok(f"{device.companion}"))
         elif device.bound == DRIVER:
-            found.append(fail(f"{device.companion}: {devices.FOREIGN}", "see the check of the "
-                              "module"))
+            found.append(fail(f"{device.companion}: {devices.FOREIGN}",
+                              "see what the check 'module' says"))
         elif device.bound:
             found.append(fail(
                 f"{device.companion} has the driver {device.bound}",
@@ -253,7 +264,7 @@ def check_companion(machine):
                 f"echo {device.companion} | sudo tee {devices.PCI}/drivers_probe"))
         elif machine.loaded:
             found.append(fail(f"{device.companion} was refused by the module",
-                              "see the next check"))
+                              "the check 'protocol' says why"))
         else:
             found.append(note(f"{device.companion} waits for the module"))
     return found

@@ -30,38 +30,50 @@ def times(text):
     return int(text)
 
 
+def add_json(how):
+    """--json"""
+    how.add_argument("--json", action="store_true",
+                     help="for programs; the keys are in apple-dma(8)")
+
+
 def add_status(commands):
     """status"""
     parser = commands.add_parser(
-        "status", help="a table of the devices", description="A table of the devices. Ends with "
-        "1 if one of them is not well.")
-    parser.add_argument("--json", action="store_true",
-                        help="for programs; the keys are in apple-dma(8)")
+        "status", help="a table of the devices", description="Prints a table of the devices. The "
+        "exit status is 1 if one of them has a problem.")
+    how = parser.add_mutually_exclusive_group()
+    add_json(how)
+    how.add_argument("--prometheus", action="store_true",
+                     help="for Prometheus: a file for node_exporter's textfile collector")
     parser.add_argument("--interval", type=seconds, default=1.0, metavar="S",
-                        help="seconds between the two samples that doorbells per second come "
-                        "from (default 1; 0: one sample)")
+                        help="seconds between two samples; rates, and failures now, are what "
+                        "changed between them (default 1; 0: one sample)")
     parser.set_defaults(call=status.run)
 
 
 def add_top(commands):
     """top"""
     parser = commands.add_parser(
-        "top", help="what the devices do now", description="What the devices do now, every "
-        "second. q leaves.")
+        "top", help="what the devices do now", description="Shows what the devices do now, every "
+        "second, until q is pressed.")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--once", action="store_true", help="one picture, without a terminal")
-    how.add_argument("--batch", type=times, metavar="N", help="N pictures, without a terminal")
+    how.add_argument("--once", action="store_true", help="print it once; needs no terminal")
+    how.add_argument("--batch", type=times, metavar="N", help="print it N times; needs no terminal")
     parser.add_argument("--interval", type=seconds, default=1.0, metavar="S",
-                        help="seconds between two of them (default 1)")
+                        help="seconds between two updates (default 1)")
     parser.set_defaults(call=top.run)
 
 
 def add_doctor(commands):
     """doctor"""
     parser = commands.add_parser(
-        "doctor", help="why does it not work?", description="Checks one thing after the other, "
-        "and says what to do. Ends with 1 if something does not work.")
-    parser.add_argument("--json", action="store_true", help="for programs")
+        "doctor", help="what is wrong, and what to do",
+        description="Checks one thing after another, and says what to do. The exit status is 1 "
+        "if something must be fixed.")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--verbose", action="store_true",
+                     help="show the checks that passed, too, each in a line of its own")
+    add_json(how)
     parser.set_defaults(call=doctor.run)
 
 
@@ -69,13 +81,13 @@ def add_report(commands):
     """report"""
     parser = commands.add_parser(
         "report", help="record for a while, and write a page with plots", description="Records "
-        "counters and tracepoints for a while, and writes one HTML file that needs nothing else. "
+        "counters and tracepoints for a while, and writes one self-contained HTML file. "
         "Needs root.")
     parser.add_argument("--seconds", type=seconds, default=10.0, metavar="N",
-                        help="how long (default 10); ^C ends it earlier")
+                        help="how long to record (default 10); ^C ends it early")
     parser.add_argument("-o", "--output", metavar="FILE",
                         help="the file; - is standard output (default: apple-dma-report-DATE.html "
-                        "in this folder)")
+                        "in the current folder)")
     parser.set_defaults(call=report.run)
 
 

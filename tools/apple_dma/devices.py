@@ -14,7 +14,7 @@ DEVICES = f"{PCI}/devices"
 GROUP = "apple_dma"
 MODULE = f"/sys/module/{DRIVER}"
 
-FOREIGN = f"another module named {DRIVER} has the companion"
+FOREIGN = f"another project's module named {DRIVER} has the companion"
 
 # Every file of the group that has a number; an older module lacks some.
 COUNTERS = (
@@ -37,9 +37,11 @@ FAILURES = {
     "memory": "the guest had no memory for a window, or none in one piece",
     "not_ram": "it was not ordinary memory of the guest",
     "broken": "the companion was broken or stopped, or the device had no driver",
-    "bug": "of a bug of apple_dma",
+    "bug": "apple_dma has a bug",
 }
 FAILURE_FILES = tuple(f"failures_{cause}" for cause in FAILURES)
+
+FULL = 0.95     # of a limit: the next large mapping may fail
 
 # Virtio devices that take memory from the guest: PCI ID, or the virtio bus's.
 BALLOON_PCI = {"0x1002": "a balloon", "0x1045": "a balloon", "0x1058": "virtio-mem"}
@@ -153,9 +155,22 @@ def loaded(root):
     return root.exists(MODULE)
 
 
-def foreign(root):
-    """Whether another module of that name is loaded; it has other parameters."""
-    return loaded(root) and not root.exists(f"{MODULE}/parameters/max_bytes")
+def in_use(device, what, everyone=()):
+    """What counts against the limit and is not idle: of EVERYONE, where they share it."""
+    if what == "bytes" and device.shares():
+        idle = sum(each.get("idle_bytes") or 0 for each in everyone or [device])
+        return max(device.get("guest_bytes") - idle, 0)
+    return device.used(what)
+
+
+def full(device, everyone=()):
+    """A sentence about a limit that is used up, or ""."""
+    for what, show in (("bytes", units.size), ("entries", units.count)):
+        used, limit = in_use(device, what, everyone), device.get(f"limit_{what}")
+        if used and limit and used >= FULL * limit:
+            return (f"{show(used)} of {show(limit)}{'' if what == 'bytes' else ' registrations'} "
+                    "are in use; at the limit, mappings fail")
+    return ""
 
 
 def balloon(root):
@@ -180,11 +195,15 @@ class State:
     why: str = ""
 
 
-def state(root, device, log=None, before=None):
-    """The State of a device.
+STATES = ("ok", "strict", "full", "failing", "broken", "no device", "no driver", "refused",
+          "taken", "no module")
+
+
+def state(root, device, log=None, before=None, everyone=()):
+    """The State of a device, a word of STATES.
 
     LOG is the kernel log, for the reason of a broken one. BEFORE is an earlier sample; with
-    it, mappings that fail now are seen.
+    it, mappings that fail now are seen. EVERYONE is all devices, as they may share a limit.
     """
     if not device.bound:
         if loaded(root):
@@ -201,9 +220,13 @@ def state(root, device, log=None, before=None):
     if not device.managed:
         return State("no device", True, "the passthrough device is not on the bus")
     if not device.driver:
-        return State("no driver", True, f"no driver is bound to {device.managed}")
+        return State("no driver", True, "apple-dma doctor says which one it needs")
+    if device.fails_now(before):
+        return State("failing", True, f"{device.failed()}; more fail now")
+    if full(device, everyone):
+        return State("full", why=full(device, everyone))
     if device.get("map_failures"):
-        return State("failures", device.fails_now(before), device.failed())
+        return State("failing", why=device.failed() + ("; none fails now" if before else ""))
     if device.mode == "strict":
         taker = balloon(root)
         if taker:

@@ -8,8 +8,9 @@ from . import devices, units
 
 SHORTEST_RATE = 0.04     # seconds
 CAUSES = {"age": "idle for long", "room": "to make room", "align": "it only kept a place",
-          "flush": "by a write to flush", "mode": "the mode was changed",
-          "unmap": "at their last unmap", "offline": "their memory went offline",
+          "flush": "by a write to flush", "suspend": "before the guest slept",
+          "mode": "the mode was changed", "unmap": "at their last unmap",
+          "offline": "their memory went offline",
           "close": "the driver went", "unknown": "for an unknown cause"}
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The module's parameters: in modprobe.d, on the command line, and in force."""
 
-from . import DRIVER, devices
+from . import DRIVER, devices, foreign
 from .checks import into_force, note, ok
 
 FOLDERS = ("/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d",
@@ -46,7 +46,9 @@ def in_force(root):
 
 
 def same(one, other):
-    """Whether two values are the same for the kernel."""
+    """Whether two values are the same for the kernel; it prints a switch as Y or N."""
+    if one in ("Y", "N"):
+        return (one == "Y") == other.lower().startswith(("1", "y", "on", "t"))
     try:
         return int(one, 0) == int(other, 0)
     except ValueError:
@@ -55,13 +57,13 @@ def same(one, other):
 
 def check_parameters(machine):
     """Check that the values in force are those of the files."""
+    if foreign.loaded(machine.root):
+        return []
     have = in_force(machine.root)
     found = [note(f"{name} is {have[name]}, but {where} says {value}",
-                  *into_force("the module was loaded without that:"))
+                  *into_force("the module was loaded without that setting:"))
              for name, (value, where) in options(machine.root).items()
              if name in have and not same(have[name], value)]
-    if devices.foreign(machine.root):
-        return []
     if found or not have:
         return found
     return [ok(" ".join(f"{name}={value}" for name, value in have.items()))]

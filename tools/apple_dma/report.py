@@ -2,11 +2,13 @@
 """apple-dma report: a recording as one HTML file that needs nothing else."""
 
 import json
+import math
 import os
 import re
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from html import escape
 
 from . import (DRIVER, charts, devices, doctor, figures, modprobe, record, status, units, version,
@@ -34,9 +36,12 @@ def figure(title, body, note="", key=""):
             (f"<figcaption>{escape(note)}</figcaption>" if note else "") + "</figure>")
 
 
-def missing(title, why):
-    """A plot without data."""
-    return figure(title, f'<p class="none">{escape(why)}</p>')
+@dataclass(frozen=True)
+class Missing:
+    """A plot without data: it gets no card, only a line below the others."""
+
+    title: str
+    why: str
 
 
 # ---- plots
@@ -47,7 +52,7 @@ def limit_figure(rec, seconds, what):
     used = figures.course(rec, lambda d: d.used(what))
     mapped = figures.course(rec, lambda d: d.get(f"mapped_{what}"))
     if not mapped:
-        return missing(title, "This module does not say.")
+        return Missing(title, "this module does not count them")
     show = (lambda v: units.size(int(v))) if what == "bytes" else (lambda v: units.count(int(v)))
     chart = charts.OverTime(title, "memory" if what == "bytes" else "registrations",
                             [charts.Series("in use", "use", used),
@@ -63,25 +68,31 @@ def limit_figure(rec, seconds, what):
 
 
 def rate_figure(rec, seconds):
-    """Mappings and doorbells per second."""
+    """Mappings and doorbells per second, each on a scale of its own."""
     title = "Mappings and doorbells per second"
     hits, misses, bells = (figures.rates(rec, n) for n in ("hits", "misses", "doorbells"))
     maps = [(t, a + b) for (t, a), (_, b) in zip(hits, misses)]
-    if not maps and not bells:
-        return missing(title, "This module does not say, or the recording was too short.")
-    chart = charts.OverTime(title, "per second",
-                            [charts.Series("mappings", "map", maps),
-                             charts.Series("doorbells", "bell", bells)], seconds,
-                            lambda v: units.count(v, short=True))
-    return figure(title, charts.over_time(chart), "The wider they are apart, the better.",
-                  legend(("map", "mappings"), ("bell", "doorbells, one exit to the host each")))
+    body, said = "", []
+    for name, class_, points in (("mappings", "map", maps), ("doorbells", "bell", bells)):
+        if points:
+            body += charts.over_time(charts.OverTime(
+                name, f"{name} per second", [charts.Series(name, class_, points)], seconds,
+                lambda v: units.count(v, short=True), height=150))
+            grown = [rec.grown(n) for n in (("hits", "misses") if class_ == "map"
+                                            else ("doorbells",))]
+            said.append(f"{units.plural(sum(grown), name[:-1])}, at most "
+                        f"{units.rate(max(value for _, value in points))}.")
+    if not body:
+        return Missing(title, "this module does not count them, or the recording was too short")
+    return figure(title, body, f"{' '.join(said)} A doorbell is an exit to the host: the fewer "
+                  "for the same mappings, the better.")
 
 
-def without_trace(rec, recording):
+def without_trace(recording):
     """Why a plot of events has no data."""
     if recording.no_trace:
-        return f"Not recorded: {recording.no_trace.what}."
-    return "None in this time." if rec.samples else "No events."
+        return f"not recorded: {recording.no_trace.what}"
+    return "none in this time"
 
 
 def latency_figure(rec, recording):
@@ -90,22 +101,25 @@ def latency_figure(rec, recording):
     buckets = figures.latency_buckets(rec)
     if not buckets:
         last = rec.last
-        why = without_trace(rec, recording)
+        why = without_trace(recording)
         if last.get("doorbell_ns_mean"):
-            why += (f" Since the companion was bound: {units.duration(last.get('doorbell_ns_min'))}"
-                    f" at least, {units.duration(last.get('doorbell_ns_mean'))} on average, "
-                    f"{units.duration(last.get('doorbell_ns_max'))} at most.")
-        return missing(title, why)
-    labels, maps, unmaps = buckets
+            why += (f"; since the companion was bound at least "
+                    f"{units.duration(last.get('doorbell_ns_min'))}, on average "
+                    f"{units.duration(last.get('doorbell_ns_mean'))}, at most "
+                    f"{units.duration(last.get('doorbell_ns_max'))}")
+        return Missing(title, why)
+    edges, maps, unmaps = buckets
     took = figures.latency(rec)
-    chart = charts.Histogram(title, labels, [("map", "map", maps), ("unmap", "unmap", unmaps)],
-                             "time in the host", "doorbells", between=True)
+    chart = charts.Histogram(title, [f"{a} to {b}" for a, b in zip(edges, edges[1:])],
+                             [("map", "map", maps), ("unmap", "unmap", unmaps)],
+                             "time in the host")
     more = rec.doorbells_seen - len(rec.doorbells)
     return figure(title, charts.histogram(chart),
-                  f"Number of doorbells by how long they took. Half took less than "
+                  f"The numbers are doorbells. Half of them took less than "
                   f"{units.duration(took.median)}, 99 of 100 less than {units.duration(took.p99)}."
-                  + (f" {units.count(more)} later ones are not in it." if more else ""),
-                  legend(("map", "registers"), ("unmap", "gives back")))
+                  + (f" {units.count(more)} later ones are not counted." if more else ""),
+                  legend(("map", "map: windows were registered"),
+                         ("unmap", "unmap: windows were given back")))
 
 
 def sizes_figure(rec, recording):
@@ -113,12 +127,13 @@ def sizes_figure(rec, recording):
     title = "How large mappings are"
     buckets = figures.size_buckets(rec)
     if not buckets:
-        return missing(title, without_trace(rec, recording))
+        return Missing(title, without_trace(recording))
     labels, hits, misses = buckets
     chart = charts.Histogram(title, labels, [("hits", "hit", hits), ("misses", "miss", misses)],
-                             "size, up to", "mappings")
-    return figure(title, charts.histogram(chart), "Number of mappings by size.",
-                  legend(("hit", "in a window that was there"), ("miss", "needed a new window")))
+                             "size, up to")
+    return figure(title, charts.histogram(chart), "The numbers are mappings.",
+                  legend(("hit", "hits: in a window that was there"),
+                         ("miss", "misses: needed a new window")))
 
 
 def memory_figure(rec, recording):
@@ -126,13 +141,13 @@ def memory_figure(rec, recording):
     title = "Guest memory with its windows"
     mapped, when, text = rec.listing
     if text is None:
-        return missing(title, f"There is no listing of windows: {windows.DEBUGFS}/{rec.companion}"
-                       "/windows cannot be read. It needs a newer module, root, and debugfs.")
+        return Missing(title, f"{windows.DEBUGFS}/{rec.companion}/windows cannot be read; it needs "
+                       "a newer module, root, and debugfs")
     found = windows.parse(text)
     live = [w for w in found if w.state not in ("planned", "dead")]
     ram = windows.ram(recording.root) or windows.joined((w.phys, w.phys + w.size) for w in found)
     if not ram:
-        return missing(title, "Nothing was registered.")
+        return Missing(title, "nothing was registered")
     use, idle = ([(w.phys, w.phys + w.size) for w in live if bool(w.users) == busy]
                  for busy in (True, False))
     body = charts.memory_map(ram, use, idle, title)
@@ -181,10 +196,22 @@ def counters_table(rec):
             f"{rows}</tbody></table></div></details>")
 
 
+def plots(recording, rec, seconds):
+    """The plots of a device, and why some are not there."""
+    found = [limit_figure(rec, seconds, "bytes"), limit_figure(rec, seconds, "entries"),
+             rate_figure(rec, seconds), memory_figure(rec, recording),
+             latency_figure(rec, recording), sizes_figure(rec, recording)]
+    there = "".join(f for f in found if isinstance(f, str))
+    lost = "; ".join(f"{f.title} ({f.why})" for f in found if isinstance(f, Missing))
+    return f'<div class="plots">{there}</div>' + (
+        f'<p class="none">Not shown: {escape(lost)}.</p>' if lost else "")
+
+
 def section(recording, rec, seconds, log):
     """A device."""
     last = rec.last
-    state = devices.state(recording.root, last, log, rec.samples[0])
+    state = devices.state(recording.root, last, log, rec.samples[0],
+                          [r.last for r in recording.records.values()])
     kind = devices.pci_name(recording.root, last.managed) if last.managed else "No device"
     name = f"{kind} {last.managed or ''}".strip()
     why = f": {state.why}" if state.why else ""
@@ -197,10 +224,7 @@ def section(recording, rec, seconds, log):
         tiles(rec, seconds),
         '<ul class="summary">' + "".join(
             f"<li>{escape(text)}</li>" for text in figures.sentences(rec, seconds)) + "</ul>",
-        '<div class="plots">',
-        limit_figure(rec, seconds, "bytes"), limit_figure(rec, seconds, "entries"),
-        rate_figure(rec, seconds), latency_figure(rec, recording), sizes_figure(rec, recording),
-        memory_figure(rec, recording), "</div>", counters_table(rec), "</section>"]
+        plots(recording, rec, seconds), counters_table(rec), "</section>"]
     return "".join(parts)
 
 
@@ -236,28 +260,38 @@ def numbers(recording, seconds):
     return found
 
 
-def findings(machine):
+def mark(outcome):
+    """The mark of a finding."""
+    return doctor.MARKS[outcome][0]
+
+
+def verdict(results):
+    """What the doctor says, in short, for the top of the page."""
+    colour = max((doctor.MARKS[outcome][2] for outcome in doctor.outcomes(results)),
+                 key=("green", "dim", "yellow", "red").index)
+    text = "\n".join(doctor.lines(results, mark))
+    return (f'<section class="verdict {colour}"><h2>{escape(doctor.verdict(results))}</h2>'
+            f"<pre>{escape(text)}</pre></section>")
+
+
+def findings(machine, results):
     """For a bug report: the doctor's findings, the parameters, and lines of the log."""
-    text = [line for name, found in doctor.examine(machine)
-            for line in doctor.lines(name, found, lambda outcome: doctor.MARKS[outcome][0])]
     names = "|".join(re.escape(d.managed) for d in machine.managed)
     said = machine.log.all(rf"^{DRIVER}\b" + (f"|{names}" if names else ""))[-MOST_LINES:]
-    parts = (("What apple-dma doctor says", text),
+    parts = (("All checks of apple-dma doctor", doctor.lines(results, mark, True)),
              ("Parameters in force",
               [f"{name}={value}" for name, value in modprobe.in_force(machine.root).items()]),
              ("Kernel log: the module and its devices",
-              said or [machine.log.problem or "nothing of them"]))
+              said or [machine.log.problem or "no line about them"]))
     return '<section class="findings">' + "".join(
         f"<h2>{head}</h2><pre>{escape(chr(10).join(lines))}</pre>" for head, lines in parts) + (
             "</section>")
 
 
-def page(recording, now=None):
-    """The HTML."""
-    root = recording.root
+def page(recording, machine, results, now=None):
+    """The HTML; RESULTS are the doctor's."""
+    root, log = recording.root, machine.log
     seconds = max(recording.end - recording.start, 0.001)
-    machine = Machine(root)
-    log = machine.log
     host = root.peek("/proc/sys/kernel/hostname") or "this machine"
     module = root.peek(f"{devices.MODULE}/version") or "unknown"
     stamp = time.strftime("%Y-%m-%d %H:%M", time.localtime(now))
@@ -271,9 +305,9 @@ def page(recording, now=None):
         f'<meta name="generator" content="apple-dma {escape(version())}">'
         f"<title>apple-dma: {escape(host)}, {stamp}</title><style>{CSS}</style></head><body><main>"
         f'<header><h1>apple-dma report</h1><p class="sub">{escape(sub)}</p>'
-        f"{remarks(recording)}</header>{body}{findings(machine)}"
-        '<footer>Written by apple-dma report. Rest the pointer on a bar to see its '
-        "number. man apple-dma has what each figure means.</footer>"
+        f"{remarks(recording)}</header>{verdict(results)}{body}{findings(machine, results)}"
+        "<footer>Written by apple-dma report. The manual, man apple-dma, explains each "
+        "plot.</footer>"
         f'</main><script type="application/json" id="numbers">{data}</script></body></html>\n')
 
 
@@ -294,21 +328,23 @@ def check_output(path):
 
 
 class Progress:
-    """Shows the progress of the recording on a terminal."""
+    """Counts down on a terminal."""
 
     def __init__(self, stream, seconds):
-        self.stream, self.seconds, self.shown = stream, seconds, -1
+        self.stream, self.seconds, self.shown = stream, seconds, None
 
     def __call__(self, now):
-        if int(now) > self.shown and self.stream.isatty():
-            self.shown = int(now)
-            self.stream.write(f"\rrecording: {self.shown} of {self.seconds:g} s")
+        left = math.ceil(self.seconds - now)
+        if left != self.shown and self.stream.isatty():
+            self.shown = left
+            self.stream.write(f"\r{left} s left".ljust(20))
             self.stream.flush()
 
     def end(self):
-        """End the line."""
-        if self.shown >= 0:
-            self.stream.write("\n")
+        """Remove the line."""
+        if self.shown is not None:
+            self.stream.write("\r" + " " * 20 + "\r")
+            self.stream.flush()
 
 
 def terminate(*_):
@@ -330,17 +366,20 @@ def run(root, term, args):
     # In the background of a script it would be ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if path != "-":
-        print(f"apple-dma: recording for {args.seconds:g} s; ^C ends it earlier", file=sys.stderr)
+        print(f"apple-dma: recording for {args.seconds:g} s; ^C ends it early", file=sys.stderr)
     progress = Progress(sys.stderr, args.seconds)
     recording = record.record(root, args.seconds, progress)
     progress.end()
-    text = page(recording)
+    machine = Machine(root)
+    results = list(doctor.examine(machine))
+    text = page(recording, machine, results)
     if path == "-":
         term.stream.write(text)
         return 0
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     seconds = max(recording.end - recording.start, 0.001)
+    term.write(doctor.verdict(results))
     for rec in recording.records.values():
         term.write(f"{rec.last.managed or rec.companion}:")
         for sentence in figures.sentences(rec, seconds):

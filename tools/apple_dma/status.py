@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""apple-dma status: a table of devices, or the same as JSON."""
+"""apple-dma status: a table of devices, or the same for programs."""
 
 import json
 import time
 
-from . import devices, klog, units, version
+from . import devices, klog, prometheus, units, version
 from .errors import ToolError
 from .terminal import pad, table
 
@@ -94,9 +94,10 @@ def remarks(rows):
     lines = []
     for device, _, state in rows:
         name = device.managed or device.companion
-        if state.why and state.why != device.failed():
-            lines.append(f"{name}: {state.word}: {state.why}")
-        if device.failed():
+        if state.why:
+            word = "" if state.word == "failing" else f"{state.word}: "
+            lines.append(f"{name}: {word}{state.why}")
+        if device.failed() and state.word != "failing":
             lines.append(f"{name}: {device.failed()}")
         if device.get("leaked_bytes"):
             lines.append(f"{name}: {units.size(device.get('leaked_bytes'))} of memory is kept "
@@ -115,7 +116,7 @@ def rows_of(root, first, second):
     """(device, doorbells per second, state) of each."""
     log = klog.load(root) if any(d.get("broken") for d in second) else None
     return [(d, devices.per_second(first.get(d.companion), d, "doorbells"),
-             devices.state(root, d, log, first.get(d.companion))) for d in second]
+             devices.state(root, d, log, first.get(d.companion), second)) for d in second]
 
 
 def show(rows, term):
@@ -167,6 +168,8 @@ def run(root, term, args):
     if args.json:
         json.dump(as_json(root, rows), term.stream, indent=2)
         term.stream.write("\n")
+    elif args.prometheus:
+        term.stream.write(prometheus.text_of(root, rows))
     elif not rows:
         raise none_found(root)
     else:

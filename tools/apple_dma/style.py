@@ -29,6 +29,10 @@ padding:1px 10px;margin-left:6px;vertical-align:2px}
 .tile b{display:block;font-size:25px;line-height:1.2;font-weight:650}
 .tile span{color:var(--soft);font-size:14px}.tile small{display:block;color:var(--soft)}
 .tile.bad b{color:var(--bad)}
+.verdict{background:var(--card);border:1px solid var(--line);border-left:5px solid;
+border-radius:10px;padding:10px 16px}
+.verdict h2{margin:0}.verdict pre{color:var(--ink);margin:6px 0 0}.dim{color:var(--soft)}
+.findings h2{font-size:16px;margin:24px 0 0}.findings pre{margin:6px 0 0}
 .summary{margin:16px 0;padding-left:20px}.summary li{margin:3px 0}
 .summary li:first-child{font-weight:600}
 .plots{display:grid;grid-template-columns:1fr 1fr;gap:14px}
@@ -42,6 +46,7 @@ svg{display:block;width:100%;height:auto;print-color-adjust:exact;
 -webkit-print-color-adjust:exact}
 svg.narrow{display:none}
 svg text{font-family:inherit;font-size:12px;fill:var(--soft)}svg.wide text{font-size:13px}
+svg .count{fill:var(--ink);font-weight:600}
 svg .limit-text{fill:var(--limit);font-weight:600}
 .grid{stroke:var(--line)}.axis{stroke:var(--axis)}
 .limit{stroke:var(--limit);stroke-width:1.6;stroke-dasharray:6 4}

@@ -105,11 +105,13 @@ def screen(root, history, term):
     module = root.peek(f"{devices.MODULE}/version") or "is not loaded"
     lines = [term.paint(f"apple-dma {version()}   module {module}   {time.strftime('%H:%M:%S')}",
                         "bold"), ""]
+    everyone = [seen[-1] for seen in history.seen.values()]
     for companion in sorted(history.seen):
         old, new = history.last_two(companion)
         if new.get("broken") and log is None:
             log = klog.load(root)
-        lines += block(history, companion, devices.state(root, new, log, old), term) + [""]
+        state = devices.state(root, new, log, old, everyone)
+        lines += block(history, companion, state, term) + [""]
     return lines[:-1]
 
 

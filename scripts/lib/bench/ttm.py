@@ -106,7 +106,7 @@ def summary(parts):
     }
 
 
-def play(name, policy, cases, mem=MEMORY, params="", timeout=900):
+def play(name, policy, cases, mem=MEMORY, params="doorbell_us=0", timeout=900):
     """Run CASES in a guest with the kernel NAME; as parse()."""
     arch, kernel_name = platform(name)
     built = module.build(kernel.find(kernel_name, arch), arch, SOURCE)

@@ -294,6 +294,19 @@ def copy_disk(source, path):
     cache.run(["cp", "--reflink=auto", "--sparse=always", source, path], "copying a disk")
 
 
+def grub(what, arch):
+    """The path of GRUB for EFI, as Debian builds it. It reads EFI/debian/grub.cfg."""
+    def make(work, _final):
+        tree = os.path.join(work, "tree")
+        names = [f"grub-efi-{arch.debian}-bin"]
+        packages.unpack(packages.download(what.suite, arch.debian, names,
+                                          os.path.join(work, "packages")), tree)
+        return os.path.join(tree, f"usr/lib/grub/{arch.name}-efi/monolithic/grub{arch.efi}.efi")
+
+    return cache.entry(f"debian/{what.suite}-{arch.debian}-grub.efi",
+                       f"getting GRUB of Debian {what.suite} ({arch.debian})", 50, make)
+
+
 def boot_files(image, folder, kernel=None):
     """(release, kernel, initrd) out of the /boot of IMAGE: of KERNEL, or the newest."""
     debugfs = cache.tool("debugfs")

@@ -3,13 +3,14 @@
 
 The kernel's console is a serial port, as in a session; the terminal is a virtio
 console with its own getty, so that no kernel message appears in it. QEMU gets kernel
-and initrd, as the firmware cannot read the disk behind the DART.
+and initrd if the firmware cannot read their disk, which is behind the DART.
 """
 
 import json
 import os
 import re
 import selectors
+import shutil
 import time
 from types import SimpleNamespace
 
@@ -20,35 +21,60 @@ from .errors import TestbedError
 LOGIN = 1200            # seconds to the login prompt: all of it is emulated
 
 
-def plain_disk(path, name):
+def plain_disk(path, name, more=""):
     """QEMU's arguments for a disk that is not behind a DART."""
     return ["-drive", f"file={qemu.escape(path)},if=none,id={name},format=raw,cache=unsafe",
-            "-device", f"virtio-blk-pci,drive={name}"]
+            "-device", f"virtio-blk-pci,drive={name}{more}"]
+
+
+def _command_line(arch, root):
+    return " ".join([arch.append, tsc.append(arch, False), f"root={root} ro loglevel=7",
+                     "panic=0 watchdog_thresh=30 mitigations=off"])
+
+
+def by_qemu(arch, boot, root):
+    """QEMU's arguments to start the kernel itself; BOOT is what debian.boot_files() returns."""
+    _, kernel, initrd = boot
+    return ["-kernel", kernel, "-initrd", initrd, "-append", _command_line(arch, root)]
+
+
+def by_firmware(arch, folder, grub, release, disk):
+    """QEMU's arguments to start EDK2, GRUB and RELEASE from DISK. Both disks are in the boot order:
+    the EFI partition, which is made in FOLDER, and DISK, whose label is root."""
+    boot, config = os.path.join(folder, "esp/EFI/BOOT"), os.path.join(folder, "esp/EFI/debian")
+    os.makedirs(boot)
+    os.makedirs(config)
+    shutil.copyfile(grub, os.path.join(boot, f"BOOT{arch.efi.upper()}.EFI"))
+    with open(os.path.join(config, "grub.cfg"), "w", encoding="ascii") as file:
+        file.write("search --no-floppy --label root --set=root\n"
+                   f"linux /boot/vmlinuz-{release} {_command_line(arch, 'LABEL=root')}\n"
+                   f"initrd /boot/initrd.img-{release}\nboot\n")
+    return ["-bios", arch.firmware,
+            "-drive", f"file=fat:{qemu.escape(os.path.join(folder, 'esp'))},if=none,id=esp,"
+                      "format=raw,read-only=on", "-device", "virtio-blk-pci,drive=esp,bootindex=0",
+            *plain_disk(disk, "root", ",bootindex=1")]
 
 
 class DebianGuest:
     """A running guest; use as a context. It raises TestbedError for what goes wrong.
 
-    BEHIND: specs of devices behind DARTs, as --device has them. ARGUMENTS are QEMU's
-    own.
+    START: what by_qemu() or by_firmware() returns. BEHIND: specs of devices behind DARTs, as
+    --device has them. ARGUMENTS are QEMU's own.
     """
 
-    def __init__(self, arch, folder, boot, root, behind=(), arguments=(), mem=2048, cpus=2):
-        _, kernel, initrd = boot
+    def __init__(self, arch, folder, start, behind=(), arguments=(), mem=2048, cpus=2):
         os.makedirs(folder)
         self._folder = folder
         self._names = [f"companion{number}" for number in range(len(behind))]
         options = host.parse([], len(behind))
         for each in options:
-            if arch.name == "arm64":        # its firmware uses no device
+            # A PC's firmware uses disks that are not in the boot order, too.
+            if arch.name == "arm64":
                 each["dart"]["enforce"] = "on"
         models = device.Models(arch) if behind else None
         settings = SimpleNamespace(icount=False, hotplug=False, name="apple-dma-debian", cpus=cpus)
-        append = " ".join([arch.append, tsc.append(arch, False), f"root={root} ro loglevel=7",
-                           "panic=0 watchdog_thresh=30 mitigations=off"])
-        before = qemu.base(arch, settings, mem << 20) + [
-            "-kernel", kernel, "-initrd", initrd, "-append", append]
-        after = qemu.wiring(behind, options, models, folder) + list(arguments)
+        before = qemu.base(arch, settings, mem << 20)
+        after = [*start, *qemu.wiring(behind, options, models, folder), *arguments]
         environment = {"LD_PRELOAD": qemu.shim(arch)} if behind else {}
         self._qemu = qemu.Qemu(before, after, folder, environment, terminal=True)
         self.console = Console(self._qemu.console)
