@@ -75,7 +75,9 @@ source:
 	rm -rf build/source
 	mkdir -p build/source
 	git archive --prefix=apple-dma-$(version)/ -o build/source/apple-dma-$(version).tar.gz HEAD
-	sed 's/@VERSION@/$(version)/' packaging/rpm/apple-dma-dkms.spec >build/source/apple-dma-dkms.spec
+	sed -e 's/@VERSION@/$(version)/' \
+		-e "s/@DATE@/$$(LC_ALL=C date -u -d @$$(git log -1 --format=%ct) '+%a %b %d %Y')/" \
+		packaging/rpm/apple-dma-dkms.spec >build/source/apple-dma-dkms.spec
 	sed -e 's/@VERSION@/$(version)/' -e "s/@SHA256@/$$(sha256sum \
 		build/source/apple-dma-$(version).tar.gz | cut -d ' ' -f 1)/" \
 		packaging/arch/PKGBUILD >build/source/PKGBUILD
