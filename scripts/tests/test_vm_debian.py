@@ -2,10 +2,13 @@
 """A real Debian with the package installed; its root is behind the DART."""
 
 import subprocess
+import time
 
+import docs
 import pytest
 
 from conftest import TOP
+from package_tree import copy_tree
 from testbed import arch as arches
 from testbed import cache, debian
 from testbed.debianguest import DebianGuest, by_firmware, by_qemu, plain_disk
@@ -32,28 +35,29 @@ def package():
 class Machine:
     """A guest's disks; it is booted from them several times."""
 
-    def __init__(self, arch, folder, package):
+    def __init__(self, arch, folder, packages, suite="bookworm"):
         self.arch, self.folder = arch, folder
-        self.release = debian.release("bookworm", arch)
+        self.release = debian.release(suite, arch)
         self.root = str(folder / "root.img")
         debian.copy_disk(debian.disk(self.release, arch), self.root)
         tree = folder / "repository"
         tree.mkdir()
-        for path in [*(TOP / debian.repository(self.release, arch)).iterdir(), package]:
+        for path in [*(TOP / debian.repository(self.release, arch)).iterdir(), *packages]:
             cache.run(["cp", "--reflink=auto", path, tree], "copying packages")
         self.repository = str(folder / "repository.img")
         debian.folder_disk(tree, self.repository, "repository")
         cache.run(["rm", "-r", tree], "cleaning up")
         self.boots = 0
 
-    def boot(self, behind, kernel=None):
-        """Boot with the root on a plain disk, or on one that is BEHIND a DART."""
+    def boot(self, behind, kernel=None, arguments=(), specs=()):
+        """Boot with the root on a plain disk, or on one that is BEHIND a DART; ARGUMENTS are
+        QEMU's, SPECS those of more devices behind DARTs."""
         start = by_qemu(self.arch, debian.boot_files(self.root, self.folder, kernel), "LABEL=root")
-        arguments = plain_disk(self.repository, "r0")
-        specs = []
+        arguments = [*plain_disk(self.repository, "r0"), *arguments]
+        specs = list(specs)
         if behind:
             arguments += ["-drive", f"file={self.root},if=none,id=d0,format=raw,cache=unsafe"]
-            specs = ["nvme,drive=d0,serial=root"]
+            specs.append("nvme,drive=d0,serial=root")
         else:
             arguments += plain_disk(self.root, "d0")
         return self._guest(start, specs, arguments)
@@ -142,7 +146,7 @@ def newest_kernel(machine, release, files):
 @pytest.mark.parametrize("name", ["x86_64", pytest.param("arm64", marks=pytest.mark.arm64)])
 def test_root_behind_the_dart(name, tmp_path, package):
     """Installed, booted from the disk, upgraded to another kernel, booted again."""
-    machine = Machine(arches.find(name), tmp_path, package)
+    machine = Machine(arches.find(name), tmp_path, [package])
     release, files = install(machine)
     newest = root_on_nvme(machine, release, files)
     assert newest != release
@@ -158,7 +162,7 @@ def test_boots_itself_with_a_device_beside_it(name, tmp_path, package):
     """EDK2 and GRUB start Debian from its own disk, which the boot order has. Nobody uses the
     passed-through disk before the module is there: on arm64 the DART enforces from the first
     instruction on. Then it holds data."""
-    machine = Machine(arches.find(name), tmp_path, package)
+    machine = Machine(arches.find(name), tmp_path, [package])
     release, _ = install(machine)
     with machine.boot_itself(release) as guest:
         guest.login()
@@ -205,3 +209,67 @@ def test_module_comes_before_the_driver(maker, tmp_path, package):
         on_the_dart(guest, boot[0])
         stats = guest.power_off()
         print(maker, guest.times, stats[0]["doorbells"])
+
+
+class Newcomer:
+    """Types commands into a guest, and keeps how long each took."""
+
+    def __init__(self):
+        self.minutes = []
+
+    def type(self, guest, line, timeout=MANY):
+        """Type LINE; it must work."""
+        start = time.monotonic()
+        # The small system of the tests has no sudo, and its user is root.
+        _, said = guest.run(f"sudo() {{ \"$@\"; }}; {line}", timeout=timeout)
+        self.minutes.append((time.monotonic() - start, line))
+        print(f"$ {line}\n{said}")
+        return said
+
+
+def typed(file, heading, kind):
+    """The commands of FILE's first block of KIND below HEADING."""
+    text = (TOP / file).read_text()
+    first = text.count("\n", 0, text.index(f"## {heading}"))
+    block = next(each for each in docs.blocks(TOP)
+                 if each.file == file and each.kind == kind and each.line > first)
+    return block.commands()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["x86_64", pytest.param("arm64", marks=pytest.mark.arm64)])
+def test_from_the_readme_to_a_mounted_disk(name, tmp_path):
+    """What a newcomer types on Debian 13: the README's commands without the device, a shutdown,
+    and then what mac.md says with it. The compiler and the headers are there already."""
+    subprocess.run([TOP / "scripts" / "setup", "debian"], check=True)
+    arch, user = arches.find(name), Newcomer()
+    sources, disk = tmp_path / "sources", str(tmp_path / "sources.img")
+    copy_tree(sources)
+    debian.folder_disk(sources, disk, "sources")
+    machine = Machine(arch, tmp_path, [], "trixie")
+    with machine.boot(behind=False, arguments=plain_disk(disk, "s0")) as guest:
+        guest.login()
+        guest.run("mount LABEL=sources /mnt && cp -r /mnt /root/apple-dma && umount /mnt")
+        guest.run("apt-get -q update", timeout=600)
+        for line in typed("README.md", "Install it in a guest", "debian"):
+            user.type(guest, f"cd /root/apple-dma; {line}".replace("apt install", "apt -y install"))
+        guest.power_off()
+    empty = str(tmp_path / "empty.img")
+    cache.run(["truncate", "-s", "256M", empty], "making a disk")
+    with machine.boot(behind=False, specs=["nvme,drive=n0,serial=a"], arguments=[
+            "-drive", f"file={empty},if=none,id=n0,format=raw,cache=unsafe"]) as guest:
+        guest.login()
+        for line in typed("Documentation/mac.md", "In the guest", "guest"):
+            user.type(guest, line)
+        assert "nvme" in user.type(guest, "apple-dma status")
+        user.type(guest, "apple-dma doctor")
+        for line in typed("Documentation/mac.md", "A disk", "hand"):
+            user.type(guest, line)
+        user.type(guest, "sudo cp -a /usr/bin /mnt && sync && diff -r --no-dereference /usr/bin "
+                         "/mnt/bin")
+        counters = guest.counters()
+        assert counters["doorbells"] > 0 and counters["map_failures"] == 0
+        stats = guest.power_off()
+        assert stats[0]["faults"] == 0
+    for seconds, line in user.minutes:
+        print(f"{seconds:6.1f} s  {line}")
