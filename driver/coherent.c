@@ -108,6 +108,9 @@ static void __coherent_erase(struct apple_dma *ad,
 static void coherent_give_back(struct apple_dma *ad,
 			       struct apple_dma_allocation *mem)
 {
+	/* TTM leaves a pointer there, which only a first page may have. */
+	if (mem->page)
+		set_page_private(mem->page, 0);
 	apple_dma_quarantine_free_block(ad, mem->block, mem->order,
 					mem->reachable);
 	kfree(mem);

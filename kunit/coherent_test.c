@@ -215,6 +215,33 @@ static void free_holds_no_lock_of_others(struct kunit *test)
 	EXPECT_EQ(test, d->f->host->held, held + 1);
 }
 
+/*
+ * TTM keeps a pointer in the first page. If it is not the first of the block, the page
+ * allocator would report it. The host breaks, so that the block is kept here.
+ */
+static void private_of_the_first_page_is_cleared(struct kunit *test)
+{
+	struct device_fixture *d = device_open(test, .mode = APPLE_DMA_MODE_STRICT,
+					       .policy = FAKE_HOST_UNALIGNED);
+	const unsigned int order = get_order(2 * GRANULE);
+	struct page *page, *block;
+	dma_addr_t addr;
+	void *p;
+
+	p = dma_alloc_coherent(d->dev, 2 * GRANULE, &addr, GFP_KERNEL);
+	CHECK(test, p);
+	page = virt_to_page(p);
+	block = pfn_to_page(round_down(page_to_pfn(page), 2UL << order));
+	CHECK(test, block != page);
+	set_page_private(page, (unsigned long)p);
+	d->f->host->breaks = 1;
+	dma_free_coherent(d->dev, 2 * GRANULE, p, addr);
+	EXPECT_EQ(test, page_private(page), 0);
+	set_page_private(page, 0);
+	__free_pages(block, order + 1);
+	d->f->lost++;
+}
+
 /* A block larger than the page allocator has: refused, counted, no warning. */
 static void too_large_is_a_failure_like_others(struct kunit *test)
 {
@@ -317,6 +344,7 @@ static struct kunit_case coherent_cases[] = {
 	KUNIT_CASE(bad_free_is_refused),
 	KUNIT_CASE(allocation_fails),
 	KUNIT_CASE(aligned_allocation_fails),
+	KUNIT_CASE(private_of_the_first_page_is_cleared),
 	{ }
 };
 
