@@ -13,6 +13,20 @@ premapped() { dmesg | sed -n 's/.*premapped .* in \([0-9]*\) pieces, layout \(L[
 listen() { before=$(host doorbells); }
 quiet() { [ "$(host doorbells)" = "$before" ] || fail "$1: $(($(host doorbells) - before)) doorbells"; }
 """
+# told LAYOUT: what sysfs says of an arena.
+TOOLS += r"""
+told() {
+	[ "$(counter ops)" = premap ] || fail "ops"
+	[ "$(counter premap_layout)" = "${1#L}" ] || fail "premap_layout"
+	[ "$(counter premap_pieces)" = "$(premapped | cut -d ' ' -f 1)" ] || fail "premap_pieces"
+	[ "$(counter premap_refusal)" = none ] || fail "premap_refusal"
+	agree "premapped"
+	for each in idle_bytes live_bytes live_mappings hits misses; do
+		[ "$(counter $each)" = 0 ] || fail "$each"
+	done
+	[ "$(counter guest_bytes)" = "$(counter mapped_bytes)" ] || fail "guest_bytes"
+}
+"""
 SLEEP = test_vm_suspend.TOOLS + TOOLS
 
 
@@ -35,7 +49,13 @@ await_disk
 set -- $(premapped)
 [ "$2" = L1 ] || fail "layout $2"
 [ "$(host live)" = "$1" ] || fail "$1 pieces, $(host live) on the host"
-agree bound
+told L1
+ram=$(awk '/System RAM/ { split($1, at, "-"); sum += ("0x" at[2]) - ("0x" at[1]) + 1 } END { print sum }' \
+	/proc/iomem)
+[ $(($(counter mapped_bytes) - ram)) -lt 1048576 ] || fail "$(counter mapped_bytes), RAM is $ram"
+mode=/sys/bus/pci/drivers/apple_dma/0*/apple_dma/mode
+echo strict 2>/dev/null >$mode && fail "strict"
+[ "$(counter mode)" = cached ] || fail "mode"
 listen
 keep
 verify written
@@ -73,15 +93,19 @@ await 'dmesg | grep -q "premapped DMA needs all memory within that"'
 await '[ -z "$(bound_to "$managed")" ]'
 [ ! -b $node ] || fail "a disk"
 [ "$(host live)" = 0 ] || fail "$(host live) on the host"
+[ "$(counter ops)$(counter premap_layout)" = premap0 ] || fail "premap_layout"
+[ "$(counter premap_refusal)" = layout ] || fail "premap_refusal"
 rmmod apple_dma
 insmod "$APPLE_DMA_KO" ops=sometimes 2>/dev/null && fail "ops=sometimes"
 dmesg | grep -q 'ops=sometimes is not possible'
 insmod "$APPLE_DMA_KO" ops=premap mode=strict
 await 'dmesg | grep -q "mode=strict cannot be kept with premapped memory"'
 await '[ -z "$(bound_to "$managed")" ]'
+[ "$(counter premap_refusal)" = strict ] || fail "premap_refusal"
 rmmod apple_dma
 insmod "$APPLE_DMA_KO"
 await_disk
+[ "$(counter ops) $(counter premap_refusal)" = "dma_ops none" ] || fail "ops"
 verify written
 unbind "$managed"
 await clean
@@ -153,7 +177,7 @@ BOUNCED = r"""
 await_disk
 set -- $(premapped)
 [ "$2" = @layout@ ] || fail "layout $2"
-agree bound
+told @layout@
 listen
 keep
 verify written
@@ -218,6 +242,7 @@ def test_balloon_is_refused(testbed, disk):
 await 'dmesg | grep -q "free-page reporting or virtio-mem gives its memory back"'
 await '[ -z "$(bound_to "$managed")" ]'
 [ "$(host live)" = 0 ] || fail "$(host live) on the host"
+[ "$(counter premap_refusal)" = balloon ] || fail "premap_refusal"
 """, qemu=[drive, "-device virtio-balloon-pci"], devices=NVME, module="ops=premap", no_wait=True)
     assert run.companion()["faults"] == 0
 
