@@ -20,7 +20,8 @@ SMALLER = "start QEMU with less memory, such as -m 1G: then all of it fits (layo
 REFUSALS = {
     "layout": ("the guest has more memory than can be registered", (
         SMALLER,
-        "or, with nothing above 4 GiB (-m 3G or less), boot the guest with kernelcore=1G (L2)",
+        "or, with nothing above 4 GiB (-m 3G or less), boot the guest with kernelcore=1G "
+        "swiotlb=32768 (L2)",
         "or give QEMU two NUMA nodes, the lower one small and without CPUs (L3)", MORE)),
     "balloon": ("a balloon, free-page reporting or virtio-mem gives memory back to the host", (
         "start QEMU without -device virtio-balloon or virtio-mem; in a manager's settings: no "
