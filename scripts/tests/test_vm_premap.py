@@ -173,6 +173,11 @@ await unloaded apple_dma
     check(run)
 
 
+# 3 GiB of memory, and a lowest node for DMA.
+LOWEST_NODE = ["-object memory-backend-ram,id=n0,size=1G "
+               "-object memory-backend-ram,id=n1,size=2G "
+               "-numa node,nodeid=0,memdev=n0 -numa node,nodeid=1,memdev=n1,cpus=0-1"]
+
 BOUNCED = r"""
 await_disk
 set -- $(premapped)
@@ -192,20 +197,21 @@ await unloaded apple_dma
 def test_lowest_node_is_registered(testbed, disk):
     """A node without CPUs. The memory of programs is in the other one, and is bounced."""
     drive, _ = disk()
-    run = testbed(TOOLS + BOUNCED.replace("@layout@", "L3"), qemu=[
-        drive, "-object memory-backend-ram,id=n0,size=1G "
-        "-object memory-backend-ram,id=n1,size=2G "
-        "-numa node,nodeid=0,memdev=n0 -numa node,nodeid=1,memdev=n1,cpus=0-1"],
-        devices=NVME, mem="3G", module="ops=premap", append="iommu=soft")
+    run = testbed(TOOLS + BOUNCED.replace("@layout@", "L3"), qemu=[drive, *LOWEST_NODE],
+                  devices=NVME, mem="3G", module="ops=premap", append="iommu=soft")
     check(run)
 
 
 @pytest.mark.full
-def test_memory_of_the_kernel_is_registered(testbed, disk):
+@pytest.mark.parametrize("arch, kernel, pool", [
+    ("x86_64", "6.1", "iommu=soft"),
+    pytest.param("arm64", "newest", "swiotlb=32768", marks=pytest.mark.arm64)])
+def test_memory_of_the_kernel_is_registered(testbed, disk, arch, kernel, pool):
     """kernelcore= keeps it low. The memory of programs is bounced."""
     drive, _ = disk()
     run = testbed(TOOLS + BOUNCED.replace("@layout@", "L2"), qemu=[drive], devices=NVME,
-                  mem="2G", module="ops=premap", append="kernelcore=1G iommu=soft")
+                  mem="2G", arch=arch, kernel=kernel, module="ops=premap",
+                  append=f"kernelcore=1G {pool}")
     check(run)
 
 
