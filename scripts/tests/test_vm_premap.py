@@ -50,9 +50,12 @@ set -- $(premapped)
 [ "$2" = L1 ] || fail "layout $2"
 [ "$(host live)" = "$1" ] || fail "$1 pieces, $(host live) on the host"
 told L1
-ram=$(awk '/System RAM/ { split($1, at, "-"); sum += ("0x" at[2]) - ("0x" at[1]) + 1 } END { print sum }' \
-	/proc/iomem)
-[ $(($(counter mapped_bytes) - ram)) -lt 1048576 ] || fail "$(counter mapped_bytes), RAM is $ram"
+ram=0
+while IFS=- read -r from to; do
+	ram=$((ram + 0x$to - 0x$from + 1))
+done < <(sed -n 's/^\([0-9a-f]*-[0-9a-f]*\) : System RAM/\1/p' /proc/iomem)
+more=$(($(counter mapped_bytes) - ram))		# parts of granules
+[ $more -ge 0 ] && [ $more -lt 1048576 ] || fail "$more bytes are no memory"
 mode=/sys/bus/pci/drivers/apple_dma/0*/apple_dma/mode
 echo strict 2>/dev/null >$mode && fail "strict"
 [ "$(counter mode)" = cached ] || fail "mode"
