@@ -476,7 +476,7 @@ void apple_dma_managed_offline(struct apple_dma_engine *e)
 	struct apple_dma_managed *m = &ad->managed;
 
 	mutex_lock(&m->lock);
-	apple_dma_premap_close(&ad->premap, m->dev);
+	apple_dma_premap_close(&ad->premap, m->dev, APPLE_DMA_PREMAP_BROKEN);
 	__managed_offline(m);
 	mutex_unlock(&m->lock);
 }
@@ -488,7 +488,8 @@ void apple_dma_managed_offline(struct apple_dma_engine *e)
 void apple_dma_managed_close(struct apple_dma *ad)
 {
 	mutex_lock(&ad->managed.lock);
-	apple_dma_premap_close(&ad->premap, ad->managed.dev);
+	apple_dma_premap_close(&ad->premap, ad->managed.dev,
+			       APPLE_DMA_PREMAP_BALLOON);
 	mutex_unlock(&ad->managed.lock);
 }
 

@@ -199,57 +199,95 @@ static int premap_install(struct apple_dma_premap *p, struct device *dev)
 
 /* ---- refusals ---- */
 
-static const char *premap_obstacle(struct apple_dma_engine *e,
-				   struct device *dev)
+static const struct {
+	const char *name;
+	const char *text;
+} premap_refusals[APPLE_DMA_PREMAP_REFUSALS] = {
+	[APPLE_DMA_PREMAP_ALLOWED] = { "none", "" },
+	[APPLE_DMA_PREMAP_LAYOUT] = { "layout", "its memory is not premapped" },
+	[APPLE_DMA_PREMAP_BALLOON] = { "balloon",
+		"a balloon, free-page reporting or virtio-mem gives its memory back" },
+	[APPLE_DMA_PREMAP_STRICT] = { "strict",
+		"mode=strict cannot be kept with premapped memory" },
+	[APPLE_DMA_PREMAP_OPS] = { "ops",
+		"its last driver has memory to free; remove the device and rescan" },
+	[APPLE_DMA_PREMAP_FIRMWARE] = { "firmware",
+		"the firmware has given it a table of DMA ranges" },
+	[APPLE_DMA_PREMAP_BOUNCE] = { "bounce",
+		"it has to bounce all DMA (swiotlb=force, or a restricted pool)" },
+	[APPLE_DMA_PREMAP_TABLE] = { "table",
+		"old memory may still be freed; remove the device and rescan" },
+	[APPLE_DMA_PREMAP_PIECES] = { "pieces",
+		"the host does not take the memory in 8 pieces or less" },
+	[APPLE_DMA_PREMAP_ENDS] = { "ends",
+		"there is no free memory at the end of a piece; load the module earlier" },
+	[APPLE_DMA_PREMAP_ROOM] = { "room",
+		"max_bytes or max_entries is used up" },
+	[APPLE_DMA_PREMAP_BROKEN] = { "broken", "the companion is broken" },
+	[APPLE_DMA_PREMAP_MEMORY] = { "memory", "there is no memory" },
+};
+
+/**
+ * apple_dma_premap_refusal() - why the device may map nothing
+ * @p: the premapped memory
+ *
+ * Context: any.
+ * Return: the word that sysfs shows; "none" if it may, or was never asked.
+ */
+const char *apple_dma_premap_refusal(const struct apple_dma_premap *p)
 {
-	if (READ_ONCE(e->unsafe))
-		return "a balloon, free-page reporting or virtio-mem gives its memory back";
-	if (e->mode == APPLE_DMA_MODE_STRICT)
-		return "mode=strict cannot be kept with premapped memory";
-	if (get_dma_ops(dev))
-		return "its last driver has memory to free; remove the device and rescan";
-	if (dev->dma_range_map && !premap_is_closed(dev))
-		return "the firmware has given it a table of DMA ranges";
-	if (apple_dma_compat_must_bounce(dev))
-		return "it has to bounce all DMA (swiotlb=force, or a restricted pool)";
-	return NULL;
+	return premap_refusals[READ_ONCE(p->refusal)].name;
 }
 
-static const char *premap_failure(int err)
+static enum apple_dma_premap_refusal
+premap_obstacle(struct apple_dma_engine *e, struct device *dev)
+{
+	if (READ_ONCE(e->unsafe))
+		return APPLE_DMA_PREMAP_BALLOON;
+	if (e->mode == APPLE_DMA_MODE_STRICT)
+		return APPLE_DMA_PREMAP_STRICT;
+	if (get_dma_ops(dev))
+		return APPLE_DMA_PREMAP_OPS;
+	if (dev->dma_range_map && !premap_is_closed(dev))
+		return APPLE_DMA_PREMAP_FIRMWARE;
+	if (apple_dma_compat_must_bounce(dev))
+		return APPLE_DMA_PREMAP_BOUNCE;
+	return APPLE_DMA_PREMAP_ALLOWED;
+}
+
+static enum apple_dma_premap_refusal premap_failure(int err)
 {
 	switch (err) {
 	case -EIO:
-		return "the host does not take the memory in 8 pieces or less";
+		return APPLE_DMA_PREMAP_PIECES;
 	case -EBUSY:
-		return "there is no free memory at the end of a piece; load the module earlier";
+		return APPLE_DMA_PREMAP_ENDS;
 	case -ENOSPC:
-		return "max_bytes or max_entries is used up";
+		return APPLE_DMA_PREMAP_ROOM;
 	case -EPROTO:
-		return "the companion is broken";
+		return APPLE_DMA_PREMAP_BROKEN;
 	default:
-		return "there is no memory";
+		return APPLE_DMA_PREMAP_MEMORY;
 	}
 }
 
-/* Register the arena, if it is not. Returns whether it is; if not, after a message. */
-static bool premap_register(struct apple_dma_premap *p,
-			    struct apple_dma_engine *e, struct device *dev)
+/* Register the arena, if it is not. */
+static enum apple_dma_premap_refusal
+premap_register(struct apple_dma_premap *p, struct apple_dma_engine *e,
+		struct device *dev)
 {
 	struct apple_dma_arena *a = &p->arena;
 	struct apple_dma_arena_plan plan;
 	int err;
 
 	if (a->layout != APPLE_DMA_LAYOUT_NONE)
-		return true;
+		return APPLE_DMA_PREMAP_ALLOWED;
 	premap_plan(e, dev, &plan);
 	if (plan.layout == APPLE_DMA_LAYOUT_NONE)
-		return false;
+		return APPLE_DMA_PREMAP_LAYOUT;
 	err = apple_dma_arena_register(e, &plan, a);
-	if (err) {
-		dev_err(e->dev, "cannot premap %llu MiB: %s\n",
-			plan.bytes >> 20, premap_failure(err));
-		return false;
-	}
+	if (err)
+		return premap_failure(err);
 	dev_info(e->dev,
 		 "premapped %llu MiB in %u pieces, layout L%u; DMA rings no doorbell from now on\n",
 		 plan.bytes >> 20, a->n, a->layout);
@@ -257,7 +295,7 @@ static bool premap_register(struct apple_dma_premap *p,
 		dev_notice(e->dev,
 			   "%u pieces have device addresses that are not aligned like memory: 2 MiB pages of GPUs will not work\n",
 			   a->unaligned);
-	return true;
+	return APPLE_DMA_PREMAP_ALLOWED;
 }
 
 /* ---- on and off ---- */
@@ -275,7 +313,7 @@ static bool premap_register(struct apple_dma_premap *p,
 void apple_dma_premap_attach(struct apple_dma_premap *p,
 			     struct apple_dma_engine *e, struct device *dev)
 {
-	const char *obstacle = premap_obstacle(e, dev);
+	enum apple_dma_premap_refusal refusal = premap_obstacle(e, dev);
 	u64 limit = premap_is_closed(dev) ? 0 : dev->bus_dma_limit;
 
 	premap_limit(dev, PREMAP_CLOSED);
@@ -286,21 +324,19 @@ void apple_dma_premap_attach(struct apple_dma_premap *p,
 								PREMAP_NO_BOUNCE);
 	}
 	p->attached = true;
-	if (obstacle)
-		goto refused;
-	if (!premap_register(p, e, dev))
+	if (!refusal)
+		refusal = premap_register(p, e, dev);
+	if (!refusal && premap_install(p, dev))
+		refusal = APPLE_DMA_PREMAP_TABLE;
+	WRITE_ONCE(p->refusal, refusal);
+	if (refusal) {
+		dev_err(e->dev, "DMA of %s cannot work: %s\n", dev_name(dev),
+			premap_refusals[refusal].text);
 		return;
-	if (premap_install(p, dev)) {
-		obstacle = "old memory may still be freed; remove the device and rescan";
-		goto refused;
 	}
 	if (p->arena.layout == APPLE_DMA_LAYOUT_NODE)
 		set_dev_node(dev, premap_lowest_node());
 	premap_limit(dev, min_not_zero(apple_dma_arena_limit(&p->arena), limit));
-	return;
-
-refused:
-	dev_err(e->dev, "DMA of %s cannot work: %s\n", dev_name(dev), obstacle);
 }
 
 /**
@@ -343,16 +379,19 @@ void apple_dma_premap_forget(struct device *dev)
  * apple_dma_premap_close() - let the device map nothing more
  * @p: the premapped memory
  * @dev: the device, or NULL
+ * @refusal: why
  *
  * Unmaps and frees go on. When its driver is gone the arena is released.
  *
  * Context: any; the lock of the managed device is held.
  */
-void apple_dma_premap_close(struct apple_dma_premap *p, struct device *dev)
+void apple_dma_premap_close(struct apple_dma_premap *p, struct device *dev,
+			    enum apple_dma_premap_refusal refusal)
 {
 	if (!p->wanted || !dev || !p->attached)
 		return;
 	p->stale = true;
+	WRITE_ONCE(p->refusal, refusal);
 	premap_limit(dev, PREMAP_CLOSED);
 }
 

@@ -118,6 +118,22 @@ static ssize_t leaked_bytes_show(struct device *dev,
 }
 static DEVICE_ATTR_RO(leaked_bytes);
 
+static ssize_t ops_show(struct device *dev, struct device_attribute *attr,
+			char *buf)
+{
+	return sysfs_emit(buf, "%s\n", sysfs_companion(dev)->premap.wanted ?
+			  "premap" : "dma_ops");
+}
+static DEVICE_ATTR_RO(ops);
+
+static ssize_t premap_refusal_show(struct device *dev,
+				   struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n",
+			  apple_dma_premap_refusal(&sysfs_companion(dev)->premap));
+}
+static DEVICE_ATTR_RO(premap_refusal);
+
 /* ---- knobs ---- */
 
 static const char *const sysfs_mode_names[APPLE_DMA_MODE_COUNT] = {
@@ -145,11 +161,17 @@ static ssize_t mode_show(struct device *dev, struct device_attribute *attr,
 static ssize_t mode_store(struct device *dev, struct device_attribute *attr,
 			  const char *buf, size_t count)
 {
-	struct apple_dma_engine *e = &sysfs_companion(dev)->engine;
+	struct apple_dma *ad = sysfs_companion(dev);
+	struct apple_dma_engine *e = &ad->engine;
 	int mode = apple_dma_sysfs_mode(buf);
 
 	if (mode < 0)
 		return mode;
+	if (mode == APPLE_DMA_MODE_STRICT &&
+	    READ_ONCE(ad->premap.arena.layout) != APPLE_DMA_LAYOUT_NONE) {
+		dev_warn(dev, "mode=strict cannot be kept while memory is premapped\n");
+		return -EBUSY;
+	}
 	if (READ_ONCE(e->unsafe) && mode != APPLE_DMA_MODE_STRICT) {
 		dev_warn(dev, "mode stays strict while a balloon or virtio-mem can take memory from the guest\n");
 		return -EBUSY;
@@ -266,6 +288,11 @@ static struct attribute *apple_dma_attrs[] = {
 	STAT(recovered),
 	STAT(bad_unmaps),
 	&dev_attr_leaked_bytes.attr,
+	&dev_attr_ops.attr,
+	U32(premap_layout, 0444, NULL, premap.arena.layout),
+	U32(premap_pieces, 0444, NULL, premap.arena.n),
+	U32(premap_unaligned, 0444, NULL, premap.arena.unaligned),
+	&dev_attr_premap_refusal.attr,
 	&dev_attr_broken.attr,
 	&dev_attr_mode.attr,
 	U32(idle_ms, 0644, idle_ms_store, engine.idle_ms),

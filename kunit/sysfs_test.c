@@ -12,25 +12,45 @@
 #include "rooms.h"
 #include "suites.h"
 
-/* What a file of the first companion shows, as a number. */
-static u64 shown(struct kunit *test, const char *name)
+/* A file of the group; there has to be one of that name. */
+static struct device_attribute *file_of(const char *name)
 {
-	struct device *dev = &board.companion[0]->dev;
 	struct attribute **attr = apple_dma_sysfs_group.attrs;
-	unsigned long page = get_zeroed_page(GFP_KERNEL);
-	struct device_attribute *file;
-	u64 value = 0;
-	int err = -ENOMEM;
 
 	while (*attr && strcmp((*attr)->name, name))
 		attr++;
-	if (page && *attr) {
-		file = container_of(*attr, struct device_attribute, attr);
-		file->show(dev, file, (char *)page);
-		err = kstrtou64((char *)page, 10, &value);
-	}
-	free_page(page);
-	CHECK(test, *attr);
+	return *attr ? container_of(*attr, struct device_attribute, attr) : NULL;
+}
+
+/* What a file of the first companion shows, on a page of its own; or NULL. */
+static char *shown_text(const char *name)
+{
+	struct device *dev = &board.companion[0]->dev;
+	char *page = (char *)get_zeroed_page(GFP_KERNEL);
+	struct device_attribute *file = file_of(name);
+
+	if (page && file)
+		file->show(dev, file, page);
+	return page;
+}
+
+static bool says(const char *name, const char *text)
+{
+	char *page = shown_text(name);
+	bool same = page && !strcmp(page, text);
+
+	free_page((unsigned long)page);
+	return same;
+}
+
+/* The same as a number. */
+static u64 shown(struct kunit *test, const char *name)
+{
+	char *page = shown_text(name);
+	u64 value = 0;
+	int err = page ? kstrtou64(page, 10, &value) : -ENOMEM;
+
+	free_page((unsigned long)page);
 	CHECK_EQ(test, err, 0);
 	return value;
 }
@@ -113,9 +133,42 @@ static void doorbells_are_shown(struct kunit *test)
 	*t = before;
 }
 
+/* What is shown of premapped memory, and that strict is refused then. */
+static void premapped_memory_is_shown(struct kunit *test)
+{
+	struct device *dev = &board.companion[0]->dev;
+	struct apple_dma *ad = board_ad(0);
+	struct device_attribute *mode = file_of("mode");
+
+	CHECK(test, says("ops", "dma_ops\n"));
+	EXPECT(test, says("premap_refusal", "none\n"));
+	EXPECT_EQ(test, shown(test, "premap_layout"), 0);
+
+	ad->premap.wanted = true;
+	ad->premap.refusal = APPLE_DMA_PREMAP_MEMORY;
+	ad->premap.arena.layout = APPLE_DMA_LAYOUT_NODE;
+	ad->premap.arena.n = 5;
+	ad->premap.arena.unaligned = 4;
+	EXPECT(test, says("ops", "premap\n"));
+	EXPECT(test, says("premap_refusal", "memory\n"));
+	EXPECT_EQ(test, shown(test, "premap_layout"), 3);
+	EXPECT_EQ(test, shown(test, "premap_pieces"), 5);
+	EXPECT_EQ(test, shown(test, "premap_unaligned"), 4);
+	EXPECT_EQ(test, mode->store(dev, mode, "strict", 6), -EBUSY);
+	EXPECT_EQ(test, mode->store(dev, mode, "cached", 6), 6);
+	EXPECT_EQ(test, ad->engine.mode, APPLE_DMA_MODE_CACHED);
+
+	memset(&ad->premap.arena, 0, sizeof(ad->premap.arena));
+	ad->premap.refusal = APPLE_DMA_PREMAP_ALLOWED;
+	ad->premap.wanted = false;
+	EXPECT_EQ(test, mode->store(dev, mode, "strict", 6), 6);
+	EXPECT_EQ(test, mode->store(dev, mode, "cached", 6), 6);
+}
+
 static struct kunit_case sysfs_cases[] = {
 	KUNIT_CASE(failures_are_shown_by_cause),
 	KUNIT_CASE(doorbells_are_shown),
+	KUNIT_CASE(premapped_memory_is_shown),
 	{ }
 };
 

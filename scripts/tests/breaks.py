@@ -94,6 +94,9 @@ BREAKS = (
     Break("an old address is kept that means something else now", "driver/arena.c",
           "\t\tif (!same && old->iova < t->iova + t->size &&\n", "\t\tif (false &&\n",
           "arena.older_table_that_would_mislead_is_refused"),
+    Break("strict is taken while memory is premapped", "driver/sysfs.c",
+          "\t    READ_ONCE(ad->premap.arena.layout) != APPLE_DMA_LAYOUT_NONE) {\n",
+          "\t    !ad) {\n", "sysfs.premapped_memory_is_shown", kernel="debug"),
 
     # ---- sleep
     Break("windows that the host forgot in its sleep are not noticed", "driver/engine.c",

@@ -363,19 +363,16 @@ apt-get -qy install ./linux-headers-{kernel}.deb
 
 @needs_root
 @pytest.mark.full
-@pytest.mark.parametrize("kernel, config", [
-    ("5.10.0-9-amd64", r"CONFIG_PCI=y\nCONFIG_64BIT=y\nCONFIG_DMA_OPS=y\n"),
-    ("6.12.9-arm64", r"CONFIG_PCI=y\nCONFIG_64BIT=y\nCONFIG_DMA_OPS_HELPERS=y\n")])
-def test_kernel_that_the_module_is_not_for(chroot, kernel, config):
+def test_kernel_that_the_module_is_not_for(chroot):
     """Its headers come before the package or after it: it is left out, with a message."""
     system = chroot.system
+    kernel, config = "5.10.0-9-amd64", r"CONFIG_PCI=y\nCONFIG_64BIT=y\nCONFIG_DMA_OPS=y\n"
     headers = "cd /tmp && " + HEADERS.format(kernel=kernel, config=config)
     package = f"apt-get -qy install /srv/debs/apple-dma-dkms_{version()}_all.deb"
     for step in (package, headers):
         said = system.run(step)[1]
     assert f"apple_dma is left out of {kernel}: it takes Linux 6.1 or newer" in said
     assert "made for" not in said
-    assert "CONFIG_XEN=y" in said
     system.run("dpkg --audit | grep . && exit 1 || true")
     assert system.run(f"dkms status -k {kernel}")[1].count(kernel) == 0
     has_module(system, chroot.kernel, version())
@@ -474,9 +471,9 @@ def test_make_dkms_install_goes_on(chroot):
     # A kernel that it is not for.
     tree_in(system, new)
     for kernel in (old_kernel, new_kernel):
-        system.run(f"sed -i /DMA_OPS=y/d /lib/modules/{kernel}/build/.config")
+        system.run(f"sed -i /CONFIG_64BIT=y/d /lib/modules/{kernel}/build/.config")
     status, said = system.run("make -C /root/tree dkms-install", check=False)
-    assert status and "CONFIG_XEN=y" in said and f"{new_kernel}: left out" in said
+    assert status and f"{new_kernel}: left out, as apple_dma needs" in said
     has_module(system, new_kernel, new)
     system.run("make -C /root/tree dkms-remove")
     assert files_of(chroot.folder) == set()

@@ -189,7 +189,7 @@ def test_json_has_the_documented_keys(tree, tool):
         assert f".It Cm {key}\n" in manual, key
     abi = (TOP / "Documentation/ABI/testing/sysfs-driver-apple-dma").read_text()
     files = set(re.findall(r"^What:.*/apple_dma/(\w+)$", abi, re.M))
-    assert files - set(device["counters"]) == {"managed", "mode", "flush"}
+    assert files - set(device["counters"]) == {"managed", "mode", "flush", "ops", "premap_refusal"}
     assert not set(device["counters"]) - files
     assert device["counters"]["doorbells"] == 1000
     assert device["doorbells_per_second"] == 0

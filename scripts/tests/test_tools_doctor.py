@@ -41,7 +41,7 @@ def mokutil(tree, answer):
 
 
 CHECKS = ["kernel", "headers", "module", "signature", "parameters", "companion", "protocol",
-          "device", "driver", "guest IOMMU", "limits", "balloon", "firmware",
+          "device", "mapping", "driver", "guest IOMMU", "limits", "balloon", "firmware",
           "link and interrupts"]
 
 
@@ -75,8 +75,8 @@ def test_checks_that_depend_on_a_problem_are_one_line(tree, tool):
         "✓ no problem", "✗ module", "! companion",
         "– not checked; it depends on what is wrong above"]
     assert lines[0].split(": ")[1] == "kernel, headers, signature, balloon"
-    assert lines[3].split(": ")[1] == ("parameters, protocol, device, driver, guest IOMMU, limits, "
-                                       "firmware, link and interrupts")
+    assert lines[3].split(": ")[1] == ("parameters, protocol, device, mapping, driver, guest IOMMU, "
+                                       "limits, firmware, link and interrupts")
 
 
 def test_one_device_of_two_with_a_problem_is_shown(tree, tool):
@@ -97,7 +97,11 @@ def test_kernel(tree, doctor):
     assert doctor("kernel")[0][0] == "ok"
     tree.write(f"boot/config-{RELEASE}", "CONFIG_64BIT=y\n# CONFIG_DMA_OPS is not set\n")
     outcome, text, cure = doctor("kernel")[0]
-    assert outcome == "fail" and "CONFIG_ARCH_HAS_DMA_OPS" in text and "CONFIG_XEN" in cure
+    assert outcome == "note" and "2 GiB are more than 1.39 GiB" in text
+    assert "-m 1G" in cure and "CONFIG_ARCH_HAS_DMA_OPS" in cure and "CONFIG_XEN" in cure
+    tree.write("proc/iomem", "40000000-7fffffff : System RAM\n")
+    outcome, text, _ = doctor("kernel")[0]
+    assert outcome == "ok" and "memory is premapped there: 1 GiB, which is little enough" in text
     tree.remove(f"boot/config-{RELEASE}")
     assert doctor("kernel")[0][0] == "skip"
 

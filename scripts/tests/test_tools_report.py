@@ -17,7 +17,7 @@ import docs
 import pytest
 from conftest import TOP
 from test_tools import COMPANION, TOOL, line_with, on_a_terminal, tool, tree, without_override
-from tools_tree import MIB, NEWER, event, window
+from tools_tree import DEFAULTS, MIB, NEWER, PREMAPPED, event, window
 from apple_dma import charts, devices, figures, record
 from apple_dma import report as report_module
 
@@ -384,9 +384,12 @@ def test_commands_of_the_documentation(tree, tmp_path, block):
 
 def test_the_documentation_shows_what_is_printed(tree, tool):
     """The examples of tools.md are the command's present output."""
-    status, top, doctor = [b.text for b in docs.blocks(TOP) if b.file.endswith("/tools.md") and
-                           not b.language][:3]
-    tree.companion()
+    status, premapped, top, doctor = [
+        b.text for b in docs.blocks(TOP) if b.file.endswith("/tools.md") and not b.language][:4]
+    tree.companion(**PREMAPPED)
+    assert tool("status", "--interval", "0").splitlines()[-1:] == premapped.splitlines()
+    for name in PREMAPPED:
+        tree.counter(name, DEFAULTS[name])
     assert tool("status", "--interval", "0.05") == status
     assert top in tool("top", "--once", "--interval", "0.05", width=80)
     tree.remove("sys/devices/pci0000:00/0000:01:00.0/driver")

@@ -13,6 +13,20 @@ premapped() { dmesg | sed -n 's/.*premapped .* in \([0-9]*\) pieces, layout \(L[
 listen() { before=$(host doorbells); }
 quiet() { [ "$(host doorbells)" = "$before" ] || fail "$1: $(($(host doorbells) - before)) doorbells"; }
 """
+# told LAYOUT: what sysfs says of an arena.
+TOOLS += r"""
+told() {
+	[ "$(counter ops)" = premap ] || fail "ops"
+	[ "$(counter premap_layout)" = "${1#L}" ] || fail "premap_layout"
+	[ "$(counter premap_pieces)" = "$(premapped | cut -d ' ' -f 1)" ] || fail "premap_pieces"
+	[ "$(counter premap_refusal)" = none ] || fail "premap_refusal"
+	agree "premapped"
+	for each in idle_bytes live_bytes live_mappings hits misses; do
+		[ "$(counter $each)" = 0 ] || fail "$each"
+	done
+	[ "$(counter guest_bytes)" = "$(counter mapped_bytes)" ] || fail "guest_bytes"
+}
+"""
 SLEEP = test_vm_suspend.TOOLS + TOOLS
 
 
@@ -35,7 +49,16 @@ await_disk
 set -- $(premapped)
 [ "$2" = L1 ] || fail "layout $2"
 [ "$(host live)" = "$1" ] || fail "$1 pieces, $(host live) on the host"
-agree bound
+told L1
+ram=0
+while IFS=- read -r from to; do
+	ram=$((ram + 0x$to - 0x$from + 1))
+done < <(sed -n 's/^\([0-9a-f]*-[0-9a-f]*\) : System RAM/\1/p' /proc/iomem)
+more=$(($(counter mapped_bytes) - ram))		# parts of granules
+[ $more -ge 0 ] && [ $more -lt 1048576 ] || fail "$more bytes are no memory"
+mode=/sys/bus/pci/drivers/apple_dma/0*/apple_dma/mode
+echo strict 2>/dev/null >$mode && fail "strict"
+[ "$(counter mode)" = cached ] || fail "mode"
 listen
 keep
 verify written
@@ -73,15 +96,19 @@ await 'dmesg | grep -q "premapped DMA needs all memory within that"'
 await '[ -z "$(bound_to "$managed")" ]'
 [ ! -b $node ] || fail "a disk"
 [ "$(host live)" = 0 ] || fail "$(host live) on the host"
+[ "$(counter ops)$(counter premap_layout)" = premap0 ] || fail "premap_layout"
+[ "$(counter premap_refusal)" = layout ] || fail "premap_refusal"
 rmmod apple_dma
 insmod "$APPLE_DMA_KO" ops=sometimes 2>/dev/null && fail "ops=sometimes"
 dmesg | grep -q 'ops=sometimes is not possible'
 insmod "$APPLE_DMA_KO" ops=premap mode=strict
 await 'dmesg | grep -q "mode=strict cannot be kept with premapped memory"'
 await '[ -z "$(bound_to "$managed")" ]'
+[ "$(counter premap_refusal)" = strict ] || fail "premap_refusal"
 rmmod apple_dma
 insmod "$APPLE_DMA_KO"
 await_disk
+[ "$(counter ops) $(counter premap_refusal)" = "dma_ops none" ] || fail "ops"
 verify written
 unbind "$managed"
 await clean
@@ -149,11 +176,16 @@ await unloaded apple_dma
     check(run)
 
 
+# 3 GiB of memory, and a lowest node for DMA.
+LOWEST_NODE = ["-object memory-backend-ram,id=n0,size=1G "
+               "-object memory-backend-ram,id=n1,size=2G "
+               "-numa node,nodeid=0,memdev=n0 -numa node,nodeid=1,memdev=n1,cpus=0-1"]
+
 BOUNCED = r"""
 await_disk
 set -- $(premapped)
 [ "$2" = @layout@ ] || fail "layout $2"
-agree bound
+told @layout@
 listen
 keep
 verify written
@@ -168,20 +200,21 @@ await unloaded apple_dma
 def test_lowest_node_is_registered(testbed, disk):
     """A node without CPUs. The memory of programs is in the other one, and is bounced."""
     drive, _ = disk()
-    run = testbed(TOOLS + BOUNCED.replace("@layout@", "L3"), qemu=[
-        drive, "-object memory-backend-ram,id=n0,size=1G "
-        "-object memory-backend-ram,id=n1,size=2G "
-        "-numa node,nodeid=0,memdev=n0 -numa node,nodeid=1,memdev=n1,cpus=0-1"],
-        devices=NVME, mem="3G", module="ops=premap", append="iommu=soft")
+    run = testbed(TOOLS + BOUNCED.replace("@layout@", "L3"), qemu=[drive, *LOWEST_NODE],
+                  devices=NVME, mem="3G", module="ops=premap", append="iommu=soft")
     check(run)
 
 
 @pytest.mark.full
-def test_memory_of_the_kernel_is_registered(testbed, disk):
+@pytest.mark.parametrize("arch, kernel, pool", [
+    ("x86_64", "6.1", "iommu=soft"),
+    pytest.param("arm64", "newest", "swiotlb=32768", marks=pytest.mark.arm64)])
+def test_memory_of_the_kernel_is_registered(testbed, disk, arch, kernel, pool):
     """kernelcore= keeps it low. The memory of programs is bounced."""
     drive, _ = disk()
     run = testbed(TOOLS + BOUNCED.replace("@layout@", "L2"), qemu=[drive], devices=NVME,
-                  mem="2G", module="ops=premap", append="kernelcore=1G iommu=soft")
+                  mem="2G", arch=arch, kernel=kernel, module="ops=premap",
+                  append=f"kernelcore=1G {pool}")
     check(run)
 
 
@@ -218,6 +251,7 @@ def test_balloon_is_refused(testbed, disk):
 await 'dmesg | grep -q "free-page reporting or virtio-mem gives its memory back"'
 await '[ -z "$(bound_to "$managed")" ]'
 [ "$(host live)" = 0 ] || fail "$(host live) on the host"
+[ "$(counter premap_refusal)" = balloon ] || fail "premap_refusal"
 """, qemu=[drive, "-device virtio-balloon-pci"], devices=NVME, module="ops=premap", no_wait=True)
     assert run.companion()["faults"] == 0
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import NVME, TOP
+from test_vm_premap import LOWEST_NODE
 
 # Parts of the standard library that the guest's command does not need.
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "test", "tests", "idlelib", "lib2to3", "tkinter",
@@ -122,6 +123,43 @@ def check_report(run, numbers):
     assert sum(hits) > 500 and sum(misses) > 0
     assert sum(hits) + sum(misses) <= run.value("hits") + run.value("misses")
     assert numbers["host_errors"] == 0 and numbers["samples"] > 3
+
+
+PREMAPPED = r"""
+[ -d /sys/kernel/debug/swiotlb ] || mount -t debugfs nodev /sys/kernel/debug
+await_disk
+# Through the memory of programs, which bounces.
+dd if=/dev/nvme0n1 of=/dev/null bs=1M count=16 iflag=direct status=none
+apple-dma status --json --interval 0 | tr -d '\n'; echo
+apple-dma doctor --json | tr -d '\n'; echo
+echo "host_live=$(host live)"
+echo "host_live_bytes=$(host live_bytes)"
+COLUMNS=140 apple-dma status --interval 0
+"""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kernel", ["6.1", "newest"])
+def test_premapped_memory_in_a_guest(testbed, disk, tmp_path, kernel):
+    """The arena is what the host has, and the kernel's count of what bounces is read."""
+    drive, _ = disk()
+    run = testbed(PREMAPPED, qemu=[drive, *LOWEST_NODE], devices=NVME, mem="3G", kernel=kernel,
+                  module="ops=premap", append="iommu=soft", push=command(tmp_path))
+    status, doctor = run.json_lines()[:2]
+    device = status["devices"][0]
+    assert (device["state"], device["ops"], device["premap_refusal"]) == ("ok", "premap", None)
+    counters = device["counters"]
+    assert counters["premap_layout"] == 3 and counters["premap_pieces"] > 1
+    assert counters["mapped_entries"] == run.value("host_live")
+    assert counters["mapped_bytes"] == run.value("host_live_bytes")
+    bounces = status["bounces"]
+    assert bounces["size"] == 64 << 20 and bounces["used"] <= bounces["size"]
+    assert kernel == "6.1" or bounces["peak"] > 0
+    found = {f["check"]: f for f in doctor["findings"]}
+    assert found["mapping"]["outcome"] == "ok" and "layout L3" in found["mapping"]["text"]
+    assert {f["outcome"] for name, f in found.items() if name not in ("headers", "module")} == {"ok"}
+    assert re.search(r"^00:\S+ .* premapped +- +- +.* ok$", run.out, re.M)
+    assert re.search(r": premapped: .* layout L3 .*; bounces: .* of 64 MiB", run.out)
 
 
 REFUSED = r"""

@@ -25,12 +25,20 @@ DEFAULTS = {
     "failures_mask": 0, "failures_alignment": 0, "failures_boundary": 0,
     "failures_handle": 0, "failures_memory": 0,
     "failures_not_ram": 0, "failures_broken": 0, "failures_bug": 0,
+    "ops": "dma_ops", "premap_layout": 0, "premap_pieces": 0, "premap_unaligned": 0,
+    "premap_refusal": "none",
+}
+# What differs where memory is premapped.
+PREMAPPED = {
+    "ops": "premap", "premap_layout": 1, "premap_pieces": 2, "mapped_bytes": 1024 * MIB,
+    "mapped_entries": 3, "guest_bytes": 1024 * MIB, "live_bytes": 0, "live_mappings": 0,
+    "idle_bytes": 0, "idle_entries": 0, "hits": 0, "misses": 0, "doorbells": 5, "requests": 5,
 }
 PARAMETERS = {"max_bytes": 1536 * MIB, "max_entries": 65536, "mode": "cached", "idle_ms": 60000,
               "batch_max": 64, "doorbell_us": 1000}
 # What a module without these statistics does not have.
-NEWER = tuple(n for n in DEFAULTS if n.startswith(("failures_", "doorbell_ns"))) + (
-    "requests", "batches", "map_entry_ns", "unmap_entry_ns", "batch_fit", "doorbell_us")
+NEWER = tuple(n for n in DEFAULTS if n.startswith(("failures_", "doorbell_ns", "premap_"))) + (
+    "ops", "requests", "batches", "map_entry_ns", "unmap_entry_ns", "batch_fit", "doorbell_us")
 
 CONFIG = "CONFIG_64BIT=y\nCONFIG_PCI=y\nCONFIG_ARCH_HAS_DMA_OPS=y\n"
 IOMEM = """00000000-3fffffff : PCI
@@ -173,6 +181,14 @@ class Tree:
         self.path("var/lib/dkms/apple-dma/0.1.105").mkdir(parents=True)
 
     # ---- tracefs and debugfs
+
+    def bounces(self, used, peak, slots=32768):
+        """The kernel's counts of swiotlb, in slots of 2 KiB; an older kernel has no PEAK."""
+        folder = "sys/kernel/debug/swiotlb"
+        self.write(f"{folder}/io_tlb_used", str(used))
+        self.write(f"{folder}/io_tlb_nslabs", str(slots))
+        if peak is not None:
+            self.write(f"{folder}/io_tlb_used_hiwater", str(peak))
 
     def tracing(self):
         """A kernel with the module's tracepoints."""

@@ -91,6 +91,9 @@ def wanted_driver(machine, address):
 def no_driver(machine, device):
     """The finding for a device without a driver."""
     name = device.managed
+    if device.refusal:
+        return fail(f"{name} has no driver, as it may map nothing",
+                    "see what the check 'mapping' says")
     error = machine.log.search(r"cannot bind a driver to \S+: (-?\d+)", device.companion)
     probe = machine.log.search(rf"(\S+) {re.escape(name)}: (probe .*failed.*|probe failed.*)")
     if error or probe:
@@ -128,7 +131,7 @@ def check_driver(machine):
             found.append(note(
                 f"{name}: {early[1]} was there before apple_dma, and was bound a second time",
                 "it works; to have apple_dma first, make an initramfs that has it:", INITRAMFS))
-        elif device.get("live_mappings") == 0:
+        elif device.get("live_mappings") == 0 and not device.premaps:
             found.append(note(f"{name}: {device.driver} is bound, and has mapped nothing yet",
                               "if the device is idle, that is normal; else look for its "
                               "driver's messages:", f"sudo dmesg | grep {name}"))
@@ -257,7 +260,8 @@ def failed_maps(machine, device):
 def near_limit(machine, device, what):
     """A finding where the limit is near, or None."""
     used, limit = devices.in_use(device, what, machine.ours), device.get(f"limit_{what}")
-    if used is None or not limit or used < 0.85 * limit:
+    # What is premapped stays as it is.
+    if device.premaps or used is None or not limit or used < 0.85 * limit:
         return None
     show = units.size if what == "bytes" else units.count
     shared = ", by all devices together" if what == "bytes" and device.shares() else ""
@@ -296,6 +300,7 @@ def check_limits(machine):
                             "it is an error of that driver: report it to its authors"))
         used, limit = devices.in_use(device, "bytes", machine.ours), device.get("limit_bytes")
         found += bad or [ok(f"{device.managed or device.companion}: " + (
+            "its memory is premapped" if device.premaps else
             f"{units.percent(used / limit, 0)} of the bytes in use, no mapping failed"
             if used is not None and limit else "no mapping failed"))]
     return found
@@ -306,8 +311,10 @@ def check_balloon(machine):
     taker = devices.balloon(machine.root)
     if not taker:
         return [ok("none")]
-    return [note(f"{taker[1]} ({taker[0]}) can take memory from the guest, so every mapping is "
-                 "given back at once: that is slow",
+    kind, what = (fail, "premapped DMA cannot work") if any(
+        device.premaps for device in machine.ours) else (
+            note, "every mapping is given back at once: that is slow")
+    return [kind(f"{taker[1]} ({taker[0]}) can take memory from the guest, so {what}",
                  "start QEMU without -device virtio-balloon or virtio-mem; in a manager's "
                  "settings: no memory ballooning")]
 
@@ -402,7 +409,7 @@ def device_hints(machine, device):
         yield fail(f"{name}: BAR {', '.join(map(str, bars))} has no address",
                    "more room for it in the VM: -machine virt with highmem on; "
                    "or the Mac did not assign it: plug the card in again before the VM starts")
-    if device.driver and device.get("live_mappings"):
+    if device.driver and (device.premaps or device.get("live_mappings")):
         vectors, came = interrupts_seen(root, name)
         if not vectors:
             yield note(f"{name}: {device.driver} uses no MSI, and other interrupts do not "

@@ -6,7 +6,7 @@ import lzma
 import re
 import zlib
 
-from . import COMPANION_ID, DRIVER, devices, foreign, version
+from . import COMPANION_ID, DRIVER, devices, foreign, premap, units, version, windows
 from .checks import INITRAMFS, fail, into_force, note, ok, skip
 from .errors import NeedsRoot
 
@@ -37,7 +37,7 @@ def kernel_config(machine):
 
 
 def check_kernel(machine):
-    """The kernel lets a device have DMA operations of its own."""
+    """The kernel lets a device have DMA operations of its own, or has what premapping needs."""
     if machine.loaded and not foreign.loaded(machine.root):
         return [ok(f"{machine.release}; the module runs on it")]
     config = kernel_config(machine)
@@ -46,9 +46,14 @@ def check_kernel(machine):
                      "or /proc/config.gz")]
     if any(f"{option}=y" in config.split("\n") for option in OPS_OPTIONS):
         return [ok(f"{machine.release} has DMA operations per device")]
-    return [fail(f"{machine.release} has no DMA operations per device ({' or '.join(OPS_OPTIONS)})",
-                 "use a kernel that has them, such as Debian's linux-image-arm64;",
-                 "on arm64 they come with CONFIG_XEN=y")]
+    text = f"{machine.release} has no DMA operations per device, so memory is premapped there"
+    memory = sum(end - start for start, end in windows.ram(machine.root))
+    if 0 < memory <= premap.MOST:
+        return [ok(f"{text}: {units.size(memory)}, which is little enough")]
+    return [note(text + (f": {units.size(memory)} are more than {units.size(premap.MOST)}" if memory
+                         else ""), premap.SMALLER, premap.MORE,
+                 "or use a kernel that has them, such as Debian's linux-image-arm64: "
+                 f"{' or '.join(OPS_OPTIONS)}; on arm64 they come with CONFIG_XEN=y")]
 
 
 def check_headers(machine):

@@ -23,7 +23,8 @@ COUNTERS = (
     "learned_bytes", "learned_entries", "window_bytes", "doorbells", "batches", "requests",
     "doorbell_ns_min", "doorbell_ns_mean", "doorbell_ns_max", "map_entry_ns", "unmap_entry_ns",
     "batch_fit", "hits", "misses", "slow_paths", "evictions", "align_tries", "aligned",
-    "unaligned", "refusals", "map_failures", "recovered", "bad_unmaps", "leaked_bytes", "broken", "idle_ms", "batch_max", "doorbell_us")
+    "unaligned", "refusals", "map_failures", "recovered", "bad_unmaps", "leaked_bytes", "broken",
+    "premap_layout", "premap_pieces", "premap_unaligned", "idle_ms", "batch_max", "doorbell_us")
 
 # Why a mapping failed, in words.
 FAILURES = {
@@ -57,6 +58,8 @@ class Device:
     managed: Optional[str] = None
     driver: Optional[str] = None        # the driver of the managed device
     mode: Optional[str] = None
+    ops: Optional[str] = None           # dma_ops or premap; an older module has no file
+    refusal: Optional[str] = None       # a word for why it may map nothing
     values: dict = field(default_factory=dict)
     taken: float = 0.0                  # when the values were read, monotonic seconds
     group: bool = False                 # whether the companion has our files
@@ -69,6 +72,11 @@ class Device:
     def ours(self):
         """Whether this module has the companion; another module of its name lacks the files."""
         return self.bound == DRIVER and self.group
+
+    @property
+    def premaps(self):
+        """Whether memory is registered once, in place of single mappings."""
+        return self.ops == "premap"
 
     def used(self, what):
         """Registered and in use, without idle windows; WHAT is bytes or entries."""
@@ -139,6 +147,9 @@ def read(root, companion):
     if denied and not device.values:
         raise denied
     device.mode = root.peek(f"{folder}/mode")
+    device.ops = root.peek(f"{folder}/ops")
+    refusal = root.peek(f"{folder}/premap_refusal")
+    device.refusal = refusal if refusal != "none" else None
     device.managed = root.link(f"{folder}/managed")
     if device.managed:
         device.driver = root.link(f"{DEVICES}/{device.managed}/driver")
@@ -195,7 +206,7 @@ class State:
     why: str = ""
 
 
-STATES = ("ok", "strict", "full", "failing", "broken", "no device", "no driver", "refused",
+STATES = ("ok", "strict", "full", "failing", "no DMA", "broken", "no device", "no driver", "refused",
           "taken", "no module")
 
 
@@ -219,11 +230,13 @@ def state(root, device, log=None, before=None, everyone=()):
         return State("broken", True, reason or "the reason is in the kernel log")
     if not device.managed:
         return State("no device", True, "the passthrough device is not on the bus")
+    if device.refusal:
+        return State("no DMA", True, "it may map nothing; apple-dma doctor says what to do")
     if not device.driver:
         return State("no driver", True, "apple-dma doctor says which one it needs")
     if device.fails_now(before):
         return State("failing", True, f"{device.failed()}; more fail now")
-    if full(device, everyone):
+    if full(device, everyone) and not device.premaps:
         return State("full", why=full(device, everyone))
     if device.get("map_failures"):
         return State("failing", why=device.failed() + ("; none fails now" if before else ""))

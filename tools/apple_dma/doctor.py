@@ -3,7 +3,7 @@
 
 import json
 
-from . import checks_device, checks_firmware, checks_system, modprobe, units
+from . import checks_device, checks_firmware, checks_system, modprobe, premap, units
 from .checks import FAIL, NOTE, OK, SKIP, Machine, skip
 
 # In the order in which things must be right.
@@ -16,6 +16,7 @@ CHECKS = (
     ("companion", checks_system.check_companion),
     ("protocol", checks_device.check_protocol),
     ("device", checks_device.check_managed),
+    ("mapping", premap.check_mapping),
     ("driver", checks_device.check_driver),
     ("guest IOMMU", checks_device.check_iommu),
     ("limits", checks_device.check_limits),

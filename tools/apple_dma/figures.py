@@ -4,7 +4,7 @@
 import math
 from dataclasses import dataclass
 
-from . import devices, units
+from . import devices, premap, units
 
 SHORTEST_RATE = 0.04     # seconds
 CAUSES = {"age": "idle for long", "room": "to make room", "align": "it only kept a place",
@@ -141,8 +141,13 @@ def say_errors(record):
     return f"The host erred {units.count(len(record.errors))} times; the last: {last or 'no text'}."
 
 
-def sentences(record, seconds):
+def sentences(root, record, seconds):
     """The summary of a device, the most important first."""
+    if record.last.premaps:
+        said = premap.summary(root, record.last)
+        found = [f"{said[0].upper()}{said[1:]}.", say_errors(record), say_doorbells(record, seconds),
+                 say_windows(record)]
+        return [text for text in found if text]
     found = [say_limits(record), say_failures(record), say_errors(record), say_hits(record),
              say_doorbells(record, seconds), say_windows(record)]
     return [text for text in found if text]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """apple-dma status --prometheus: the text format that node_exporter reads from a file."""
 
-from . import devices
+from . import devices, premap
 
 GAUGE, COUNTER = "gauge", "counter"
 PREFIX = "apple_dma_"
@@ -48,7 +48,12 @@ METRICS = {
     "bad_unmaps": (COUNTER, "Unmaps of addresses that were not mapped."),
     "leaked_bytes": (GAUGE, "Memory kept from the kernel, because the device may still reach it."),
     "broken": (GAUGE, "1 if the host broke the protocol."),
+    "premap_layout": (GAUGE, "Which memory is premapped: 1 all, 2 the kernel's, 3 the lowest NUMA "
+                      "node; 0 none."),
+    "premap_pieces": (GAUGE, "Pieces of premapped memory."),
+    "premap_unaligned": (GAUGE, "Those without an aligned address."),
 }
+BOUNCES = {"used": "bytes in use", "peak": "the most that was in use", "size": "all its bytes"}
 SETTINGS = ("idle_ms", "batch_max", "doorbell_us")     # no metrics
 
 
@@ -87,13 +92,21 @@ def text_of(root, rows):
     """The whole text; ROWS are (device, doorbells per second, state)."""
     lines = metric("module_loaded", GAUGE, "1 if the module apple_dma is loaded.",
                    [({}, int(devices.loaded(root)))])
-    lines += metric("info", GAUGE, "A device, with its driver and the mode; always 1.",
-                    [(labels_of(d, driver=d.driver, mode=d.mode), 1) for d, _, _ in rows])
+    lines += metric("info", GAUGE, "A device, with its driver, the mode and how it maps; always 1.",
+                    [(labels_of(d, driver=d.driver, mode=d.mode, ops=d.ops), 1)
+                     for d, _, _ in rows])
     lines += metric("state", GAUGE, "1 for the state that the device is in; apple-dma(8) has "
                     "the states.", [(labels_of(d, state=word), int(word == state.word))
                                     for d, _, state in rows for word in devices.STATES])
     lines += metric("problem", GAUGE, "1 if the device has a problem in its state.",
                     [(labels_of(d), int(state.bad)) for d, _, state in rows])
+    lines += metric("premap_refused", GAUGE, "1 if the device may map nothing.",
+                    [(labels_of(d), int(bool(d.refusal))) for d, _, _ in rows if d.premaps])
+    bounces = premap.bounces(root) if any(d.premaps for d, _, _ in rows) else None
+    if bounces:
+        for name, value in (("used", bounces.used), ("peak", bounces.peak), ("size", bounces.size)):
+            lines += metric(f"bounce_{name}_bytes", GAUGE, "The guest's bounce pool, swiotlb: "
+                            f"{BOUNCES[name]}.", [({}, value)])
     for file, (kind, text) in METRICS.items():
         name, factor = unit_of(file, kind)
         values = [(labels_of(d), d.get(file)) for d, _, _ in rows]

@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from html import escape
 
-from . import (DRIVER, charts, devices, doctor, figures, modprobe, record, status, units, version,
-               windows)
+from . import (DRIVER, charts, devices, doctor, figures, modprobe, premap, record, status, units,
+               version, windows)
 from .checks import Machine
 from .errors import ToolError
 from .style import CSS
@@ -60,7 +60,7 @@ def limit_figure(rec, seconds, what):
                             binary=what == "bytes", limit=rec.last.get(f"limit_{what}"),
                             stacked=True)
     known = rec.last.get(f"learned_{what}")
-    note = HINT if what == "bytes" else ""
+    note = HINT if what == "bytes" and not rec.last.premaps else ""
     if known:
         note = f"The host seems to allow only {show(known)}. " + note
     return figure(title, charts.over_time(chart), note,
@@ -148,8 +148,8 @@ def memory_figure(rec, recording):
     ram = windows.ram(recording.root) or windows.joined((w.phys, w.phys + w.size) for w in found)
     if not ram:
         return Missing(title, "nothing was registered")
-    use, idle = ([(w.phys, w.phys + w.size) for w in live if bool(w.users) == busy]
-                 for busy in (True, False))
+    use, idle = ([(w.phys, w.phys + w.size) for w in live
+                  if (bool(w.users) or rec.last.premaps) == busy] for busy in (True, False))
     body = charts.memory_map(ram, use, idle, title)
     moment = max(0.0, when - rec.samples[0].taken)
     note = (f"{units.plural(len(live), 'window')}, {units.size(mapped)}, {moment:.1f} s after the "
@@ -161,8 +161,31 @@ def memory_figure(rec, recording):
 
 # ---- the page
 
+def tiles_of(found):
+    """Numbers: each (name, value, "bad" or what is said below it)."""
+    return '<div class="tiles">' + "".join(
+        f'<div class="tile{" bad" if more == "bad" else ""}"><b>{escape(value)}</b>'
+        f"<span>{escape(name)}</span>" +
+        (f"<small>{escape(more)}</small>" if more not in ("", "bad") else "") + "</div>"
+        for name, value, more in found) + "</div>"
+
+
+def premap_tiles(rec):
+    """The same for premapped memory."""
+    last = rec.last
+    layout = last.get("premap_layout")
+    return tiles_of((
+        ("premapped memory", units.size(last.get("mapped_bytes")), "bad" if last.refusal else ""),
+        ("layout", f"L{layout}" if layout else "none", premap.LAYOUTS.get(layout, "")),
+        ("pieces", units.count(last.get("premap_pieces")),
+         f"{last.get('premap_unaligned')} not aligned" if last.get("premap_unaligned") else ""),
+        ("doorbells in this time", units.count(rec.grown("doorbells")), "")))
+
+
 def tiles(rec, seconds):
     """The four numbers to look at first."""
+    if rec.last.premaps:
+        return premap_tiles(rec)
     near = figures.nearest(rec)
     hits, misses = rec.grown("hits"), rec.grown("misses")
     rate = hits / (hits + misses) if hits is not None and misses is not None and \
@@ -178,11 +201,7 @@ def tiles(rec, seconds):
          "" if not took else f"median {units.duration(took.median)}"),
         ("failed mappings", units.count(failed), "bad" if failed else ""),
     )
-    return '<div class="tiles">' + "".join(
-        f'<div class="tile{" bad" if more == "bad" else ""}"><b>{escape(value)}</b>'
-        f"<span>{escape(name)}</span>" +
-        (f"<small>{escape(more)}</small>" if more not in ("", "bad") else "") + "</div>"
-        for name, value, more in found) + "</div>"
+    return tiles_of(found)
 
 
 def counters_table(rec):
@@ -198,7 +217,9 @@ def counters_table(rec):
 
 def plots(recording, rec, seconds):
     """The plots of a device, and why some are not there."""
-    found = [limit_figure(rec, seconds, "bytes"), limit_figure(rec, seconds, "entries"),
+    found = [limit_figure(rec, seconds, "bytes"), memory_figure(rec, recording)] \
+        if rec.last.premaps else [
+             limit_figure(rec, seconds, "bytes"), limit_figure(rec, seconds, "entries"),
              rate_figure(rec, seconds), memory_figure(rec, recording),
              latency_figure(rec, recording), sizes_figure(rec, recording)]
     there = "".join(f for f in found if isinstance(f, str))
@@ -216,14 +237,15 @@ def section(recording, rec, seconds, log):
     name = f"{kind} {last.managed or ''}".strip()
     why = f": {state.why}" if state.why else ""
     facts = [f"driver {last.driver or 'none'}", f"companion {rec.companion}",
-             f"mode {last.mode or 'unknown'}"]
+             f"mode {last.mode or 'unknown'}"] + (["premapped memory"] if last.premaps else [])
     parts = [
         f"<section><h2>{escape(name)} "
         f'<em class="state {status.colour(state)}">{escape(state.word)}</em></h2>',
         f'<p class="sub">{escape(" · ".join(facts))}{escape(why)}</p>',
         tiles(rec, seconds),
         '<ul class="summary">' + "".join(
-            f"<li>{escape(text)}</li>" for text in figures.sentences(rec, seconds)) + "</ul>",
+            f"<li>{escape(text)}</li>"
+            for text in figures.sentences(recording.root, rec, seconds)) + "</ul>",
         plots(recording, rec, seconds), counters_table(rec), "</section>"]
     return "".join(parts)
 
@@ -382,7 +404,7 @@ def run(root, term, args):
     term.write(doctor.verdict(results))
     for rec in recording.records.values():
         term.write(f"{rec.last.managed or rec.companion}:")
-        for sentence in figures.sentences(rec, seconds):
+        for sentence in figures.sentences(root, rec, seconds):
             term.write(f"  {sentence}")
     if recording.no_trace:
         term.write(f"Only counters were recorded: {recording.no_trace.what}" +

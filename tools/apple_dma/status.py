@@ -4,7 +4,7 @@
 import json
 import time
 
-from . import devices, klog, prometheus, units, version
+from . import devices, klog, premap, prometheus, units, version
 from .errors import ToolError
 from .terminal import pad, table
 
@@ -45,6 +45,8 @@ def usage(device, what, width, term):
     """Used of limit, with a bar of WIDTH."""
     show = units.size if what == "bytes" else units.count
     used, limit = device.used(what), device.get(f"limit_{what}")
+    if device.premaps:
+        return f"{show(used, short=True)} premapped" if what == "bytes" and used else "-"
     if used is None:
         return "-"
     bar = term.bar(used, device.get(f"idle_{what}"), limit, width)
@@ -65,11 +67,13 @@ def wide_table(rows, term):
     return table(lines, right=(5, 6))
 
 
-def head(device, state, term):
+def head(root, device, state, term):
     """A device with its bars, in a few lines."""
     name = f"{device.managed or '(no device)'}  {device.driver or '(no driver)'}"
     lines = [f"{term.paint(name, 'bold')}  {term.paint(state.word, colour(state))}",
              f"  companion  {device.companion}"]
+    if device.premaps:
+        return lines + [f"  {part}" for part in premap.summary(root, device).split("; ")]
     room = max(8, min(40, term.width - 42))
     for what in ("bytes", "entries"):
         show = units.size if what == "bytes" else units.count
@@ -83,17 +87,19 @@ def head(device, state, term):
     return lines
 
 
-def block(device, bells, state, term):
+def block(root, device, bells, state, term):
     """A few lines for a device, where a table has no room."""
     rates = [f"  hits       {units.percent(device.hit_rate())}   doorbells {units.rate(bells)}"]
-    return head(device, state, term) + (rates if device.ours else [])
+    return head(root, device, state, term) + (rates if device.ours and not device.premaps else [])
 
 
-def remarks(rows):
-    """What else is to be said, a line each."""
+def remarks(root, rows, wide):
+    """What else is to be said, a line each; what a table does not say if it is WIDE."""
     lines = []
     for device, _, state in rows:
         name = device.managed or device.companion
+        if device.premaps and wide:
+            lines.append(f"{name}: {premap.summary(root, device)}")
         if state.why:
             word = "" if state.word == "failing" else f"{state.word}: "
             lines.append(f"{name}: {word}{state.why}")
@@ -119,17 +125,18 @@ def rows_of(root, first, second):
              devices.state(root, d, log, first.get(d.companion), second)) for d in second]
 
 
-def show(rows, term):
+def show(root, rows, term):
     """Print the table."""
-    if term.width >= WIDE:
+    wide = term.width >= WIDE
+    if wide:
         lines = wide_table(rows, term)
     else:
-        lines = [line for row in rows for line in block(*row, term) + [""]][:-1]
+        lines = [line for row in rows for line in block(root, *row, term) + [""]][:-1]
     for line in lines:
         term.write(line)
-    if any(device.ours for device, _, _ in rows):
+    if any(device.ours and not device.premaps for device, _, _ in rows):
         term.write(term.paint(legend(term), "dim"))
-    for line in remarks(rows):
+    for line in remarks(root, rows, wide):
         term.write(line)
 
 
@@ -137,11 +144,13 @@ def show(rows, term):
 
 def as_json(root, rows):
     """The documented object; see JSON in apple-dma(8)."""
+    bounces = premap.bounces(root)
     return {
         "format": JSON_FORMAT,
         "tool_version": version(),
         "module_version": root.peek(f"{devices.MODULE}/version"),
         "module_loaded": devices.loaded(root),
+        "bounces": vars(bounces) if bounces else None,
         "devices": [{
             "companion": device.companion,
             "companion_driver": device.bound,
@@ -151,6 +160,8 @@ def as_json(root, rows):
             "bad": state.bad,
             "reason": state.why or None,
             "mode": device.mode,
+            "ops": device.ops,
+            "premap_refusal": device.refusal,
             "used_bytes": device.used("bytes"),
             "used_entries": device.used("entries"),
             "hit_rate": device.hit_rate(),
@@ -173,5 +184,5 @@ def run(root, term, args):
     elif not rows:
         raise none_found(root)
     else:
-        show(rows, term)
+        show(root, rows, term)
     return 1 if any(state.bad for _, _, state in rows) else 0

@@ -65,23 +65,26 @@ def recent_hits(old, new):
         hits + misses else None
 
 
-def block(history, companion, state, term):
+def block(root, history, companion, state, term):
     """The lines of a device."""
     old, new = history.last_two(companion)
-    lines = status.head(new, state, term)
+    lines = status.head(root, new, state, term)
     if not new.ours:
         return lines + [f"  {state.why}"]
 
     def rate(name):
         return units.rate(devices.per_second(old, new, name))
+    bells = columns(("doorbells", rate("doorbells")),
+                    ("each", units.duration(recent_latency(old, new))),
+                    ("evictions", rate("evictions")))
+    if new.premaps:
+        return lines + [bells] + ([f"  {state.word}: {state.why}"] if state.why else [])
     hits, misses = (devices.per_second(old, new, name) for name in ("hits", "misses"))
     maps = hits + misses if hits is not None and misses is not None else None
     lines += [
         columns(("mappings", units.rate(maps)), ("hits", units.percent(recent_hits(old, new))),
                 ("live", units.count(new.get("live_mappings"), short=True))),
-        columns(("doorbells", rate("doorbells")),
-                ("each", units.duration(recent_latency(old, new))),
-                ("evictions", rate("evictions"))),
+        bells,
         columns(("failed", units.count(new.get("map_failures"))),
                 ("refusals", units.count(new.get("refusals"))),
                 ("window", units.size(new.get("window_bytes"), short=True))),
@@ -111,7 +114,7 @@ def screen(root, history, term):
         if new.get("broken") and log is None:
             log = klog.load(root)
         state = devices.state(root, new, log, old, everyone)
-        lines += block(history, companion, state, term) + [""]
+        lines += block(root, history, companion, state, term) + [""]
     return lines[:-1]
 
 
