@@ -162,6 +162,15 @@ def test_dkms_builds_for_debian_kernels(machine, name):
     assert would, options
 
 
+def test_headers_of_rt_kernels_have_common_ones_of_their_own():
+    assert headers.needs("linux-headers-6.1.0-56-common (= 6.1.192-2), linux-kbuild-6.1 (>= 6.1), "
+                         "linux-compiler-gcc-12-x86 (>= 6.1)") == (
+        "linux-headers-6.1.0-56-common", "linux-kbuild-6.1", "gcc-12")
+    assert headers.needs("gcc-14-for-host, linux-headers-6.12.1+deb13-common-rt (= 6.12.1-1), "
+                         "linux-kbuild-6.12.1+deb13, gcc-14") == (
+        "linux-headers-6.12.1+deb13-common-rt", "linux-kbuild-6.12.1+deb13", "gcc-14")
+
+
 # Which kernels there are
 
 @pytest.fixture(name="mirror")
@@ -257,15 +266,17 @@ def test_rows_and_what_is_booted(mirror):
 def test_boot_is_judged_by_all_it_says():
     wanted = kernel.Kernel("6.12-16k", "6.12-arm64-16k", "1", "trixie", "arm64")
     said = {"release": wanted.release, "page_size": "16384", "files": "900",
-            "rebinds": str(boot.REBINDS)}
+            "rebinds": str(boot.REBINDS), "probed_again": "0"}
     stats = dict.fromkeys(("faults", "live", "live_bytes", "duplicate_handles",
                            "failed_entries"), 0)
 
-    def wrong(size=16384, stats=stats, **other):
-        return "".join(boot.wrong(wanted, size, {**said, **other}, stats))
+    def wrong(size=16384, early=False, stats=stats, **other):
+        return "".join(boot.wrong(wanted, size, early, {**said, **other}, stats))
 
     assert wrong() == ""
     assert wrong(size=4096) == "page_size is 16384, not 4096"
     assert "rebinds is 1" in wrong(rebinds="1") and "3 files" in wrong(files="3")
+    assert wrong(early=True) == "probed_again is 0, not 1"
+    assert wrong(early=True, probed_again="1") == ""
     assert "live is 2" in wrong(stats={**stats, "live": 2})
     assert os.access(boot.GUEST, os.X_OK)
