@@ -18,6 +18,7 @@ from .errors import (EXIT_FAULT, EXIT_PANIC, EXIT_REPORT, EXIT_TESTBED, Parser, 
                      UsageError, detail, reported, tried_again, warn)
 from .session import Session, failure_details, window
 
+MAX_CPUS = 128
 TRIES = 3               # of a guest whose boot QEMU spoils
 SPOILED = ("the kernel ran into a breakpoint that was not there any more, or a CPU's timer "
            "stopped, before anything of ours ran")
@@ -53,8 +54,8 @@ def _positive(text):
 
 
 def _cpus(text):
-    if not text.isdigit() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to 64")
+    if not text.isdigit() or not 1 <= int(text) <= MAX_CPUS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to {MAX_CPUS}")
     return int(text)
 
 
