@@ -116,6 +116,16 @@ static inline void seam_kfree(const void *p)
 	kfree(p);
 }
 
+/* Returns the flags. A spinlock of PREEMPT_RT has no raw one to be taken instead. */
+static inline unsigned long seam_lock(spinlock_t *lock)
+	__acquires(lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
 static inline unsigned long seam_get_zeroed_page(gfp_t gfp)
 {
 	return (unsigned long)seam_got((void *)get_zeroed_page(gfp));
@@ -228,7 +238,7 @@ do {									\
 #undef spin_lock_irqsave
 #define spin_lock_irqsave(lock, flags)					\
 do {									\
-	raw_spin_lock_irqsave(spinlock_check(lock), flags);		\
+	(flags) = seam_lock(lock);					\
 	seam_locked();							\
 } while (0)
 #define spin_unlock_irqrestore(lock, flags)				\

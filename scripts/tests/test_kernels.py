@@ -27,6 +27,9 @@ QUICK = [("apple_dma", "x86_64", "6.1"), ("apple_dma", "x86_64", "newest"),
          ("apple_dma", "arm64", "6.1"), ("apple_dma", "arm64", "newest"),
          ("edu", "x86_64", "6.1"), ("engine", "x86_64", "6.1")]
 
+# Variants that not all modules are built for: those that run there.
+ONLY = {"cloud": ["apple_dma"], "rt": ["apple_dma", "stress"]}
+
 
 def matrix(full):
     """The parameters (module, architecture, kernel) of all builds."""
@@ -36,7 +39,8 @@ def matrix(full):
                  for name, machine, each in QUICK}
         cases += [pytest.param(name, row.arch.name, row.kernel.name, marks=pytest.mark.full,
                                id=f"{name}-{row.arch.name}-{row.kernel.name}")
-                  for row in cli.rows() for name in MODULES if (name, row.kernel) not in known]
+                  for row in cli.rows() for name in MODULES if (name, row.kernel) not in known
+                  and (row.kernel.variant not in ONLY or name in ONLY[row.kernel.variant])]
     return cases
 
 
@@ -157,66 +161,101 @@ def test_dkms_builds_for_debian_kernels(machine, name):
     assert would, options
 
 
+def test_headers_of_rt_kernels_have_common_ones_of_their_own():
+    assert headers.needs("linux-headers-6.1.0-56-common (= 6.1.192-2), linux-kbuild-6.1 (>= 6.1), "
+                         "linux-compiler-gcc-12-x86 (>= 6.1)") == (
+        "linux-headers-6.1.0-56-common", "linux-kbuild-6.1", "gcc-12")
+    assert headers.needs("gcc-14-for-host, linux-headers-6.12.1+deb13-common-rt (= 6.12.1-1), "
+                         "linux-kbuild-6.12.1+deb13, gcc-14") == (
+        "linux-headers-6.12.1+deb13-common-rt", "linux-kbuild-6.12.1+deb13", "gcc-14")
+
+
 # Which kernels there are
 
 @pytest.fixture(name="mirror")
 def _mirror(tmp_path, monkeypatch):
-    """A mirror with these kernels, and an empty cache; the names that it is asked for."""
+    """A mirror with these kernels, and an empty cache; what it is asked for."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(kernel, "own_suite", lambda: "bookworm")
-    has = {("bookworm", "arm64"): "6.1.0-9", ("trixie", "arm64"): "6.12.1+deb13",
-           ("trixie", "arm64-16k"): "6.12.1+deb13", ("sid", "arm64-16k"): "7.10+deb14",
-           ("sid", "arm64"): "7.9+deb14", ("experimental", "arm64"): "8.0"}
+    has = {("bookworm", "arm64"): "6.1.0-9", ("bookworm", "cloud-arm64"): "6.1.0-9",
+           ("trixie", "arm64"): "6.12.1+deb13", ("trixie", "arm64-16k"): "6.12.1+deb13",
+           ("trixie", "rt-arm64"): "6.12.1+deb13", ("sid", "arm64-16k"): "7.10+deb14",
+           ("sid", "arm64"): "7.9+deb14", ("sid", "rt-arm64"): "7.9+deb14",
+           ("sid", "cloud-arm64"): "7.9+deb14", ("experimental", "arm64"): "8.0"}
     asked = []
 
-    def show(suite, _arch, names):
-        asked.append((suite, *names))
-        flavour = names[0].removeprefix("linux-image-")
-        if (suite, flavour) not in has:
-            return []
-        release = f"linux-image-{has[suite, flavour]}-{flavour}"
-        return [{"Version": "8.0~rc1-1" if suite == "experimental" else "1",
-                 "Depends": f"linux-base-{flavour} (= 1), {release} (= 1), "
-                            f"linux-modules-{flavour} (= 1)"}]
+    def names(suite, _arch, prefix):
+        asked.append(suite)
+        found = [f"{prefix}{flavour}" for where, flavour in has if where == suite]
+        # Packages of one version, of symbols, of another architecture: none is a flavour.
+        return found and [*found, *(f"{name}-dbg" for name in found), f"{prefix}6.12-arm64",
+                          f"{prefix}arm64-signed-template", f"{prefix}armmp",
+                          f"{prefix}6.12.1+deb13-rt-arm64", f"{prefix}6.1.0-8-arm64-unsigned"]
 
+    def show(suite, _arch, packages_):
+        asked.append((suite, *packages_))
+        found = []
+        for package in packages_:
+            flavour = package.removeprefix("linux-image-")
+            release = f"linux-image-{has[suite, flavour]}-{flavour}"
+            version = "8.0~rc1-1" if suite == "experimental" else "1"
+            found += [{"Package": package, "Version": version,
+                       "Depends": f"linux-base-{flavour} (= 1), {release} (= 1), "
+                                  f"linux-modules-{flavour} (= 1)"},
+                      {"Package": package, "Version": "0",     # the mirror's older version
+                       "Depends": f"linux-image-6.0.0-1-{flavour} (= 0)"}]
+        return found
+
+    monkeypatch.setattr(packages, "names", names)
     monkeypatch.setattr(packages, "show", show)
     return asked
 
 
-def test_kernels_are_listed_by_version_and_page_size(mirror):
+def test_kernels_are_listed_by_version_and_variant(mirror):
+    """Cloud and rt kernels, and other page sizes, are found where a suite has them."""
     assert [(k.name, k.release) for k in kernel.every(arch.ARM64)] == [
-        ("6.1", "6.1.0-9-arm64"), ("6.12", "6.12.1+deb13-arm64"),
-        ("6.12-16k", "6.12.1+deb13-arm64-16k"), ("7.9", "7.9+deb14-arm64"),
+        ("6.1", "6.1.0-9-arm64"), ("6.1-cloud", "6.1.0-9-cloud-arm64"),
+        ("6.12", "6.12.1+deb13-arm64"), ("6.12-16k", "6.12.1+deb13-arm64-16k"),
+        ("6.12-rt", "6.12.1+deb13-rt-arm64"), ("7.9", "7.9+deb14-arm64"),
+        ("7.9-cloud", "7.9+deb14-cloud-arm64"), ("7.9-rt", "7.9+deb14-rt-arm64"),
         ("7.10-16k", "7.10+deb14-arm64-16k"), ("8.0", "8.0-arm64")]
-    assert mirror
+    assert len(mirror) == len(set(mirror)), "asked twice"
+    kernel.every(arch.ARM64)
+    assert len(mirror) == len(set(mirror)), "asked again the same day"
 
 
-def test_newest_is_the_newest_of_its_page_size(mirror):
+def test_newest_is_the_newest_of_its_variant(mirror):
     assert kernel.find("newest", arch.ARM64).name == "7.9"
     assert kernel.find("newest-16k", arch.ARM64).name == "7.10-16k"
+    assert kernel.find("newest-rt", arch.ARM64).name == "7.9-rt"
+    assert kernel.find("6.12-rt", arch.ARM64).release == "6.12.1+deb13-rt-arm64"
     assert kernel.find("6.12.1+deb13-arm64-16k", arch.ARM64).name == "6.12-16k"
     with pytest.raises(UsageError, match="'newest-16k' for x86_64"):
         kernel.find("newest-16k", arch.X86_64)
-    with pytest.raises(UsageError, match="there are: 6.1, 6.12, 6.12-16k, .*newest, newest-16k"):
+    with pytest.raises(UsageError, match="there are: 6.1, 6.1-cloud, 6.12, 6.12-16k, 6.12-rt, "
+                       ".*newest, newest-cloud, newest-16k, newest-rt"):
         kernel.find("6.13", arch.ARM64)
     assert mirror
 
 
 def test_index_of_older_checkouts_is_used(mirror):
-    """Their entries keep their names, and the mirror is not asked again."""
+    """Their entries keep their names, and the mirror is not asked again. They read ours."""
     known = kernel.Kernel("6.1", "6.1.0-8-arm64", "1", "bookworm", "arm64")
     kernel._store("bookworm arm64",  # pylint: disable=protected-access
                   {"asked": time.time(), "kernel": dataclasses.asdict(known)})
-    assert kernel.find("6.1", arch.ARM64) == known
-    assert ("bookworm", "linux-image-arm64") not in mirror
+    assert kernel.find("6.1", arch.ARM64) == known and not mirror
+    assert kernel.find("6.1-cloud", arch.ARM64).release == "6.1.0-9-cloud-arm64"
+    index = kernel._load_index()        # pylint: disable=protected-access
+    assert kernel.Kernel(**index["bookworm arm64"]["kernel"]).release == "6.1.0-9-arm64"
 
 
 def test_rows_and_what_is_booted(mirror):
-    """The kernels of a Debian release, and the newest one of each page size."""
+    """The kernels of a Debian release, and the newest one of each variant."""
     rows = cli.rows(archs=["arm64"])
     assert [(row.kernel.name, row.boots) for row in rows] == [
-        ("6.1", True), ("6.12", True), ("6.12-16k", True), ("7.9", True), ("7.10-16k", True),
-        ("8.0", False)]
+        ("6.1", True), ("6.1-cloud", True), ("6.12", True), ("6.12-16k", True),
+        ("6.12-rt", True), ("7.9", True), ("7.9-cloud", True), ("7.9-rt", True),
+        ("7.10-16k", True), ("8.0", False)]
     assert [row.kernel.name for row in cli.rows(["newest-16k"])] == ["7.10-16k"]
     with pytest.raises(UsageError, match="'5.10'; allowed: .*6.12-16k"):
         cli.rows(["6.1", "5.10"])
@@ -226,15 +265,17 @@ def test_rows_and_what_is_booted(mirror):
 def test_boot_is_judged_by_all_it_says():
     wanted = kernel.Kernel("6.12-16k", "6.12-arm64-16k", "1", "trixie", "arm64")
     said = {"release": wanted.release, "page_size": "16384", "files": "900",
-            "rebinds": str(boot.REBINDS)}
+            "rebinds": str(boot.REBINDS), "probed_again": "0"}
     stats = dict.fromkeys(("faults", "live", "live_bytes", "duplicate_handles",
                            "failed_entries"), 0)
 
-    def wrong(size=16384, stats=stats, **other):
-        return "".join(boot.wrong(wanted, size, {**said, **other}, stats))
+    def wrong(size=16384, early=False, stats=stats, **other):
+        return "".join(boot.wrong(wanted, size, early, {**said, **other}, stats))
 
     assert wrong() == ""
     assert wrong(size=4096) == "page_size is 16384, not 4096"
     assert "rebinds is 1" in wrong(rebinds="1") and "3 files" in wrong(files="3")
+    assert wrong(early=True) == "probed_again is 0, not 1"
+    assert wrong(early=True, probed_again="1") == ""
     assert "live is 2" in wrong(stats={**stats, "live": 2})
     assert os.access(boot.GUEST, os.X_OK)

@@ -66,6 +66,21 @@ def test_module_never_panics():
     assert not found
 
 
+def test_nothing_sleeps_on_preempt_rt():
+    """There a spinlock sleeps, so none may be taken with interrupts or preemption off."""
+    off = r"\b(preempt_disable|rcu_read_lock_sched|get_cpu_ptr)\("
+    on = r"\b(preempt_enable|rcu_read_unlock_sched|put_cpu_ptr)\("
+    sections = []
+    for file in tracked("driver/*.[ch]"):
+        text = re.sub(r"/\*.*?\*/", "", (TOP / file).read_text(), flags=re.S)
+        assert not re.search(r"\b(raw_spin_|bit_spin_|local_irq_|irqs_disabled|in_atomic)", text), file
+        assert len(re.findall(off, text)) == len(re.findall(on, text)), file
+        sections += re.findall(f"{off}(.*?){on}", text, re.S)
+    assert len(sections) > 5
+    for _, section, _ in sections:
+        assert not re.search(r"(spin_|mutex_|xa_\w*)lock|alloc\w*\(|print\w*\(|\bdev_\w+\(", section)
+
+
 def test_every_sysfs_file_is_documented():
     """Every documented one exists."""
     source = (TOP / "driver/sysfs.c").read_text()

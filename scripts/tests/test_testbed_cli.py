@@ -75,7 +75,7 @@ BAD = {
                            ["KEY=VALUE"]),
     "memory": (["run", "--mem", "lots", "--", "true"], ["lots", "1G"]),
     "too little memory": (["run", "--mem", "16M", "--", "true"], ["16M", "256M"]),
-    "cpus": (["run", "--cpus", "0", "--", "true"], ["'0'", "1 to 64"]),
+    "cpus": (["run", "--cpus", "0", "--", "true"], ["'0'", "1 to 128"]),
     "timeout": (["run", "--timeout", "never", "--", "true"], ["never"]),
     "reboots": (["run", "--reboots", "-1", "--", "true"], ["reboots"]),
     "push": (["run", "--push", "/nonexistent/file", "--", "true"], ["/nonexistent/file"]),

@@ -284,6 +284,47 @@ def test_driver(tree, doctor):
     assert "failed with error -12" in doctor("driver")[0][1]
 
 
+SGL = "sys/module/nvme/parameters/sgl_threshold"
+
+
+@pytest.mark.parametrize("release, bug", [
+    ("6.18.39+deb14-arm64", True), ("6.18.0-3-generic", True), ("6.18-amd64", True),
+    ("6.18.0-rc7", True), ("6.18.40-arm64", False), ("6.18.100-arm64", False),
+    ("6.17.9-arm64", False), ("6.1.180-amd64", False), ("7.3.4+deb13-arm64", False)])
+def test_driver_with_the_sgl_bug(tree, doctor, release, bug):
+    """Linux up to 6.18.39: nvme leaves mappings behind."""
+    tree.companion()
+    tree.write("proc/sys/kernel/osrelease", release)
+    tree.write(SGL, "32768")
+    found = doctor("driver")
+    assert found[0][0] == "ok" and len(found) == 1 + bug
+    if bug:
+        outcome, text, cure = found[1]
+        assert outcome == "note" and DEVICE in text and "first segment only" in text
+        assert "6.18.40" in cure and f"echo 0 | sudo tee /{SGL}" in cure
+        assert "options nvme sgl_threshold=0" in cure and "initramfs" in cure
+    tree.write(SGL, "0")
+    assert len(doctor("driver")) == 1
+
+
+def test_sgl_bug_is_of_nvme_and_of_managed_disks(tree, doctor):
+    tree.write("proc/sys/kernel/osrelease", "6.18.5-arm64")
+    tree.write(SGL, "32768")
+    tree.companion(driver="e1000e")
+    tree.pci("0000:00:0a.0", "0x1b36", "0x0010", "0x010802", "nvme")    # not passed through
+    assert doctor("driver") == [("ok", f"{DEVICE}: e1000e", "")]
+
+
+def test_sgl_bug_of_a_driver_that_is_built_in(tree, doctor):
+    """A file of modprobe.d would do nothing."""
+    tree.write("proc/sys/kernel/osrelease", "6.18.5-cloud-amd64")
+    tree.write(SGL, "32768")
+    tree.companion(driver=None)
+    tree.bind(DEVICE, "nvme", built_in=True)
+    cure = doctor("driver")[1][2]
+    assert "command line: nvme.sgl_threshold=0" in cure and "modprobe.d" not in cure
+
+
 def test_iommu(tree, doctor):
     tree.companion()
     assert doctor("guest IOMMU")[0][0] == "ok"

@@ -112,8 +112,27 @@ def built_in(root, driver):
     return not root.exists(f"{devices.PCI}/drivers/{driver}/module/initstate")
 
 
+SGL_THRESHOLD = "/sys/module/nvme/parameters/sgl_threshold"
+SGL_FIXED = 40      # the first 6.18.N that unmaps all segments
+
+
+def sgl_bug(machine, device):
+    """Findings about a bug of Linux 6.18: nvme leaves mappings of lists behind."""
+    release = re.match(r"6\.18(?:\.(\d+))?(?!\d)", machine.release)
+    if device.driver != "nvme" or not release or int(release[1] or 0) >= SGL_FIXED or \
+            machine.root.number(SGL_THRESHOLD) == 0:
+        return []
+    lasting = ("and on the kernel's command line: nvme.sgl_threshold=0",) \
+        if built_in(machine.root, "nvme") else ("at every boot:", *option("nvme sgl_threshold=0"))
+    return [note(f"{device.managed}: Linux 6.18 before 6.18.{SGL_FIXED} has a bug in nvme: of a "
+                 "request with a scatter-gather list it unmaps the first segment only, so memory "
+                 "stays mapped until no more can be",
+                 f"update the kernel to 6.18.{SGL_FIXED} or newer, or let nvme use no such lists:",
+                 f"echo 0 | sudo tee {SGL_THRESHOLD}", *lasting)]
+
+
 def check_driver(machine):
-    """A driver has the device, and came after the module."""
+    """A driver has the device, came after the module, and is not known to be broken."""
     found = []
     for device in machine.managed:
         name = device.managed
@@ -137,6 +156,7 @@ def check_driver(machine):
                               "driver's messages:", f"sudo dmesg | grep {name}"))
         else:
             found.append(ok(f"{name}: {device.driver}"))
+        found += sgl_bug(machine, device)
     return found
 
 

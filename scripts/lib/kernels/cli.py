@@ -14,7 +14,7 @@ from testbed.errors import TestbedError, allowed, reported
 
 from . import boot, checks
 
-LINE = "{:9} {:7} {:>5}  {:27} {:6} {:9} {:26} {}"
+LINE = "{:10} {:7} {:>5}  {:27} {:6} {:9} {:26} {}"
 UNRELEASED = ("sid", "experimental")
 
 
@@ -40,7 +40,7 @@ class Row:
 def rows(only=(), archs=()):
     """The matrix, the oldest kernel first; ONLY those names and ARCHS, if any are given.
 
-    The kernels of a Debian release are booted, and the newest of each page size.
+    The kernels of a Debian release are booted, and the newest of each variant.
     """
     found, names, missing = [], [], set(only)
     for arch in [arches.find(name) for name in archs] or arches.ARCHES.values():

@@ -34,6 +34,7 @@ verify() {
 }
 
 await_disk
+probed_again=$(dmesg | grep -c 'was bound to nvme before apple_dma was there') || true
 mkfs.ext4 -q -F "$node"
 mount "$node" /mnt
 cp -a /usr/sbin /etc /mnt/
@@ -61,8 +62,10 @@ umount /mnt
 for name in map_failures bad_unmaps broken; do
 	[ "$(counter $name)" = 0 ] || fail "$name is $(counter $name)"
 done
+! dmesg | grep 'nvme.* timeout' >&2 || fail "a request took too long"
 [ "$(host map_entries)" -gt 1 ] || fail "the host has mapped nothing"
 echo "release=$(uname -r)"
 echo "page_size=$(getconf PAGE_SIZE)"
 echo "files=$(wc -l </tmp/sums)"
 echo "rebinds=$1"
+echo "probed_again=$probed_again"

@@ -18,6 +18,7 @@ from .errors import (EXIT_FAULT, EXIT_PANIC, EXIT_REPORT, EXIT_TESTBED, Parser, 
                      UsageError, detail, reported, tried_again, warn)
 from .session import Session, failure_details, window
 
+MAX_CPUS = 128
 TRIES = 3               # of a guest whose boot QEMU spoils
 SPOILED = ("the kernel ran into a breakpoint that was not there any more, or a CPU's timer "
            "stopped, before anything of ours ran")
@@ -53,8 +54,8 @@ def _positive(text):
 
 
 def _cpus(text):
-    if not text.isdigit() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to 64")
+    if not text.isdigit() or not 1 <= int(text) <= MAX_CPUS:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 1 to {MAX_CPUS}")
     return int(text)
 
 
@@ -154,11 +155,11 @@ def list_kernels(args):
     def listed(arch):
         return kernel.every(arch, max_age) + (kernel.built_here() if arch is arches.X86_64 else [])
 
-    print(f"{'NAME':8} {'ARCH':8} {'VERSION':20} {'RELEASE':28} {'SUITE':18} CACHED")
+    print(f"{'NAME':10} {'ARCH':8} {'VERSION':20} {'RELEASE':28} {'SUITE':18} CACHED")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for found in pool.map(listed, chosen):
             for each in found:
-                print(f"{each.name:8} {each.arch:8} {each.version:20} {each.release:28} "
+                print(f"{each.name:10} {each.arch:8} {each.version:20} {each.release:28} "
                       f"{each.suite:18} {'yes' if each.cached else 'no'}")
     return 0
 

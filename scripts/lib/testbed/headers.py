@@ -35,11 +35,16 @@ class Tree:
         return command
 
     @property
-    def page_size(self):
-        """The kernel's page size in bytes."""
+    def config(self):
+        """The kernel's configuration: a line for each option that is set."""
         with open(os.path.join(self.folder, "include", "config", "auto.conf"),
                   encoding="utf-8") as file:
-            shift = re.search(r"^CONFIG_(?:ARM64_)?PAGE_SHIFT=(\d+)$", file.read(), re.MULTILINE)
+            return file.read()
+
+    @property
+    def page_size(self):
+        """The kernel's page size in bytes."""
+        shift = re.search(r"^CONFIG_(?:ARM64_)?PAGE_SHIFT=(\d+)$", self.config, re.MULTILINE)
         return 1 << int(shift[1]) if shift else 4096    # x86 has one page size and no option
 
     @property
@@ -71,14 +76,18 @@ def prepare(kernel, arch):
     return Tree(folder, chroot, compiler, cross)
 
 
-def _make(kernel, arch, work, final):
-    name = f"linux-headers-{kernel.release}"
-    main = _stanza(kernel.suite, arch.debian, name)
-    depends = main["Depends"]
-    common = re.search(r"\blinux-headers-\S+-common\b", depends).group(0)
+def needs(depends):
+    """(common headers, kbuild, compiler) in the Depends of a headers package."""
+    common = re.search(r"\blinux-headers-[^ ,]+-common[^ ,]*", depends).group(0)
     kbuild = re.search(r"\blinux-kbuild-[^ ,]+", depends).group(0)
     x86 = re.search(r"\blinux-compiler-gcc-(\d+)", depends)
     compiler = "gcc-" + (x86 or re.search(r"\bgcc-(\d+)", depends)).group(1)
+    return common, kbuild, compiler
+
+
+def _make(kernel, arch, work, final):
+    name = f"linux-headers-{kernel.release}"
+    common, kbuild, compiler = needs(_stanza(kernel.suite, arch.debian, name)["Depends"])
     debs = packages.download(kernel.suite, arch.debian, [name], os.path.join(work, "main"))
     debs += packages.download(kernel.suite, BUILD_ARCH, [common, kbuild],
                               os.path.join(work, "tools"))

@@ -13,6 +13,7 @@ from .arch import X86_64
 from .errors import TestbedError, UsageError, warn
 
 DAY = 24 * 3600
+FOREVER = float("inf")
 RECIPE = 4              # to be raised when _make() makes something else
 
 # Modules that the guest's first stage needs to reach its root file system.
@@ -33,8 +34,8 @@ UNUSED = ("sound/firewire", "sound/isa", "sound/soc", "sound/usb",
 class Kernel:
     """One kernel of one suite for one architecture."""
 
-    name: str           # 6.1, or 6.12-16k
-    release: str        # 6.1.0-56-amd64, or 6.12.1+deb13-arm64-16k
+    name: str           # 6.1, 6.12-16k or 6.12-cloud
+    release: str        # 6.1.0-56-amd64, 6.12.1+deb13-arm64-16k or 6.12.1+deb13-cloud-amd64
     version: str        # 6.1.192-2
     suite: str          # bookworm
     arch: str           # x86_64
@@ -56,7 +57,7 @@ class Kernel:
 
     @property
     def variant(self):
-        """How it differs from the default kernel of its version: 16k, or nothing."""
+        """How it differs from the default kernel of its version: 16k, cloud, rt, or nothing."""
         return self.name.partition("-")[2]
 
     @property
@@ -83,16 +84,8 @@ def own_suite():
 # The name of the newest kernel; with a variant it is newest-16k.
 NEWEST = "newest"
 
-# The kernels that are looked for beside the default one of an architecture.
-VARIANTS = {"arm64": ("16k",)}
-
-
-def _variants(arch):
-    return ("", *VARIANTS.get(arch.name, ()))
-
-
 def named(name, variant):
-    """NAME (6.12, newest, arm64) with the variant: 6.12-16k."""
+    """NAME (6.12, newest) with the variant: 6.12-16k."""
     return f"{name}-{variant}" if variant else name
 
 
@@ -125,47 +118,61 @@ def _store(key, value):
         os.rename(path + ".new", path)
 
 
-def _ask(suite, arch, variant):
-    """The default kernel of SUITE for ARCH, from the mirror, or None."""
-    flavour = named(arch.debian, variant)
-    stanzas = packages.show(suite, arch.debian, [f"linux-image-{flavour}"])
-    for fields in stanzas[:1]:
-        match = re.search(rf"linux-image-(\S+-{flavour})(?:-unsigned)?(?![\w-])",
-                          fields.get("Depends", ""))
-        if match:
-            release = match.group(1)
-            name = ".".join(re.match(r"(\d+)\.(\d+)", release).groups())
-            return Kernel(named(name, variant), release, fields["Version"], suite, arch.name)
-    return None
+def _flavours(suite, arch):
+    """The kernels that SUITE has a metapackage of, as {package: variant}.
+
+    They are linux-image-arm64, linux-image-cloud-arm64, linux-image-arm64-16k; a package of
+    one version, or with debugging symbols, is none.
+    """
+    pattern = re.compile(rf"linux-image-(?:([a-z]+)-)?{arch.debian}(?:-(\d+k))?")
+    matches = map(pattern.fullmatch, packages.names(suite, arch.debian, "linux-image-"))
+    return {match[0]: "-".join(filter(None, match.groups())) for match in matches if match}
 
 
-def _key(suite, arch, variant):
-    return f"{suite} {named(arch.name, variant)}"
+def _ask(suite, arch):
+    """The kernels of SUITE for ARCH, from the mirror."""
+    flavours, found = _flavours(suite, arch), {}
+    for fields in packages.show(suite, arch.debian, sorted(flavours)) if flavours else ():
+        package = fields["Package"]
+        match = re.search(rf"linux-image-(\d\S+-{package.removeprefix('linux-image-')})"
+                          r"(?:-unsigned)?(?![\w-])", fields.get("Depends", ""))
+        if match and package not in found:
+            name = ".".join(re.match(r"(\d+)\.(\d+)", match[1]).groups())
+            found[package] = Kernel(named(name, flavours[package]), match[1], fields["Version"],
+                                    suite, arch.name)
+    return list(found.values())
 
 
-def of_suite(suite, arch, max_age, variant=""):
-    """The default kernel of SUITE, asked for again after MAX_AGE seconds."""
-    key = _key(suite, arch, variant)
-    known = _load_index().get(key)
-    if known is None or time.time() - known["asked"] > max_age:
-        found = _ask(suite, arch, variant)
-        known = {"asked": time.time(), "kernel": asdict(found) if found else None}
-        _store(key, known)
-    return Kernel(**known["kernel"]) if known["kernel"] else None
+def _key(suite, arch):
+    return f"{suite} {arch.name}"
+
+
+def of_suite(suite, arch, max_age):
+    """The kernels of SUITE, one for each variant, asked for again after MAX_AGE seconds."""
+    known = _load_index().get(_key(suite, arch))
+    if known and max_age == FOREVER:
+        # Checkouts from before there were variants stored the default kernel only.
+        return [Kernel(**each) for each in known.get("kernels", [known["kernel"]]) if each]
+    if not known or "kernels" not in known or time.time() - known["asked"] > max_age:
+        found = _ask(suite, arch)
+        default = [asdict(each) for each in found if not each.variant]
+        known = {"asked": time.time(), "kernel": default[0] if default else None,
+                 "kernels": [asdict(each) for each in found]}
+        _store(_key(suite, arch), known)
+    return [Kernel(**each) for each in known["kernels"]]
 
 
 def every(arch, max_age=DAY):
     """All kernels there are for ARCH, the oldest first, one for each name."""
     found = {}
     for suite in suites():
-        for variant in _variants(arch):
-            try:
-                kernel = of_suite(suite, arch, max_age, variant)
-            except TestbedError as error:
-                warn(error)
-                continue
-            if kernel:
-                found.setdefault(kernel.name, kernel)
+        try:
+            kernels = of_suite(suite, arch, max_age)
+        except TestbedError as error:
+            warn(error)
+            continue
+        for kernel in kernels:
+            found.setdefault(kernel.name, kernel)
     return sorted(found.values(), key=lambda kernel: kernel.order)
 
 
@@ -177,8 +184,10 @@ def newest(arch, variant=""):
 
 def names(arch):
     """What --kernel takes for ARCH, releases apart."""
-    return [*(kernel.name for kernel in every(arch)),
-            *(named(NEWEST, variant) for variant in _variants(arch))]
+    known = every(arch)
+    variants = dict.fromkeys(kernel.variant for kernel in known if not kernel.candidate)
+    return [*(kernel.name for kernel in known),
+            *(named(NEWEST, variant) for variant in variants)]
 
 
 def built_here():
@@ -196,17 +205,16 @@ def find(name, arch):
     """
     if name in built.KERNELS:
         return built.find(name, arch, own_suite())
-    for variant in _variants(arch):
-        kernel = newest(arch, variant) if name == named(NEWEST, variant) else None
-        if kernel:
-            return kernel
-    for max_age in (float("inf"), DAY):
+    start, _, variant = name.partition("-")
+    kernel = newest(arch, variant) if start == NEWEST else None
+    if kernel:
+        return kernel
+    for max_age in (FOREVER, DAY):
         for suite in suites():
-            for variant in _variants(arch):
-                if max_age == float("inf") and _key(suite, arch, variant) not in _load_index():
-                    continue
-                kernel = of_suite(suite, arch, max_age, variant)
-                if kernel and name in (kernel.name, kernel.release):
+            if max_age == FOREVER and _key(suite, arch) not in _load_index():
+                continue
+            for kernel in of_suite(suite, arch, max_age):
+                if name in (kernel.name, kernel.release):
                     return kernel
     raise UsageError(f"unknown kernel '{name}' for {arch.name}; there are: "
                      f"{', '.join([*names(arch), *built.KERNELS])}")

@@ -28,6 +28,11 @@ def apt(suite, arch, command, cwd=None):
     return ""
 
 
+def names(suite, arch, prefix):
+    """The names of all packages that begin with PREFIX."""
+    return apt(suite, arch, ["apt-cache", "pkgnames", prefix]).split()
+
+
 def show(suite, arch, names):
     """The control stanzas of packages NAMES, as dicts, newest version first."""
     try:

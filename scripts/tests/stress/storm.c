@@ -14,9 +14,11 @@
 #include <linux/completion.h>
 #include <linux/cpu.h>
 #include <linux/delay.h>
+#include <linux/irq_work.h>
 #include <linux/kthread.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
+#include <linux/spinlock.h>
 
 #include "stress.h"
 
@@ -51,6 +53,8 @@ struct storm_thread {
 	struct shadow *shadow;
 	u64 ops;
 	bool interrupt;
+	spinlock_t lock;
+	struct irq_work work;
 	struct completion done;
 };
 
@@ -62,16 +66,45 @@ static void steps_in_interrupt(void *arg)
 		shadow_step(arg);
 }
 
-/* Interrupts off, as in a driver's lock; or bottom halves; or neither. */
-static void step_somehow(struct shadow *sh)
+static void steps_in_work(struct irq_work *work)
 {
+	struct storm_thread *t = container_of(work, struct storm_thread, work);
+
+	steps_in_interrupt(t->shadow);
+}
+
+static void queue_work_here(void *arg)
+{
+	struct storm_thread *t = arg;
+
+	irq_work_queue(&t->work);
+}
+
+/*
+ * In an interrupt of a CPU, as drivers may. On PREEMPT_RT they have a thread of
+ * real-time priority instead.
+ */
+static void map_in_interrupt(struct storm_thread *t, unsigned int cpu)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		smp_call_function_single(cpu, queue_work_here, t, 1);
+		irq_work_sync(&t->work);
+	} else {
+		smp_call_function_single(cpu, steps_in_interrupt, t->shadow, 1);
+	}
+}
+
+/* In a driver's lock, which turns interrupts off; or bottom halves; or neither. */
+static void step_somehow(struct storm_thread *t)
+{
+	struct shadow *sh = t->shadow;
 	unsigned long flags;
 
 	switch (stress_random(&sh->seed, 8)) {
 	case 0:
-		local_irq_save(flags);
+		spin_lock_irqsave(&t->lock, flags);
 		shadow_step(sh);
-		local_irq_restore(flags);
+		spin_unlock_irqrestore(&t->lock, flags);
 		break;
 	case 1:
 		local_bh_disable();
@@ -92,11 +125,10 @@ static int storm_thread(void *arg)
 	while (sh->ops < end && !READ_ONCE(sh->storm->wrong)) {
 		if (t->interrupt) {
 			cpus_read_lock();
-			smp_call_function_single(sh->ops % num_online_cpus(),
-						 steps_in_interrupt, sh, 1);
+			map_in_interrupt(t, sh->ops % num_online_cpus());
 			cpus_read_unlock();
 		} else {
-			step_somehow(sh);
+			step_somehow(t);
 		}
 		if (!(sh->ops % STEPS))
 			cond_resched();
@@ -245,6 +277,8 @@ static void send_out(struct storm *s, struct storm_crew *crew, u64 ops,
 		t->shadow = &s->shadows[i];
 		t->ops = ops;
 		t->interrupt = i && i == s->threads - 1;
+		spin_lock_init(&t->lock);
+		init_irq_work(&t->work, steps_in_work);
 		start(s, storm_thread, t, &t->done, "thread");
 	}
 }
