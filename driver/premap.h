@@ -37,8 +37,11 @@ enum apple_dma_premap_refusal {
  * @arena: what is registered
  * @stale: it has other addresses now: release it when the driver is gone
  * @refusal: why the last driver may map nothing; read without the lock
+ * @table: what the table of the device says, also when the core has freed it
+ * @n: how many entries
  * @attached: the device has a driver, or is about to, and its node and its bounce
  *	pool may be others than before
+ * @limit: its own limit, without the arena's; 0 if it has none
  * @node: its node before
  * @bounce: its bounce pool before
  * @nb: memory hotplug
@@ -51,7 +54,10 @@ struct apple_dma_premap {
 	struct apple_dma_arena arena;
 	bool stale;
 	enum apple_dma_premap_refusal refusal;
+	struct apple_dma_arena_entry table[APPLE_DMA_ARENA_MAX];
+	unsigned int n;
 	bool attached;
+	u64 limit;
 	int node;
 	struct io_tlb_mem *bounce;
 	struct notifier_block nb;
@@ -65,7 +71,7 @@ void apple_dma_premap_attach(struct apple_dma_premap *p,
 void apple_dma_premap_detach(struct apple_dma_premap *p,
 			     struct apple_dma_engine *e, struct device *dev);
 void apple_dma_premap_forget(struct device *dev);
-void apple_dma_premap_close(struct apple_dma_premap *p, struct device *dev,
+bool apple_dma_premap_close(struct apple_dma_premap *p, struct device *dev,
 			    enum apple_dma_premap_refusal refusal);
 const char *apple_dma_premap_refusal(const struct apple_dma_premap *p);
 void apple_dma_premap_release(struct apple_dma_premap *p,
