@@ -95,7 +95,10 @@ def test_kernel(tree, doctor):
     assert doctor("kernel")[0][:2] == ("ok", f"{RELEASE} has DMA operations per device")
     tree.write(f"boot/config-{RELEASE}", "CONFIG_64BIT=y\nCONFIG_DMA_OPS=y\n")
     assert doctor("kernel")[0][0] == "ok"
-    tree.write(f"boot/config-{RELEASE}", "CONFIG_64BIT=y\n# CONFIG_DMA_OPS is not set\n")
+    without = "CONFIG_64BIT=y\n# CONFIG_DMA_OPS is not set\nCONFIG_SWIOTLB=y\n"
+    tree.write(f"boot/config-{RELEASE}", without)
+    assert "premapped there, but it has no CONFIG_CONTIG_ALLOC" in doctor("kernel")[0][1]
+    tree.write(f"boot/config-{RELEASE}", without + "CONFIG_CONTIG_ALLOC=y\n")
     outcome, text, cure = doctor("kernel")[0]
     assert outcome == "note" and "2 GiB are more than 1.39 GiB" in text
     assert "-m 1G" in cure and "CONFIG_ARCH_HAS_DMA_OPS" in cure and "CONFIG_XEN" in cure

@@ -40,8 +40,9 @@ def test_status_tells_what_bounces(tree, tool):
     premapped(tree, premap_layout=3, premap_unaligned=1)
     assert "layout L3 (the lowest NUMA node), 1 not aligned; bounces: not seen" in \
         tool("status", "--interval", "0")
-    tree.bounces(6, None)
-    assert "; bounces: 12 KiB of 64 MiB\n" in tool("status", "--interval", "0")
+    for unknown in (None, 0):
+        tree.bounces(6, unknown)
+        assert "; bounces: 12 KiB of 64 MiB\n" in tool("status", "--interval", "0")
     tree.bounces(6, 512)
     assert "; bounces: 12 KiB of 64 MiB, at most 1 MiB so far\n" in tool("status", "--interval", "0")
     tree.write(f"sys/devices/pci0000:00/{DEVICE}/class", "0x030000")

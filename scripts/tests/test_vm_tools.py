@@ -144,7 +144,7 @@ def test_premapped_memory_in_a_guest(testbed, disk, tmp_path, kernel):
     """The arena is what the host has, and the kernel's count of what bounces is read."""
     drive, _ = disk()
     run = testbed(PREMAPPED, qemu=[drive, *LOWEST_NODE], devices=NVME, mem="3G", kernel=kernel,
-                  module="ops=premap", append="iommu=soft", push=command(tmp_path))
+                  module="ops=premap", append="iommu=soft swiotlb=track_hiwater", push=command(tmp_path))
     status, doctor = run.json_lines()[:2]
     device = status["devices"][0]
     assert (device["state"], device["ops"], device["premap_refusal"]) == ("ok", "premap", None)

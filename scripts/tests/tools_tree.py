@@ -183,7 +183,7 @@ class Tree:
     # ---- tracefs and debugfs
 
     def bounces(self, used, peak, slots=32768):
-        """The kernel's counts of swiotlb, in slots of 2 KiB; an older kernel has no PEAK."""
+        """The kernel's counts of swiotlb, in slots of 2 KiB; not each kernel has a PEAK."""
         folder = "sys/kernel/debug/swiotlb"
         self.write(f"{folder}/io_tlb_used", str(used))
         self.write(f"{folder}/io_tlb_nslabs", str(slots))

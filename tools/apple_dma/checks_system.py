@@ -11,6 +11,7 @@ from .checks import INITRAMFS, fail, into_force, note, ok, skip
 from .errors import NeedsRoot
 
 OPS_OPTIONS = ("CONFIG_ARCH_HAS_DMA_OPS", "CONFIG_DMA_OPS")
+PREMAP_OPTIONS = ("CONFIG_CONTIG_ALLOC", "CONFIG_SWIOTLB")
 LOAD_FILE = "modules-load.d/apple-dma.conf"
 SIGNATURE = b"~Module signature appended~\n"
 MOK_KEYS = ("/var/lib/dkms/mok.pub", "/var/lib/shim-signed/mok/MOK.der")
@@ -44,9 +45,15 @@ def check_kernel(machine):
     if config is None:
         return [skip(f"the configuration of {machine.release} is not in /boot, /lib/modules "
                      "or /proc/config.gz")]
-    if any(f"{option}=y" in config.split("\n") for option in OPS_OPTIONS):
+    has = config.split("\n")
+    if any(f"{option}=y" in has for option in OPS_OPTIONS):
         return [ok(f"{machine.release} has DMA operations per device")]
     text = f"{machine.release} has no DMA operations per device, so memory is premapped there"
+    lacks = [option for option in PREMAP_OPTIONS if f"{option}=y" not in has]
+    if lacks:
+        return [note(f"{text}, but it has no {' and no '.join(lacks)}",
+                     "not every layout is possible then: Documentation/kernels.md has the "
+                     "consequences")]
     memory = sum(end - start for start, end in windows.ram(machine.root))
     if 0 < memory <= premap.MOST:
         return [ok(f"{text}: {units.size(memory)}, which is little enough")]

@@ -62,7 +62,7 @@ class Bounces:
 
     used: int
     size: int
-    peak: int       # None where the kernel does not count it
+    peak: int       # None where the kernel does not keep it
 
 
 def bounces(root):
@@ -71,7 +71,10 @@ def bounces(root):
         value = root.number(f"{SWIOTLB}/{name}")
         return None if value is None else value * SLOT
     used, size = of("io_tlb_used"), of("io_tlb_nslabs")
-    return None if used is None or size is None else Bounces(used, size, of("io_tlb_used_hiwater"))
+    if used is None or size is None:
+        return None
+    # Newer kernels keep the most only with swiotlb=track_hiwater, and show 0 without.
+    return Bounces(used, size, of("io_tlb_used_hiwater") or None)
 
 
 def can_bounce(device):
