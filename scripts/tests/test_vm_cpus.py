@@ -96,10 +96,10 @@ def test_memory_of_both_nodes_is_mapped(testbed, disk, mode, arch):
     drive, _ = disk()
     run = testbed(TOOLS + r"""
 [ -e /sys/devices/system/node/node1 ] || fail "one node"
-for node in 0 1; do
-	everywhere "near$node" --numa_mem_policy=bind:$node
-	verify "node$node" --size=4m --numa_mem_policy=bind:$node --cpus_allowed=$((3 - 3 * node))
-	agree "node $node"
+for at in 0 1; do
+	everywhere "near$at" --numa_mem_policy=bind:$at
+	verify "at$at" --size=4m --numa_mem_policy=bind:$at --cpus_allowed=$((3 - 3 * at))
+	agree "node $at"
 done
 """ + END, arch=arch, cpus=4, qemu=[drive, NODES], devices=NVME, module=f"mode={mode}",
                   timeout=600)
