@@ -67,6 +67,30 @@ verify late
     assert run.companion()["map_entries"] > 0
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("enforce", ["auto", "on"])
+def test_driver_that_is_built_in(testbed, disk, enforce):
+    """A cloud kernel has nvme before it has any module. On a host that lets nothing through the
+    first probe faults and fails, after the time that the driver gives it."""
+    drive, _ = disk()
+    run = testbed(r"""
+await_disk
+keep
+verify again
+agree end
+kept
+echo "early=$(dmesg | grep -c 'was bound to nvme before apple_dma')"
+echo "failed=$(dmesg | grep -c 'probe with driver nvme failed')"
+echo "timeouts=$(dmesg | grep -c 'nvme.* timeout')"
+counters
+""", kernel="6.12-cloud", qemu=[drive], devices=NVME, host=[f"enforce={enforce}"],
+                  allow_faults=enforce == "on", append="nvme_core.admin_timeout=2")
+    assert run.value("early") == (enforce == "auto")
+    assert run.value("failed") == run.value("timeouts") == (enforce == "on")
+    assert run.value("map_failures") == run.value("bad_unmaps") == run.companion()["live"] == 0
+    assert (run.companion()["faults"] > 0) == (enforce == "on")
+
+
 # Parts that share a guest and its disk; each runs in its own shell.
 PARTS = {
     "removed": r"""
