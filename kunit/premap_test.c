@@ -49,7 +49,7 @@ static void rebind(struct kunit *test)
 	CHECK(test, board_attach(board.device[0]));
 }
 
-/* As if the module had been loaded so. */
+/* As if the module had been loaded so, for a new device. */
 static int premap_init(struct kunit *test)
 {
 	int err = board_init(test);
@@ -57,6 +57,9 @@ static int premap_init(struct kunit *test)
 	if (err)
 		return err;
 	device_release_driver(device());
+	kfree(device()->dma_range_map);
+	device()->dma_range_map = NULL;
+	companion()->premap.n = 0;
 	companion()->premap.wanted = true;
 	return board_attach(board.device[0]) ? 0 : -ENODEV;
 }
@@ -104,7 +107,6 @@ static void table_of_the_firmware_is_refused(struct kunit *test)
 	CHECK(test, map);
 	device_release_driver(device());
 	kfree(device()->dma_range_map);
-	companion()->premap.n = 0;
 	map[0].size = PAGE_SIZE;
 	device()->dma_range_map = map;
 	CHECK(test, board_attach(board.device[0]));

@@ -26,7 +26,8 @@ far() { dmesg | sed -n 's/.*apple_dma_probe: far //p' | tail -n1; }
 def only_refused_maps(run):
     """The kernel warns once, when it refuses a map. It has nothing else to report."""
     assert run.console.count("cut here") == run.console.count("overflow (mask ") == 1
-    assert "Oops" not in run.console and "BUG: " not in run.console
+    for report in ("Oops", "BUG: ", "INFO: task"):
+        assert report not in run.console
 
 
 def test_old_table_is_kept(testbed, disk, build_module):
@@ -103,6 +104,7 @@ counters
     assert run.value("broken") == run.companion()["faults"] == 0
 
 
+@pytest.mark.full
 def test_arena_that_moved_is_not_used(testbed, disk):
     """The host forgets it while the guest sleeps, and no driver is bound."""
     drive, _ = disk()
@@ -131,13 +133,13 @@ def test_broken_host(testbed, disk):
 await_disk
 keep
 start_load
-host-set companion0 lie wrong-id
+host-set companion0 lie bad-batch-status
 snooze platform
 await '[ "$(counter broken)" = 1 ]'
 await 'dmesg | grep -q "the host broke the protocol"'
-await '[ ! -b $node ]'
+# It ends, although the driver retries what it cannot map.
+unbind "$managed"
 stop_load
-unbind "$managed" 2>/dev/null || true
 host-set companion0 lie none
 for round in 1 2; do
 	dmesg -C
@@ -152,6 +154,7 @@ done
     assert run.companion()["faults"] == 0
 
 
+@pytest.mark.full
 def test_display_never_bounces(testbed, disk, build_module):
     """Two devices, two arenas of the lowest node. A map of the other node bounces for the disk,
     and fails for the display. Coherent memory comes from the arena, in atomic context, too."""
@@ -197,7 +200,7 @@ await '[ -z "$(bound_to "$managed")" ]'
 [ "$(host live)" = 0 ] || fail "$(host live) on the host"
 """, qemu=[drive, "-object memory-backend-ram,id=n0,size=1G "
            "-object memory-backend-ram,id=n1,size=1G "
-           "-numa node,nodeid=0,memdev=n0,cpus=0 -numa node,nodeid=1,memdev=n1,cpus=1"],
+           "-numa node,nodeid=0,memdev=n0,cpus=0-1 -numa node,nodeid=1,memdev=n1"],
                   devices=NVME, mem="2G", module="ops=premap", append="kernelcore=1G iommu=soft",
                   no_wait=True)
     assert run.companion()["faults"] == 0
