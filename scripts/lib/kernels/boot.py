@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 
-from testbed import cache, call
+from testbed import built, cache, call
 
 GUEST = os.path.join(os.path.dirname(os.path.realpath(__file__)), "guest.sh")
 REBINDS = 4
@@ -18,7 +18,8 @@ def _command(wanted, folder):
     with open(disk, "wb") as file:
         file.truncate(256 * cache.MIB)
     return call.words(
-        ["bash", "/root/guest.sh", str(REBINDS)], arch=wanted.arch, kernel=wanted.release,
+        ["bash", "/root/guest.sh", str(REBINDS)], arch=wanted.arch,
+        kernel=wanted.name if wanted.name in built.KERNELS else wanted.release,
         timeout=TIMEOUT, stats=stats, device=["nvme,drive=d0,serial=a"], host=["iova=random"],
         qemu=[f"-drive file={disk},if=none,id=d0,format=raw,cache=unsafe"],
         push=[f"{GUEST}:/root/guest.sh"])
