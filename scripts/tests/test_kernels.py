@@ -14,6 +14,7 @@ import pytest
 from conftest import TOP
 from kernels import boot, checks, cli
 from testbed import arch, headers, kernel, module, packages
+from testbed import built as builds
 from testbed.errors import UsageError
 
 MODULES = {"apple_dma": TOP, "edu": TOP / "scripts/tests/edu",
@@ -259,6 +260,19 @@ def test_rows_and_what_is_booted(mirror):
     assert [row.kernel.name for row in cli.rows(["newest-16k"])] == ["7.10-16k"]
     with pytest.raises(UsageError, match="'5.10'; allowed: .*6.12-16k"):
         cli.rows(["6.1", "5.10"])
+    assert mirror
+
+
+def test_kernels_that_are_built_here_are_rows(mirror, monkeypatch):
+    """All from a newer source, for each of their architectures; and all are booted."""
+    monkeypatch.setattr(builds, "source_version", lambda *_, **__: "6.12.1-1")
+    wanted = sorted((name, machine) for name, recipe in builds.KERNELS.items() if recipe.row
+                    for machine in recipe.fragments)
+    rows = cli.rows([name for name, _ in wanted])
+    assert sorted((row.kernel.name, row.arch.name) for row in rows) == wanted != []
+    assert all(row.boots for row in rows)
+    with pytest.raises(UsageError, match="'debug'; allowed: .*no-dma-ops"):
+        cli.rows(["debug"])
     assert mirror
 
 

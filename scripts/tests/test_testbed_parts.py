@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kunit import uml
-from testbed import arch, cache, cpio, errors, headers, image, kernel, module, packages
+from testbed import arch, built, cache, cpio, errors, headers, image, kernel, module, packages
 from testbed.errors import UsageError
 
 # The guest's side of a run
@@ -122,6 +122,41 @@ def test_headers_are_relocated(tmp_path):
 def test_build_module_needs_a_kbuild(tmp_path):
     with pytest.raises(UsageError, match="Kbuild"):
         module.sources(str(tmp_path))
+
+
+CONFIG = """CONFIG_PCI=y
+CONFIG_TTM=m
+CONFIG_NAME="a=b"
+# CONFIG_XEN is not set
+"""
+
+
+@pytest.mark.parametrize("wanted, left", [
+    ("CONFIG_PCI=y\nCONFIG_NAME=\"a=b\"\nCONFIG_XEN=n\n", []),
+    ("# CONFIG_XEN is not set\n# CONFIG_OPS is not set\n# CONFIG_TT is of no use\n", []),
+    ("CONFIG_TTM=y\nCONFIG_NUMA=y\n", ["CONFIG_TTM=y", "CONFIG_NUMA=y"]),
+    ("CONFIG_TTM=n\n# CONFIG_PCI is not set\n", ["CONFIG_TTM=n", "CONFIG_PCI=n"])])
+def test_line_of_a_fragment_without_effect_is_noticed(tmp_path, wanted, left):
+    """Also that an option is not set which others select."""
+    (tmp_path / ".config").write_text(CONFIG)
+    assert built.lost(wanted, tmp_path / ".config") == left
+
+
+@pytest.mark.parametrize("name, machine", [
+    (name, machine) for name, recipe in built.KERNELS.items() for machine in recipe.fragments])
+def test_fragments_of_kernels_are_there(monkeypatch, name, machine):
+    """The last one has the kernel's own name, which no other has."""
+    monkeypatch.setattr(built, "source_version", lambda *_, **__: "6.1.5-1")
+    found = kernel.find(name, arch.find(machine))
+    assert found.release == f"6.1.5-apple-dma-{name}" and found.order
+    for each in found.fragments[:-1]:
+        assert "CONFIG_LOCALVERSION" not in built.fragment(each)
+
+
+def test_kernel_that_is_not_built_for_an_architecture():
+    with pytest.raises(UsageError, match="'debug' is built for x86_64 only, not for arm64"):
+        kernel.find("debug", arch.ARM64)
+    assert "# CONFIG_ARCH_HAS_DMA_OPS is not set" in built.fragment("no-dma-ops")
 
 
 def test_user_mode_linux_gets_room_for_registers(tmp_path):

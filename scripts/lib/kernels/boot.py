@@ -7,7 +7,7 @@ import re
 import tempfile
 
 from testbed import arch as arches
-from testbed import cache, call, headers
+from testbed import built, cache, call, headers
 
 GUEST = os.path.join(os.path.dirname(os.path.realpath(__file__)), "guest.sh")
 REBINDS = 4
@@ -25,7 +25,8 @@ def _command(wanted, folder, early):
     with open(disk, "wb") as file:
         file.truncate(256 * cache.MIB)
     return call.words(
-        ["bash", "/root/guest.sh", str(REBINDS)], arch=wanted.arch, kernel=wanted.release,
+        ["bash", "/root/guest.sh", str(REBINDS)], arch=wanted.arch,
+        kernel=wanted.name if wanted.name in built.KERNELS else wanted.release,
         timeout=TIMEOUT, stats=stats, device=["nvme,drive=d0,serial=a"],
         # What the driver does before the module is there is no fault.
         host=["iova=random", *(["enforce=auto"] if early else [])],

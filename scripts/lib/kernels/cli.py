@@ -14,7 +14,7 @@ from testbed.errors import TestbedError, allowed, reported
 
 from . import boot, checks
 
-LINE = "{:10} {:7} {:>5}  {:27} {:6} {:9} {:26} {}"
+LINE = "{:10} {:7} {:>5}  {:29} {:6} {:9} {:26} {}"
 UNRELEASED = ("sid", "experimental")
 
 
@@ -40,12 +40,14 @@ class Row:
 def rows(only=(), archs=()):
     """The matrix, the oldest kernel first; ONLY those names and ARCHS, if any are given.
 
-    The kernels of a Debian release are booted, and the newest of each variant.
+    The kernels of a Debian release are booted, the newest of each flavour, and what is
+    built here.
     """
     found, names, missing = [], [], set(only)
     for arch in [arches.find(name) for name in archs] or arches.ARCHES.values():
-        names += kernel.names(arch)
-        for each in kernel.every(arch):
+        here = kernel.built_here(arch, rows=True)
+        names += [*kernel.names(arch), *(each.name for each in here)]
+        for each in kernel.every(arch) + here:
             titles = {each.name, each.release}
             newest = each == kernel.newest(arch, each.variant)
             if newest:
@@ -101,7 +103,8 @@ def main(argv):
     with reported("kernels"):
         args = parser().parse_args(argv)
         start = time.monotonic()
-        subprocess.run([os.path.join(cache.SCRIPTS, "setup"), "module", "emulator", "vm"],
+        subprocess.run([os.path.join(cache.SCRIPTS, "setup"), "module", "emulator", "vm",
+                        "kernel"],
                        stdin=subprocess.DEVNULL, check=True)
         wanted = rows(args.only, args.arch)
         print(LINE.format("KERNEL", "ARCH", "PAGES", "RELEASE", "W=1", "SPARSE", "BOOTED",

@@ -153,13 +153,13 @@ def list_kernels(args):
     max_age = 0 if args.refresh else kernel.DAY
 
     def listed(arch):
-        return kernel.every(arch, max_age) + (kernel.built_here() if arch is arches.X86_64 else [])
+        return kernel.every(arch, max_age) + kernel.built_here(arch)
 
-    print(f"{'NAME':10} {'ARCH':8} {'VERSION':20} {'RELEASE':28} {'SUITE':18} CACHED")
+    print(f"{'NAME':10} {'ARCH':8} {'VERSION':20} {'RELEASE':30} {'SUITE':18} CACHED")
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for found in pool.map(listed, chosen):
             for each in found:
-                print(f"{each.name:10} {each.arch:8} {each.version:20} {each.release:28} "
+                print(f"{each.name:10} {each.arch:8} {each.version:20} {each.release:30} "
                       f"{each.suite:18} {'yes' if each.cached else 'no'}")
     return 0
 

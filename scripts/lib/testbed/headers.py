@@ -25,14 +25,8 @@ class Tree:
 
     def make(self, arguments, writable):
         """The command that runs make; WRITABLE lists folders it works in."""
-        jobs = f"-j{len(os.sched_getaffinity(0))}"
-        command = ["make", "-C", self.folder, jobs, f"CC={self.cross}{self.compiler}",
-                   *([f"CROSS_COMPILE={self.cross}"] if self.cross else []), *arguments]
-        if self.chroot:
-            return toolchain.inside(self.chroot, [self.folder_root, *writable], command)
-        cache.tool("make")
-        cache.tool(f"{self.cross}{self.compiler}")
-        return command
+        tools = toolchain.Tools(self.chroot, self.compiler, self.cross)
+        return tools.make(self.folder, arguments, [self.folder_root, *writable])
 
     @property
     def config(self):
@@ -64,7 +58,8 @@ def prepare(kernel, arch):
     """The Tree of KERNEL's headers, with amd64 tools for every architecture."""
     if kernel.name in built.KERNELS:
         prepare_kernel(kernel, arch)
-        return Tree(kernel.build_tree, "", "gcc", "")
+        tools = built.tools(kernel, arch)
+        return Tree(kernel.build_tree, tools.chroot, tools.compiler, tools.cross)
     entry = f"headers/{kernel.arch}/{kernel.release}.{RECIPE}"
     path = cache.entry(entry, f"getting the headers of {kernel.release}", 200,
                        lambda work, final: _make(kernel, arch, work, final))

@@ -9,7 +9,6 @@ import time
 from dataclasses import asdict, dataclass
 
 from . import built, cache, cpio, packages
-from .arch import X86_64
 from .errors import TestbedError, UsageError, warn
 
 DAY = 24 * 3600
@@ -190,9 +189,19 @@ def names(arch):
             *(named(NEWEST, variant) for variant in variants)]
 
 
-def built_here():
-    """The kernels that are built from source, in the form of every()."""
-    return [built.find(name, X86_64, own_suite()) for name in built.KERNELS]
+def built_here(arch, rows=False):
+    """The kernels for ARCH that are built from source, in the form of every().
+
+    ROWS: only those that are rows of `make kernels`.
+    """
+    found = []
+    for name, recipe in built.KERNELS.items():
+        if arch.name in recipe.fragments and (recipe.row or not rows):
+            try:
+                found.append(built.find(name, arch, own_suite()))
+            except TestbedError as error:
+                warn(error)
+    return found
 
 
 def find(name, arch):
@@ -264,7 +273,7 @@ def _unpack(kernel, arch, work):
 def _make(kernel, arch, work):
     build = None
     if kernel.name in built.KERNELS:
-        tree, build = built.compile_tree(kernel, work)
+        tree, build = built.compile_tree(kernel, arch, work)
     else:
         tree = _unpack(kernel, arch, work)
     modules = os.path.join(tree, "lib", "modules", kernel.release)
