@@ -105,12 +105,14 @@ static int map_end(struct apple_dma_engine *e, u64 addr, u64 size, u64 *phys,
 	return e->broken ? -EIO : 0;
 }
 
-/* Count and log a failure. The lock is not held. */
+/* Count and log a failure, if there is one. The lock is not held. */
 static void map_log_failure(struct apple_dma_engine *e,
 			    const struct map_failure *f)
 {
 	unsigned long flags;
 
+	if (likely(!f->cause))
+		return;
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.failures[f->cause]++;
 	spin_unlock_irqrestore(&e->lock, flags);
@@ -287,24 +289,21 @@ static void map_request(struct apple_dma_engine *e,
 	}
 }
 
-/* The end of a map that took the lock: drops it, and logs a failure. */
+/* The end of a map that took the lock; the caller drops it. */
 static void map_finish(struct apple_dma_engine *e, const struct map_failure *f,
-		       struct apple_dma_emptied *emptied, unsigned long flags)
-	__releases(&e->lock)
+		       struct apple_dma_emptied *emptied, unsigned long *flags)
+	__must_hold(&e->lock)
 {
 	if (f->cause == APPLE_DMA_FAIL_HOST)
 		apple_dma_recover_start(e);
 	/* Fillers of strict mode; let interrupts in between two doorbells. */
 	if (emptied->n)
-		apple_dma_engine_relock(e, &flags);
+		apple_dma_engine_relock(e, flags);
 	map_settle(e, emptied);
 	if (unlikely(apple_dma_idle_many_fillers(e))) {
-		apple_dma_engine_relock(e, &flags);
+		apple_dma_engine_relock(e, flags);
 		apple_dma_idle_evict_fillers(e);
 	}
-	spin_unlock_irqrestore(&e->lock, flags);
-	if (f->cause)
-		map_log_failure(e, f);
 }
 
 /* ---- one range ---- */
@@ -320,7 +319,9 @@ static noinline dma_addr_t map_slow(struct apple_dma_engine *e, u64 phys,
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.slow_paths++;
 	map_request(e, &req, &f, &emptied, &flags);
-	map_finish(e, &f, &emptied, flags);
+	map_finish(e, &f, &emptied, &flags);
+	spin_unlock_irqrestore(&e->lock, flags);
+	map_log_failure(e, &f);
 	return req.addr;
 }
 
@@ -641,7 +642,9 @@ int apple_dma_map_list(struct apple_dma_engine *e, struct scatterlist *sgl,
 	if (f.cause == APPLE_DMA_FAIL_BYTES && apple_dma_engine_lazy(e))
 		map_list_exactly(e, &req, sgl, nents, &f, &emptied,
 				 &flags);
-	map_finish(e, &f, &emptied, flags);
+	map_finish(e, &f, &emptied, &flags);
+	spin_unlock_irqrestore(&e->lock, flags);
+	map_log_failure(e, &f);
 	apple_dma_runs_end(&req, sgl, nents);
 	switch (f.cause) {
 	case APPLE_DMA_FAIL_NONE:

@@ -13,7 +13,7 @@ import pytest
 
 from conftest import TOP
 from kernels import boot, checks, cli
-from testbed import arch, headers, kernel, module, packages
+from testbed import arch, errors, headers, kernel, module, packages
 from testbed import built as builds
 from testbed.errors import UsageError
 
@@ -248,6 +248,19 @@ def test_index_of_older_checkouts_is_used(mirror):
     assert kernel.find("6.1-cloud", arch.ARM64).release == "6.1.0-9-cloud-arm64"
     index = kernel._load_index()        # pylint: disable=protected-access
     assert kernel.Kernel(**index["bookworm arm64"]["kernel"]).release == "6.1.0-9-arm64"
+
+
+def test_without_the_mirror_known_kernels_are_used(mirror, monkeypatch):
+    """Whatever their age, and if an older checkout stored them."""
+    known = kernel.Kernel("6.1", "6.1.0-8-arm64", "1", "bookworm", "arm64")
+    kernel._store("bookworm arm64",  # pylint: disable=protected-access
+                  {"asked": 0, "kernel": dataclasses.asdict(known)})
+
+    def gone(*_):
+        raise errors.TestbedError("the mirror is out of reach")
+    monkeypatch.setattr(packages, "names", gone)
+    assert kernel.every(arch.ARM64) == [known] == [kernel.find("newest", arch.ARM64)]
+    assert not mirror
 
 
 def test_rows_and_what_is_booted(mirror):

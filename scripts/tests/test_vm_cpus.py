@@ -118,5 +118,5 @@ turn 0
 [ "$(idle_counters)" = "$before" ] || fail "off: $before became $(idle_counters)"
 verify one --size=1m
 agree one
-""" + END, cpus=72, mem="2G", qemu=[drive], devices=NVME, timeout=1800)
+""" + END, cpus=72, mem="2G", qemu=[drive], devices=NVME, module="idle_ms=0", timeout=1800)
     check(run)

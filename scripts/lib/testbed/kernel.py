@@ -12,7 +12,6 @@ from . import built, cache, cpio, packages
 from .errors import TestbedError, UsageError, warn
 
 DAY = 24 * 3600
-FOREVER = float("inf")
 RECIPE = 4              # to be raised when _make() makes something else
 
 # Modules that the guest's first stage needs to reach its root file system.
@@ -146,12 +145,16 @@ def _key(suite, arch):
     return f"{suite} {arch.name}"
 
 
+def _known(suite, arch):
+    """The kernels of SUITE as they were when the mirror was last asked; nothing if it never was."""
+    known = _load_index().get(_key(suite, arch), {"kernels": []})
+    # Checkouts from before there were variants stored the default kernel only.
+    return [Kernel(**each) for each in known.get("kernels", [known.get("kernel")]) if each]
+
+
 def of_suite(suite, arch, max_age):
     """The kernels of SUITE, one for each variant, asked for again after MAX_AGE seconds."""
     known = _load_index().get(_key(suite, arch))
-    if known and max_age == FOREVER:
-        # Checkouts from before there were variants stored the default kernel only.
-        return [Kernel(**each) for each in known.get("kernels", [known["kernel"]]) if each]
     if not known or "kernels" not in known or time.time() - known["asked"] > max_age:
         found = _ask(suite, arch)
         default = [asdict(each) for each in found if not each.variant]
@@ -169,7 +172,7 @@ def every(arch, max_age=DAY):
             kernels = of_suite(suite, arch, max_age)
         except TestbedError as error:
             warn(error)
-            continue
+            kernels = _known(suite, arch)
         for kernel in kernels:
             found.setdefault(kernel.name, kernel)
     return sorted(found.values(), key=lambda kernel: kernel.order)
@@ -218,11 +221,9 @@ def find(name, arch):
     kernel = newest(arch, variant) if start == NEWEST else None
     if kernel:
         return kernel
-    for max_age in (FOREVER, DAY):
+    for look in (_known, lambda *where: of_suite(*where, DAY)):
         for suite in suites():
-            if max_age == FOREVER and _key(suite, arch) not in _load_index():
-                continue
-            for kernel in of_suite(suite, arch, max_age):
+            for kernel in look(suite, arch):
                 if name in (kernel.name, kernel.release):
                     return kernel
     raise UsageError(f"unknown kernel '{name}' for {arch.name}; there are: "

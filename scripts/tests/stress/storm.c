@@ -53,7 +53,7 @@ struct storm_thread {
 	struct shadow *shadow;
 	u64 ops;
 	bool interrupt;
-	spinlock_t lock;
+	spinlock_t lock; /* nothing; as of a driver that maps in it */
 	struct irq_work work;
 	struct completion done;
 };
