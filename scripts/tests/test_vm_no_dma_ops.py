@@ -130,15 +130,15 @@ def test_buffers_of_ttm(testbed, build_module, tmp_path, arch, layout):
     assert run.dext()["faults"] == 0
 
 
-@pytest.mark.parametrize("layout", ["L1", "L3"])
+@pytest.mark.parametrize("layout, policy", [("L1", "first-fit"), ("L3", "high")])
 @pytest.mark.parametrize("arch", ARCHES)
-def test_chunks_and_lists(testbed, build_module, arch, layout):
+def test_chunks_and_lists(testbed, build_module, arch, layout, policy):
     """As NVIDIA's drivers map them, in memory of the device's node; aligned chunks stay aligned."""
     cases = {title: (*chunks.CASES[title][:2], mib)
              for title, mib in (("chunks of 4 KiB", 4), ("chunks of 64 KiB", 16),
                                 ("chunks of 2 MiB", 64), ("list of 64 KiB", 16),
                                 ("table of 2 MiB", 64))}
-    policies, modes = ("high",), chunks.MODES[:1]
+    policies, modes = (policy,), chunks.MODES[:1]
     options = {**chunks.options(policies), **guest(layout, 1024)}
     run = testbed(chunks.script(policies, modes, cases), arch=arch, kernel=KERNEL,
                   dext=["dma-engine"], no_wait=True, timeout=900,
