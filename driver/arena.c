@@ -268,13 +268,14 @@ static int arena_try(struct apple_dma_engine *e, u64 phys, u64 size, u64 *iova)
 	struct apple_dma_window *w, *filler;
 	unsigned long flags;
 	unsigned int i;
-	u64 before = 0;
+	u64 before;
 	int err;
 
 	if (size > APPLE_DMA_CHUNK_SIZE)
 		return -EIO;
 	for (i = 0; ; i++) {
 		spin_lock_irqsave(&e->lock, flags);
+		before = i ? __arena_before(e, phys) : 0;
 		filler = NULL;
 		if (before && apple_dma_budget_has_room(e, before + size, 2))
 			filler = __arena_ask(e, phys + APPLE_DMA_GRANULE_SIZE,
@@ -287,7 +288,6 @@ static int arena_try(struct apple_dma_engine *e, u64 phys, u64 size, u64 *iova)
 			__arena_drop(e, w, "align");
 			w = NULL;
 		}
-		before = __arena_before(e, phys);
 		if (w)
 			*iova = w->iova;
 		spin_unlock_irqrestore(&e->lock, flags);

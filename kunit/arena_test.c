@@ -419,6 +419,28 @@ static void pieces_come_aligned(struct kunit *test)
 	CHECK_EQ(test, fixture_counts(f).longest, 1);
 }
 
+/*
+ * The lowest hole is where the last try was, and is there only when that is gone. The end of the
+ * last try is somewhere else, modulo 4 MiB.
+ */
+static void piece_of_an_odd_size_comes_aligned(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .policy = FAKE_HOST_FIRST_FIT);
+	struct apple_dma_arena_plan plan = {
+		.layout = APPLE_DMA_LAYOUT_ALL,
+		.piece = { { FAKE_RAM, 5 * GRANULE },
+			   { FAKE_RAM + 7 * GRANULE, 509 * MIB + 3 * GRANULE } },
+		.n = 2,
+		.bytes = 509 * MIB + 8 * GRANULE,
+	};
+
+	CHECK_EQ(test, apple_dma_arena_register(f->e, &plan, &arena), 0);
+	CHECK_EQ(test, arena.n, 2);
+	CHECK_EQ(test, arena.unaligned, 0);
+	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 2);
+	take_down(f);
+}
+
 /* 4 times asked, 3 of them behind a filler; 4 times something is given back. */
 static void piece_that_stays_unaligned_is_used(struct kunit *test)
 {
@@ -602,6 +624,7 @@ static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(pieces_share_the_entries),
 	KUNIT_CASE(budget_is_kept),
 	KUNIT_CASE(pieces_come_aligned),
+	KUNIT_CASE(piece_of_an_odd_size_comes_aligned),
 	KUNIT_CASE(piece_that_stays_unaligned_is_used),
 	KUNIT_CASE(leftover_is_no_obstacle),
 	KUNIT_CASE(leftovers_make_room),

@@ -93,14 +93,14 @@ static void free_held(struct engine_held *held)
 	kfree(held);
 }
 
-static int alloc_held(struct engine_held **found, size_t chunk, u64 bytes)
+static int alloc_held(struct engine *engine, struct engine_held **found, size_t chunk, u64 bytes)
 {
 	struct engine_held *held = kzalloc(sizeof(*held), GFP_KERNEL);
 	int err;
 
 	if (!held)
 		return -ENOMEM;
-	err = memory_alloc(&held->memory, chunk, bytes) ?:
+	err = memory_alloc(engine->dev, &held->memory, chunk, bytes) ?:
 	      extents_init(&held->extents, chunk, bytes);
 	if (err) {
 		free_held(held);
@@ -131,7 +131,7 @@ static int hold(struct engine *engine, unsigned int kib, unsigned int mib, make_
 	int err;
 
 	CHECK(!engine->held && kib && mib && is_power_of_2(kib));
-	err = alloc_held(&held, (size_t)kib << 10, (u64)mib << 20);
+	err = alloc_held(engine, &held, (size_t)kib << 10, (u64)mib << 20);
 	if (err)
 		return err;
 	held->seed = kib;
@@ -189,7 +189,7 @@ int engine_refused(struct engine *engine, unsigned int kib, unsigned int mib)
 	int err;
 
 	CHECK(kib && mib && is_power_of_2(kib));
-	err = memory_alloc(&m, (size_t)kib << 10, (u64)mib << 20);
+	err = memory_alloc(engine->dev, &m, (size_t)kib << 10, (u64)mib << 20);
 	if (err)
 		return err;
 	err = memory_list(&m, &sgt);
@@ -233,7 +233,7 @@ int engine_reach(struct engine *engine, unsigned int bits, unsigned int mib)
 	int err;
 
 	CHECK(bits && bits < 64 && mib);
-	err = memory_alloc(&m, chunk, (u64)mib << 20);
+	err = memory_alloc(engine->dev, &m, chunk, (u64)mib << 20);
 	if (err)
 		return err;
 	for (i = 0; !err && i < m.count; i++) {

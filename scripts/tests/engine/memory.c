@@ -58,7 +58,7 @@ static u64 *memory_at(const struct memory *m, u64 at)
 	return page_address(m->blocks[at / m->chunk]) + at % m->chunk;
 }
 
-int memory_alloc(struct memory *m, size_t chunk, u64 bytes)
+int memory_alloc(struct device *dev, struct memory *m, size_t chunk, u64 bytes)
 {
 	const unsigned int wanted = bytes / chunk;
 
@@ -67,7 +67,8 @@ int memory_alloc(struct memory *m, size_t chunk, u64 bytes)
 	if (!m->blocks)
 		return -ENOMEM;
 	for (; m->count < wanted; m->count++) {
-		m->blocks[m->count] = alloc_pages(GFP_KERNEL | __GFP_NOWARN, get_order(chunk));
+		m->blocks[m->count] = alloc_pages_node(dev_to_node(dev), GFP_KERNEL | __GFP_NOWARN,
+						       get_order(chunk));
 		if (!m->blocks[m->count]) {
 			complain("no more than %u chunks of %zu bytes", m->count, chunk);
 			memory_free(m);

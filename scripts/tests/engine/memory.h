@@ -9,6 +9,7 @@
 #include <linux/scatterlist.h>
 #include <linux/types.h>
 
+struct device;
 struct engine;
 
 /**
@@ -63,8 +64,8 @@ static inline u64 memory_bytes(const struct memory *m)
 	return (u64)m->chunk * m->count;
 }
 
-/** memory_alloc() - @bytes in chunks of @chunk bytes; 0 or -ENOMEM */
-int memory_alloc(struct memory *m, size_t chunk, u64 bytes);
+/** memory_alloc() - @bytes in chunks of @chunk bytes, near @dev; 0 or -ENOMEM */
+int memory_alloc(struct device *dev, struct memory *m, size_t chunk, u64 bytes);
 
 /** memory_free() - it must not be mapped any more; nothing happens to what is all 0 */
 void memory_free(struct memory *m);

@@ -73,7 +73,7 @@ static int make_share(struct engine *engine, size_t chunk, u64 bytes)
 
 	if (!m)
 		return -ENOMEM;
-	err = memory_alloc(m, chunk, bytes);
+	err = memory_alloc(engine->dev, m, chunk, bytes);
 	if (err)
 		goto free;
 	memory_fill(m, 1);
