@@ -52,13 +52,10 @@ static void balloon_found(struct apple_dma *ad, const char *name)
 		   "%s takes memory from the guest: mappings are kept strict, whatever mode says. Remove the balloon for cached mappings\n",
 		   name);
 	apple_dma_engine_set_unsafe(&ad->engine);
-	/* Only of a companion that has begun to manage its device. */
-	if (READ_ONCE(ad->premap.arena.layout) == APPLE_DMA_LAYOUT_NONE)
-		return;
-	dev_alert(&ad->pdev->dev,
-		  "%s takes memory that is premapped: nothing more is mapped. Remove it, and unbind and bind the device's driver\n",
-		  name);
-	apple_dma_managed_close(ad);
+	if (ad->premap.wanted && apple_dma_managed_close(ad))
+		dev_alert(&ad->pdev->dev,
+			  "%s takes memory that is premapped: nothing more is mapped. Remove it, and unbind and bind the device's driver\n",
+			  name);
 }
 
 static int balloon_pci_added(struct notifier_block *nb, unsigned long action,

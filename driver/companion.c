@@ -20,6 +20,7 @@ struct apple_dma *apple_dma_companion_new(struct pci_dev *pdev)
 	ad->pdev = pci_dev_get(pdev);
 	ad->ops = apple_dma_ops;
 	kref_init(&ad->ref);
+	mutex_init(&ad->managed.lock);
 	apple_dma_coherent_init(ad);
 	return ad;
 }

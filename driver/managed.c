@@ -86,6 +86,17 @@ static void managed_leave_ops(struct device *dev)
 		set_dma_ops(dev, apple_dma_coherent_ops(dev));
 }
 
+/* Tell the driver that its device is gone. */
+static void __managed_offline(struct apple_dma_managed *m)
+{
+	lockdep_assert_held(&m->lock);
+	if (!m->dev || !m->attached || m->offline)
+		return;
+	m->offline = true;
+	WRITE_ONCE(to_pci_dev(m->dev)->error_state,
+		   pci_channel_io_perm_failure);
+}
+
 /*
  * A driver that was told that its device is gone did not stop it. Stop it for
  * the next driver.
@@ -224,6 +235,11 @@ static int apple_dma_managed_notify(struct notifier_block *nb,
 		if (m->dev == dev)
 			__managed_attach(ad, dev);
 		break;
+	case BUS_NOTIFY_UNBIND_DRIVER:
+		/* What it cannot map it would try for ever. */
+		if (m->dev == dev && ad->premap.stale)
+			__managed_offline(m);
+		break;
 	case BUS_NOTIFY_UNBOUND_DRIVER:
 		if (m->dev == dev)
 			__managed_detach(ad, dev);
@@ -238,6 +254,8 @@ static int apple_dma_managed_notify(struct notifier_block *nb,
 			apple_dma_sysfs_unlink(ad);
 			put_device(dev);
 			m->dev = NULL;
+			/* Another device has nothing to free. */
+			ad->premap.n = 0;
 		}
 		break;
 	}
@@ -334,7 +352,6 @@ int apple_dma_managed_init(struct apple_dma *ad, u32 bdf)
 	struct pci_dev *pdev;
 	int err;
 
-	mutex_init(&m->lock);
 	INIT_WORK(&m->work, apple_dma_managed_work);
 	INIT_WORK(&ad->coherent.reap, apple_dma_managed_reap);
 	err = apple_dma_claim_init(ad, bdf);
@@ -450,16 +467,6 @@ void apple_dma_managed_stop(struct apple_dma *ad)
 
 /* ---- the device is lost, or stopped ---- */
 
-static void __managed_offline(struct apple_dma_managed *m)
-{
-	lockdep_assert_held(&m->lock);
-	if (!m->dev || !m->attached || m->offline)
-		return;
-	m->offline = true;
-	WRITE_ONCE(to_pci_dev(m->dev)->error_state,
-		   pci_channel_io_perm_failure);
-}
-
 /**
  * apple_dma_managed_offline() - tell the device's driver that it is gone
  * @e: the engine of the companion, broken
@@ -483,13 +490,16 @@ void apple_dma_managed_offline(struct apple_dma_engine *e)
 
 /*
  * The guest gives memory back to the host from now on: nothing that is premapped can
- * be relied on. May sleep.
+ * be relied on. Returns whether a driver was using it. May sleep.
  */
-void apple_dma_managed_close(struct apple_dma *ad)
+bool apple_dma_managed_close(struct apple_dma *ad)
 {
+	bool closed;
+
 	mutex_lock(&ad->managed.lock);
-	apple_dma_premap_close(&ad->premap, ad->managed.dev);
+	closed = apple_dma_premap_close(&ad->premap, ad->managed.dev);
 	mutex_unlock(&ad->managed.lock);
+	return closed;
 }
 
 /*
@@ -502,7 +512,8 @@ void apple_dma_managed_lose(struct apple_dma *ad)
 
 	mutex_lock(&m->lock);
 	m->lost = m->attached;
-	ad->premap.stale = ad->premap.attached;
+	/* Also without a driver: the next one needs another arena. */
+	ad->premap.stale = ad->premap.wanted;
 	if (m->lost)
 		dev_err(&ad->pdev->dev,
 			"the host forgot, while the guest slept, what %s has mapped; its driver is probed again\n",

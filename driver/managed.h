@@ -44,7 +44,7 @@ void apple_dma_managed_stop(struct apple_dma *ad);
 void apple_dma_managed_reap(struct work_struct *work);
 void apple_dma_managed_quiesce(struct apple_dma *ad);
 void apple_dma_managed_offline(struct apple_dma_engine *e);
-void apple_dma_managed_close(struct apple_dma *ad);
+bool apple_dma_managed_close(struct apple_dma *ad);
 void apple_dma_managed_freeze(struct apple_dma *ad);
 void apple_dma_managed_lose(struct apple_dma *ad);
 void apple_dma_managed_cut_off(struct apple_dma *ad);

@@ -26,6 +26,12 @@
 /* No map ends at this address or below: bus_dma_limit of a device that may not map. */
 #define PREMAP_CLOSED	1ULL
 
+/*
+ * Where the terminator of a table of this module begins. The kernel does not look at
+ * that, and the firmware's tables have 0.
+ */
+#define PREMAP_MARK	0x6170706c65646d61ULL
+
 #ifdef CONFIG_SWIOTLB
 /* A pool without slots: what would bounce fails. For GPUs. */
 static struct io_tlb_mem premap_no_bounce = {
@@ -77,19 +83,13 @@ static bool premap_is_closed(struct device *dev)
 
 /* ---- what the guest has ---- */
 
-/* Where movable memory begins, which the kernel does not use itself. */
+/* Where movable memory begins, which the kernel does not use itself. Of one node. */
 static u64 premap_movable(void)
 {
-	u64 start = U64_MAX;
-	int nid;
+	const struct zone *z =
+		&NODE_DATA(first_online_node)->node_zones[ZONE_MOVABLE];
 
-	for_each_online_node(nid) {
-		const struct zone *z = &NODE_DATA(nid)->node_zones[ZONE_MOVABLE];
-
-		if (z->spanned_pages)
-			start = min(start, PFN_PHYS((u64)z->zone_start_pfn));
-	}
-	return start;
+	return z->spanned_pages ? PFN_PHYS((u64)z->zone_start_pfn) : U64_MAX;
 }
 
 /* The node with the lowest memory; NUMA_NO_NODE if there is only one node. */
@@ -111,12 +111,15 @@ static int premap_lowest_node(void)
 static void premap_plan(struct apple_dma_engine *e, struct device *dev,
 			struct apple_dma_arena_plan *plan)
 {
-	struct apple_dma_arena_facts facts = { .movable = premap_movable() };
+	struct apple_dma_arena_facts facts = { .movable = U64_MAX };
 	int nid = premap_lowest_node();
 	unsigned long flags;
 	u64 used, ram;
 
-	if (nid != NUMA_NO_NODE) {
+	if (nid == NUMA_NO_NODE) {
+		facts.movable = premap_movable();
+	} else {
+		/* The kernel has memory of its own in each of them. */
 		facts.node.phys = PFN_PHYS((u64)node_start_pfn(nid));
 		facts.node.size = PFN_PHYS((u64)node_spanned_pages(nid));
 		facts.node_has_cpus = !cpumask_empty(cpumask_of_node(nid));
@@ -149,6 +152,12 @@ static unsigned int premap_count(const struct bus_dma_region *map)
 	return n;
 }
 
+/* Has this module made the table, perhaps before it was loaded again? */
+static bool premap_is_ours(const struct bus_dma_region *map)
+{
+	return map && map[premap_count(map)].cpu_start == PREMAP_MARK;
+}
+
 /* A table for the kernel, which frees it; or NULL. */
 static struct bus_dma_region *
 premap_table(const struct apple_dma_arena_entry *entry, unsigned int n)
@@ -156,38 +165,54 @@ premap_table(const struct apple_dma_arena_entry *entry, unsigned int n)
 	struct bus_dma_region *map = kcalloc(n + 1, sizeof(*map), GFP_KERNEL);
 	unsigned int i;
 
-	for (i = 0; map && i < n; i++)
+	if (!map)
+		return NULL;
+	for (i = 0; i < n; i++)
 		apple_dma_compat_region(&map[i], entry[i].phys, entry[i].iova,
 					entry[i].size);
+	map[n].cpu_start = PREMAP_MARK;
 	return map;
 }
 
+/* What a companion that is gone has left for late frees. */
+static void premap_recall(struct apple_dma_premap *p, struct device *dev)
+{
+	const struct bus_dma_region *map = dev->dma_range_map;
+
+	if (p->n || !premap_is_ours(map))
+		return;
+	for (; map->size && p->n < APPLE_DMA_ARENA_MAX; map++)
+		p->table[p->n++] = (struct apple_dma_arena_entry){
+			.phys = map->cpu_start,
+			.size = map->size,
+			.iova = map->dma_start,
+		};
+}
+
 /*
- * Give the device the table of the arena. What is left of an older one is kept
- * behind it, for late frees. Returns 0; -EBUSY if it cannot be; -ENOMEM.
+ * The arena comes first; what is left of an older one is kept behind it, for late
+ * frees. Returns false if it cannot be.
  */
-static int premap_install(struct apple_dma_premap *p, struct device *dev)
+static bool premap_merge(struct apple_dma_premap *p)
 {
 	struct apple_dma_arena_entry entry[APPLE_DMA_ARENA_MAX];
-	struct apple_dma_arena_entry old[APPLE_DMA_ARENA_MAX];
-	const struct bus_dma_region *before = dev->dma_range_map;
-	unsigned int i, old_n = premap_count(before);
-	struct bus_dma_region *map;
 	int n;
 
-	if (old_n > APPLE_DMA_ARENA_MAX)
-		return -EBUSY;
-	for (i = 0; i < old_n; i++)
-		old[i] = (struct apple_dma_arena_entry){
-			.phys = before[i].cpu_start,
-			.size = before[i].size,
-			.iova = before[i].dma_start,
-		};
 	memcpy(entry, p->arena.entry, sizeof(entry));
-	n = apple_dma_arena_keep(entry, p->arena.n, old, old_n);
+	n = apple_dma_arena_keep(entry, p->arena.n, p->table, p->n);
 	if (n < 0)
-		return n;
-	map = premap_table(entry, n);
+		return false;
+	memcpy(p->table, entry, sizeof(entry));
+	p->n = n;
+	return true;
+}
+
+/* Give the device a table. Returns 0 or -ENOMEM. */
+static int premap_install(struct apple_dma_premap *p, struct device *dev)
+{
+	const struct bus_dma_region *before = dev->dma_range_map;
+	struct bus_dma_region *map = premap_table(p->table, p->n);
+
 	if (!map)
 		return -ENOMEM;
 	WRITE_ONCE(dev->dma_range_map, map);
@@ -202,13 +227,15 @@ static int premap_install(struct apple_dma_premap *p, struct device *dev)
 static const char *premap_obstacle(struct apple_dma_engine *e,
 				   struct device *dev)
 {
+	if (READ_ONCE(e->broken))
+		return "the companion is broken";
 	if (READ_ONCE(e->unsafe))
 		return "a balloon, free-page reporting or virtio-mem gives its memory back";
 	if (e->mode == APPLE_DMA_MODE_STRICT)
 		return "mode=strict cannot be kept with premapped memory";
 	if (get_dma_ops(dev))
 		return "its last driver has memory to free; remove the device and rescan";
-	if (dev->dma_range_map && !premap_is_closed(dev))
+	if (dev->dma_range_map && !premap_is_ours(dev->dma_range_map))
 		return "the firmware has given it a table of DMA ranges";
 	if (apple_dma_compat_must_bounce(dev))
 		return "it has to bounce all DMA (swiotlb=force, or a restricted pool)";
@@ -262,6 +289,16 @@ static bool premap_register(struct apple_dma_premap *p,
 
 /* ---- on and off ---- */
 
+/* What the device gets back when its driver is gone. */
+static void premap_remember(struct apple_dma_premap *p, struct device *dev)
+{
+	if (!premap_is_closed(dev))
+		p->limit = dev->bus_dma_limit;
+	p->node = dev_to_node(dev);
+	if (premap_is_gpu(dev))
+		p->bounce = apple_dma_compat_set_bounce(dev, PREMAP_NO_BOUNCE);
+}
+
 /**
  * apple_dma_premap_attach() - a driver is about to be bound: let the device map
  * @p: the premapped memory
@@ -276,27 +313,31 @@ void apple_dma_premap_attach(struct apple_dma_premap *p,
 			     struct apple_dma_engine *e, struct device *dev)
 {
 	const char *obstacle = premap_obstacle(e, dev);
-	u64 limit = premap_is_closed(dev) ? 0 : dev->bus_dma_limit;
 
-	premap_limit(dev, PREMAP_CLOSED);
-	if (!p->attached) {
-		p->node = dev_to_node(dev);
-		if (premap_is_gpu(dev))
-			p->bounce = apple_dma_compat_set_bounce(dev,
-								PREMAP_NO_BOUNCE);
-	}
+	premap_recall(p, dev);
+	/* After a failed probe it may be attached still. */
+	if (!p->attached)
+		premap_remember(p, dev);
 	p->attached = true;
+	premap_limit(dev, PREMAP_CLOSED);
+	if (p->stale)
+		apple_dma_premap_release(p, e);
 	if (obstacle)
 		goto refused;
 	if (!premap_register(p, e, dev))
 		return;
-	if (premap_install(p, dev)) {
+	if (!premap_merge(p)) {
 		obstacle = "old memory may still be freed; remove the device and rescan";
+		goto refused;
+	}
+	if (premap_install(p, dev)) {
+		obstacle = "there is no memory for its table";
 		goto refused;
 	}
 	if (p->arena.layout == APPLE_DMA_LAYOUT_NODE)
 		set_dev_node(dev, premap_lowest_node());
-	premap_limit(dev, min_not_zero(apple_dma_arena_limit(&p->arena), limit));
+	premap_limit(dev, min_not_zero(apple_dma_arena_limit(&p->arena),
+				       p->limit));
 	return;
 
 refused:
@@ -324,7 +365,7 @@ void apple_dma_premap_detach(struct apple_dma_premap *p,
 	if (premap_is_gpu(dev))
 		apple_dma_compat_set_bounce(dev, p->bounce);
 	set_dev_node(dev, p->node);
-	if (p->arena.n && premap_install(p, dev))
+	if (p->n && premap_install(p, dev))
 		dev_warn(e->dev,
 			 "no memory for a table of %s: do not free what its driver has allocated\n",
 			 dev_name(dev));
@@ -347,13 +388,15 @@ void apple_dma_premap_forget(struct device *dev)
  * Unmaps and frees go on. When its driver is gone the arena is released.
  *
  * Context: any; the lock of the managed device is held.
+ * Return: false if it has no driver, or maps otherwise.
  */
-void apple_dma_premap_close(struct apple_dma_premap *p, struct device *dev)
+bool apple_dma_premap_close(struct apple_dma_premap *p, struct device *dev)
 {
 	if (!p->wanted || !dev || !p->attached)
-		return;
+		return false;
 	p->stale = true;
 	premap_limit(dev, PREMAP_CLOSED);
+	return true;
 }
 
 /**

@@ -129,6 +129,7 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 static void edu_remove(struct pci_dev *pdev)
 {
 	board.removes++;
+	board.was_offline = pci_channel_offline(pdev);
 	unmap_page(&pdev->dev);
 }
 

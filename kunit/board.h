@@ -41,6 +41,7 @@ enum board_probe {
  * @probes: how often it was probed
  * @removes: how often it was removed
  * @ops: the last device's in its probe
+ * @was_offline: the last device was said to be gone when it was removed
  * @failed: what the driver wanted of the DMA API failed
  * @page: what it maps and leaves
  * @kept: what it allocated
@@ -53,6 +54,7 @@ struct board {
 	unsigned int probes;
 	unsigned int removes;
 	const struct dma_map_ops *ops;
+	bool was_offline;
 	bool failed;
 	struct page *page;
 	void *kept;

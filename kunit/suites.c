@@ -31,6 +31,7 @@ struct kunit_suite *const device_suites[] = {
 	&dma_ops_suite,
 	&coherent_suite,
 	&managed_suite,
+	&premap_suite,
 	&balloon_suite,
 	&sysfs_suite,
 	&main_suite,

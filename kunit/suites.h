@@ -33,6 +33,7 @@ extern struct kunit_suite *const pure_suites[];
 extern struct kunit_suite dma_ops_suite;
 extern struct kunit_suite coherent_suite;
 extern struct kunit_suite managed_suite;
+extern struct kunit_suite premap_suite;
 extern struct kunit_suite balloon_suite;
 extern struct kunit_suite sysfs_suite;
 extern struct kunit_suite main_suite;

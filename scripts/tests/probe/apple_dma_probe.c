@@ -9,6 +9,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/list.h>
 #include <linux/module.h>
+#include <linux/nodemask.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
 
@@ -44,6 +45,18 @@ static unsigned int probes;
 module_param(probes, uint, 0444);
 MODULE_PARM_DESC(probes, "How many probes there were");
 
+static unsigned int atomic;
+module_param(atomic, uint, 0644);
+MODULE_PARM_DESC(atomic, "Blocks of 16 KiB to allocate with interrupts off");
+
+static unsigned int far;
+module_param(far, uint, 0644);
+MODULE_PARM_DESC(far, "Pages to map of memory that the kernel uses last; how many could be is logged");
+
+static char *limits = "";
+module_param(limits, charp, 0644);
+MODULE_PARM_DESC(limits, "Name of a device whose DMA limit is lifted before each bind, as ACPI does it");
+
 #define PROBE_ORDER	6
 #define PROBE_SIZE	16384
 
@@ -68,14 +81,29 @@ struct piece {
 static LIST_HEAD(pieces);
 static DEFINE_MUTEX(pieces_lock);
 
-static int add_piece(struct device *dev, bool is_coherent)
+static void *alloc_atomic(struct device *dev, dma_addr_t *addr)
+{
+	unsigned long flags;
+	void *virt;
+
+	local_irq_save(flags);
+	virt = dma_alloc_coherent(dev, PROBE_SIZE, addr, GFP_ATOMIC);
+	local_irq_restore(flags);
+	return virt;
+}
+
+enum piece_kind { STREAMING, COHERENT, ATOMIC };
+
+static int add_piece(struct device *dev, enum piece_kind kind)
 {
 	struct piece *p = kzalloc(sizeof(*p), GFP_KERNEL);
 
 	if (!p)
 		return -ENOMEM;
-	if (is_coherent) {
-		p->virt = dma_alloc_coherent(dev, PROBE_SIZE, &p->addr,
+	if (kind != STREAMING) {
+		p->virt = kind == ATOMIC ?
+			  alloc_atomic(dev, &p->addr) :
+			  dma_alloc_coherent(dev, PROBE_SIZE, &p->addr,
 					     GFP_KERNEL);
 		if (!p->virt)
 			goto free;
@@ -151,6 +179,39 @@ static void leave(struct device *dev)
 		drop(dev, false);
 }
 
+static int last_node(void)
+{
+	int nid, last = first_online_node;
+
+	for_each_online_node(nid)
+		last = nid;
+	return last;
+}
+
+/* Memory of programs is movable, and of the highest node if there are more. */
+static void map_far(struct device *dev)
+{
+	unsigned int i, mapped = 0, direct = 0;
+
+	for (i = 0; i < far; i++) {
+		struct page *page = alloc_pages_node(last_node(),
+						     GFP_HIGHUSER_MOVABLE, 0);
+		dma_addr_t addr;
+
+		if (!page)
+			break;
+		addr = dma_map_page(dev, page, 0, PAGE_SIZE, DMA_TO_DEVICE);
+		if (!dma_mapping_error(dev, addr)) {
+			mapped++;
+			direct += !dma_need_sync(dev, addr);
+			dma_unmap_page(dev, addr, PAGE_SIZE, DMA_TO_DEVICE);
+		}
+		__free_page(page);
+	}
+	dev_info(dev, "apple_dma_probe: far %u of %u, %u of them direct\n",
+		 mapped, far, direct);
+}
+
 static int map_all(struct device *dev)
 {
 	unsigned int i;
@@ -158,9 +219,13 @@ static int map_all(struct device *dev)
 	int err = 0;
 
 	for (i = 0; !err && i < streaming; i++)
-		err = add_piece(dev, false);
+		err = add_piece(dev, STREAMING);
 	for (i = 0; !err && i < coherent; i++)
-		err = add_piece(dev, true);
+		err = add_piece(dev, COHERENT);
+	for (i = 0; !err && i < atomic; i++)
+		err = add_piece(dev, ATOMIC);
+	if (far)
+		map_far(dev);
 	for (i = 0; !err && i < managed; i++)
 		if (!dmam_alloc_coherent(dev, PROBE_SIZE, &addr, GFP_KERNEL))
 			err = -ENOMEM;
@@ -209,15 +274,39 @@ static struct pci_driver probe_driver = {
 	.remove = probe_remove,
 };
 
+static int probe_notify(struct notifier_block *nb, unsigned long action,
+			void *data)
+{
+	struct device *dev = data;
+
+	if (action == BUS_NOTIFY_BIND_DRIVER && !strcmp(dev_name(dev), limits))
+		dev->bus_dma_limit = U64_MAX;
+	return NOTIFY_DONE;
+}
+
+/* Before the module, which is told after the bus has set up the device. */
+static struct notifier_block probe_nb = {
+	.notifier_call = probe_notify,
+	.priority = 1,
+};
+
 static int __init probe_init(void)
 {
-	return pci_register_driver(&probe_driver);
+	int err = bus_register_notifier(&pci_bus_type, &probe_nb);
+
+	if (err)
+		return err;
+	err = pci_register_driver(&probe_driver);
+	if (err)
+		bus_unregister_notifier(&pci_bus_type, &probe_nb);
+	return err;
 }
 module_init(probe_init);
 
 static void __exit probe_exit(void)
 {
 	pci_unregister_driver(&probe_driver);
+	bus_unregister_notifier(&pci_bus_type, &probe_nb);
 	drop(NULL, true);
 }
 module_exit(probe_exit);
