@@ -17,6 +17,7 @@
 #include <linux/pci.h>
 #include <linux/rcupdate.h>
 #include <linux/slab.h>
+#include <linux/sort.h>
 #include <linux/topology.h>
 
 #include "compat.h"
@@ -189,9 +190,16 @@ static void premap_recall(struct apple_dma_premap *p, struct device *dev)
 		};
 }
 
+static int premap_larger_first(const void *a, const void *b)
+{
+	const struct apple_dma_arena_entry *x = a, *y = b;
+
+	return x->size < y->size ? 1 : -(x->size > y->size);
+}
+
 /*
- * The arena comes first; what is left of an older one is kept behind it, for late
- * frees. Returns false if it cannot be.
+ * The arena comes first, and of it the entry that most maps need. What is left of an
+ * older one is kept behind it, for late frees. Returns false if it cannot be.
  */
 static bool premap_merge(struct apple_dma_premap *p)
 {
@@ -199,6 +207,7 @@ static bool premap_merge(struct apple_dma_premap *p)
 	int n;
 
 	memcpy(entry, p->arena.entry, sizeof(entry));
+	sort(entry, p->arena.n, sizeof(*entry), premap_larger_first, NULL);
 	n = apple_dma_arena_keep(entry, p->arena.n, p->table, p->n);
 	if (n < 0)
 		return false;

@@ -44,6 +44,13 @@ class Config:
     domain: str = ""        # the type of the device's IOMMU group
     kernels: tuple = ARM64 + X86_64 + (BENCH,)
 
+    premap: bool = False    # its memory is registered once
+
+    @property
+    def windows(self):
+        """Whether a map may ring a doorbell."""
+        return self.apple and not self.premap
+
     @property
     def apple(self):
         """Whether the devices are behind a DART, with apple_dma."""
@@ -73,6 +80,7 @@ CONFIGS = (
     Config("swiotlb", "swiotlb=force", append="swiotlb=force"),
     Config("cached", "apple_dma, cached", module="mode=cached doorbell_us=0"),
     Config("strict", "apple_dma, strict", module="mode=strict doorbell_us=0"),
+    Config("premap", "apple_dma, premapped memory", module="ops=premap", premap=True),
 )
 NAMES = tuple(config.name for config in CONFIGS)
 

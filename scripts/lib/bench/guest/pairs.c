@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Pairs of map and unmap, timed. With icount the guest's clock counts
- * instructions; what a round took is then exact, as interrupts are off.
+ * Pairs of map and unmap, or of allocation and free, timed. With icount the
+ * guest's clock counts instructions; what a round took is then exact, as
+ * interrupts are off, but for coherent memory.
  */
 
 #include <linux/completion.h>
@@ -23,6 +24,7 @@ struct bench_work {
 	unsigned long attrs;
 	struct sg_table *lists;
 	unsigned int entries;		/* of each list; 1: single pages */
+	bool coherent;			/* allocate a page instead */
 };
 
 static unsigned int bench_one_page(const struct bench_work *work,
@@ -48,6 +50,18 @@ static unsigned int bench_one_list(const struct bench_work *work,
 		return 1;
 	dma_unmap_sg_attrs(work->dev, sgl, work->entries, BENCH_DIR,
 			   work->attrs);
+	return 0;
+}
+
+static unsigned int bench_one_block(const struct bench_work *work,
+				    unsigned int i)
+{
+	dma_addr_t addr;
+	void *virt = dma_alloc_coherent(work->dev, PAGE_SIZE, &addr, GFP_ATOMIC);
+
+	if (!virt)
+		return 1;
+	dma_free_coherent(work->dev, PAGE_SIZE, virt, addr);
 	return 0;
 }
 
@@ -89,6 +103,12 @@ static noinline unsigned int bench_loop_lists(const struct bench_work *work,
 	return bench_repeat(work, n, bench_one_list);
 }
 
+static noinline unsigned int bench_loop_blocks(const struct bench_work *work,
+					       unsigned int n)
+{
+	return bench_repeat(work, n, bench_one_block);
+}
+
 static noinline unsigned int bench_loop_nothing(const struct bench_work *work,
 						unsigned int n)
 {
@@ -98,20 +118,24 @@ static noinline unsigned int bench_loop_nothing(const struct bench_work *work,
 static u64 bench_round(bench_loop loop, const struct bench_work *work,
 		       unsigned int n, unsigned int *failed)
 {
-	unsigned long flags;
+	unsigned long flags = 0;
 	u64 begin, end;
 
-	local_irq_save(flags);
+	/* Coherent memory must not be freed with interrupts off. */
+	if (!work->coherent)
+		local_irq_save(flags);
 	begin = ktime_get_ns();
 	*failed += loop(work, n);
 	end = ktime_get_ns();
-	local_irq_restore(flags);
+	if (!work->coherent)
+		local_irq_restore(flags);
 	return end - begin;
 }
 
 static int bench_measure(struct bench *bench, const struct bench_work *work)
 {
-	bench_loop loop = work->lists ? bench_loop_lists : bench_loop_pages;
+	bench_loop loop = work->coherent ? bench_loop_blocks :
+			  work->lists ? bench_loop_lists : bench_loop_pages;
 	unsigned int n = bench_number(bench, "n", 1000);
 	unsigned int rounds = bench_number(bench, "rounds", 5);
 	unsigned int warm = bench_number(bench, "warm", n);
@@ -177,18 +201,22 @@ static struct sg_table *bench_make_lists(struct page **pages,
 }
 
 /*
- * pairs [entries=1] [pages=64] [order=9] [n=1000] [rounds=5] [warm=n]
+ * pairs [entries=1] [pages=64] [order=9] [coherent=0] [n=1000] [rounds=5] [warm=n]
  *
- * Single pages, or lists of @entries. The pages are the first of @pages blocks
- * of 2^@order, that is, far from each other, and the same when the command
- * comes again.
+ * Single pages, lists of @entries, or coherent pages (GFP_ATOMIC). Pages
+ * to map are the first of @pages blocks of 2^@order, that is, far from each
+ * other, and the same when the command comes again.
  */
 int bench_pairs(struct bench *bench)
 {
 	unsigned int entries = bench_number(bench, "entries", 1);
 	unsigned int count = bench_number(bench, "pages", 64);
 	unsigned int order = bench_number(bench, "order", 9);
-	struct bench_work work = { .dev = bench->dev, .entries = entries };
+	struct bench_work work = {
+		.dev = bench->dev,
+		.entries = entries,
+		.coherent = bench_number(bench, "coherent", 0),
+	};
 	int err;
 
 	if (!entries || count < entries)
