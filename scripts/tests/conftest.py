@@ -132,13 +132,15 @@ def build_module():
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="also what takes long: marked `full`")
     parser.addoption("--debug-kernel", action="store_true",
-                     help="also what needs the debug kernel: marked `debug`; --full has it, too")
+                     help="also what needs the kernel debug or no-dma-ops: marked `debug`; "
+                     "--full has it, too")
 
 
 def pytest_configure(config):
     os.environ.setdefault("LC_ALL", "C.UTF-8")
     config.addinivalue_line("markers", "arm64: boots an arm64 guest")
-    config.addinivalue_line("markers", "debug: boots the debug kernel; run with --debug-kernel only")
+    config.addinivalue_line("markers", "debug: boots the kernel debug or no-dma-ops; run with "
+                            "--debug-kernel only")
     config.addinivalue_line("markers", "full: takes long; run with --full only")
     config.addinivalue_line("markers", "initramfs: with an initramfs as large as Debian's own")
     config.addinivalue_line("markers", "scene(guest, ...): a test that shares that guest")

@@ -40,7 +40,7 @@ def layouts(run):
     return re.findall(r"premapped \d+ MiB in \d+ pieces, layout (L\d);", run.console)
 
 
-@pytest.mark.parametrize("arch", ["x86_64", ARCHES[1]])
+@pytest.mark.parametrize("arch", [pytest.param("x86_64", marks=pytest.mark.debug), ARCHES[1]])
 def test_disk_works_without_an_option(testbed, disk, arch):
     """Nothing chooses the mode. Verified data without a doorbell; bound again; unloaded. DMA
     operations, if asked for, are refused."""
