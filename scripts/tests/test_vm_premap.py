@@ -176,10 +176,12 @@ await unloaded apple_dma
     check(run)
 
 
-# 3 GiB of memory, and a lowest node for DMA.
-LOWEST_NODE = ["-object memory-backend-ram,id=n0,size=1G "
-               "-object memory-backend-ram,id=n1,size=2G "
-               "-numa node,nodeid=0,memdev=n0 -numa node,nodeid=1,memdev=n1,cpus=0-1"]
+def with_node(gib):
+    """Options for a lowest node of 1 GiB for DMA, and so many GiB in another."""
+    return ["-object memory-backend-ram,id=n0,size=1G "
+            f"-object memory-backend-ram,id=n1,size={gib}G "
+            "-numa node,nodeid=0,memdev=n0 -numa node,nodeid=1,memdev=n1,cpus=0-1"]
+
 
 BOUNCED = r"""
 await_disk
@@ -197,11 +199,15 @@ await unloaded apple_dma
 """
 
 
-def test_lowest_node_is_registered(testbed, disk):
+@pytest.mark.parametrize("arch, kernel, gib", [
+    ("x86_64", "6.1", 2),
+    pytest.param("arm64", "newest", 8, marks=[pytest.mark.arm64, pytest.mark.full])])
+def test_lowest_node_is_registered(testbed, disk, arch, kernel, gib):
     """A node without CPUs. The memory of programs is in the other one, and is bounced."""
     drive, _ = disk()
-    run = testbed(TOOLS + BOUNCED.replace("@layout@", "L3"), qemu=[drive, *LOWEST_NODE],
-                  devices=NVME, mem="3G", module="ops=premap", append="iommu=soft")
+    run = testbed(TOOLS + BOUNCED.replace("@layout@", "L3"), qemu=[drive, *with_node(gib)],
+                  devices=NVME, mem=f"{gib + 1}G", arch=arch, kernel=kernel, module="ops=premap",
+                  append="iommu=soft")
     check(run)
 
 

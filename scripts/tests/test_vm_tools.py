@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import NVME, TOP
-from test_vm_premap import LOWEST_NODE
+from test_vm_premap import with_node
 
 # Parts of the standard library that the guest's command does not need.
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "test", "tests", "idlelib", "lib2to3", "tkinter",
@@ -143,8 +143,9 @@ COLUMNS=140 apple-dma status --interval 0
 def test_premapped_memory_in_a_guest(testbed, disk, tmp_path, kernel):
     """The arena is what the host has, and the kernel's count of what bounces is read."""
     drive, _ = disk()
-    run = testbed(PREMAPPED, qemu=[drive, *LOWEST_NODE], devices=NVME, mem="3G", kernel=kernel,
-                  module="ops=premap", append="iommu=soft swiotlb=track_hiwater", push=command(tmp_path))
+    run = testbed(PREMAPPED, qemu=[drive, *with_node(2)], devices=NVME, mem="3G", kernel=kernel,
+                  module="ops=premap", append="iommu=soft swiotlb=track_hiwater",
+                  push=command(tmp_path))
     status, doctor = run.json_lines()[:2]
     device = status["devices"][0]
     assert (device["state"], device["ops"], device["premap_refusal"]) == ("ok", "premap", None)
