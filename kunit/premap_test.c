@@ -137,7 +137,8 @@ static void stale_arena_is_not_used_again(struct kunit *test)
 	dma_addr_t old = phys_to_dma(device(), page_to_phys(board.page));
 	struct apple_dma *ad = companion();
 
-	CHECK(test, apple_dma_premap_close(&ad->premap, device()));
+	CHECK(test, apple_dma_premap_close(&ad->premap, device(),
+					   APPLE_DMA_PREMAP_BALLOON));
 	CHECK(test, !may_map());
 	mutex_lock(&ad->managed.lock);
 	apple_dma_premap_attach(&ad->premap, &ad->engine, device());
