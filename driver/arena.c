@@ -32,6 +32,9 @@
 /* Device address minus physical address should be a multiple of this. */
 #define ARENA_ALIGN	APPLE_DMA_WINDOW_MAX
 
+/* What is taken at an end: a granule, in whole pages. */
+#define ARENA_GUARD	max_t(u64, APPLE_DMA_GRANULE_SIZE, PAGE_SIZE)
+
 /* How often the host is asked for a piece, to get it aligned. */
 #define ARENA_TRIES	4
 
@@ -174,17 +177,17 @@ static bool arena_reserved(u64 phys)
  */
 static u64 arena_guard(struct apple_dma_arena *arena, u64 low, u64 end)
 {
-	u64 at = round_down(end, APPLE_DMA_GRANULE_SIZE) - APPLE_DMA_GRANULE_SIZE;
+	u64 at = round_down(end, ARENA_GUARD) - ARENA_GUARD;
 	u64 stop = end - min(end, ARENA_SEARCH);
 
 	if (arena->guards == APPLE_DMA_ARENA_MAX)
 		return 0;
-	for (; at > max(low, stop); at -= APPLE_DMA_GRANULE_SIZE) {
+	for (; at > max(low, stop); at -= ARENA_GUARD) {
 		if (arena_reserved(at) ||
-		    !apple_dma_compat_take(at, APPLE_DMA_GRANULE_SIZE))
+		    !apple_dma_compat_take(at, ARENA_GUARD))
 			continue;
 		arena->guard[arena->guards++] = at;
-		return at + APPLE_DMA_GRANULE_SIZE;
+		return at + ARENA_GUARD;
 	}
 	return 0;
 }
@@ -465,7 +468,7 @@ void apple_dma_arena_release(struct apple_dma_engine *e,
 	apple_dma_idle_drop(e, UINT_MAX, "close");
 	while (arena->guards)
 		apple_dma_compat_give(arena->guard[--arena->guards],
-				      APPLE_DMA_GRANULE_SIZE);
+				      ARENA_GUARD);
 	memset(arena, 0, sizeof(*arena));
 }
 
