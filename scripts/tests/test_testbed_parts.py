@@ -95,8 +95,10 @@ def test_kernel_index_is_used(tmp_path, monkeypatch):
         if suite not in releases:
             return []
         assert names == ["linux-image-amd64"]
-        return [{"Version": "1", "Depends": f"linux-image-{releases[suite]} (= 1)"}]
+        return [{"Package": names[0], "Version": "1",
+                 "Depends": f"linux-image-{releases[suite]} (= 1)"}]
 
+    monkeypatch.setattr(packages, "names", lambda *_where: ["linux-image-amd64", "linux-image-1"])
     monkeypatch.setattr(packages, "show", stanza)
     assert kernel.find("6.1", arch.X86_64).release == "6.1.0-9-amd64"
     assert asked == [kernel.own_suite()]
