@@ -29,6 +29,7 @@ REPORTS = [
     "[   12.345678] nvme 0000:01:00.0: DMA-API: device driver maps memory from stack",
     "[   12.345678] list_del corruption. prev->next should be ffff, but was 0000",
     "[   12.345678] refcount_t: underflow; use-after-free.",
+    "[   12.345678] CFI failure at foo+0x1/0x2 [x] (target: bar+0x0/0x8 [x]; expected type: 0x1)",
     "[   12.345678] kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
     "[   12.345678] UBSAN: array-index-out-of-bounds in drivers/x.c:12:3",
     "[   12.345678] NETDEV WATCHDOG: eth0 (e1000e): transmit queue 0 timed out",

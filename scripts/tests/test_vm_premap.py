@@ -40,7 +40,8 @@ def check(run):
 
 @pytest.mark.parametrize("arch, kernel", [
     ("x86_64", "6.1"), ("x86_64", "newest"),
-    pytest.param("arm64", "newest", marks=[pytest.mark.arm64, pytest.mark.full])])
+    pytest.param("arm64", "newest", marks=[pytest.mark.arm64, pytest.mark.full]),
+    pytest.param("arm64", "64k", marks=[pytest.mark.arm64, pytest.mark.full])])
 def test_all_memory_is_registered_once(testbed, disk, arch, kernel):
     """Verified data without a doorbell; unbound and bound again; unloaded and loaded."""
     drive, _ = disk()

@@ -56,6 +56,9 @@ KERNELS = {
     "bench": Recipe({"x86_64": (*DEVICES, "bench")}, append=CHECKED),
     "no-dma-ops": Recipe({"x86_64": ("base", "x86_64", "x86_64-numa", "drivers", "no-dma-ops"),
                           "arm64": ("base", "arm64", "drivers", "no-dma-ops")}, **NEWER),
+    "clang": Recipe({"x86_64": ("base", "x86_64", "x86_64-dma-ops", "clang")},
+                    compiler="clang-19", **NEWER),
+    "64k": Recipe({"arm64": ("base", "arm64", "drivers", "arm64-dma-ops", "64k")}, **NEWER),
 }
 
 # Parts of the source that no configuration here compiles: much of its size.

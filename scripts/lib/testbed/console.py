@@ -30,6 +30,7 @@ REPORTS = [re.compile(pattern) for pattern in (
     r"INFO: trying to register non-static key",
     r"INFO: NMI handler .* took too long",
     r"=+ ?WARNING",
+    r"CFI failure at ",
     r"UBSAN: ",
     r"KASAN: ",
     r"KFENCE: ",

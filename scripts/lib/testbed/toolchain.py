@@ -11,7 +11,7 @@ TOOLS = ("make bash dash coreutils sed grep mawk findutils diffutils gawk bc kmo
          "xz-utils libelf1t64 libdw1t64 libssl3t64 libc6-dev perl python3 pahole").split()
 
 # What a kernel is built with beside them.
-KERNEL_TOOLS = ("flex", "bison", "libelf-dev", "libssl-dev")
+KERNEL_TOOLS = ("flex", "bison", "gzip", "libelf-dev", "libssl-dev")
 
 
 @dataclass(frozen=True)

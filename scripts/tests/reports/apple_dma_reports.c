@@ -55,6 +55,20 @@ static int make_divide(void)
 	return 0;
 }
 
+static noinline int called(int number)
+{
+	return number;
+}
+
+/* A call through a pointer of another type, which kCFI refuses. */
+static int make_call(void)
+{
+	long (*wrong)(void *pointer) = (void *)called;
+
+	OPTIMIZER_HIDE_VAR(wrong);
+	return wrong(NULL) ? -EINVAL : 0;
+}
+
 static int __init apple_dma_reports_init(void)
 {
 	if (!strcmp(make, "slab"))
@@ -63,6 +77,8 @@ static int __init apple_dma_reports_init(void)
 		return make_duplicate();
 	if (!strcmp(make, "divide"))
 		return make_divide();
+	if (!strcmp(make, "call"))
+		return make_call();
 	return -EINVAL;
 }
 module_init(apple_dma_reports_init);
