@@ -12,19 +12,11 @@ import test_vm_ttm
 from bench import chunks, ttm
 from compat import models
 from conftest import NVME, TOP
-from test_vm_premap import TOOLS
+from test_vm_premap import TOOLS, with_node
 
 KERNEL = "no-dma-ops"
 ARCHES = [pytest.param("x86_64", marks=pytest.mark.full),
           pytest.param("arm64", marks=[pytest.mark.full, pytest.mark.arm64])]
-
-
-def nodes(lowest, mib):
-    """Options for a guest with MIB of memory; LOWEST of them are a node without CPUs."""
-    return {"mem": f"{mib}M", "qemu": [
-        f"-object memory-backend-ram,id=n0,size={lowest}M "
-        f"-object memory-backend-ram,id=n1,size={mib - lowest}M "
-        "-numa node,nodeid=0,memdev=n0 -numa node,nodeid=1,memdev=n1,cpus=0-1"]}
 
 
 def guest(layout, lowest):
@@ -32,7 +24,9 @@ def guest(layout, lowest):
 
     The rest ends above 4 GiB, so there is a bounce pool.
     """
-    return nodes(lowest, 4096) if layout == "L3" else {"mem": f"{lowest}M", "qemu": []}
+    if layout == "L3":
+        return {"mem": "4096M", "qemu": with_node(lowest, 4096)}
+    return {"mem": f"{lowest}M", "qemu": []}
 
 
 def layouts(run):

@@ -177,10 +177,10 @@ await unloaded apple_dma
     check(run)
 
 
-def with_node(gib):
-    """Options for a lowest node of 1 GiB for DMA, and so many GiB in another."""
-    return ["-object memory-backend-ram,id=n0,size=1G "
-            f"-object memory-backend-ram,id=n1,size={gib}G "
+def with_node(lowest, mib):
+    """Options for MIB of memory, LOWEST of them in a node without CPUs, for DMA."""
+    return [f"-object memory-backend-ram,id=n0,size={lowest}M "
+            f"-object memory-backend-ram,id=n1,size={mib - lowest}M "
             "-numa node,nodeid=0,memdev=n0 -numa node,nodeid=1,memdev=n1,cpus=0-1"]
 
 
@@ -206,9 +206,10 @@ await unloaded apple_dma
 def test_lowest_node_is_registered(testbed, disk, arch, kernel, gib):
     """A node without CPUs. The memory of programs is in the other one, and is bounced."""
     drive, _ = disk()
-    run = testbed(TOOLS + BOUNCED.replace("@layout@", "L3"), qemu=[drive, *with_node(gib)],
-                  devices=NVME, mem=f"{gib + 1}G", arch=arch, kernel=kernel, module="ops=premap",
-                  append="iommu=soft")
+    mib = (gib + 1) << 10
+    run = testbed(TOOLS + BOUNCED.replace("@layout@", "L3"),
+                  qemu=[drive, *with_node(1024, mib)], devices=NVME, mem=f"{mib}M", arch=arch,
+                  kernel=kernel, module="ops=premap", append="iommu=soft")
     check(run)
 
 

@@ -6,7 +6,7 @@ import pytest
 import test_vm_functions
 from conftest import EXIT_KERNEL_REPORT, NVME, TOP
 from test_vm_memory import DIMM
-from test_vm_premap import SLEEP, TOOLS, check, with_probe
+from test_vm_premap import SLEEP, TOOLS, check, with_node, with_probe
 from test_vm_reboot import KEXEC
 from test_vm_suspend import HIBERNATION, SWAP
 
@@ -180,9 +180,7 @@ echo "$managed" >/sys/bus/pci/drivers/nvme/bind
 await_disk
 kept
 quiet "two devices"
-""", qemu=[drive, "-object memory-backend-ram,id=n0,size=640M "
-           "-object memory-backend-ram,id=n1,size=1408M "
-           "-numa node,nodeid=0,memdev=n0 -numa node,nodeid=1,memdev=n1,cpus=0-1"],
+""", qemu=[drive, *with_node(640, 2048)],
                   devices=[*NVME, "bochs-display"], mem="2G", module="ops=premap",
                   append="iommu=soft", push=with_probe(build_module), no_wait=True,
                   expect=EXIT_KERNEL_REPORT)

@@ -143,7 +143,7 @@ COLUMNS=140 apple-dma status --interval 0
 def test_premapped_memory_in_a_guest(testbed, disk, tmp_path, kernel):
     """The arena is what the host has, and the kernel's count of what bounces is read."""
     drive, _ = disk()
-    run = testbed(PREMAPPED, qemu=[drive, *with_node(2)], devices=NVME, mem="3G", kernel=kernel,
+    run = testbed(PREMAPPED, qemu=[drive, *with_node(1024, 3072)], devices=NVME, mem="3G", kernel=kernel,
                   module="ops=premap", append="iommu=soft swiotlb=track_hiwater",
                   push=command(tmp_path))
     status, doctor = run.json_lines()[:2]
