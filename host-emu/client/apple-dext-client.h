@@ -4,11 +4,32 @@
  * PCI device: find it, claim the device, let it reach memory of this process,
  * use its configuration space, BARs and interrupts.
  *
- * It builds on macOS and, with IOKit on a socket, on Linux. Every function may
- * be called from any thread; those with a result return kIOReturnSuccess or
- * the reason, and what they hand out is written only with kIOReturnSuccess. An
- * answer of the extension that is too short is kIOReturnUnderrun. A connection
- * that is IO_OBJECT_NULL is kIOReturnBadArgument.
+ * It uses only what macOS has (-framework IOKit -framework CoreFoundation), but was
+ * not built there by us. On Linux it is built with IOKit on a socket (host-emu/iokit).
+ * On macOS the program needs the entitlement
+ * com.apple.developer.driverkit.userclient-access; without it no connection opens.
+ *
+ * Every function may be called from any thread; those with a result return
+ * kIOReturnSuccess or the reason, and what they hand out is written only with
+ * kIOReturnSuccess. An answer of the extension that is too short is
+ * kIOReturnUnderrun. A connection that is IO_OBJECT_NULL is kIOReturnBadArgument.
+ *
+ * The order of calls: connect, claim, then get_bar_info, map_bar and config_read_block;
+ * setup_interrupts and interrupt_notify_create; register_dma and unregister_dma while
+ * the device works. At the end interrupt_notify_destroy, unmap_bar, disconnect.
+ *
+ * What the extension answers besides kIOReturnSuccess:
+ *   NotOpen         nobody has claimed the device, or who claimed it first has gone
+ *   ExclusiveAccess claim: another driver has the device
+ *   StillOpen       register_dma: the handle is taken; setup_interrupts: twice
+ *   NoSpace         register_dma: 65,536 regions, or no room in the DART
+ *   NotAligned      register_dma: the memory did not come as one piece
+ *   NotFound        unknown handle; setup_interrupts: the device has no vectors
+ *   NotReady        interrupts are not set up
+ *   Overrun         probe_dma: behind the end of the region
+ *   BadArgument     a size, width or address that cannot be
+ * The device reaches whole granules of 16 KiB around a region. The device address keeps
+ * the offset in a granule.
  */
 #ifndef APPLE_DEXT_CLIENT_H
 #define APPLE_DEXT_CLIENT_H
@@ -24,8 +45,8 @@
  * @device: the same
  * @function: the same
  *
- * Return: IO_OBJECT_NULL when no extension has this device. Ended by
- * apple_dext_disconnect().
+ * Return: IO_OBJECT_NULL when no extension has this device, when several have one
+ * with that address, or when it cannot be opened. Ended by apple_dext_disconnect().
  */
 io_connect_t apple_dext_connect(uint8_t bus, uint8_t device, uint8_t function);
 
@@ -44,7 +65,7 @@ io_connect_t apple_dext_connect_below(uint8_t bus, uint8_t device, uint8_t funct
 
 /**
  * apple_dext_disconnect() - close it, with everything that it registered
- * @connection: may be IO_OBJECT_NULL or closed already
+ * @connection: may be IO_OBJECT_NULL, but not one that is closed already
  *
  * Its interrupt notification must be destroyed before.
  */
@@ -64,8 +85,9 @@ kern_return_t apple_dext_claim(io_connect_t connection);
  * @client_va: where the memory is here; it must stay until it is unregistered
  * @size: in bytes
  * @out_bus_addr: set to the address that the device is to use; may be NULL
- * @out_bus_len: set to the length that it holds for, less than @size when the
- *	platform needed several pieces; may be NULL
+ * @out_bus_len: set to the length that it holds for; may be NULL. It is less than
+ *	@size only for more than 1536 MiB. The rest has an address that cannot be
+ *	asked for, so unregister the region then
  *
  * When @out_bus_addr or @out_bus_len could not be told, the region is
  * unregistered again.
@@ -93,7 +115,7 @@ kern_return_t apple_dext_probe_dma(io_connect_t connection, uint64_t iova, uint6
  * apple_dext_config_read() - of configuration space
  * @offset: in bytes
  * @width: 1, 2 or 4 bytes
- * @out_value: set to the value
+ * @out_value: set to the value; of a BAR, read as 4 aligned bytes, its type only
  */
 kern_return_t apple_dext_config_read(io_connect_t connection, uint64_t offset, uint64_t width,
 				     uint64_t *out_value);
@@ -202,7 +224,8 @@ typedef struct AppleDextInterruptNotify AppleDextInterruptNotify;
  * apple_dext_interrupt_notify_create() - ask for one notification
  * @connection: with interrupts set up
  * @handler_fn: called on a queue of its own when a vector is pending, and also
- *	when the connection has died: then taking the vectors fails
+ *	when the wait ends with an error, as IOKit on a socket does when the
+ *	connection has died: then taking the vectors fails
  * @opaque: for @handler_fn
  *
  * After each call, take the vectors and re-arm.
@@ -214,7 +237,7 @@ AppleDextInterruptNotify *apple_dext_interrupt_notify_create(io_connect_t connec
 
 /**
  * apple_dext_interrupt_notify_rearm() - ask for one more notification
- * @notify: NULL, or one that is destroyed, is kIOReturnBadArgument
+ * @notify: NULL is kIOReturnBadArgument, and so is one that is being destroyed
  *
  * After an error it may be tried again.
  */
@@ -222,7 +245,7 @@ kern_return_t apple_dext_interrupt_notify_rearm(AppleDextInterruptNotify *notify
 
 /**
  * apple_dext_interrupt_notify_destroy() - end the notifications
- * @notify: NULL, or one that is destroyed, is allowed
+ * @notify: NULL is allowed; one that is destroyed already is not
  *
  * The handler does not run any more when this returns, unless it is the
  * handler that calls it.

@@ -299,6 +299,10 @@ bool server_turn(struct server *server, int timeout_ms)
 		fds[i + 2] = (struct pollfd){ .fd = server->connections[i].fd, .events = POLLIN };
 	if (work(server))
 		timeout_ms = 0;
+	/* A completion may have ended a connection, which is dropped below. */
+	for (unsigned int i = 0; i < SERVER_CLIENTS; i++)
+		if (server->connections[i].fd >= 0 && server->connections[i].ended)
+			timeout_ms = 0;
 	if (poll(fds, SERVER_CLIENTS + 2, timeout_ms) < 0)
 		return errno == EINTR;
 	for (unsigned int i = 0; i < SERVER_CLIENTS; i++) {
@@ -307,7 +311,6 @@ bool server_turn(struct server *server, int timeout_ms)
 		if (c->fd >= 0 && fds[i + 2].revents && !c->ended)
 			serve(c);
 	}
-	/* A completion may have ended any connection. */
 	for (unsigned int i = 0; i < SERVER_CLIENTS; i++)
 		if (server->connections[i].fd >= 0 && server->connections[i].ended)
 			drop(&server->connections[i]);

@@ -25,7 +25,7 @@ static bool list(struct protocol_services *services)
 {
 	struct protocol_message message;
 	const char *why;
-	int fd, file;
+	int fd, file = -1;
 	bool ok;
 
 	fd = socket_connect();
@@ -40,6 +40,8 @@ static bool list(struct protocol_services *services)
 		*services = message.services;
 	else
 		fprintf(stderr, "iokit: dextd does not list its services\n");
+	if (file >= 0)
+		close(file);
 	close(fd);
 	return ok;
 }

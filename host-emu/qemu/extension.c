@@ -102,7 +102,7 @@ static struct extension *find(const char *name, const char *root)
 	for (GSList *link = extensions; link; link = link->next) {
 		struct extension *extension = link->data;
 
-		if (!strcmp(extension->name, name) && !g_strcmp0(extension->root, root))
+		if (!strcmp(extension->name, name) && !strcmp(extension->root, root))
 			return extension;
 	}
 	return NULL;
@@ -138,8 +138,8 @@ static void explain(const char *name, const char *root, const char *found, Error
 		error_setg(errp, "host=%s: the driver extension (VFIOUserPCIDriver) is not running",
 			   name);
 	else if (!*found)
-		error_setg(errp, "host=%s: no driver extension has this device; is it plugged in, "
-			   "and is this its address?", name);
+		error_setg(errp, "host=%s: no driver extension has this device; is it plugged in, is "
+			   "this its address, and (on macOS) may QEMU open the extension?", name);
 	else if (root)
 		error_setg(errp, "host=%s: no device with this address is below host-root=%s; "
 			   "such devices are below %s", name, root, found);
@@ -148,19 +148,12 @@ static void explain(const char *name, const char *root, const char *found, Error
 			   "which is one of %s", name, found);
 }
 
-static struct extension *connect_to(const struct extension_address *address, const char *name,
-				    const char *root, Error **errp)
+/* Takes the connection. */
+static struct extension *make(io_connect_t connection, const char *name, const char *root,
+			      Error **errp)
 {
 	struct extension *extension;
-	io_connect_t connection;
-	char found[256];
 
-	connection = apple_dext_connect_below(address->bus, address->device, address->function,
-					      root, found, sizeof(found));
-	if (connection == IO_OBJECT_NULL) {
-		explain(name, root, found, errp);
-		return NULL;
-	}
 	if (!claim(connection, name, errp)) {
 		apple_dext_disconnect(connection);
 		return NULL;
@@ -180,18 +173,30 @@ struct extension *extension_open(const struct extension_address *address, bool s
 	g_autofree char *name = g_strdup_printf("%02x:%02x.%x", address->bus, address->device,
 						address->function);
 	const char *root = address->root && *address->root ? address->root : NULL;
-	struct extension *extension = find(name, root);
+	struct extension *extension;
+	io_connect_t connection;
+	char found[256];
 
-	if (extension && share) {
-		extension->users++;
-		return extension;
+	connection = apple_dext_connect_below(address->bus, address->device, address->function,
+					      root, found, sizeof(found));
+	if (connection == IO_OBJECT_NULL) {
+		explain(name, root, found, errp);
+		return NULL;
 	}
-	/* The extension itself would allow a second user. */
+	/* Without host-root it is the only one with that address. */
+	root = root ?: found;
+	extension = find(name, root);
 	if (extension) {
+		apple_dext_disconnect(connection);
+		if (share) {
+			extension->users++;
+			return extension;
+		}
+		/* The extension itself would allow a second user. */
 		error_setg(errp, "host=%s is in this machine already", name);
 		return NULL;
 	}
-	extension = connect_to(address, name, root, errp);
+	extension = make(connection, name, root, errp);
 	if (extension && !share)
 		extensions = g_slist_prepend(extensions, extension);
 	return extension;
@@ -246,8 +251,18 @@ static IOReturn map(struct backend *backend, uint64_t handle, uint64_t va, uint6
 	kern_return_t ret;
 
 	ret = apple_dext_register_dma(extension->connection, handle, va, size, addr, len);
-	if (extension_failed(extension, ret, "RegisterDMARegion"))
+	if (extension_failed(extension, ret, "RegisterDMARegion")) {
+		/* A guest that wakes asks for what is registered. */
+		if (ret == kIOReturnStillOpen || extension->gone)
+			return ret;
+		if (!extension->refused)
+			warn_report("vfio-apple-pci %s: the extension did not register guest memory "
+				    "at 0x%" PRIx64 ", 0x%" PRIx64 " bytes: IOReturn 0x%08x; the "
+				    "guest is told. Later ones are not shown",
+				    extension->name, handle, size, (unsigned int)ret);
+		extension->refused = true;
 		return ret;
+	}
 	region = g_new(struct region, 1);
 	*region = (struct region){ .handle = handle, .size = size, .addr = *addr };
 	g_hash_table_replace(extension->regions, &region->handle, region);

@@ -34,7 +34,8 @@ struct extension {
 	bool gone;
 
 	/* The rest belongs to extension.c. */
-	char *root;			/* as it was asked for */
+	char *root;			/* of its buses on the host */
+	bool refused;			/* to register something; it was said */
 	unsigned int users;
 	GHashTable *regions;		/* handle -> struct region */
 	uint64_t bytes;

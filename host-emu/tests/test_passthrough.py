@@ -404,6 +404,19 @@ def test_a_failed_call_for_interrupts_is_said_once_and_made_again(machine, proxy
 
 # ------------------------------------------------------------------ registrations
 
+def test_a_failed_registration_is_said_once(machine, dextd):
+    """But not that a handle is taken: a guest that wakes asks for that."""
+    host, _ = machine(extension=dextd("dma-engine,max-entries=1"))
+    host.mapped(host.data, 0x4000)
+    assert host.map((host.data, 0x4000)).status == host.wire.STATUS_IOERR
+    assert "did not register" not in host.log()
+    for page in (1, 2):
+        at = host.data + page * 0x4000
+        assert host.map((at, 0x4000)).status == host.wire.STATUS_IOERR
+    assert host.log().count("did not register guest memory at ") == 1
+    assert "0x4000 bytes: IOReturn 0xe00002" in host.log()
+
+
 def test_what_the_companion_registers_is_in_the_devices_dart(machine):
     host, extension = machine()
     host.mapped(host.data, 0x4000)

@@ -282,6 +282,27 @@ def test_host_root_tells_devices_of_one_address_apart(boot, extension):
     assert len(host.companions()) == 2
 
 
+@pytest.mark.parametrize("roots", [("", ",host-root=pcic0-bridge"),
+                                   (",host-root=pcic0-bridge", "")])
+def test_a_device_is_the_same_with_and_without_its_root(boot, extension, roots):
+    one = extension("dma-engine,root=pcic0-bridge")
+    words = [f"vfio-apple-pci,host=01:00.0{root}" for root in roots]
+    assert "host=01:00.0 is in this machine already" in refusal(boot, *words, host=one)
+
+
+def test_a_companion_shares_a_user_client_also_if_one_names_the_root(boot, extension):
+    one = extension("dma-engine,root=pcic0-bridge")
+    host, _ = boot(f"vfio-apple-pci,id=d0,addr={DEVICE >> 3:x},host=01:00.0",
+                   f"apple-dma-pci,id=c0,addr=9,managed-bdf={DEVICE},{HOST},"
+                   "x-apple-host-root=pcic0-bridge", host=one)
+    first = [devfn for devfn in host.companions() if devfn != 9 << 3][0]
+    host.use(first)
+    host.mapped(host.data, 0x4000)
+    host.config_write(first, 4, 0, 2)
+    host.use(9 << 3)
+    assert host.map((host.data, 0x4000)).status == host.wire.STATUS_IOERR
+
+
 @pytest.mark.parametrize("words, message", [
     (["vfio-apple-pci,host=01:00.0"],
      "several devices have this address; add host-root=, which is one of left, right"),
