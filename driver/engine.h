@@ -118,6 +118,7 @@ struct apple_dma_runs {
  * @ager: gives back what has been idle for @idle_ms
  * @swept: @sweep was started, since the engine began or was restored
  * @clean: @sweep has ended: nothing of an earlier kernel is left
+ * @paused: the guest sleeps: @sweep ends early, and begins again later
  * @sweep: releases what an earlier kernel left on the host
  * @searched: @sweep has ended, or will not run
  * @old: where a kernel that crashed had memory, for @sweep; or NULL
@@ -173,6 +174,7 @@ struct apple_dma_engine {
 	bool stopped;
 	bool closed;
 	bool swept;
+	bool paused;
 	bool clean;
 	const char *reason;
 	struct work_struct alert;

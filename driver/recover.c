@@ -33,6 +33,12 @@ static const u64 recover_strides[] = { 4 << 20, 1 << 20, 256 << 10, 64 << 10,
 /* How long an allocation waits for the search. */
 #define WAIT_MS		60000
 
+/* May the search go on? */
+static bool recover_may(const struct apple_dma_engine *e)
+{
+	return !e->broken && !e->stopped && !e->paused;
+}
+
 /*
  * Release one batch of handles, from *phys up to @end. Returns false when
  * there is nothing more to do.
@@ -45,6 +51,8 @@ static bool recover_sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
+	if (!recover_may(e))
+		*phys = end;
 	for (; *phys < end && n < apple_dma_engine_batch(e) && steps < SWEEP_STEPS;
 	     *phys += recover_strides[pass], steps++) {
 		if (pass && IS_ALIGNED(*phys, recover_strides[pass - 1]))
@@ -56,12 +64,9 @@ static bool recover_sweep_batch(struct apple_dma_engine *e, u64 *phys, u64 end,
 		entry[n].len = APPLE_DMA_GRANULE_SIZE;
 		n++;
 	}
-	if (n && !e->broken && !e->stopped &&
-	    !apple_dma_window_unmap(e, n))
+	if (n && !apple_dma_window_unmap(e, n))
 		for (i = 0; i < n; i++)
 			*found += !entry[i].err;
-	else if (n)
-		*phys = end;
 	spin_unlock_irqrestore(&e->lock, flags);
 	return *phys < end;
 }
@@ -112,7 +117,7 @@ static void apple_dma_recover_work(struct work_struct *work)
 	}
 	spin_lock_irqsave(&e->lock, flags);
 	e->stats.recovered += found;
-	e->clean = !e->broken && !e->stopped;
+	e->clean = recover_may(e);
 	/* What was refused may fit now. */
 	if (found)
 		apple_dma_budget_forget(e);
@@ -129,6 +134,13 @@ void apple_dma_recover_init(struct apple_dma_engine *e)
 	init_completion(&e->searched);
 }
 
+static void recover_begin(struct apple_dma_engine *e)
+{
+	e->swept = true;
+	reinit_completion(&e->searched);
+	apple_dma_work_queue(&e->sweep);
+}
+
 /**
  * apple_dma_recover_start() - look for leftovers, once in an engine's life
  * @e: the engine; its lock is held
@@ -142,11 +154,9 @@ void apple_dma_recover_init(struct apple_dma_engine *e)
 void apple_dma_recover_start(struct apple_dma_engine *e)
 {
 	lockdep_assert_held(&e->lock);
-	if (e->swept || e->broken || e->stopped)
+	if (e->swept || !recover_may(e))
 		return;
-	e->swept = true;
-	reinit_completion(&e->searched);
-	apple_dma_work_queue(&e->sweep);
+	recover_begin(e);
 }
 
 /**
@@ -170,10 +180,9 @@ void apple_dma_recover_resume(struct apple_dma_engine *e)
 	unsigned long flags;
 
 	spin_lock_irqsave(&e->lock, flags);
-	if (e->swept && !e->clean && !e->broken && !e->stopped) {
-		reinit_completion(&e->searched);
-		apple_dma_work_queue(&e->sweep);
-	}
+	e->paused = false;
+	if (e->swept && !e->clean && recover_may(e))
+		recover_begin(e);
 	spin_unlock_irqrestore(&e->lock, flags);
 }
 
@@ -189,10 +198,16 @@ void apple_dma_recover_again(struct apple_dma_engine *e)
 }
 
 /*
- * Stop the search and start none: the engine is stopped or asleep. May sleep.
+ * Stop the search and start none: the engine is stopped or asleep. Waits for a batch
+ * at most, as a search takes seconds. May sleep.
  */
 void apple_dma_recover_stop(struct apple_dma_engine *e)
 {
+	unsigned long flags;
+
+	spin_lock_irqsave(&e->lock, flags);
+	e->paused = true;
+	spin_unlock_irqrestore(&e->lock, flags);
 	cancel_work_sync(&e->sweep);
 	complete_all(&e->searched);
 }

@@ -261,6 +261,12 @@ static void check_asleep(struct kunit *test,
 	flush_work(&f->e->sweep);
 	WRITE_ONCE(f->host->asleep, false);
 	CHECK(test, !f->host->wrong[0]);
+
+	/* It was broken off, and is done when the guest wakes. */
+	CHECK(test, !f->e->clean);
+	apple_dma_engine_thaw(f->e);
+	flush_work(&f->e->sweep);
+	CHECK(test, f->e->clean);
 }
 
 static void search_ends_before_a_sleep(struct kunit *test)
