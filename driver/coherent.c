@@ -26,6 +26,9 @@
 #include "recover.h"
 #include "work.h"
 
+/* Blocks whose address is in the middle of a page, before an allocation fails. */
+#define MISSES	8
+
 /**
  * struct apple_dma_allocation - one allocation
  * @dev: the device it was mapped for; only compared
@@ -119,12 +122,12 @@ static void coherent_give_back(struct apple_dma *ad,
 /*
  * Pages of @order, mapped as a whole. The device address does not depend on the
  * guest address, so zones do not matter. The page allocator warns of a block
- * larger than its largest; here that is a failure like others. The caller
- * counts it if this is tried @again.
+ * larger than its largest; here that is a failure like others. @cause is what a
+ * lack of memory counts as.
  */
 static struct apple_dma_allocation *
 coherent_map_block(struct apple_dma *ad, struct device *dev, unsigned int order,
-		   gfp_t gfp, u64 mask, bool again)
+		   gfp_t gfp, u64 mask, enum apple_dma_fail cause)
 {
 	struct apple_dma_allocation *mem;
 	phys_addr_t phys;
@@ -161,9 +164,7 @@ coherent_map_block(struct apple_dma *ad, struct device *dev, unsigned int order,
 
 no_memory:
 	kfree(mem);
-	if (!again)
-		apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_MEMORY,
-				 PAGE_SIZE << order);
+	apple_dma_refuse(&ad->engine, cause, PAGE_SIZE << order);
 	return NULL;
 }
 
@@ -177,6 +178,34 @@ static void coherent_unmap_block(struct apple_dma *ad,
 	mem->reachable = apple_dma_unmap(&ad->engine, mem->addr,
 					 PAGE_SIZE << mem->order, &phys) != 0;
 	coherent_give_back(ad, mem);
+}
+
+/*
+ * Pages of @order whose aligned half begins with a page: always, if a page is not
+ * larger than what the host keeps. Else another block is tried, while those that will
+ * not do are still taken.
+ */
+static struct apple_dma_allocation *
+coherent_map_twice(struct apple_dma *ad, struct device *dev, unsigned int order,
+		   gfp_t gfp, u64 mask)
+{
+	struct apple_dma_allocation *miss[MISSES], *mem;
+	unsigned int n = 0;
+
+	while ((mem = coherent_map_block(ad, dev, order, gfp, mask,
+					 APPLE_DMA_FAIL_ALIGN)) &&
+	       !PAGE_ALIGNED(mem->addr)) {
+		miss[n++] = mem;
+		if (n == MISSES) {
+			mem = NULL;
+			apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_ALIGN,
+					 PAGE_SIZE << order);
+			break;
+		}
+	}
+	while (n)
+		coherent_unmap_block(ad, miss[--n]);
+	return mem;
 }
 
 /**
@@ -203,18 +232,14 @@ struct page *apple_dma_coherent_alloc(struct apple_dma *ad, struct device *dev,
 	struct apple_dma_allocation *mem;
 	u64 skip;
 
-	mem = coherent_map_block(ad, dev, order, gfp, mask, false);
+	mem = coherent_map_block(ad, dev, order, gfp, mask,
+				 APPLE_DMA_FAIL_MEMORY);
+	if (mem && !IS_ALIGNED(mem->addr, align)) {
+		coherent_unmap_block(ad, mem);
+		mem = coherent_map_twice(ad, dev, order + 1, gfp, mask);
+	}
 	if (!mem)
 		return NULL;
-	if (!IS_ALIGNED(mem->addr, align)) {
-		coherent_unmap_block(ad, mem);
-		mem = coherent_map_block(ad, dev, order + 1, gfp, mask, true);
-		if (!mem) {
-			apple_dma_refuse(&ad->engine, APPLE_DMA_FAIL_ALIGN,
-					 size);
-			return NULL;
-		}
-	}
 
 	/* It cannot be freed before it is recorded. */
 	skip = ALIGN(mem->addr, align) - mem->addr;
