@@ -28,7 +28,7 @@ help:
 	@echo 'make source    the source of the last commit, with an rpm spec and a PKGBUILD (both'
 	@echo '               untested on their systems), into build/source'
 	@echo 'make install-tools   the command apple-dma, its manual and completion;'
-	@echo '               PREFIX=$(PREFIX), DESTDIR'
+	@echo '               PREFIX=$(PREFIX), DESTDIR; make uninstall-tools removes them'
 	@echo
 	@echo 'make emulator  build the host emulator for the installed QEMU'
 	@echo 'make kunit     the KUnit suites in user-mode Linux and in a debug kernel'
@@ -104,6 +104,16 @@ install-tools:
 	install -m 644 tools/completion/fish/apple-dma.fish \
 		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/'
 	install -m 644 tools/completion/zsh/_apple-dma '$(DESTDIR)$(zsh_functions)/'
+
+.PHONY: uninstall-tools
+uninstall-tools:
+	rm -rf '$(DESTDIR)$(PREFIX)/share/apple-dma'
+	rm -f '$(DESTDIR)$(PREFIX)/bin/apple-dma' \
+		'$(DESTDIR)$(PREFIX)/share/man/man4/apple_dma.4' \
+		'$(DESTDIR)$(PREFIX)/share/man/man8/apple-dma.8' \
+		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/apple-dma' \
+		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/apple-dma.fish' \
+		'$(DESTDIR)$(zsh_functions)/_apple-dma'
 
 .PHONY: emulator
 emulator:

@@ -55,8 +55,8 @@ def test_status_of_one_device(tree, tool):
     tree.companion()
     out = tool("status", "--interval", "0")
     words = line_with(out, "nvme").split()
-    assert words[:3] == ["00:04.0", "01:00.0", "nvme"]
-    assert "500M/1.50G" in words and "320/65.5k" in words
+    assert words[:3] == ["00:04.0", "00:1e.0", "nvme"]
+    assert "500M/1.39G" in words and "320/65.5k" in words
     assert words[-4:] == ["99.2", "%", "-", "ok"]
 
 
@@ -87,7 +87,7 @@ def test_failed_mappings_are_not_ok(tree, tool):
     tree.companion(map_failures=3, failures_bytes=3)
     out = tool("status", "--interval", "0")
     assert line_with(out, "nvme").split()[-1] == "failing"
-    assert "0000:01:00.0: 3 mappings failed: 3 because the byte budget was used up" in out
+    assert "0000:00:1e.0: 3 mappings failed: 3 because the byte budget was used up" in out
     assert out.count("3 mappings failed") == 1 and "none fails now" not in out
     assert "budget was used up; none fails now" in tool("status", "--interval", "0.05")
     got = json.loads(tool("status", "--json", "--interval", "0.05"))["devices"][0]
@@ -102,13 +102,13 @@ def test_mappings_that_fail_now_are_bad(tree, tool, monkeypatch):
     assert (got["state"], got["bad"]) == ("failing", True) and "more fail now" in got["reason"]
 
 
-@pytest.mark.parametrize("used, state", [(1459, "ok"), (1460, "full"), (1536, "full")])
+@pytest.mark.parametrize("used, state", [(1356, "ok"), (1357, "full"), (1428, "full")])
 def test_a_budget_that_is_used_up(tree, tool, used, state):
-    """95 % of 1536 MiB in use; idle windows do not count."""
-    tree.companion(mapped_bytes=1536 * MIB, idle_bytes=(1536 - used) * MIB)
+    """95 % of 1428 MiB in use; idle windows do not count."""
+    tree.companion(mapped_bytes=1428 * MIB, idle_bytes=(1428 - used) * MIB)
     out = tool("status", "--interval", "0")
     assert line_with(out, "nvme").split()[-1] == state
-    assert ("of 1.50 GiB are in use; at the limit, mappings fail" in out) == (state == "full")
+    assert ("of 1.39 GiB are in use; at the limit, mappings fail" in out) == (state == "full")
 
 
 def test_entries_that_are_used_up(tree, tool):
@@ -118,21 +118,21 @@ def test_entries_that_are_used_up(tree, tool):
 
 def test_a_budget_that_all_devices_use_up(tree, tool):
     """The idle windows of both can be taken back, so they do not count."""
-    for address, managed, idle in ((COMPANION, "0000:01:00.0", 100),
+    for address, managed, idle in ((COMPANION, "0000:00:1e.0", 100),
                                    ("0000:00:05.0", "0000:02:00.0", 0)):
-        tree.companion(address, managed, mapped_bytes=768 * MIB, idle_bytes=idle * MIB,
-                       guest_bytes=1536 * MIB)
+        tree.companion(address, managed, mapped_bytes=714 * MIB, idle_bytes=idle * MIB,
+                       guest_bytes=1428 * MIB)
     got = json.loads(tool("status", "--json", "--interval", "0"))
     assert [device["state"] for device in got["devices"]] == ["ok", "ok"]
     tree.counter("idle_bytes", 10 * MIB)
     out = tool("status", "--interval", "0")
-    assert out.count("full: 1.49 GiB of 1.50 GiB are in use") == 2
+    assert out.count("full: 1.38 GiB of 1.39 GiB are in use") == 2
 
 
 def test_a_full_budget_that_failed_before_says_both(tree, tool):
-    tree.companion(mapped_bytes=1536 * MIB, idle_bytes=0, map_failures=3, failures_bytes=3)
+    tree.companion(mapped_bytes=1428 * MIB, idle_bytes=0, map_failures=3, failures_bytes=3)
     out = tool("status", "--interval", "0.05")
-    assert "0000:01:00.0: full: 1.50 GiB of" in out and "0000:01:00.0: 3 mappings failed" in out
+    assert "0000:00:1e.0: full: 1.39 GiB of" in out and "0000:00:1e.0: 3 mappings failed" in out
 
 
 def test_status_of_a_broken_companion(tree, tool):
@@ -140,7 +140,7 @@ def test_status_of_a_broken_companion(tree, tool):
     tree.log(f"apple_dma {COMPANION}: the host broke the protocol: it did not answer a map entry. "
              "No more DMA is mapped; memory that the device may still reach is kept.")
     out = tool("status", "--interval", "0", expect=1)
-    assert line_with(out, "01:00.0  nvme").endswith("broken")
+    assert line_with(out, "00:1e.0  nvme").endswith("broken")
     assert "broken: it did not answer a map entry" in out
     assert "64 KiB of memory is kept" in out
 
@@ -243,8 +243,8 @@ def test_nobody_reads_the_output(tree, args):
         assert done.returncode in wanted, done
 
 
-def on_a_terminal(tree, *args, keys=b"", **env):
-    """What the command writes to a terminal on which KEYS are pressed."""
+def on_a_terminal(tree, *args, keys=b"", until=b"nvme", **env):
+    """What the command writes to a terminal on which KEYS are pressed when UNTIL is shown."""
     master, slave = os.openpty()
     with subprocess.Popen([TOOL, *args], stdin=slave, stdout=slave, stderr=slave,
                           env={**os.environ, "APPLE_DMA_ROOT": str(tree.top), "TERM": "xterm",
@@ -254,7 +254,7 @@ def on_a_terminal(tree, *args, keys=b"", **env):
         with contextlib.suppress(OSError):      # the end of a terminal
             while select.select([master], [], [], 30)[0]:
                 parts.append(os.read(master, 65536))
-                if keys and b"nvme" in b"".join(parts):
+                if keys and until in b"".join(parts):
                     os.write(master, keys)
                     keys = b""
             process.kill()

@@ -9,7 +9,7 @@ from conftest import TOP
 from test_tools import COMPANION, TOOL, line_with, tool, tree, without_override
 from tools_tree import MIB, RELEASE, VERSION
 
-DEVICE = "0000:01:00.0"
+DEVICE = "0000:00:1e.0"
 FOLDER = f"sys/devices/pci0000:00/{DEVICE}"
 MODULE = f"lib/modules/{RELEASE}/updates/dkms/apple_dma.ko"
 SECURE_BOOT = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
@@ -84,7 +84,7 @@ def test_one_device_of_two_with_a_problem_is_shown(tree, tool):
     tree.companion()
     tree.companion("0000:00:05.0", "0000:02:00.0", None)
     out = tool("doctor", expect=1)
-    assert line_with(out, "✓ driver") == "✓ driver: 0000:01:00.0: nvme"
+    assert line_with(out, "✓ driver") == "✓ driver: 0000:00:1e.0: nvme"
     assert "✗ driver: 0000:02:00.0 has no driver" in out
     assert "driver" not in line_with(out, "no problem").split(": ")[1].split(", ")
 
@@ -117,6 +117,14 @@ def test_headers(tree, doctor):
     tree.remove("sys/module/apple_dma")
     tree.remove(MODULE)
     assert doctor("headers")[0][0] == "fail"
+
+
+@pytest.mark.parametrize("release, package", [
+    ("6.17.7-300.fc43.aarch64", "kernel-devel-6.17.7-300.fc43.aarch64"),
+    ("6.17.7-400.asahi.fc43.aarch64+16k", "kernel-16k-devel-6.17.7-400.asahi.fc43.aarch64")])
+def test_headers_of_fedora(tree, doctor, release, package):
+    tree.write("proc/sys/kernel/osrelease", release)
+    assert f"dnf install {package}\n" in doctor("headers")[0][2] + "\n"
 
 
 def test_module(tree, doctor):
@@ -205,7 +213,7 @@ def test_companion(tree, doctor):
 
 def test_protocol(tree, doctor):
     tree.companion()
-    assert doctor("protocol")[0][1].startswith(f"{COMPANION}: wide layout, up to 1536 MiB")
+    assert doctor("protocol")[0][1].startswith(f"{COMPANION}: wide layout, up to 1428 MiB")
     tree.counter("broken", 1)
     tree.log(f"apple_dma {COMPANION}: the host broke the protocol: it chose device address 0. "
              "No more DMA is mapped; memory ...")
@@ -222,7 +230,7 @@ def test_each_companion_has_its_own_lines(tree, doctor):
              f"apple_dma {COMPANION}: BAR 0 is not 0x1000 bytes of memory")
     tree.counter("broken", 1, "0000:00:05.0")
     first, second, third = (text for _, text, _ in doctor("protocol"))
-    assert "wide layout, up to 1536 MiB" in first
+    assert "wide layout, up to 1428 MiB" in first
     assert "the reason is in the kernel log" in second and "an old reason" not in second
     assert "the log has no reason" in third
 
@@ -235,8 +243,12 @@ def test_each_companion_has_its_own_lines(tree, doctor):
     ("the host allows 0x0 entries in a batch, which cannot be", "report it"),
     ("BAR 0 is not 0x1000 bytes of memory", "report it"),
     ("the host names 0x12345 as the managed device, which is no PCI address", "report it"),
+    ("the host names 00:1e.0 as the managed device, but the companion is on bus 01; put the "
+     "companion on bus 0", "no bus= in -device"),
+    ("the host says that the companion manages the bridge 0000:00:01.0; put the companion on bus "
+     "0", "no bus= in -device"),
     ("the host says that the companion manages itself", "report it"),
-    ("another companion manages 01:00.0 already", "two companions"),
+    ("another companion manages 00:1e.0 already", "two companions"),
 ])
 def test_why_a_companion_was_refused(tree, doctor, line, cure):
     tree.pci(COMPANION, "0x1b36", "0x0015", "0x088000")
@@ -251,6 +263,8 @@ def test_the_messages_are_the_modules(tree):
     for text in ("the host speaks protocol version", "answers the layout probe in no known way",
                  "the host did not pass the layout probe", "entries in a batch, which cannot be",
                  "bytes of memory", "as the managed device, which is no PCI address",
+                 "as the managed device, but the companion is on bus",
+                 "the host says that the companion manages the bridge",
                  "the host says that the companion manages", "another companion manages",
                  "cannot link %s to the companion", "the host broke the protocol: %s. No more DMA",
                  "ready: %s layout, up to", "waits for its device", "cannot bind a driver to",
@@ -346,7 +360,7 @@ def test_iommu(tree, doctor):
 def test_limits(tree, doctor):
     tree.companion()
     assert doctor("limits") == [
-        ("ok", f"{DEVICE}: 33 % of the bytes in use, no mapping failed", "")]
+        ("ok", f"{DEVICE}: 35 % of the bytes in use, no mapping failed", "")]
     tree.counter("map_failures", 5)
     assert "5 mappings failed" in doctor("limits")[0][1]
     tree.counter("failures_entries", 1)
@@ -358,13 +372,13 @@ def test_limits(tree, doctor):
 
 
 def test_limits_near(tree, doctor):
-    tree.companion(mapped_bytes=1500 * MIB, idle_bytes=0, idle_entries=0, bad_unmaps=2,
+    tree.companion(mapped_bytes=1395 * MIB, idle_bytes=0, idle_entries=0, bad_unmaps=2,
                    learned_entries=1000)
     tree.log(f"apple_dma {COMPANION}: the limits are above what Macs are known to allow (1 bytes")
     found = doctor("limits")
     assert [f[0] for f in found] == ["note"] * 4
     text = "\n".join(f[1] for f in found)
-    assert "97.7" not in text and "98 % of the bytes are in use (1.46 GiB of 1.50 GiB)" in text
+    assert "97.7" not in text and "98 % of the bytes are in use (1.36 GiB of 1.39 GiB)" in text
     assert "the host seems to allow only 1,000 registrations at once" in text
     assert "max_bytes or max_entries is above" in text and "2 times" in text
 

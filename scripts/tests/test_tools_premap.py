@@ -28,7 +28,7 @@ def test_status_has_no_limits_but_what_is_premapped(tree, tool):
     premapped(tree, limit_bytes=1030 * MIB)
     out = tool("status", "--interval", "0.05")
     words = line_with(out, "nvme").split()
-    assert words == ["00:04.0", "01:00.0", "nvme", "1.00G", "premapped", "-", "-", "0/s", "ok"] or \
+    assert words == ["00:04.0", "00:1e.0", "nvme", "1.00G", "premapped", "-", "-", "0/s", "ok"] or \
         words[3:5] == ["1G", "premapped"] and words[-4:] == ["-", "-", "0/s", "ok"]
     assert f"{DEVICE}: {ALL}" in out and "kept for the next mapping" not in out
     narrow = tool("status", "--interval", "0", width=60).splitlines()
@@ -99,7 +99,7 @@ def test_each_refusal_is_explained_everywhere():
     ("bounce", "bounce everything", "swiotlb=force"),
     ("pieces", "8 pieces", "plug the device in again"),
     ("ends", "end of a piece", "update-initramfs"),
-    ("room", "used up", "for two devices, half of that"),
+    ("room", "used up", "for two devices, -m 600M"),
     ("broken", "broken", "protocol"), ("memory", "no memory", "bind"),
     ("unknown-to-the-tool", "unknown-to-the-tool", "update")])
 def test_doctor_explains_a_refusal(tree, tool, doctor, word, text, cure):
@@ -108,7 +108,7 @@ def test_doctor_explains_a_refusal(tree, tool, doctor, word, text, cure):
     assert outcome == "fail" and said.startswith(f"{DEVICE} may map nothing: ")
     assert text in said and cure in done and "{" not in done
     out = tool("status", "--interval", "0", expect=1)
-    assert line_with(out, "01:00.0  nvme").endswith("no DMA") and "not premapped: " in out
+    assert line_with(out, "00:1e.0  nvme").endswith("no DMA") and "not premapped: " in out
 
 
 def test_doctor_names_the_room_and_the_missing_driver_is_no_second_problem(tree, doctor):
@@ -179,7 +179,7 @@ def test_a_bounce_pool_that_is_used_up(tree, doctor):
 def test_prometheus(tree, tool):
     premapped(tree, premap_layout=2, premap_refusal="strict")
     tree.bounces(6, 512)
-    found = parse(tool("status", "--prometheus", "--interval", "0", expect=1))
+    found = parse(tool("status", "--prometheus", "--interval", "0"))
     labels = frozenset({("companion", COMPANION), ("device", DEVICE)})
     assert found["apple_dma_premap_layout"][1][labels] == 2
     assert found["apple_dma_premap_refused"][1][labels] == 1

@@ -13,7 +13,7 @@ MIB = 1 << 20
 DEFAULTS = {
     "mapped_bytes": 612 * MIB, "mapped_entries": 420, "guest_bytes": 612 * MIB, "live_bytes": 500 * MIB,
     "live_mappings": 9000, "idle_bytes": 112 * MIB, "idle_entries": 100,
-    "peak_bytes": 700 * MIB, "peak_entries": 500, "limit_bytes": 1536 * MIB,
+    "peak_bytes": 700 * MIB, "peak_entries": 500, "limit_bytes": 1428 * MIB,
     "limit_entries": 65536, "learned_bytes": 0, "learned_entries": 0, "window_bytes": 4 * MIB,
     "doorbells": 1000, "batches": 999, "requests": 2500, "doorbell_ns_min": 4000,
     "doorbell_ns_mean": 9000, "doorbell_ns_max": 210000, "map_entry_ns": 3000,
@@ -34,7 +34,7 @@ PREMAPPED = {
     "mapped_entries": 3, "guest_bytes": 1024 * MIB, "live_bytes": 0, "live_mappings": 0,
     "idle_bytes": 0, "idle_entries": 0, "hits": 0, "misses": 0, "doorbells": 5, "requests": 5,
 }
-PARAMETERS = {"max_bytes": 1536 * MIB, "max_entries": 65536, "mode": "cached", "idle_ms": 60000,
+PARAMETERS = {"max_bytes": 1428 * MIB, "max_entries": 65536, "mode": "cached", "idle_ms": 60000,
               "batch_max": 64, "doorbell_us": 1000}
 # What a module without these statistics does not have.
 NEWER = tuple(n for n in DEFAULTS if n.startswith(("failures_", "doorbell_ns", "premap_"))) + (
@@ -134,7 +134,7 @@ class Tree:
             file.write(f" {self.irq}:  {number}  0  ITS-MSI  nvme0q0\n")
         self.irq += 1
 
-    def companion(self, address="0000:00:04.0", managed="0000:01:00.0", driver="nvme", **counters):
+    def companion(self, address="0000:00:04.0", managed="0000:00:1e.0", driver="nvme", **counters):
         """A companion with its group, its device and that one's driver."""
         self.pci(address, "0x1b36", "0x0015", "0x088000", "apple_dma")
         for name, value in {**DEFAULTS, **counters}.items():
@@ -147,7 +147,7 @@ class Tree:
             if driver:
                 self.interrupts(managed, 1234)
         self.log(f"apple_dma {address}: manages the DMA of {managed}",
-                 f"apple_dma {address}: ready: wide layout, up to 1536 MiB in 65536 mappings, "
+                 f"apple_dma {address}: ready: wide layout, up to 1428 MiB in 65536 mappings, "
                  "64 in a batch")
         return self
 

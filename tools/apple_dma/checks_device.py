@@ -10,6 +10,9 @@ from .errors import NeedsRoot
 
 REPORT = "it is a bug of the host or of apple_dma: report it with this line and QEMU's version"
 
+PLACE = ("put the device on bus 0, not behind a root port or a bridge: no bus= in -device "
+         "vfio-apple-pci; QEMU puts the companion beside it")
+
 # Lines of the module about a companion that it does not take: the pattern, what to do.
 REFUSED = (
     (r"the host speaks protocol version \d+.*", "a newer apple_dma is needed: update the package"),
@@ -19,6 +22,8 @@ REFUSED = (
     (r"the host allows .* entries in a batch, which cannot be", REPORT),
     (r"BAR \d is not .* bytes of memory", REPORT),
     (r"the host names .* as the managed device, which is no PCI address", REPORT),
+    (r"the host names .* as the managed device, but the companion is on bus [0-9a-f]+", PLACE),
+    (r"the host says that the companion manages the bridge [0-9a-f:.]+", PLACE),
     (r"the host says that the companion manages .*", REPORT),
     (r"another companion manages .* already", "two companions name the same device: " + REPORT),
     (r"cannot link .* to the companion", "reboot the guest; if it stays, report it"),
@@ -195,10 +200,12 @@ CURES = {
     "host": ("the host allows less than the limits say: on the Mac, close what else uses the "
              "extension",
              REPLUG),
-    "alignment": ("free memory in the guest: twice the size is needed in one piece",),
+    "alignment": ("free memory in the guest: twice the size is needed in one piece",
+                  "if the device works, its driver has taken smaller pieces: there is nothing to do"),
     "boundary": ("bind the driver again: the host may choose other addresses",),
     "memory": ("give the guest more memory; one piece has a few MiB at most, and the log says "
-               "how many",),
+               "how many",
+               "if the device works, its driver has taken smaller pieces: there is nothing to do"),
     "not_ram": ("the driver maps memory of another device, which the host cannot do",),
     "broken": ("see what the check 'protocol' says",),
     "bug": ("please report it, with apple-dma report",),

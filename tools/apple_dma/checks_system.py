@@ -68,8 +68,12 @@ def check_headers(machine):
     build = f"/lib/modules/{machine.release}/build/Makefile"
     if machine.root.exists(build):
         return [ok(f"of {machine.release} are installed")]
+    # A flavour of Fedora's, such as that with pages of 16 KiB, is at the end of the release.
+    fedora = re.sub(r"^(\S+\.(?:fc|el)\d+\S*)\+(\w+)$", r"kernel-\2-devel-\1", machine.release)
+    if fedora == machine.release:
+        fedora = f"kernel-devel-{machine.release}"
     cure = (f"Debian, Ubuntu: sudo apt install linux-headers-{machine.release}",
-            f"Fedora: sudo dnf install kernel-devel-{machine.release}")
+            f"Fedora: sudo dnf install {fedora}")
     if machine.loaded or module_file(machine):
         return [note("not installed: the module is there, but dkms cannot build it again", *cure)]
     return [fail("not installed: dkms cannot build the module for this kernel", *cure)]

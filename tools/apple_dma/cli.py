@@ -82,7 +82,7 @@ def add_report(commands):
     parser = commands.add_parser(
         "report", help="record for a while, and write a page with plots", description="Records "
         "counters and tracepoints for a while, and writes one self-contained HTML file. "
-        "Needs root.")
+        "Without root it has the counters only.")
     parser.add_argument("--seconds", type=seconds, default=10.0, metavar="N",
                         help="how long to record (default 10); ^C ends it early")
     parser.add_argument("-o", "--output", metavar="FILE",

@@ -51,9 +51,9 @@ def nearest(record):
     return max(found) if found else None
 
 
-def headroom(near):
-    """The distance to the limit, in words; rounded down, so that it is never too large."""
-    return f"{max(0, math.floor((1 - near[0]) * 100))} %"
+def peak_use(near):
+    """The share of the limit, in words; rounded up, so that it is never too small."""
+    return f"{math.ceil(near[0] * 100)} %"
 
 
 def say_limits(record):
@@ -61,7 +61,7 @@ def say_limits(record):
     near = nearest(record)
     if not near:
         return "This module does not say what is registered."
-    text = f"The host's limits were never closer than {headroom(near)}"
+    text = f"Peak use was {peak_use(near)} of the host's limit"
     if near[0] >= 0.97:
         text = "The host's limits were reached"
     parts = []

@@ -40,9 +40,9 @@ REFUSALS = {
         "over time", "or " + SMALLER)),
     "ends": ("the memory at the end of a piece is in use", (
         "load apple_dma earlier, in the initramfs:", INITRAMFS, "or " + SMALLER)),
-    "room": ("max_bytes or max_entries is used up", (
+    "room": ("other devices have registered the memory, too, or max_entries is used up", (
         "each device registers the memory for itself, and all of it has to fit max_bytes:",
-        SMALLER, "for two devices, half of that")),
+        "start QEMU with less memory: for two devices, -m 600M (layout L1)")),
     "broken": ("the companion is broken", ("see what the check 'protocol' says",)),
     "memory": ("the guest had no memory", (
         "unbind the device's driver and bind it again; or start the guest with more memory",)),

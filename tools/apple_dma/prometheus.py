@@ -70,10 +70,15 @@ def quoted(text):
     return f'"{text}"'
 
 
+def number(value):
+    """Times have a few digits; what is counted has all of them."""
+    return str(value) if isinstance(value, int) else f"{value:.10g}"
+
+
 def sample(name, labels, value):
     """A line with a value."""
     pairs = ",".join(f"{key}={quoted(text)}" for key, text in labels.items())
-    return f"{PREFIX}{name}{'{' + pairs + '}' if pairs else ''} {value:.10g}"
+    return f"{PREFIX}{name}{'{' + pairs + '}' if pairs else ''} {number(value)}"
 
 
 def metric(name, kind, text, samples):

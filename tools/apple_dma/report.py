@@ -194,7 +194,7 @@ def tiles(rec, seconds):
     failed = rec.grown("map_failures")
     bells = rec.grown("doorbells")
     found = (
-        ("room to the limit", figures.headroom(near) if near else "-",
+        ("peak use of the limit", figures.peak_use(near) if near else "-",
          "bad" if near and near[0] > 0.97 else ""),
         ("mappings without an exit", units.percent(rate), ""),
         ("doorbells", units.rate(bells / seconds) if bells is not None else "-",
@@ -396,7 +396,9 @@ def run(root, term, args):
     results = list(doctor.examine(machine))
     text = page(recording, machine, results)
     if path == "-":
-        term.stream.write(text)
+        # The page says that it is UTF-8, whatever the terminal is.
+        term.stream.flush()
+        term.stream.buffer.write(text.encode())
         return 0
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)

@@ -173,7 +173,7 @@ def as_json(root, rows):
 
 
 def run(root, term, args):
-    """The command. Returns 1 if a device is not well."""
+    """The command. Returns 1 if a device is not well; but a file for Prometheus says it itself."""
     first, second = sample(root, args.interval)
     rows = rows_of(root, first, second)
     if args.json:
@@ -181,6 +181,7 @@ def run(root, term, args):
         term.stream.write("\n")
     elif args.prometheus:
         term.stream.write(prometheus.text_of(root, rows))
+        return 0
     elif not rows:
         raise none_found(root)
     else:

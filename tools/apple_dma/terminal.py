@@ -19,8 +19,11 @@ class Terminal:
         self.colours = (self.tty and not environ.get("NO_COLOR") and
                         environ.get("TERM", "dumb") != "dumb")
         self.unicode = "utf" in (getattr(stream, "encoding", None) or "").lower()
-        size = shutil.get_terminal_size((100, 40))
-        self.width, self.height = size.columns, size.lines
+        self.resize()
+
+    def resize(self, unknown=(100, 40)):
+        """Look how large it is; a pipe or a serial console does not say."""
+        self.width, self.height = shutil.get_terminal_size(unknown)
 
     def paint(self, text, *names):
         """TEXT in colours, or as it is."""

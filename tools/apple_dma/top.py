@@ -15,7 +15,9 @@ from .terminal import pad
 
 SPARKS = "▁▂▃▄▅▆▇█"
 HISTORY = 60
-ENTER, LEAVE, HOME = "\033[?1049h\033[?25l", "\033[?25h\033[?1049l", "\033[H"
+# Another screen, without a cursor; lines that are too long are cut.
+ENTER, LEAVE = "\033[?1049h\033[?25l\033[?7l", "\033[?7h\033[?25h\033[?1049l"
+HOME = "\033[H"
 TO_LINE_END, TO_SCREEN_END = "\033[K", "\033[J"
 
 
@@ -159,7 +161,7 @@ def live(root, term, history, interval):
         term.stream.write(ENTER)
         try:
             while True:
-                term.width, term.height = os.get_terminal_size(term.stream.fileno())
+                term.resize((80, 24))
                 lines = screen(root, history, term)[:term.height - 2]
                 lines += ["", term.paint("q: leave", "dim")]
                 term.stream.write(HOME + "".join(term.plain(line) + TO_LINE_END + "\r\n"
