@@ -501,8 +501,9 @@ u64 apple_dma_arena_limit(const struct apple_dma_arena *arena)
  * @size: bytes
  * @added: it comes, and does not go
  *
- * Other memory of the host may be there when it comes back; and a layout that has
- * all memory has it all no more when there is more.
+ * Other memory of the host may be there when it comes back; a layout that has all
+ * memory has it all no more when there is more; and memory directly behind an entry
+ * would be mapped together with its end.
  *
  * Context: any.
  */
@@ -511,11 +512,11 @@ bool apple_dma_arena_vetoes(const struct apple_dma_arena *arena, u64 phys,
 {
 	unsigned int i;
 
-	if (added)
-		return arena->layout == APPLE_DMA_LAYOUT_ALL ||
-		       arena->layout == APPLE_DMA_LAYOUT_LOW;
+	if (added && (arena->layout == APPLE_DMA_LAYOUT_ALL ||
+		      arena->layout == APPLE_DMA_LAYOUT_LOW))
+		return true;
 	for (i = 0; i < arena->n; i++)
-		if (phys < arena->entry[i].phys + arena->entry[i].size &&
+		if (phys < arena->entry[i].phys + arena->entry[i].size + added &&
 		    arena->entry[i].phys < phys + size)
 			return true;
 	return false;

@@ -49,12 +49,12 @@ static int balloon_platform_takes_memory(struct device *dev, void *data)
 static void balloon_found(struct apple_dma *ad, const char *name)
 {
 	dev_notice(&ad->pdev->dev,
-		   "%s takes memory from the guest: mappings are kept strict, whatever mode says. Remove the balloon for cached mappings\n",
+		   "%s takes memory from the guest: mappings are kept strict, whatever mode says. For cached mappings start QEMU without it\n",
 		   name);
 	apple_dma_engine_set_unsafe(&ad->engine);
 	if (ad->premap.wanted && apple_dma_managed_close(ad))
 		dev_alert(&ad->pdev->dev,
-			  "%s takes memory that is premapped: nothing more is mapped. Remove it, and unbind and bind the device's driver\n",
+			  "%s takes memory that is premapped: nothing more is mapped. Unbind the device's driver, and start QEMU without it\n",
 			  name);
 }
 

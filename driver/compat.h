@@ -109,6 +109,26 @@ static inline void apple_dma_compat_bounce(struct device *dev, u64 *phys,
 #endif
 }
 
+/*
+ * Keep that pool from growing, so that nothing bounces elsewhere. Returns false if it
+ * has grown. May sleep.
+ */
+static inline bool apple_dma_compat_bounce_stays(struct device *dev)
+{
+#ifdef CONFIG_SWIOTLB_DYNAMIC
+	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
+
+	if (mem && mem->nslabs) {
+		if (mem->can_grow) {
+			WRITE_ONCE(mem->can_grow, false);
+			flush_work(&mem->dyn_alloc);
+		}
+		return list_is_singular(&mem->pools);
+	}
+#endif
+	return true;
+}
+
 /* Do all maps of a device bounce, or its allocations? */
 static inline bool apple_dma_compat_must_bounce(struct device *dev)
 {

@@ -490,7 +490,8 @@ void apple_dma_managed_offline(struct apple_dma_engine *e)
 
 /*
  * The guest gives memory back to the host from now on: nothing that is premapped can
- * be relied on. Returns whether a driver was using it. May sleep.
+ * be relied on. If no driver uses it, it is released. Returns whether one does. May
+ * sleep.
  */
 bool apple_dma_managed_close(struct apple_dma *ad)
 {
@@ -499,6 +500,8 @@ bool apple_dma_managed_close(struct apple_dma *ad)
 	mutex_lock(&ad->managed.lock);
 	closed = apple_dma_premap_close(&ad->premap, ad->managed.dev,
 					APPLE_DMA_PREMAP_BALLOON);
+	if (!closed)
+		apple_dma_premap_release(&ad->premap, &ad->engine);
 	mutex_unlock(&ad->managed.lock);
 	return closed;
 }

@@ -28,8 +28,8 @@
 #define PREMAP_CLOSED	1ULL
 
 /*
- * Where the terminator of a table of this module begins. The kernel does not look at
- * that, and the firmware's tables have 0.
+ * Where the last entry of a table of this module begins, which has size 0 and ends it.
+ * The kernel does not look at that, and the firmware's tables have 0.
  */
 #define PREMAP_MARK	0x6170706c65646d61ULL
 
@@ -108,15 +108,19 @@ static int premap_lowest_node(void)
 	return lowest;
 }
 
-/* Choose the layout; it is none, after a message, if none fits. */
-static void premap_plan(struct apple_dma_engine *e, struct device *dev,
-			struct apple_dma_arena_plan *plan)
+/* Choose the layout. Returns why there is none, after a message. May sleep. */
+static enum apple_dma_premap_refusal
+premap_plan(struct apple_dma_engine *e, struct device *dev,
+	    struct apple_dma_arena_plan *plan)
 {
+	enum apple_dma_premap_refusal refusal = APPLE_DMA_PREMAP_ALLOWED;
 	struct apple_dma_arena_facts facts = { .movable = U64_MAX };
 	int nid = premap_lowest_node();
 	unsigned long flags;
-	u64 used, ram;
+	u64 room, left, ram;
 
+	facts.never_bounces = premap_is_gpu(dev);
+	apple_dma_compat_bounce(dev, &facts.bounce.phys, &facts.bounce.size);
 	if (nid == NUMA_NO_NODE) {
 		facts.movable = premap_movable();
 	} else {
@@ -124,22 +128,31 @@ static void premap_plan(struct apple_dma_engine *e, struct device *dev,
 		facts.node.phys = PFN_PHYS((u64)node_start_pfn(nid));
 		facts.node.size = PFN_PHYS((u64)node_spanned_pages(nid));
 		facts.node_has_cpus = !cpumask_empty(cpumask_of_node(nid));
+		/* A pool grows in another node. */
+		if (!facts.never_bounces && !apple_dma_compat_bounce_stays(dev))
+			facts.bounce.size = 0;
 	}
-	facts.never_bounces = premap_is_gpu(dev);
-	apple_dma_compat_bounce(dev, &facts.bounce.phys, &facts.bounce.size);
 	spin_lock_irqsave(&e->lock, flags);
-	used = apple_dma_budget_used(e);
-	facts.room = min(apple_dma_budget_bytes(e), e->limits.bytes);
-	facts.room -= min(facts.room, used);
+	room = apple_dma_budget_bytes(e);
+	left = room - min(room, apple_dma_budget_used(e));
+	ram = e->ram.bytes;
 	facts.ram = e->ram.ranges;
 	facts.n = e->ram.n;
-	ram = e->ram.bytes;
+	facts.room = left;
 	apple_dma_arena_plan(&facts, plan);
+	if (plan->layout == APPLE_DMA_LAYOUT_NONE) {
+		/* Would one fit without what other devices have? */
+		facts.room = room;
+		apple_dma_arena_plan(&facts, plan);
+		refusal = plan->layout == APPLE_DMA_LAYOUT_NONE ?
+			  APPLE_DMA_PREMAP_LAYOUT : APPLE_DMA_PREMAP_ROOM;
+	}
 	spin_unlock_irqrestore(&e->lock, flags);
-	if (plan->layout == APPLE_DMA_LAYOUT_NONE)
+	if (refusal)
 		dev_err(e->dev,
 			"%llu MiB of memory, room for %llu MiB: premapped DMA needs all memory within that, or nothing above 4 GiB and kernelcore= within that, or a lowest NUMA node without CPUs within that; the last two also a bounce pool (swiotlb)\n",
-			ram >> 20, facts.room >> 20);
+			ram >> 20, left >> 20);
+	return refusal;
 }
 
 /* ---- the table of the device ---- */
@@ -225,7 +238,7 @@ static int premap_install(struct apple_dma_premap *p, struct device *dev)
 	if (!map)
 		return -ENOMEM;
 	WRITE_ONCE(dev->dma_range_map, map);
-	/* A late free may have looked at the old one. */
+	/* Late frees look at it without a lock; those that do not sleep have ended. */
 	synchronize_rcu();
 	kfree(before);
 	return 0;
@@ -256,7 +269,7 @@ static const struct {
 	[APPLE_DMA_PREMAP_ENDS] = { "ends",
 		"there is no free memory at the end of a piece; load the module earlier" },
 	[APPLE_DMA_PREMAP_ROOM] = { "room",
-		"max_bytes or max_entries is used up" },
+		"other devices have registered the memory, too, or max_entries is used up" },
 	[APPLE_DMA_PREMAP_BROKEN] = { "broken", "the companion is broken" },
 	[APPLE_DMA_PREMAP_MEMORY] = { "memory", "there is no memory" },
 };
@@ -313,14 +326,15 @@ premap_register(struct apple_dma_premap *p, struct apple_dma_engine *e,
 		struct device *dev)
 {
 	struct apple_dma_arena *a = &p->arena;
+	enum apple_dma_premap_refusal refusal;
 	struct apple_dma_arena_plan plan;
 	int err;
 
 	if (a->layout != APPLE_DMA_LAYOUT_NONE)
 		return APPLE_DMA_PREMAP_ALLOWED;
-	premap_plan(e, dev, &plan);
-	if (plan.layout == APPLE_DMA_LAYOUT_NONE)
-		return APPLE_DMA_PREMAP_LAYOUT;
+	refusal = premap_plan(e, dev, &plan);
+	if (refusal)
+		return refusal;
 	err = apple_dma_arena_register(e, &plan, a);
 	if (err)
 		return premap_failure(err);

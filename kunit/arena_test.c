@@ -541,6 +541,9 @@ static void memory_of_the_arena_stays(struct kunit *test)
 	CHECK(test, apple_dma_arena_vetoes(&a, 8 * GIB, GIB, true));
 	a.layout = APPLE_DMA_LAYOUT_NODE;
 	CHECK(test, !apple_dma_arena_vetoes(&a, 8 * GIB, GIB, true));
+	/* A list could join its first page with the last one of an entry. */
+	CHECK(test, apple_dma_arena_vetoes(&a, 4 * GIB, GIB, true));
+	CHECK(test, !apple_dma_arena_vetoes(&a, 4 * GIB + PAGE, GIB, true));
 	memset(&a, 0, sizeof(a));
 	CHECK(test, !apple_dma_arena_vetoes(&a, GIB, GIB, false));
 	CHECK(test, !apple_dma_arena_vetoes(&a, GIB, GIB, true));

@@ -173,6 +173,36 @@ static void broken_companion_serves_nobody(struct kunit *test)
 	CHECK(test, may_map());
 }
 
+/* The memory is the balloon's to give back, also if nothing maps it now. */
+static void balloon_ends_an_unused_arena(struct kunit *test)
+{
+	device_release_driver(device());
+	CHECK(test, registered() > 0);
+	CHECK(test, !apple_dma_managed_close(companion()));
+	CHECK_EQ(test, registered(), 0);
+	CHECK(test, board_attach(board.device[0]));
+	CHECK(test, may_map());
+}
+
+/* The guest is small enough, but for what they have. */
+static void others_leave_no_room(struct kunit *test)
+{
+	struct apple_dma_premap *p = &companion()->premap;
+	struct apple_dma_engine *e = &companion()->engine;
+	u64 rest;
+
+	device_release_driver(device());
+	apple_dma_premap_release(p, e);
+	rest = apple_dma_budget_bytes(e) - apple_dma_budget_used(e);
+	CHECK(test, apple_dma_budget_take(e, rest));
+	EXPECT(test, board_attach(board.device[0]));
+	EXPECT(test, !may_map());
+	EXPECT_EQ(test, p->refusal, APPLE_DMA_PREMAP_ROOM);
+	apple_dma_budget_give(e, rest);
+	rebind(test);
+	CHECK(test, may_map());
+}
+
 static struct kunit_case premap_cases[] = {
 	KUNIT_CASE(device_maps_while_bound),
 	KUNIT_CASE(limit_of_the_firmware_is_no_table),
@@ -181,6 +211,8 @@ static struct kunit_case premap_cases[] = {
 	KUNIT_CASE(stale_arena_is_not_used_again),
 	KUNIT_CASE(closed_device_is_gone_when_it_is_unbound),
 	KUNIT_CASE(broken_companion_serves_nobody),
+	KUNIT_CASE(balloon_ends_an_unused_arena),
+	KUNIT_CASE(others_leave_no_room),
 	{ }
 };
 

@@ -33,11 +33,19 @@ BREAKS = (
     Break("an image believes in the search before it was made", "driver/recover.c",
           "\te->swept = false;\n\te->clean = false;\n", "",
           "recover.image_finds_what_another_kernel_left"),
+    Break("a sleep waits for the whole search", "driver/recover.c",
+          "\te->paused = true;\n", "", "recover.search_ends_before_a_sleep"),
     Break("a sleep ends all waiting for a search", "driver/recover.c",
           "\te->swept = true;\n\treinit_completion(&e->searched);\n", "\te->swept = true;\n",
           "recover.search_is_waited_for_after_a_sleep"),
 
     # ---- premapped memory
+    Break("memory may come directly behind an entry", "driver/arena.c",
+          "arena->entry[i].size + added &&\n", "arena->entry[i].size &&\n",
+          "arena.memory_of_the_arena_stays"),
+    Break("a balloon leaves an unused arena registered", "driver/managed.c",
+          "\tif (!closed)\n\t\tapple_dma_premap_release(&ad->premap, &ad->engine);\n", "",
+          "premap.balloon_ends_an_unused_arena", "debug"),
     Break("an arena larger than the room is planned", "driver/arena.c",
           "\tif (plan->bytes <= facts->room)\n\t\tplan->layout", "\tif (true)\n\t\tplan->layout",
           "arena.all_memory_has_to_fit"),
@@ -119,6 +127,9 @@ BREAKS = (
     Break("an arena is used although the host is broken", "driver/premap.c",
           "\tif (READ_ONCE(e->broken))\n\t\treturn APPLE_DMA_PREMAP_BROKEN;\n", "",
           "premap.broken_companion_serves_nobody", "debug"),
+    Break("a guest is too large because of what others have", "driver/premap.c",
+          "\t\tfacts.room = room;\n", "",
+          "premap.others_leave_no_room", "debug"),
 
     # ---- sleep
     Break("windows that the host forgot in its sleep are not noticed", "driver/engine.c",

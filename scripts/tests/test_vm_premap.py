@@ -12,6 +12,17 @@ premapped() { dmesg | sed -n 's/.*premapped .* in \([0-9]*\) pieces, layout \(L[
 # No doorbell between this and quiet.
 listen() { before=$(host doorbells); }
 quiet() { [ "$(host doorbells)" = "$before" ] || fail "$1: $(($(host doorbells) - before)) doorbells"; }
+# The device has no driver, and the host nothing of it.
+refused() {	# WORD MESSAGE: what sysfs and the log say
+	await "dmesg | grep -qF '$2'"
+	await "[ \$(counter premap_refusal) = $1 ]"
+	await '[ -z "$(bound_to "$managed")" ]'
+	[ "$(host live)" = 0 ] || fail "$(host live) on the host"
+}
+# The host has the pieces that the module tells of, and no more.
+pieces() {	# WHEN
+	[ "$(host live)" = "$(premapped | cut -d ' ' -f 1)" ] || fail "$1: $(host live) on the host"
+}
 """
 # told LAYOUT: what sysfs says of an arena.
 TOOLS += r"""
@@ -28,6 +39,7 @@ told() {
 }
 """
 SLEEP = test_vm_suspend.TOOLS + TOOLS
+QUICK_NVME = "nvme_core.admin_timeout=2 nvme_core.io_timeout=5"
 
 
 def check(run):
@@ -47,9 +59,8 @@ def test_all_memory_is_registered_once(testbed, disk, arch, kernel):
     drive, _ = disk()
     run = testbed(TOOLS + r"""
 await_disk
-set -- $(premapped)
-[ "$2" = L1 ] || fail "layout $2"
-[ "$(host live)" = "$1" ] || fail "$1 pieces, $(host live) on the host"
+premapped | grep ' L1$' || fail "layout $(premapped)"
+pieces bound
 told L1
 ram=0
 while IFS=- read -r from to; do
@@ -66,7 +77,7 @@ verify written
 quiet "reads and writes"
 for round in 1 2 3; do
 	unbind "$managed"
-	[ "$(host live)" = "$1" ] || fail "unbound: $(host live)"
+	pieces unbound
 	bind_to "$managed" nvme || fail "not bound again"
 	await_disk
 done
@@ -81,7 +92,7 @@ insmod "$APPLE_DMA_KO" ops=premap
 await '[ "$(bound_to "$managed")" = nvme ]'
 await_disk
 kept
-[ "$(host live)" = "$1" ] || fail "loaded again: $(host live)"
+pieces "loaded again"
 unbind "$managed"
 await unloaded apple_dma
 """, qemu=[drive], devices=NVME, arch=arch, kernel=kernel, module="ops=premap")
@@ -93,19 +104,14 @@ def test_memory_that_does_not_fit_is_refused(testbed, disk):
     """Its driver's maps fail; there is no fault. Without the module's mode it would work."""
     drive, _ = disk()
     run = testbed(TOOLS + r"""
-await 'dmesg | grep -q "premapped DMA needs all memory within that"'
-await '[ -z "$(bound_to "$managed")" ]'
+refused layout "premapped DMA needs all memory within that"
 [ ! -b $node ] || fail "a disk"
-[ "$(host live)" = 0 ] || fail "$(host live) on the host"
 [ "$(counter ops)$(counter premap_layout)" = premap0 ] || fail "premap_layout"
-[ "$(counter premap_refusal)" = layout ] || fail "premap_refusal"
 rmmod apple_dma
 insmod "$APPLE_DMA_KO" ops=sometimes 2>/dev/null && fail "ops=sometimes"
 dmesg | grep -q 'ops=sometimes is not possible'
 insmod "$APPLE_DMA_KO" ops=premap mode=strict
-await 'dmesg | grep -q "mode=strict cannot be kept with premapped memory"'
-await '[ -z "$(bound_to "$managed")" ]'
-[ "$(counter premap_refusal)" = strict ] || fail "premap_refusal"
+refused strict "mode=strict cannot be kept with premapped memory"
 rmmod apple_dma
 insmod "$APPLE_DMA_KO"
 await_disk
@@ -163,13 +169,12 @@ def test_arena_stays_while_the_guest_sleeps(testbed, disk):
     """The same pieces are registered afterwards, and lead to the same memory."""
     drive, _ = disk()
     run = testbed(SLEEP + r"""
-set -- $(premapped)
 keep
 snooze ram
 kept
 verify awake
 agree awake
-[ "$(host live)" = "$1" ] || fail "$1 pieces, $(host live) on the host"
+pieces awake
 counters
 unbind "$managed"
 await unloaded apple_dma
@@ -186,8 +191,7 @@ def with_node(lowest, mib):
 
 BOUNCED = r"""
 await_disk
-set -- $(premapped)
-[ "$2" = @layout@ ] || fail "layout $2"
+premapped | grep ' @layout@$' || fail "layout $(premapped)"
 told @layout@
 listen
 keep
@@ -226,18 +230,13 @@ def test_memory_of_the_kernel_is_registered(testbed, disk, arch, kernel, pool):
     check(run)
 
 
-def test_leftover_arena_is_no_obstacle(testbed, disk):
-    """The host keeps it over a reset. With a balloon there is no arena."""
-    drive, _ = disk()
-    run = testbed(TOOLS + r"""
+ENDED = r"""
 await_disk
-set -- $(premapped)
-[ "$(host live)" = "$1" ] || fail "$BOOT: $1 pieces, $(host live) on the host"
+pieces "boot $BOOT"
 agree bound
 if [ "$BOOT" = 1 ]; then
 	keep
-	sync
-	host-ask reset
+	@end@
 	sleep 60
 	fail "still there"
 fi
@@ -246,7 +245,14 @@ verify written
 counters
 unbind "$managed"
 await unloaded apple_dma
-""", qemu=[drive], devices=NVME, module="ops=premap", reboots=1)
+"""
+
+
+def test_leftover_arena_is_no_obstacle(testbed, disk):
+    """The host keeps it over a reset."""
+    drive, _ = disk()
+    run = testbed(TOOLS + ENDED.replace("@end@", "sync\n\thost-ask reset"), qemu=[drive],
+                  devices=NVME, module="ops=premap", reboots=1)
     check(run)
     assert run.value("recovered") > 0
 
@@ -256,10 +262,7 @@ def test_balloon_is_refused(testbed, disk):
     """Before the device's driver is bound. The driver maps nothing."""
     drive, _ = disk()
     run = testbed(TOOLS + r"""
-await 'dmesg | grep -q "free-page reporting or virtio-mem gives its memory back"'
-await '[ -z "$(bound_to "$managed")" ]'
-[ "$(host live)" = 0 ] || fail "$(host live) on the host"
-[ "$(counter premap_refusal)" = balloon ] || fail "premap_refusal"
+refused balloon "free-page reporting or virtio-mem gives its memory back"
 """, qemu=[drive, "-device virtio-balloon-pci"], devices=NVME, module="ops=premap", no_wait=True)
     assert run.companion()["faults"] == 0
 
@@ -283,5 +286,5 @@ for round in 1 2; do
 done
 counters
 """, qemu=[drive], devices=NVME, host=["iova=random", "forget=all"], allow_faults=True,
-                  module="ops=premap", append="nvme_core.admin_timeout=2 nvme_core.io_timeout=5")
+                  module="ops=premap", append=QUICK_NVME)
     assert run.value("broken") == run.companion()["live"] == 0

@@ -6,11 +6,9 @@ import pytest
 import test_vm_functions
 from conftest import EXIT_KERNEL_REPORT, NVME, TOP
 from test_vm_memory import DIMM
-from test_vm_premap import SLEEP, TOOLS, check, with_node, with_probe
+from test_vm_premap import ENDED, QUICK_NVME, SLEEP, TOOLS, check, with_node, with_probe
 from test_vm_reboot import KEXEC
 from test_vm_suspend import HIBERNATION, SWAP
-
-QUICK_NVME = "nvme_core.admin_timeout=2 nvme_core.io_timeout=5"
 
 PROBED = TOOLS + r"""
 probe() {	# DEVICE OPTION...: bound to the test driver, with these parameters
@@ -94,9 +92,7 @@ joined $unbinding
 stop_load
 [ "$(host live)" = 0 ] || fail "unbound: $(host live)"
 echo "$managed" >/sys/bus/pci/drivers/nvme/bind 2>/dev/null || true
-await 'dmesg | grep -q "virtio-mem gives its memory back"'
-await '[ -z "$(bound_to "$managed")" ]'
-[ "$(host live)" = 0 ] || fail "bound: $(host live)"
+refused balloon "virtio-mem gives its memory back"
 counters
 """, qemu=[drive, ports], devices=NVME, module="ops=premap",
                   append="memhp_default_state=online", expect=EXIT_KERNEL_REPORT)
@@ -193,9 +189,7 @@ def test_kernel_memory_of_two_nodes_is_refused(testbed, disk):
     """kernelcore= leaves the kernel memory in each node, which the lowest one's arena has not."""
     drive, _ = disk()
     run = testbed(TOOLS + r"""
-await 'dmesg | grep -q "premapped DMA needs all memory within that"'
-await '[ -z "$(bound_to "$managed")" ]'
-[ "$(host live)" = 0 ] || fail "$(host live) on the host"
+refused layout "premapped DMA needs all memory within that"
 """, qemu=[drive, "-object memory-backend-ram,id=n0,size=1G "
            "-object memory-backend-ram,id=n1,size=1G "
            "-numa node,nodeid=0,memdev=n0,cpus=0-1 -numa node,nodeid=1,memdev=n1"],
@@ -209,9 +203,7 @@ def test_forced_bounce_is_refused(testbed, disk):
     """Every map would be a copy; the driver's fail instead."""
     drive, _ = disk()
     run = testbed(TOOLS + r"""
-await 'dmesg | grep -q "it has to bounce all DMA (swiotlb=force"'
-await '[ -z "$(bound_to "$managed")" ]'
-[ "$(host live)" = 0 ] || fail "$(host live) on the host"
+refused bounce "it has to bounce all DMA (swiotlb=force"
 """, qemu=[drive], devices=NVME, module="ops=premap", append="swiotlb=force", no_wait=True)
     assert run.companion()["faults"] == 0
 
@@ -222,23 +214,8 @@ await '[ -z "$(bound_to "$managed")" ]'
 def test_orderly_end_leaves_nothing(testbed, disk, end):
     """Under I/O. The next kernel finds nothing of the arena."""
     drive, _ = disk()
-    run = testbed(TOOLS + rf"""
-await_disk
-set -- $(premapped)
-[ "$(host live)" = "$1" ] || fail "$BOOT: $1 pieces, $(host live) on the host"
-if [ "$BOOT" = 1 ]; then
-	keep
-	start_load
-	{end}
-	sleep 60
-	fail "still there"
-fi
-kept
-verify written
-counters
-unbind "$managed"
-await unloaded apple_dma
-""", qemu=[drive], devices=NVME, module="ops=premap", reboots=1)
+    run = testbed(TOOLS + ENDED.replace("@end@", f"start_load\n\t{end}"), qemu=[drive],
+                  devices=NVME, module="ops=premap", reboots=1)
     check(run)
     assert run.value("recovered") == run.companion()["duplicate_handles"] == 0
 
