@@ -27,7 +27,7 @@
 #include "work.h"
 
 /* Blocks whose address is in the middle of a page, before an allocation fails. */
-#define MISSES	8
+#define MISSES	32
 
 /**
  * struct apple_dma_allocation - one allocation

@@ -13,7 +13,7 @@ import time
 import pytest
 from conftest import TOP
 from tools_tree import MIB, NEWER, Tree
-from apple_dma import cli
+from apple_dma import cli, devices, root
 
 TOOL = TOP / "tools" / "apple-dma"
 
@@ -127,6 +127,21 @@ def test_a_budget_that_all_devices_use_up(tree, tool):
     tree.counter("idle_bytes", 10 * MIB)
     out = tool("status", "--interval", "0")
     assert out.count("full: 1.38 GiB of 1.39 GiB are in use") == 2
+
+
+def test_what_is_registered_meanwhile_is_no_other_devices(tree, monkeypatch):
+    tree.companion()
+    machine = root.Root(tree.top)
+    read = machine.read
+
+    def read_slowly(path):
+        text = read(path)
+        if path.endswith("/mapped_bytes"):
+            tree.counter("guest_bytes", 700 * MIB)
+        return text
+    monkeypatch.setattr(machine, "read", read_slowly)
+    assert not devices.read(machine, COMPANION).shares()
+    assert devices.read(machine, COMPANION).shares()
 
 
 def test_a_full_budget_that_failed_before_says_both(tree, tool):

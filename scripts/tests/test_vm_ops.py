@@ -146,6 +146,16 @@ def test_every_operation_on_the_newest_kernel(edu, arch, kernel):
     assert edu.value("map_failures") == 1
 
 
+@pytest.mark.parametrize("mode", [
+    pytest.param(mode, marks=[scene("64k-arm64", ",".join(CASES), arch="arm64", kernel="64k",
+                                    module=f"mode={mode}", host=["iova=random"]),
+                              ARM64, pytest.mark.full]) for mode in ("cached", "strict")])
+def test_every_operation_with_pages_of_64_kib(edu, mode):
+    """The host keeps an offset in 16 KiB only; CPU and device see the same memory all the same."""
+    assert edu.companion()["live"] == edu.companion()["faults"] == 0
+    assert edu.value("map_failures") == 1
+
+
 def doorbells(run):
     """Doorbells and entries that the cases cost, counted by the host."""
     before, after = run.json_lines()[0][0], run.json_lines()[1][0]

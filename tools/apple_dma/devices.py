@@ -18,7 +18,7 @@ FOREIGN = f"another project's module named {DRIVER} has the companion"
 
 # Every file of the group that has a number; an older module lacks some.
 COUNTERS = (
-    "mapped_bytes", "mapped_entries", "guest_bytes", "live_bytes", "live_mappings", "idle_bytes",
+    "guest_bytes", "mapped_bytes", "mapped_entries", "live_bytes", "live_mappings", "idle_bytes",
     "idle_entries", "peak_bytes", "peak_entries", "limit_bytes", "limit_entries",
     "learned_bytes", "learned_entries", "window_bytes", "doorbells", "batches", "requests",
     "doorbell_ns_min", "doorbell_ns_mean", "doorbell_ns_max", "map_entry_ns", "unmap_entry_ns",
@@ -146,6 +146,10 @@ def read(root, companion):
             device.values[name] = int(text)
     if denied and not device.values:
         raise denied
+    # It is read before mapped_bytes and after: what comes in between is no other device's.
+    again = root.number(f"{folder}/guest_bytes")
+    if again is not None and device.get("guest_bytes") is not None:
+        device.values["guest_bytes"] = min(again, device.get("guest_bytes"))
     device.mode = root.peek(f"{folder}/mode")
     device.ops = root.peek(f"{folder}/ops")
     refusal = root.peek(f"{folder}/premap_refusal")
