@@ -179,13 +179,15 @@ static void leave(struct device *dev)
 		drop(dev, false);
 }
 
-static int last_node(void)
+/* Linux does not number nodes by their addresses. */
+static int highest_node(void)
 {
-	int nid, last = first_online_node;
+	int nid, highest = first_online_node;
 
 	for_each_online_node(nid)
-		last = nid;
-	return last;
+		if (node_start_pfn(nid) > node_start_pfn(highest))
+			highest = nid;
+	return highest;
 }
 
 /* Memory of programs is movable, and of the highest node if there are more. */
@@ -194,7 +196,7 @@ static void map_far(struct device *dev)
 	unsigned int i, mapped = 0, direct = 0;
 
 	for (i = 0; i < far; i++) {
-		struct page *page = alloc_pages_node(last_node(),
+		struct page *page = alloc_pages_node(highest_node(),
 						     GFP_HIGHUSER_MOVABLE, 0);
 		dma_addr_t addr;
 
