@@ -119,7 +119,7 @@ static void freed_while_draining_waits(struct kunit *test)
 	/* The record, its pages, and a window. */
 	EXPECT_EQ(test, seam_balance(), balance + 3);
 	drain(d);
-	rcu_barrier();
+	fixture_free_memory(d->f);
 	EXPECT_EQ(test, seam_balance(), balance);
 }
 
