@@ -181,16 +181,20 @@ def test_a_companion_that_is_there_makes_a_second_one_superfluous(boot, managed,
     assert host.quit() == 0
 
 
-def test_a_companion_after_the_device_shares_its_user_client(boot):
-    host, extension = boot(f"vfio-apple-pci,id=d0,addr={DEVICE >> 3:x},host=01:00.0",
-                           f"apple-dma-pci,id=c0,addr=9,managed-bdf={DEVICE},{HOST}")
+def check_one_user_client(host):
+    """The companion in slot 9 has the user client of the device's own: a handle is one of it."""
     first = [devfn for devfn in host.companions() if devfn != 9 << 3][0]
     host.use(first)
     host.mapped(host.data, 0x4000)
     host.config_write(first, 4, 0, 2)
     host.use(9 << 3)
-    # A handle is one of the user client.
     assert host.map((host.data, 0x4000)).status == host.wire.STATUS_IOERR
+
+
+def test_a_companion_after_the_device_shares_its_user_client(boot):
+    host, extension = boot(f"vfio-apple-pci,id=d0,addr={DEVICE >> 3:x},host=01:00.0",
+                           f"apple-dma-pci,id=c0,addr=9,managed-bdf={DEVICE},{HOST}")
+    check_one_user_client(host)
     assert host.unmap(host.data).status == host.wire.STATUS_OK
     assert extension.stats()["dart_entries"] == 0
 
@@ -295,12 +299,7 @@ def test_a_companion_shares_a_user_client_also_if_one_names_the_root(boot, exten
     host, _ = boot(f"vfio-apple-pci,id=d0,addr={DEVICE >> 3:x},host=01:00.0",
                    f"apple-dma-pci,id=c0,addr=9,managed-bdf={DEVICE},{HOST},"
                    "x-apple-host-root=pcic0-bridge", host=one)
-    first = [devfn for devfn in host.companions() if devfn != 9 << 3][0]
-    host.use(first)
-    host.mapped(host.data, 0x4000)
-    host.config_write(first, 4, 0, 2)
-    host.use(9 << 3)
-    assert host.map((host.data, 0x4000)).status == host.wire.STATUS_IOERR
+    check_one_user_client(host)
 
 
 @pytest.mark.parametrize("words, message", [

@@ -196,16 +196,16 @@ MASK_LINE = (r"cannot map \d+ bytes: the host's address (?:(0x[0-9a-f]+) )?is be
              r"DMA mask(?: (0x[0-9a-f]+))?")
 REPLUG = ("if that does not help: shut the guest down, and plug the device in again; its addresses "
           "on the Mac fragment over time")
+SMALLER_PIECES = "if the device works, its driver has taken smaller pieces: there is nothing to do"
 CURES = {
     "host": ("the host allows less than the limits say: on the Mac, close what else uses the "
              "extension",
              REPLUG),
     "alignment": ("free memory in the guest: twice the size is needed in one piece",
-                  "if the device works, its driver has taken smaller pieces: there is nothing to do"),
+                  SMALLER_PIECES),
     "boundary": ("bind the driver again: the host may choose other addresses",),
     "memory": ("give the guest more memory; one piece has a few MiB at most, and the log says "
-               "how many",
-               "if the device works, its driver has taken smaller pieces: there is nothing to do"),
+               "how many", SMALLER_PIECES),
     "not_ram": ("the driver maps memory of another device, which the host cannot do",),
     "broken": ("see what the check 'protocol' says",),
     "bug": ("please report it, with apple-dma report",),
