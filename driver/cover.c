@@ -58,7 +58,7 @@ static void cover_estimate(struct apple_dma_engine *e,
 		/* Those of the engine were looked up in this hold, or the one before. */
 		if (runs != &e->runs && apple_dma_index_find(e, phys, size))
 			continue;
-		if (!apple_dma_shape_exact_start(e, phys, size, &start))
+		if (!apple_dma_shape_exact_start(e, phys, &start))
 			start = round_down(phys, APPLE_DMA_GRANULE_SIZE);
 		need = round_up(end, APPLE_DMA_GRANULE_SIZE) - start;
 		est->first = est->first ?: need;

@@ -109,16 +109,43 @@ struct apple_dma_window *apple_dma_index_next(struct apple_dma_engine *e,
 	return NULL;
 }
 
-/* Does a window start at @handle, so that the host refuses another there? */
-bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle)
+static struct apple_dma_window *index_starts(struct apple_dma_engine *e,
+					     u64 handle)
 {
 	struct apple_dma_window *w;
 
 	lockdep_assert_held(&e->lock);
 	for_each_overlap(w, e, handle, handle)
 		if (w->phys == handle)
-			return true;
-	return false;
+			return w;
+	return NULL;
+}
+
+/* Does a window start at @handle, so that the host refuses another there? */
+bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle)
+{
+	return index_starts(e, handle);
+}
+
+/*
+ * The last handle that no window has, up to @handle and among the @tries before it;
+ * or U64_MAX. The tree is in the order of handles.
+ */
+u64 apple_dma_index_free_handle(struct apple_dma_engine *e, u64 handle,
+				unsigned int tries)
+{
+	struct apple_dma_window *w = index_starts(e, handle);
+
+	while (w && w->phys == handle) {
+		struct rb_node *before = rb_prev(&w->phys_node);
+
+		if (!tries-- || !handle)
+			return U64_MAX;
+		handle -= APPLE_DMA_GRANULE_SIZE;
+		w = before ? rb_entry(before, struct apple_dma_window, phys_node) :
+			     NULL;
+	}
+	return handle;
 }
 
 /* The window that a device address is in, or NULL. */

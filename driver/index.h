@@ -18,6 +18,8 @@ apple_dma_index_find_iova(struct apple_dma_engine *e, u64 iova);
 struct apple_dma_window *
 apple_dma_index_next(struct apple_dma_engine *e, u64 phys);
 bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle);
+u64 apple_dma_index_free_handle(struct apple_dma_engine *e, u64 handle,
+				unsigned int tries);
 void apple_dma_index_add(struct apple_dma_engine *e,
 			 struct apple_dma_window *w);
 bool apple_dma_index_confirm(struct apple_dma_engine *e,

@@ -21,8 +21,11 @@
 /* and take 1/8 of the room that is left. */
 #define ROOM_EACH	8
 
-/* If the handle of a range is taken, so many granules before it are tried. */
-#define HANDLE_TRIES	64
+/*
+ * If the handle of a range is taken, so many granules before it are tried: in strict
+ * mode each page of a list may have taken one, where memory is in pieces.
+ */
+#define HANDLE_TRIES	512
 
 /* The largest shape from @shape down that is not larger than @most. */
 static u64 shape_down_to(u64 shape, u64 most)
@@ -92,26 +95,19 @@ static struct apple_dma_window *shape_plan_shared(struct apple_dma_engine *e,
  * apple_dma_shape_exact_start() - where a window of the granules of a range starts
  * @e: the engine; its lock is held
  * @phys: guest-physical address
- * @size: bytes
  * @start: set to where: some granules before the range, where its handle is taken
  *	by a shorter window
  *
  * Return: false if there is no such place.
  */
-bool apple_dma_shape_exact_start(struct apple_dma_engine *e, u64 phys, u64 size,
-				 u64 *start)
+bool apple_dma_shape_exact_start(struct apple_dma_engine *e, u64 phys, u64 *start)
 {
-	unsigned int tries = 0;
+	const u64 first = round_down(phys, APPLE_DMA_GRANULE_SIZE);
 
-	*start = round_down(phys, APPLE_DMA_GRANULE_SIZE);
-	while (apple_dma_index_handle_taken(e, *start)) {
-		if (++tries > HANDLE_TRIES || *start < APPLE_DMA_GRANULE_SIZE ||
-		    !apple_dma_ram_mappable(e, *start - APPLE_DMA_GRANULE_SIZE,
-					    size))
-			return false;
-		*start -= APPLE_DMA_GRANULE_SIZE;
-	}
-	return true;
+	*start = apple_dma_index_free_handle(e, first, HANDLE_TRIES);
+	return *start == first ||
+	       (*start != U64_MAX &&
+		apple_dma_ram_has(e, *start, first - *start));
 }
 
 static struct apple_dma_window *shape_plan_exact(struct apple_dma_engine *e,
@@ -122,7 +118,7 @@ static struct apple_dma_window *shape_plan_exact(struct apple_dma_engine *e,
 	u64 end = round_up(phys + size, APPLE_DMA_GRANULE_SIZE);
 	u64 start;
 
-	if (!apple_dma_shape_exact_start(e, phys, size, &start)) {
+	if (!apple_dma_shape_exact_start(e, phys, &start)) {
 		*cause = APPLE_DMA_FAIL_HANDLE;
 		return NULL;
 	}

@@ -12,8 +12,7 @@
 
 u64 apple_dma_shape(struct apple_dma_engine *e);
 u64 apple_dma_shape_roomy(struct apple_dma_engine *e);
-bool apple_dma_shape_exact_start(struct apple_dma_engine *e, u64 phys, u64 size,
-				 u64 *start);
+bool apple_dma_shape_exact_start(struct apple_dma_engine *e, u64 phys, u64 *start);
 struct apple_dma_window *
 apple_dma_shape_plan_exact(struct apple_dma_engine *e,
 			   const struct apple_dma_range *range,

@@ -766,6 +766,32 @@ static void handles_are_unique(struct kunit *test)
 }
 
 /*
+ * A list of pages in no order: one in each granule, and two that cross the end of one.
+ * The next free handle is far in front of it.
+ */
+static void handles_are_taken_in_a_row(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
+	const u64 across = 299 * GRANULE - 4 * KIB;
+	u64 n;
+
+	for (n = 1; n < 300; n++)
+		CHECK(test, fixture_map(f, n * GRANULE, 4 * KIB) != DMA_MAPPING_ERROR);
+	CHECK(test, fixture_right(f, fixture_map(f, across, 8 * KIB),
+				  FAKE_RAM + across, 8 * KIB));
+	CHECK(test, fake_host_has(f->host, FAKE_RAM));
+	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, (299 + 300) * GRANULE);
+
+	/* But not as far as one likes. */
+	for (n = 1; n <= 600; n++)
+		CHECK(test, fixture_map(f, 16 * MIB + n * GRANULE, 4 * KIB) !=
+			    DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 16 * MIB + 600 * GRANULE, 2 * GRANULE) ==
+		    DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_HANDLE], 1);
+}
+
+/*
  * A budget of 6 granules: one in use, 5 idle. 2 granules with the start of the
  * one in use need 3: they go in one doorbell, and are there with another.
  */
@@ -814,6 +840,7 @@ static struct kunit_case shape_cases[] = {
 	KUNIT_CASE(what_cannot_be_is_not_hammered),
 	KUNIT_CASE(any_granule_will_do),
 	KUNIT_CASE(handles_are_unique),
+	KUNIT_CASE(handles_are_taken_in_a_row),
 	KUNIT_CASE(room_is_made_for_the_handle),
 	{ }
 };

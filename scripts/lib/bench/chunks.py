@@ -54,6 +54,7 @@ engine() {	# device, case of the test driver and its numbers
 	dmesg -C
 	echo "$*" >"/sys/bus/pci/devices/${devices[number]}/run" || status=1
 	dmesg | sed -n 's/.*apple_dma_engine: //p'
+	[ $status = 0 ] || dmesg >&2
 	return $status
 }
 totals() {	# device

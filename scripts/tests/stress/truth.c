@@ -7,7 +7,7 @@
 #include "stress.h"
 
 /* Handles before a range that the engine tries when its own is taken. */
-#define HANDLE_TRIES	64
+#define HANDLE_TRIES	512
 
 /* ---- refusals ---- */
 
