@@ -75,6 +75,21 @@ def test_host(shell, words, said):
     assert shell(f"host-stats() {{ echo '{STATS}'; }}\nhost {words}").stdout.strip() == said
 
 
+@pytest.mark.parametrize("host, said", [
+    ("echo 3", ""), ("[ $1 = live ] && cat count && echo 3 >count", ""),
+    ("[ $1 = live ] && echo 4", "guest: there: entries\n")])
+def test_agree(shell, host, said):
+    """A window may go between the two reads."""
+    done = shell(f"""
+echo 4 >count
+counter() {{ [ $1 = broken ] && echo 0 || echo 3; }}
+host() {{ {host} || echo 3; }}
+sleep() {{ SECONDS=$((SECONDS + 10)); }}
+agree there
+""")
+    assert (done.stderr, done.returncode) == (said, 1 if said else 0)
+
+
 def test_scripts_leave_verification_to_the_library():
     """They also check the status of each job that they wait for."""
     wrong = [(path.name, line) for path in SCRIPTS if path != LIBRARY

@@ -63,10 +63,15 @@ host() {
 			value = substr($0, RSTART, RLENGTH); sub(key, "", value); print value; exit }'
 }
 
-# agree WHEN [NAME COMPANION]: module and host must count the same.
+# same FILE KEY [NAME COMPANION]: do module and host come to count the same? Idle windows
+# may be given back between the two reads.
+same() { within 20 same_now "$@"; }
+same_now() { [ "$(counter "$1" "${4:-}")" = "$(host "$2" "${3:-}")" ]; }
+
+# agree WHEN [NAME COMPANION]: they must.
 agree() {
-	[ "$(counter mapped_entries "${3:-}")" = "$(host live "${2:-}")" ] || fail "$1: entries"
-	[ "$(counter mapped_bytes "${3:-}")" = "$(host live_bytes "${2:-}")" ] || fail "$1: bytes"
+	same mapped_entries live "${@:2}" || fail "$1: entries"
+	same mapped_bytes live_bytes "${@:2}" || fail "$1: bytes"
 	[ "$(counter broken "${3:-}")" = 0 ] || fail "$1: broken"
 }
 

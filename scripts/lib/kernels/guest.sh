@@ -11,20 +11,10 @@ set -eu
 # shellcheck source=scripts/lib/guest/lib.sh
 . /usr/lib/testbed/lib.sh
 
-matches() { [ "$(counter "$1")" = "$(host "$2")" ]; }
-
-# same FILE KEY: the module's counter must be the host's. Idle windows may be given back
-# between the two reads.
-same() {
-	within 20 matches "$1" "$2" ||
-		fail "$1 is $(counter "$1"), and the host's $2 is $(host "$2")"
-}
-
-consistent() {
-	same mapped_entries live
-	same mapped_bytes live_bytes
-	same doorbells doorbells
-	[ "$(host faults)" = 0 ] || fail "$(host faults) faults"
+consistent() {	# when
+	agree "$1"
+	same doorbells doorbells || fail "$1: doorbells"
+	[ "$(host faults)" = 0 ] || fail "$1: $(host faults) faults"
 }
 
 # The tree comes from the disk: nothing of it is in memory after a mount.
@@ -44,7 +34,7 @@ cp -a /usr/sbin /etc /mnt/
 umount /mnt
 verify "round trip"
 umount /mnt
-consistent
+consistent "round trip"
 
 # Premapped memory is kept until the module goes.
 kept=0
@@ -54,14 +44,14 @@ for round in $(seq "$1"); do
 	echo "$managed" >/sys/bus/pci/drivers/nvme/unbind
 	[ "$(counter mapped_entries)" = "$kept" ] ||
 		fail "round $round: $(counter mapped_entries) stay mapped, not $kept"
-	consistent
+	consistent "round $round, without a driver"
 	echo "$managed" >/sys/bus/pci/drivers/nvme/bind
 	await_disk
 	verify "round $round"
 	dd if=/dev/urandom of="/mnt/round$round" bs=64k count=24 status=none
 	(cd /mnt && sha256sum "./round$round") >>/tmp/sums
 	umount /mnt
-	consistent
+	consistent "round $round"
 done
 verify "at the end"
 umount /mnt
