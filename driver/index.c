@@ -100,31 +100,25 @@ bool apple_dma_index_busy(struct apple_dma_engine *e, u64 phys, u64 size)
 struct apple_dma_window *apple_dma_index_next(struct apple_dma_engine *e,
 					      u64 phys)
 {
-	struct apple_dma_window *w;
+	struct rb_node *node = e->phys.rb_root.rb_node;
+	struct apple_dma_window *w, *next = NULL;
 
 	lockdep_assert_held(&e->lock);
-	for_each_overlap(w, e, phys, U64_MAX)
+	while (node) {
+		w = rb_entry(node, struct apple_dma_window, phys_node);
 		if (w->phys >= phys)
-			return w;
-	return NULL;
-}
-
-static struct apple_dma_window *index_starts(struct apple_dma_engine *e,
-					     u64 handle)
-{
-	struct apple_dma_window *w;
-
-	lockdep_assert_held(&e->lock);
-	for_each_overlap(w, e, handle, handle)
-		if (w->phys == handle)
-			return w;
-	return NULL;
+			next = w;
+		node = w->phys >= phys ? node->rb_left : node->rb_right;
+	}
+	return next;
 }
 
 /* Does a window start at @handle, so that the host refuses another there? */
 bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle)
 {
-	return index_starts(e, handle);
+	struct apple_dma_window *w = apple_dma_index_next(e, handle);
+
+	return w && w->phys == handle;
 }
 
 /*
@@ -134,7 +128,7 @@ bool apple_dma_index_handle_taken(struct apple_dma_engine *e, u64 handle)
 u64 apple_dma_index_free_handle(struct apple_dma_engine *e, u64 handle,
 				unsigned int tries)
 {
-	struct apple_dma_window *w = index_starts(e, handle);
+	struct apple_dma_window *w = apple_dma_index_next(e, handle);
 
 	while (w && w->phys == handle) {
 		struct rb_node *before = rb_prev(&w->phys_node);

@@ -22,10 +22,11 @@
 #define ROOM_EACH	8
 
 /*
- * If the handle of a range is taken, so many granules before it are tried: in strict
- * mode each page of a list may have taken one, where memory is in pieces.
+ * If the handle of a range is taken, so many granules before it are tried. More than a
+ * few cost what others may need: they are for lists of single pages in strict mode.
  */
 #define HANDLE_TRIES	512
+#define HANDLE_FEW	64
 
 /* The largest shape from @shape down that is not larger than @most. */
 static u64 shape_down_to(u64 shape, u64 most)
@@ -91,12 +92,31 @@ static struct apple_dma_window *shape_plan_shared(struct apple_dma_engine *e,
 	return w;
 }
 
+/* Can the granules from @start up to @first be registered, in front of a range? */
+static bool shape_may_lead(struct apple_dma_engine *e, u64 start, u64 first)
+{
+	const u64 size = first - start;
+
+	if (size > HANDLE_FEW * APPLE_DMA_GRANULE_SIZE &&
+	    !apple_dma_budget_has_room(e, ROOM_EACH * size, 1))
+		return false;
+	if (apple_dma_ram_has(e, first, 1))
+		return apple_dma_ram_has(e, start, size);
+	/* Memory that goes offline, or that the table has no room for. */
+	while (start < first && apple_dma_ram_mappable(e, start, APPLE_DMA_GRANULE_SIZE))
+		start += APPLE_DMA_GRANULE_SIZE;
+	return start == first;
+}
+
 /**
  * apple_dma_shape_exact_start() - where a window of the granules of a range starts
  * @e: the engine; its lock is held
  * @phys: guest-physical address
  * @start: set to where: some granules before the range, where its handle is taken
  *	by a shorter window
+ *
+ * A window starts at each granule in between: the device reaches one granule more than
+ * it does.
  *
  * Return: false if there is no such place.
  */
@@ -106,8 +126,7 @@ bool apple_dma_shape_exact_start(struct apple_dma_engine *e, u64 phys, u64 *star
 
 	*start = apple_dma_index_free_handle(e, first, HANDLE_TRIES);
 	return *start == first ||
-	       (*start != U64_MAX &&
-		apple_dma_ram_has(e, *start, first - *start));
+	       (*start != U64_MAX && shape_may_lead(e, *start, first));
 }
 
 static struct apple_dma_window *shape_plan_exact(struct apple_dma_engine *e,

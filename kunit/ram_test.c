@@ -170,16 +170,20 @@ static void nothing_stays_where_memory_went(struct kunit *test)
 			    16 * MIB);
 	struct memory_notify memory = {
 		.start_pfn = PHYS_PFN(phys),
-		.nr_pages = PHYS_PFN(2 * GRANULE),
+		.nr_pages = PHYS_PFN(3 * GRANULE),
 	};
 	struct fixture *f = fixture_open(test, .real = true);
-	dma_addr_t addr;
+	dma_addr_t addr, longer;
 
 	CHECK_EQ(test, notify_of(f, MEM_GOING_OFFLINE, &memory), 0);
 	addr = apple_dma_map(f->e, phys + GRANULE, PAGE, ANY);
 	CHECK(test, addr != DMA_MAPPING_ERROR);
+	/* Its handle is taken. */
+	longer = apple_dma_map(f->e, phys + GRANULE, GRANULE + PAGE, ANY);
+	CHECK(test, longer != DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_unmap(f, longer, GRANULE + PAGE), 0);
 	CHECK_EQ(test, fixture_unmap(f, addr, PAGE), 0);
-	CHECK_EQ(test, fixture_stats(f)->idle_entries, 1);
+	CHECK_EQ(test, fixture_stats(f)->idle_entries, 2);
 	CHECK_EQ(test, notify_of(f, MEM_OFFLINE, &memory), 0);
 	CHECK_EQ(test, fixture_stats(f)->mapped_entries, 0);
 	CHECK(test, !fake_host_has(f->host, phys + GRANULE));

@@ -782,13 +782,32 @@ static void handles_are_taken_in_a_row(struct kunit *test)
 	CHECK(test, fake_host_has(f->host, FAKE_RAM));
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, (299 + 300) * GRANULE);
 
-	/* But not as far as one likes. */
-	for (n = 1; n <= 600; n++)
-		CHECK(test, fixture_map(f, 16 * MIB + n * GRANULE, 4 * KIB) !=
+	/* 512 granules before it, and no more. */
+	for (n = 0; n < 513; n++)
+		CHECK(test, fixture_map(f, 64 * MIB + n * GRANULE, 4 * KIB) !=
 			    DMA_MAPPING_ERROR);
-	CHECK(test, fixture_map(f, 16 * MIB + 600 * GRANULE, 2 * GRANULE) ==
+	CHECK(test, fixture_map(f, 64 * MIB + 512 * GRANULE, 2 * GRANULE) ==
+		    DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, 64 * MIB + 511 * GRANULE, 2 * GRANULE) !=
 		    DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_HANDLE], 1);
+}
+
+/* What is in front of a range leaves room for others: it is an eighth at most. */
+static void far_handles_need_room(struct kunit *test)
+{
+	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT,
+					 .limits.bytes = 10 * MIB);
+	u64 n;
+
+	for (n = 0; n < 80; n++)
+		CHECK(test, fixture_map(f, MIB + n * GRANULE, 4 * KIB) !=
+			    DMA_MAPPING_ERROR);
+	CHECK(test, fixture_map(f, MIB + 79 * GRANULE, 2 * GRANULE) ==
+		    DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_HANDLE], 1);
+	CHECK(test, fixture_map(f, MIB + 60 * GRANULE, 2 * GRANULE) !=
+		    DMA_MAPPING_ERROR);
 }
 
 /*
@@ -841,6 +860,7 @@ static struct kunit_case shape_cases[] = {
 	KUNIT_CASE(any_granule_will_do),
 	KUNIT_CASE(handles_are_unique),
 	KUNIT_CASE(handles_are_taken_in_a_row),
+	KUNIT_CASE(far_handles_need_room),
 	KUNIT_CASE(room_is_made_for_the_handle),
 	{ }
 };

@@ -6,8 +6,8 @@
 
 #include "stress.h"
 
-/* Handles before a range that the engine tries when its own is taken. */
-#define HANDLE_TRIES	512
+/* Handles before a range that the engine tries in any case when its own is taken. */
+#define HANDLE_TRIES	64
 
 /* ---- refusals ---- */
 
