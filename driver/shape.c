@@ -98,7 +98,7 @@ static bool shape_may_lead(struct apple_dma_engine *e, u64 start, u64 first)
 	const u64 size = first - start;
 
 	if (size > HANDLE_FEW * APPLE_DMA_GRANULE_SIZE &&
-	    !apple_dma_budget_has_room(e, ROOM_EACH * size, 1))
+	    apple_dma_budget_never_fits(e, ROOM_EACH * size))
 		return false;
 	if (apple_dma_ram_has(e, first, 1))
 		return apple_dma_ram_has(e, start, size);

@@ -135,6 +135,23 @@ static void miss_takes_idle_windows_of_a_sibling(struct kunit *test)
 	CHECK_EQ(test, peak(f), BUDGET);
 }
 
+/* A row of taken handles, and a range behind it: what the sibling has idle is room. */
+static void far_handle_takes_idle_windows_of_a_sibling(struct kunit *test)
+{
+	struct fixture *f = open_two(test, APPLE_DMA_MODE_STRICT);
+	struct fixture *s = f->sibling;
+	u64 n;
+
+	apple_dma_engine_set_mode(s->e, APPLE_DMA_MODE_CACHED);
+	for (n = 0; n < 80; n++)
+		CHECK(test, fixture_map(f, n * GRANULE + MIB, 4 * KIB) !=
+			    DMA_MAPPING_ERROR);
+	idle_blocks(s, 15);
+	CHECK(test, fixture_map(f, 79 * GRANULE + MIB, 2 * GRANULE) !=
+		    DMA_MAPPING_ERROR);
+	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_HANDLE], 0);
+}
+
 /* A doorbell for the room of all 16, one for the list; none for what is in use. */
 static void list_takes_what_it_needs_at_once(struct kunit *test)
 {
@@ -549,6 +566,7 @@ static struct kunit_case budget_cases[] = {
 	KUNIT_CASE(sum_stays_within_the_limit),
 	KUNIT_CASE(room_is_taken_once),
 	KUNIT_CASE(miss_takes_idle_windows_of_a_sibling),
+	KUNIT_CASE(far_handle_takes_idle_windows_of_a_sibling),
 	KUNIT_CASE(list_takes_what_it_needs_at_once),
 	KUNIT_CASE(who_keeps_most_idle_gives),
 	KUNIT_CASE(nothing_goes_for_a_list_that_cannot_fit),

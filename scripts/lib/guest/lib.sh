@@ -63,15 +63,15 @@ host() {
 			value = substr($0, RSTART, RLENGTH); sub(key, "", value); print value; exit }'
 }
 
-# same FILE KEY [NAME COMPANION]: do module and host come to count the same? Idle windows
+# counts_same FILE KEY [NAME COMPANION]: do module and host come to count the same? Idle windows
 # may be given back between the two reads.
-same() { within 20 same_now "$@"; }
-same_now() { [ "$(counter "$1" "${4:-}")" = "$(host "$2" "${3:-}")" ]; }
+counts_same() { within 20 counts_same_now "$@"; }
+counts_same_now() { [ "$(counter "$1" "${4:-}")" = "$(host "$2" "${3:-}")" ]; }
 
 # agree WHEN [NAME COMPANION]: they must.
 agree() {
-	same mapped_entries live "${@:2}" || fail "$1: entries"
-	same mapped_bytes live_bytes "${@:2}" || fail "$1: bytes"
+	counts_same mapped_entries live "${@:2}" || fail "$1: entries"
+	counts_same mapped_bytes live_bytes "${@:2}" || fail "$1: bytes"
 	[ "$(counter broken "${3:-}")" = 0 ] || fail "$1: broken"
 }
 

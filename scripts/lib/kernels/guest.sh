@@ -13,7 +13,7 @@ set -eu
 
 consistent() {	# when
 	agree "$1"
-	same doorbells doorbells || fail "$1: doorbells"
+	counts_same doorbells doorbells || fail "$1: doorbells"
 	[ "$(host faults)" = 0 ] || fail "$1: $(host faults) faults"
 }
 
