@@ -106,9 +106,12 @@ struct apple_dma_window *apple_dma_index_next(struct apple_dma_engine *e,
 	lockdep_assert_held(&e->lock);
 	while (node) {
 		w = rb_entry(node, struct apple_dma_window, phys_node);
-		if (w->phys >= phys)
+		if (w->phys < phys) {
+			node = node->rb_right;
+		} else {
 			next = w;
-		node = w->phys >= phys ? node->rb_left : node->rb_right;
+			node = node->rb_left;
+		}
 	}
 	return next;
 }
@@ -131,13 +134,11 @@ u64 apple_dma_index_free_handle(struct apple_dma_engine *e, u64 handle,
 	struct apple_dma_window *w = apple_dma_index_next(e, handle);
 
 	while (w && w->phys == handle) {
-		struct rb_node *before = rb_prev(&w->phys_node);
-
 		if (!tries-- || !handle)
 			return U64_MAX;
 		handle -= APPLE_DMA_GRANULE_SIZE;
-		w = before ? rb_entry(before, struct apple_dma_window, phys_node) :
-			     NULL;
+		w = rb_entry_safe(rb_prev(&w->phys_node),
+				  struct apple_dma_window, phys_node);
 	}
 	return handle;
 }

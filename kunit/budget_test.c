@@ -140,14 +140,11 @@ static void far_handle_takes_idle_windows_of_a_sibling(struct kunit *test)
 {
 	struct fixture *f = open_two(test, APPLE_DMA_MODE_STRICT);
 	struct fixture *s = f->sibling;
-	u64 n;
 
 	apple_dma_engine_set_mode(s->e, APPLE_DMA_MODE_CACHED);
-	for (n = 0; n < 80; n++)
-		CHECK(test, fixture_map(f, n * GRANULE + MIB, 4 * KIB) !=
-			    DMA_MAPPING_ERROR);
+	fixture_row(f, MIB, 80);
 	idle_blocks(s, 15);
-	CHECK(test, fixture_map(f, 79 * GRANULE + MIB, 2 * GRANULE) !=
+	CHECK(test, fixture_map(f, MIB + 79 * GRANULE, 2 * GRANULE) !=
 		    DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_HANDLE], 0);
 }

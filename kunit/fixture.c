@@ -300,6 +300,24 @@ void fixture_touch(struct fixture *f, u64 from)
 }
 
 /**
+ * fixture_row() - map 4 KiB at the start of each granule of a row
+ * @f: the fixture
+ * @from: where in the memory the row starts
+ * @n: granules
+ *
+ * In strict mode all their handles are taken then. The case is ended if that does not
+ * work.
+ */
+void fixture_row(struct fixture *f, u64 from, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		CHECK(f->test, fixture_map(f, from + i * GRANULE, 4 * KIB) !=
+			       DMA_MAPPING_ERROR);
+}
+
+/**
  * fixture_free_memory() - free what the engine keeps for windows
  * @f: the fixture
  *

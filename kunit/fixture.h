@@ -105,6 +105,7 @@ struct fake_host_counts fixture_counts(struct fixture *f);
 dma_addr_t fixture_map(struct fixture *f, u64 from, u64 size);
 int fixture_unmap(struct fixture *f, dma_addr_t addr, u64 size);
 void fixture_touch(struct fixture *f, u64 from);
+void fixture_row(struct fixture *f, u64 from, unsigned int n);
 void fixture_free_memory(struct fixture *f);
 void fixture_sleep(struct fixture *f);
 bool fixture_wake(struct fixture *f);

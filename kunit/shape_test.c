@@ -773,19 +773,15 @@ static void handles_are_taken_in_a_row(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT);
 	const u64 across = 299 * GRANULE - 4 * KIB;
-	u64 n;
 
-	for (n = 1; n < 300; n++)
-		CHECK(test, fixture_map(f, n * GRANULE, 4 * KIB) != DMA_MAPPING_ERROR);
+	fixture_row(f, GRANULE, 299);
 	CHECK(test, fixture_right(f, fixture_map(f, across, 8 * KIB),
 				  FAKE_RAM + across, 8 * KIB));
 	CHECK(test, fake_host_has(f->host, FAKE_RAM));
 	CHECK_EQ(test, fixture_stats(f)->mapped_bytes, (299 + 300) * GRANULE);
 
 	/* 512 granules before it, and no more. */
-	for (n = 0; n < 513; n++)
-		CHECK(test, fixture_map(f, 64 * MIB + n * GRANULE, 4 * KIB) !=
-			    DMA_MAPPING_ERROR);
+	fixture_row(f, 64 * MIB, 513);
 	CHECK(test, fixture_map(f, 64 * MIB + 512 * GRANULE, 2 * GRANULE) ==
 		    DMA_MAPPING_ERROR);
 	CHECK(test, fixture_map(f, 64 * MIB + 511 * GRANULE, 2 * GRANULE) !=
@@ -798,11 +794,8 @@ static void far_handles_need_room(struct kunit *test)
 {
 	struct fixture *f = fixture_open(test, .mode = APPLE_DMA_MODE_STRICT,
 					 .limits.bytes = 10 * MIB);
-	u64 n;
 
-	for (n = 0; n < 80; n++)
-		CHECK(test, fixture_map(f, MIB + n * GRANULE, 4 * KIB) !=
-			    DMA_MAPPING_ERROR);
+	fixture_row(f, MIB, 80);
 	CHECK(test, fixture_map(f, MIB + 79 * GRANULE, 2 * GRANULE) ==
 		    DMA_MAPPING_ERROR);
 	CHECK_EQ(test, fixture_stats(f)->failures[APPLE_DMA_FAIL_HANDLE], 1);

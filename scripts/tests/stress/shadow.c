@@ -355,7 +355,7 @@ static void verify_exact(struct shadow *sh, u64 phys, u64 addr, u64 size)
 		return;
 	/* It starts earlier only where its handle was taken. */
 	if (found.start + found.len != end || found.start > first ||
-	    first - found.start > 512 * GRANULE)
+	    first - found.start > HANDLE_TRIES * GRANULE)
 		storm_wrong(sh->storm, sh,
 			    "strict: %#llx, %#llx bytes for %#llx, %#llx bytes",
 			    found.start, found.len, phys, size);

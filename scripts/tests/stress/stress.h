@@ -8,6 +8,13 @@
 
 #include "fixture.h"
 
+/*
+ * If the handle of a range is taken, the engine tries so many granules in front of it:
+ * a few in any case, more if there is room.
+ */
+#define HANDLE_FEW		64
+#define HANDLE_TRIES		512
+
 /* ---- module.c ---- */
 
 /* A random number below @below. */

@@ -6,9 +6,6 @@
 
 #include "stress.h"
 
-/* Handles before a range that the engine tries in any case when its own is taken. */
-#define HANDLE_TRIES	64
-
 /* ---- refusals ---- */
 
 /* Bytes that go with the range because its handle is taken; ~0 for too many. */
@@ -19,7 +16,7 @@ static u64 handle_cost(struct storm *s, u64 phys)
 
 	while (fake_host_has(s->host, first - cost)) {
 		cost += GRANULE;
-		if (cost > HANDLE_TRIES * GRANULE)
+		if (cost > HANDLE_FEW * GRANULE)
 			return ~0ULL;
 		for (i = 0; i < s->ram_ranges; i++)
 			if (first - cost + GRANULE == s->ram[i].phys)
@@ -38,9 +35,9 @@ static bool handles_rare(struct storm *s, u64 phys)
 
 	for (i = 0; i < s->ram_ranges; i++)
 		if (phys >= s->ram[i].phys &&
-		    phys - s->ram[i].phys < HANDLE_TRIES * GRANULE)
+		    phys - s->ram[i].phys < HANDLE_FEW * GRANULE)
 			return true;
-	return handle_cost(s, phys) >= HANDLE_TRIES / 2 * GRANULE;
+	return handle_cost(s, phys) >= HANDLE_FEW / 2 * GRANULE;
 }
 
 /**
